@@ -1,0 +1,38 @@
+"""emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
+
+from emomtl.encoding import EncoderSource
+from emomtl.errors import EmomtlError
+from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
+from emomtl.hookspecs import hookimpl
+from emomtl.sampling import Moment, Sampler
+from emomtl.sources import Files, Hub, Split
+from emomtl.task import Example, Published, Task, TaskFamily
+from emomtl.taxonomy import Grouping, Label, Taxonomy
+from emomtl.weighting import TaskFacts, Weighting
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EmomtlError",
+    "EncoderSource",
+    "Example",
+    "Files",
+    "Grouping",
+    "Head",
+    "Hub",
+    "Label",
+    "Moment",
+    "MultiLabel",
+    "Published",
+    "Regression",
+    "Sampler",
+    "SingleLabel",
+    "Split",
+    "Task",
+    "TaskFacts",
+    "TaskFamily",
+    "Taxonomy",
+    "Weighting",
+    "__version__",
+    "hookimpl",
+]

@@ -1,0 +1,51 @@
+"""What an encoder source is: a short name for a folder or a hub id with a pretrained encoder in it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emomtl.errors import EmomtlError
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """A pretrained encoder by a short name: a hub id, or a folder inside an installed Python package.
+
+    `sha256` lists files of the folder with their digests; they are checked before anything is loaded. `pooling` is what
+    suits the encoder where the manifest says nothing. `install` is the command that brings a missing package.
+    """
+
+    hub: str | None = None
+    package: str | None = None
+    folder: str = ""
+    revision: str | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+    pooling: str = "mean"
+    install: str = ""
+    about: str = ""
+
+    def locate(self) -> str:
+        """The hub id, or the folder after its files were verified; an error says what to install or what differs."""
+        if self.package is None:
+            if self.hub is None:
+                raise EmomtlError("an encoder source needs a hub id or a package")
+            return self.hub
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise EmomtlError(f"the Python package '{self.package}' is not installed", remedy=self.install)
+        folder = Path(next(iter(spec.submodule_search_locations))) / self.folder
+        for name, digest in self.sha256.items():
+            path = folder / name
+            if not path.is_file():
+                raise EmomtlError(f"{path} is missing", remedy=f"install the package anew: {self.install}")
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != digest:
+                raise EmomtlError(
+                    f"{path} has the sha256 {found}, expected {digest}",
+                    remedy=f"do not use this file; install the package anew: {self.install}",
+                )
+        return str(folder)

@@ -1,0 +1,54 @@
+"""What a user can mend, said once: a place, what was found there, and what would have worked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `place` (dotted key, file or row), `found`, `remedy`, and the line where one is known."""
+
+    place: str
+    found: str
+    remedy: str = ""
+    file: str = ""
+    line: int | None = None
+
+    def at(self, file: str, line: int | None = None) -> Problem:
+        """The same problem, with the file and the line in which it stands."""
+        return replace(self, file=self.file or file, line=self.line if self.line is not None else line)
+
+    def __str__(self) -> str:
+        where = self.file + (f":{self.line}" if self.line is not None else "")
+        head = ": ".join(part for part in (where, self.place) if part)
+        tail = f" ({self.remedy})" if self.remedy else ""
+        return f"{head}: {self.found}{tail}" if head else f"{self.found}{tail}"
+
+
+class EmomtlError(Exception):
+    """Something that the user can mend; carries every problem that was found, not only the first."""
+
+    def __init__(self, *problems: Problem | str, remedy: str = "", place: str = "") -> None:
+        self.problems = tuple(p if isinstance(p, Problem) else Problem(place, p, remedy) for p in problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'joy'?` for a misspelt word, else what is known (at most twelve names)."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if not names:
+        return "none is known"
+    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"known: {shown}"
+
+
+def clean(text: str, limit: int = 80) -> str:
+    """Text from outside, fit for one line of a message: control characters escaped, cut at `limit` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)

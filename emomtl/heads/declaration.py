@@ -1,0 +1,79 @@
+"""What a head is: labels to targets, pooled vectors to logits, a loss, probabilities, decisions and metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from emomtl.taxonomy import Grouping, Taxonomy
+
+Row = Mapping[str, "str | float | int | None"]
+"""A row of a per-label table: the label's name and its figures; None where a figure is undefined."""
+
+
+class Head(ABC):
+    """How a task answers; a frozen dataclass whose fields are the options of `[tasks.x.head]`.
+
+    Shapes: B examples, L outputs, W the encoder's width. Targets are one array per task with B as first axis.
+    """
+
+    kind: ClassVar[str]
+    main_metric: ClassVar[str]
+    lr: float | None
+    dropout: float
+
+    def __init__(self, **options: Any) -> None:
+        """Subclasses are dataclasses: their fields are the options."""
+
+    def check(self, taxonomy: Taxonomy | None) -> None:
+        """Raise `EmomtlError` where head and taxonomy do not go together."""
+
+    def outputs(self, taxonomy: Taxonomy | None) -> tuple[str, ...]:
+        """The names of the L outputs, in order; labels by default."""
+        return taxonomy.names if taxonomy is not None else ()
+
+    @abstractmethod
+    def encode(self, label: Any, taxonomy: Taxonomy | None) -> int | NDArray[np.float32]:
+        """The target of one row: an int or an array of L; `None` gives the missing target, which costs no loss."""
+
+    @abstractmethod
+    def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """For each row (B,), whether anything of its target is known."""
+
+    def build(self, width: int, taxonomy: Taxonomy | None) -> nn.Module:
+        """The trainable module, (B, W) -> (B, L): dropout, then one linear layer."""
+        from torch import nn
+
+        return nn.Sequential(nn.Dropout(self.dropout), nn.Linear(width, len(self.outputs(taxonomy))))
+
+    @abstractmethod
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss over the known targets, a scalar; zero where none is known. Must not wait for the device."""
+
+    @abstractmethod
+    def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
+        """From logits (B, L) to what is reported: probabilities (B, L), or the values of a regression."""
+
+    @abstractmethod
+    def decode(self, probabilities: NDArray[Any], names: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """For each row the outputs that are answered, best first, with their probability."""
+
+    @abstractmethod
+    def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+        """Figures by their full names; None where a figure is undefined (no positives, constant values)."""
+
+    @abstractmethod
+    def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
+        """One row of figures for each output."""
+
+    def fold(
+        self, targets: NDArray[Any], probabilities: NDArray[Any], grouping: Grouping, taxonomy: Taxonomy
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Targets and probabilities on a coarser grouping of the labels; heads without labels refuse."""
+        raise TypeError(f"a {self.kind} head has no groupings")

@@ -1,0 +1,176 @@
+"""Any number of labels a text: one sigmoid per label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import annotated_types
+
+from emomtl.errors import EmomtlError
+from emomtl.heads.declaration import Head, Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from emomtl.taxonomy import Grouping, Taxonomy
+
+SECOND_THRESHOLD = 0.3
+"""The threshold of GoEmotions' authors (Demszky et al., 2020), reported beside 0.5."""
+
+
+@dataclass(frozen=True)
+class MultiLabel(Head):
+    """Binary cross-entropy per label (mean over labels and rows); metrics at thresholds 0.5 and 0.3.
+
+    Targets are float (B, L) with NaN where a label is unknown; soft values in 0..1 are allowed. `threshold` decides what
+    `predict` answers and nothing else.
+    """
+
+    kind: ClassVar[str] = "multi-label"
+    main_metric: ClassVar[str] = "macro_f1"
+    lr: Annotated[float, annotated_types.Gt(0)] | None = None
+    dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
+    threshold: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.5
+
+    def encode(self, label: Any, taxonomy: Taxonomy | None) -> NDArray[np.float32]:
+        import numpy as np
+
+        assert taxonomy is not None
+        if label is None:
+            return np.full(len(taxonomy), np.nan, np.float32)
+        if isinstance(label, Mapping):
+            row = np.full(len(taxonomy), np.nan, np.float32)
+            for name, value in label.items():
+                if value is not None and not 0 <= value <= 1:
+                    raise EmomtlError(f"label '{name}' has the value {value!r}", remedy="0..1, or None for unknown")
+                row[taxonomy.index(name)] = np.nan if value is None else value
+            return row
+        row = np.zeros(len(taxonomy), np.float32)
+        for name in (label,) if isinstance(label, str) else label:
+            row[taxonomy.index(name)] = 1.0
+        return row
+
+    def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        import numpy as np
+
+        return ~np.isnan(targets).all(axis=1)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        import torch
+        from torch.nn import functional
+
+        known = ~torch.isnan(targets)
+        each = functional.binary_cross_entropy_with_logits(logits.float(), torch.nan_to_num(targets), reduction="none")
+        return (each * known).sum() / known.sum().clamp(min=1)
+
+    def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
+        import numpy as np
+        from scipy.special import expit
+
+        return np.asarray(expit(logits.astype(np.float64)))
+
+    def decode(self, probabilities: NDArray[Any], names: Sequence[str]) -> list[list[tuple[str, float]]]:
+        answers = []
+        for row in probabilities:
+            chosen = [(names[i], float(row[i])) for i in (-row).argsort(kind="stable") if row[i] >= self.threshold]
+            answers.append(chosen)
+        return answers
+
+    def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for threshold, suffix in ((0.5, ""), (SECOND_THRESHOLD, f"_at_{SECOND_THRESHOLD}")):
+            for name, value in _at(targets, probabilities, threshold).items():
+                found[name + suffix] = value
+        return found
+
+    def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
+        half = _counts(targets, probabilities, 0.5)
+        low = _counts(targets, probabilities, SECOND_THRESHOLD)
+        rows: list[Row] = []
+        for i, name in enumerate(names):
+            precision, recall, f1 = half.rates(i)
+            rows.append(
+                {
+                    "label": name,
+                    "support": int(half.support[i]),
+                    "predicted": int(half.predicted[i]),
+                    "precision": precision,
+                    "recall": recall,
+                    "f1": f1,
+                    f"f1_at_{SECOND_THRESHOLD}": low.rates(i)[2],
+                }
+            )
+        return rows
+
+    def fold(
+        self, targets: NDArray[Any], probabilities: NDArray[Any], grouping: Grouping, taxonomy: Taxonomy
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """OR over members: a coarse label holds where a member does, and has the largest probability of its members.
+
+        At any threshold the coarse decision is then the OR of the fine ones.
+        """
+        import numpy as np
+
+        coarse_targets, coarse_probabilities = [], []
+        for members in grouping.groups.values():
+            columns = [taxonomy.index(member) for member in members]
+            part = targets[:, columns]
+            known = np.where(np.isnan(part), -1.0, part).max(axis=1)
+            unknown = np.isnan(part).any(axis=1) & (known < 1)
+            coarse_targets.append(np.where(unknown, np.nan, known))
+            coarse_probabilities.append(probabilities[:, columns].max(axis=1))
+        return np.stack(coarse_targets, axis=1), np.stack(coarse_probabilities, axis=1)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Per label: rows that have it, rows predicted to, and rows where both hold."""
+
+    support: NDArray[Any]
+    predicted: NDArray[Any]
+    both: NDArray[Any]
+
+    def rates(self, i: int) -> tuple[float | None, float | None, float | None]:
+        """Precision, recall and F1 of one label; None where there is neither a positive nor a prediction."""
+        support, predicted, both = float(self.support[i]), float(self.predicted[i]), float(self.both[i])
+        if support == 0 and predicted == 0:
+            return None, None, None
+        precision = both / predicted if predicted else 0.0
+        recall = both / support if support else 0.0
+        return precision, recall, 2 * both / (support + predicted)
+
+
+def _counts(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float) -> _Counts:
+    import numpy as np
+
+    known = ~np.isnan(targets)
+    truth = np.where(known, targets, 0.0) >= 0.5
+    decided = (probabilities >= threshold) & known
+    return _Counts(truth.sum(axis=0), decided.sum(axis=0), (truth & decided).sum(axis=0))
+
+
+def _at(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float) -> dict[str, float | None]:
+    """All figures at one threshold. Macro means leave out labels with neither a positive nor a prediction."""
+    import numpy as np
+
+    counts = _counts(targets, probabilities, threshold)
+    defined = [i for i in range(targets.shape[1]) if counts.rates(i)[2] is not None]
+    rates = [counts.rates(i) for i in defined]
+    weights = counts.support[defined].astype(float)
+    found: dict[str, float | None] = {}
+    for position, name in enumerate(("precision", "recall", "f1")):
+        values = np.array([float(rate[position] or 0.0) for rate in rates])
+        found[f"macro_{name}"] = float(values.mean()) if len(values) else None
+        found[f"weighted_{name}"] = float((values * weights).sum() / weights.sum()) if weights.sum() else None
+    support, predicted, both = (float(part.sum()) for part in (counts.support, counts.predicted, counts.both))
+    found["micro_precision"] = both / predicted if predicted else (0.0 if support else None)
+    found["micro_recall"] = both / support if support else None
+    found["micro_f1"] = 2 * both / (support + predicted) if support + predicted else None
+    whole = ~np.isnan(targets).any(axis=1)
+    agree = ((targets >= 0.5) == (probabilities >= threshold)).all(axis=1)
+    found["subset_accuracy"] = float(agree[whole].mean()) if whole.any() else None
+    return found

@@ -1,0 +1,144 @@
+"""The manifest as frozen, strict models: what a run uses, with numbers and never with logic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Table(BaseModel):
+    """A table of the manifest: unknown keys are refused, values are not converted, objects do not change."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Use(Table):
+    """What is used, by name; every other key is an option of it."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    use: str = Field(description="the name of what is used")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys beside `use`."""
+        return dict(self.model_extra or {})
+
+
+class HeadTable(Use):
+    """The head of a task; without `use` the head that the task declares, with other options."""
+
+    use: str = Field("", description="the kind of head; left out, the one that the task declares")
+
+
+class EncoderTable(Table):
+    """The shared encoder."""
+
+    use: str = Field(description="a short name, a hub id or a folder")
+    revision: str | None = Field(None, description="the hub revision (a commit keeps a run repeatable)")
+    max_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(64, description="tokens of a text that are read, special ones included")
+    pooling: Literal["cls", "mean", "max", "pooler"] | None = Field(
+        None, description="how token vectors become one; left out, what suits the encoder"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="the encoder's dropout; left out, its own")
+
+
+class TaskTable(Table):
+    """One task of the run; an empty table takes the task as its plugin declares it."""
+
+    use: str | None = Field(None, description="the task or task family; left out, the table's name")
+    source: str | None = Field(None, description="a file, folder or `hub:ID` to read instead of what the plugin says")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the task family")
+    head: HeadTable | None = Field(None, description="another head, or other options of the declared one")
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(1.0, description="lambda_t: the loss is multiplied by it")
+    batch_size: Positive | None = Field(None, description="examples of this task a step; left out, `train.batch_size`")
+    limit: Positive | None = Field(None, description="use at most this many training rows (a stable choice)")
+    eval_limit: Positive | None = Field(None, description="score at most this many validation rows during training")
+
+
+class TrainTable(Table):
+    """How long and how the run trains; exactly one of `epochs`, `steps` and `target_updates`."""
+
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(None, description="passes' worth of examples over all tasks")
+    steps: Positive | None = Field(None, description="optimiser steps")
+    target_updates: Positive | None = Field(None, description="steps in which the task `target` takes part")
+    target: str | None = Field(None, description="the task that `target_updates` counts")
+    per_step: Literal["one", "all"] = Field("all", description="one task drawn a step, or every task every step")
+    batch_size: Positive = Field(32, description="examples a task and step")
+    accumulate: Positive = Field(1, description="micro-batches that a step's batch is cut into")
+    lr: Rate = Field(5e-5, description="peak learning rate")
+    head_lr: Rate | None = Field(None, description="peak learning rate of heads; left out, `lr`")
+    weighting_lr: Rate = Field(1e-3, description="learning rate of a weighting's own parameters")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="share of the run in which the rate rises from 0")
+    schedule: Literal["linear", "constant"] = Field("linear", description="after the warm-up: linear decay to 0, or constant")
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(0.01, description="AdamW's decay; none on norms and biases")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field((0.9, 0.999), description="AdamW's betas")
+    eps: Rate = Field(1e-8, description="AdamW's epsilon")
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(1.0, description="largest gradient norm")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the encoder")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the run computes")
+    threads: Positive | None = Field(None, description="CPU threads; left out, what torch takes")
+    on_nonfinite: Literal["stop", "skip"] = Field("stop", description="a NaN or infinite loss or gradient ends the run, or is skipped and counted")
+    log_every: Positive = Field(50, description="steps between two lines of losses")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainTable:
+        given = [key for key in ("epochs", "steps", "target_updates") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; a run has one length: keep one of them")
+        if (self.target_updates is None) != (self.target is None):
+            raise ValueError("`target_updates` and `target` go together: how many updates, and of which task")
+        return self
+
+
+class EvalTable(Table):
+    """When validation is scored, and which figure chooses the best checkpoint."""
+
+    every: Positive | None = Field(None, description="steps between evaluations; left out, once an epoch")
+    select: str | None = Field(None, description="`task/metric` that chooses the best; left out, the first task's main one")
+    patience: Annotated[int, Field(ge=0)] = Field(0, description="evaluations without gain before it stops; 0 never")
+    batch_size: Positive = Field(64, description="examples a forward pass")
+
+    @field_validator("select")
+    @classmethod
+    def _no_tuned(cls, value: str | None) -> str | None:
+        if value is not None and "_tuned" in value:
+            raise ValueError("a tuned figure is optimistic on the split it was tuned on; select by an untuned one")
+        return value
+
+
+class CheckpointTable(Table):
+    """When a checkpoint is written besides those of evaluations and the end."""
+
+    every: Positive | None = Field(None, description="steps between checkpoints; left out, at every evaluation")
+
+
+class DataTable(Table):
+    """How rows are read."""
+
+    on_bad_row: Literal["stop", "skip"] = Field("stop", description="a row that does not read ends the run, or is skipped, counted and listed")
+    buckets: bool = Field(True, description="texts of like length share a batch (less padding, still random)")
+
+
+class Manifest(Table):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=NAME, max_length=100)] = Field(description="the run's name; its folder is runs/NAME")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(17, description="all randomness of the run follows from it")
+    plugins: tuple[str, ...] = Field((), description="listeners by distribution name, and single files such as ./my_task.py")
+    devices: Positive = Field(1, description="processes that the run expects")
+    folder: str | None = Field(None, description="where relative paths start; written by the run into its copy")
+    encoder: EncoderTable
+    tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
+    sampler: Use = Field(default_factory=lambda: Use(use="proportional"))
+    weighting: Use = Field(default_factory=lambda: Use(use="equal"))
+    train: TrainTable = Field(default_factory=TrainTable)
+    eval: EvalTable = Field(default_factory=EvalTable)
+    checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
+    data: DataTable = Field(default_factory=DataTable)

@@ -1,0 +1,87 @@
+"""Where rows are: `Hub` and `Files` declare known layouts, `Split` makes missing splits; nothing is opened here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set of the Hugging Face hub: id, configuration, pinned revision.
+
+    `splits` maps ours to theirs where the names differ; `columns` maps their column names to those that `read` expects.
+    """
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+    splits: Mapping[str, str] | None = None
+    columns: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return f"hub:{self.id}" + (f"/{self.config}" if self.config else "")
+
+
+@dataclass(frozen=True)
+class Files:
+    """CSV, TSV, JSONL or Parquet files, by their ending; `path` is a file, or a folder with one file a split.
+
+    `splits` names the file (or glob pattern) of each split under the folder; without it `train`, `validation` or `dev`,
+    and `test` are looked for. `columns` gives names to a file without header (`header=False`, a sequence) or renames
+    (a mapping, theirs -> ours). `split_column` names the column that tells the split of a single file.
+    `quoting="none"` reads quotes as plain characters.
+    """
+
+    path: str
+    splits: Mapping[str, str] | None = None
+    columns: Sequence[str] | Mapping[str, str] | None = None
+    header: bool = True
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    split_column: str | None = None
+    quoting: Literal["csv", "none"] = "csv"
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Source = Hub | Files
+
+
+@dataclass(frozen=True)
+class Split:
+    """Stable splits where a corpus has none: a hash of the normalised text decides, so duplicates stay together.
+
+    The fractions say which part of the rows without a split (else of train) becomes validation and test. `seed`
+    gives another split; the same text always falls into the same one, whatever the order or number of the rows.
+    """
+
+    validation: float = 0.0
+    test: float = 0.0
+    seed: int = 0
+
+    def of(self, text: str) -> str:
+        """The split of a text: `train`, `validation` or `test`."""
+        place = stable_fraction(text, self.seed)
+        if place < self.test:
+            return "test"
+        return "validation" if place < self.test + self.validation else "train"
+
+
+def normalise(text: str) -> str:
+    """The form in which two texts count as duplicates: NFKC, lower case, single spaces."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().lower()
+
+
+def stable_fraction(text: str, seed: int = 0) -> float:
+    """A number in [0, 1) that depends on the normalised text and the seed alone (BLAKE2b, 53 bits)."""
+    key = normalise(text).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(key, digest_size=8, salt=seed.to_bytes(8, "little")).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2**53

@@ -1,0 +1,85 @@
+"""What a task is: a corpus with a question. Where the rows are, how one reads, which labels there are, what head answers."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from emomtl.errors import EmomtlError
+from emomtl.heads import Head
+from emomtl.sources import Source, Split
+from emomtl.taxonomy import Taxonomy
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+LabelValue = str | Sequence[str] | Mapping[str, float | None] | float | Sequence[float | None] | None
+"""One name, several names, names with soft values (None: unknown), one number, several numbers; None: not labelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row, read: a text (or a pair of texts) and its label by name; `label=None` where the row has none."""
+
+    text: str
+    label: LabelValue
+    pair: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures that a corpus's authors print, checked when the whole corpus is loaded.
+
+    `sizes` are rows by split; `labels` are rows with each label, by split.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A corpus with a question.
+
+    `read` is a pure function from one row to an `Example`, or None to drop the row. `sources` lists the known layouts,
+    each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from the training rows
+    (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a `sensitive` task are
+    never printed, logged or reported. `special_tokens` are strings of the corpus, such as `[NAME]`, that the tokenizer keeps whole.
+    """
+
+    name: str
+    sources: Source | Sequence[Source]
+    read: Callable[[Mapping[str, Any]], Example | None]
+    taxonomy: Taxonomy | None = None
+    head: Head = field(kw_only=True)
+    split: Split | None = field(default=None, kw_only=True)
+    published: Published | None = field(default=None, kw_only=True)
+    sensitive: bool = field(default=False, kw_only=True)
+    special_tokens: tuple[str, ...] = field(default=(), kw_only=True)
+    card: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise EmomtlError(f"task name {self.name!r} is not usable", remedy="letters, digits, - and _, a letter or digit first")
+        if not self.layouts:
+            raise EmomtlError(f"task '{self.name}' has no source", remedy="give Hub(...) or Files(...)")
+
+    @property
+    def layouts(self) -> tuple[Source, ...]:
+        """The sources, as a tuple even where one was given."""
+        return tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
+
+
+class TaskFamily(ABC):
+    """Tasks with options: a dataclass whose fields are the options in the manifest and whose `task()` gives the task."""
+
+    name: ClassVar[str]
+
+    def __init__(self, **options: Any) -> None:
+        """Subclasses are dataclasses: their fields are the options."""
+
+    @abstractmethod
+    def task(self) -> Task:
+        """The task that these options describe."""
