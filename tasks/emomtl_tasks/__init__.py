@@ -1,0 +1,1 @@
+"""Emotion classification corpora as task plugins for emomtl."""
