@@ -5,7 +5,7 @@ from emomtl.errors import EmomtlError
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
 from emomtl.hookspecs import hookimpl
 from emomtl.sampling import Moment, Sampler
-from emomtl.sources import Files, Hub, Split
+from emomtl.sources import Files, Hub, Split, stable_fraction
 from emomtl.task import Example, Published, Task, TaskFamily
 from emomtl.taxonomy import Grouping, Label, Taxonomy
 from emomtl.weighting import TaskFacts, Weighting
@@ -35,4 +35,5 @@ __all__ = [
     "Weighting",
     "__version__",
     "hookimpl",
+    "stable_fraction",
 ]

@@ -33,14 +33,16 @@ class Hub:
 class Files:
     """CSV, TSV, JSONL or Parquet files, by their ending; `path` is a file, or a folder with one file a split.
 
+    A `path` of `*` is any file or folder that a manifest names as `source`; a folder must hold the files of `splits`.
     `splits` names the file (or glob pattern) of each split under the folder; without it `train`, `validation` or `dev`,
-    and `test` are looked for. `columns` gives names to a file without header (`header=False`, a sequence) or renames
-    (a mapping, theirs -> ours). `split_column` names the column that tells the split of a single file.
-    `quoting="none"` reads quotes as plain characters.
+    and `test` are looked for. A split whose file is laid out in another way is a `Files` of its own, with its path under
+    the folder; it takes nothing from the one around it. `columns` gives names to a file without header (`header=False`,
+    a sequence) or renames (a mapping, theirs -> ours). `split_column` names the column that tells the split of a single
+    file. `quoting="none"` reads quotes as plain characters.
     """
 
     path: str
-    splits: Mapping[str, str] | None = None
+    splits: Mapping[str, str | Files] | None = None
     columns: Sequence[str] | Mapping[str, str] | None = None
     header: bool = True
     delimiter: str | None = None

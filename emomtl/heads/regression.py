@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Regression(Head):
     """Mean squared error over the known dimensions; Pearson's r and root mean squared error are reported.
 
-    Targets are float (B, D), NaN where a dimension is unknown. `low` and `high` bound the targets (a value outside is
-    refused) and start the bias in their middle.
+    Targets are float (B, D), NaN where a dimension is unknown; a number may be written as text, and empty text is unknown.
+    `low` and `high` bound the targets (a value outside is refused) and start the bias in their middle.
     """
 
     dimensions: tuple[str, ...] = ("value",)
@@ -53,10 +53,13 @@ class Regression(Head):
         import numpy as np
 
         values = [label] * len(self.dimensions) if label is None else label
-        if isinstance(values, (int, float)) and not isinstance(values, bool):
+        if isinstance(values, (int, float, str)) and not isinstance(values, bool):
             values = [values]
-        if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != len(self.dimensions):
-            raise EmomtlError(f"target {label!r} does not give {len(self.dimensions)} number(s)", remedy=", ".join(self.dimensions))
+        if not isinstance(values, Sequence) or len(values) != len(self.dimensions):
+            raise EmomtlError(
+                f"target {label!r} does not give {len(self.dimensions)} number(s)", remedy=", ".join(self.dimensions)
+            )
+        values = [_number(value) for value in values]
         for name, value in zip(self.dimensions, values, strict=True):
             if value is None:
                 continue
@@ -118,3 +121,15 @@ class Regression(Head):
             r = float(pearsonr(truth, found).statistic) if varied else None
             rows.append({"label": name, "support": int(known.sum()), "pearson_r": r, "rmse": rmse})
         return rows
+
+
+def _number(value: Any) -> Any:
+    """A number written as text as that number, an empty text as None (unknown); anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return value

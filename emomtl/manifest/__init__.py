@@ -1,0 +1,45 @@
+"""The manifest: read with every error at once and its line, checked strictly, written back whole."""
+
+from emomtl.manifest.faults import dotted, parts_of
+from emomtl.manifest.lines import Lines
+from emomtl.manifest.models import (
+    CheckpointTable,
+    DataTable,
+    EncoderTable,
+    EvalTable,
+    HeadTable,
+    Manifest,
+    TaskTable,
+    TrainTable,
+    Use,
+)
+from emomtl.manifest.options import option_model, options_of, read_options
+from emomtl.manifest.overrides import apply_overrides
+from emomtl.manifest.reading import MAX_BYTES, Draft, read_draft, read_manifest
+from emomtl.manifest.schema import manifest_schema
+from emomtl.manifest.writing import write_manifest
+
+__all__ = [
+    "MAX_BYTES",
+    "CheckpointTable",
+    "DataTable",
+    "Draft",
+    "EncoderTable",
+    "EvalTable",
+    "HeadTable",
+    "Lines",
+    "Manifest",
+    "TaskTable",
+    "TrainTable",
+    "Use",
+    "apply_overrides",
+    "dotted",
+    "manifest_schema",
+    "option_model",
+    "options_of",
+    "parts_of",
+    "read_draft",
+    "read_manifest",
+    "read_options",
+    "write_manifest",
+]

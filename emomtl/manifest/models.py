@@ -34,58 +34,76 @@ class Use(Table):
 class HeadTable(Use):
     """The head of a task; without `use` the head that the task declares, with other options."""
 
-    use: str = Field("", description="the kind of head; left out, the one that the task declares")
+    use: str = Field(default="", description="the kind of head; left out, the one that the task declares")
 
 
 class EncoderTable(Table):
     """The shared encoder."""
 
     use: str = Field(description="a short name, a hub id or a folder")
-    revision: str | None = Field(None, description="the hub revision (a commit keeps a run repeatable)")
-    max_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(64, description="tokens of a text that are read, special ones included")
-    pooling: Literal["cls", "mean", "max", "pooler"] | None = Field(
-        None, description="how token vectors become one; left out, what suits the encoder"
+    revision: str | None = Field(default=None, description="the hub revision (a commit keeps a run repeatable)")
+    max_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(
+        default=64, description="tokens of a text that are read, special ones included"
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="the encoder's dropout; left out, its own")
+    pooling: Literal["cls", "mean", "max", "pooler"] | None = Field(
+        default=None, description="how token vectors become one; left out, what suits the encoder"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="the encoder's dropout; left out, its own"
+    )
 
 
 class TaskTable(Table):
     """One task of the run; an empty table takes the task as its plugin declares it."""
 
-    use: str | None = Field(None, description="the task or task family; left out, the table's name")
-    source: str | None = Field(None, description="a file, folder or `hub:ID` to read instead of what the plugin says")
+    use: str | None = Field(default=None, description="the task or task family; left out, the table's name")
+    source: str | None = Field(default=None, description="a file, folder or `hub:ID` to read instead of what the plugin says")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task family")
-    head: HeadTable | None = Field(None, description="another head, or other options of the declared one")
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(1.0, description="lambda_t: the loss is multiplied by it")
-    batch_size: Positive | None = Field(None, description="examples of this task a step; left out, `train.batch_size`")
-    limit: Positive | None = Field(None, description="use at most this many training rows (a stable choice)")
-    eval_limit: Positive | None = Field(None, description="score at most this many validation rows during training")
+    head: HeadTable | None = Field(default=None, description="another head, or other options of the declared one")
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="lambda_t: the loss is multiplied by it"
+    )
+    batch_size: Positive | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
+    limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
+    eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
 
 
 class TrainTable(Table):
     """How long and how the run trains; exactly one of `epochs`, `steps` and `target_updates`."""
 
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(None, description="passes' worth of examples over all tasks")
-    steps: Positive | None = Field(None, description="optimiser steps")
-    target_updates: Positive | None = Field(None, description="steps in which the task `target` takes part")
-    target: str | None = Field(None, description="the task that `target_updates` counts")
-    per_step: Literal["one", "all"] = Field("all", description="one task drawn a step, or every task every step")
-    batch_size: Positive = Field(32, description="examples a task and step")
-    accumulate: Positive = Field(1, description="micro-batches that a step's batch is cut into")
-    lr: Rate = Field(5e-5, description="peak learning rate")
-    head_lr: Rate | None = Field(None, description="peak learning rate of heads; left out, `lr`")
-    weighting_lr: Rate = Field(1e-3, description="learning rate of a weighting's own parameters")
-    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="share of the run in which the rate rises from 0")
-    schedule: Literal["linear", "constant"] = Field("linear", description="after the warm-up: linear decay to 0, or constant")
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(0.01, description="AdamW's decay; none on norms and biases")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field((0.9, 0.999), description="AdamW's betas")
-    eps: Rate = Field(1e-8, description="AdamW's epsilon")
-    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(1.0, description="largest gradient norm")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the encoder")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the run computes")
-    threads: Positive | None = Field(None, description="CPU threads; left out, what torch takes")
-    on_nonfinite: Literal["stop", "skip"] = Field("stop", description="a NaN or infinite loss or gradient ends the run, or is skipped and counted")
-    log_every: Positive = Field(50, description="steps between two lines of losses")
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="passes' worth of examples over all tasks"
+    )
+    steps: Positive | None = Field(default=None, description="optimiser steps")
+    target_updates: Positive | None = Field(default=None, description="steps in which the task `target` takes part")
+    target: str | None = Field(default=None, description="the task that `target_updates` counts")
+    per_step: Literal["one", "all"] = Field(default="all", description="one task drawn a step, or every task every step")
+    batch_size: Positive = Field(default=32, description="examples a task and step")
+    accumulate: Positive = Field(default=1, description="micro-batches that a step's batch is cut into")
+    lr: Rate = Field(default=5e-5, description="peak learning rate")
+    head_lr: Rate | None = Field(default=None, description="peak learning rate of heads; left out, `lr`")
+    weighting_lr: Rate = Field(default=1e-3, description="learning rate of a weighting's own parameters")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1, description="share of the run in which the rate rises from 0"
+    )
+    schedule: Literal["linear", "constant"] = Field(
+        default="linear", description="after the warm-up: linear decay to 0, or constant"
+    )
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.01, description="AdamW's decay; none on norms and biases"
+    )
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.999), description="AdamW's betas"
+    )
+    eps: Rate = Field(default=1e-8, description="AdamW's epsilon")
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(default=1.0, description="largest gradient norm")
+    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
+    threads: Positive | None = Field(default=None, description="CPU threads; left out, what torch takes")
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        default="stop", description="a NaN or infinite loss or gradient ends the run, or is skipped and counted"
+    )
+    log_every: Positive = Field(default=50, description="steps between two lines of losses")
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainTable:
@@ -100,10 +118,12 @@ class TrainTable(Table):
 class EvalTable(Table):
     """When validation is scored, and which figure chooses the best checkpoint."""
 
-    every: Positive | None = Field(None, description="steps between evaluations; left out, once an epoch")
-    select: str | None = Field(None, description="`task/metric` that chooses the best; left out, the first task's main one")
-    patience: Annotated[int, Field(ge=0)] = Field(0, description="evaluations without gain before it stops; 0 never")
-    batch_size: Positive = Field(64, description="examples a forward pass")
+    every: Positive | None = Field(default=None, description="steps between evaluations; left out, once an epoch")
+    select: str | None = Field(
+        default=None, description="`task/metric` that chooses the best; left out, the first task's main one"
+    )
+    patience: Annotated[int, Field(ge=0)] = Field(default=0, description="evaluations without gain before it stops; 0 never")
+    batch_size: Positive = Field(default=64, description="examples a forward pass")
 
     @field_validator("select")
     @classmethod
@@ -116,24 +136,28 @@ class EvalTable(Table):
 class CheckpointTable(Table):
     """When a checkpoint is written besides those of evaluations and the end."""
 
-    every: Positive | None = Field(None, description="steps between checkpoints; left out, at every evaluation")
+    every: Positive | None = Field(default=None, description="steps between checkpoints; left out, at every evaluation")
 
 
 class DataTable(Table):
     """How rows are read."""
 
-    on_bad_row: Literal["stop", "skip"] = Field("stop", description="a row that does not read ends the run, or is skipped, counted and listed")
-    buckets: bool = Field(True, description="texts of like length share a batch (less padding, still random)")
+    on_bad_row: Literal["stop", "skip"] = Field(
+        default="stop", description="a row that does not read ends the run, or is skipped, counted and listed"
+    )
+    buckets: bool = Field(default=True, description="texts of like length share a batch (less padding, still random)")
 
 
 class Manifest(Table):
     """A whole run."""
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)] = Field(description="the run's name; its folder is runs/NAME")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(17, description="all randomness of the run follows from it")
-    plugins: tuple[str, ...] = Field((), description="listeners by distribution name, and single files such as ./my_task.py")
-    devices: Positive = Field(1, description="processes that the run expects")
-    folder: str | None = Field(None, description="where relative paths start; written by the run into its copy")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=17, description="all randomness of the run follows from it")
+    plugins: tuple[str, ...] = Field(
+        default=(), description="listeners by distribution name, and single files such as ./my_task.py"
+    )
+    devices: Positive = Field(default=1, description="processes that the run expects")
+    folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
     sampler: Use = Field(default_factory=lambda: Use(use="proportional"))

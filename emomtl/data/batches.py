@@ -1,0 +1,92 @@
+"""Which rows a step sees: an endless stream of rows per task or corpus, a pure function of seed, name and position."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WINDOW = 50
+"""Batches that are sorted by length together: little padding, still random."""
+
+
+def generator(*key: int | str) -> np.random.Generator:
+    """A random generator that depends on its key alone, such as (seed, "rows", task, pass)."""
+    import numpy as np
+
+    return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key])
+
+
+class Stream:
+    """Rows without end: pass after pass over the same rows, each pass in its own order.
+
+    `take(position, n)` gives the n rows from a position on, whatever was taken before: what is kept is only a cache.
+    With buckets, rows of like length stand together in blocks of `block` rows, and the blocks are shuffled.
+    """
+
+    def __init__(
+        self, name: str, rows: NDArray[np.int64], lengths: NDArray[np.int64], seed: int, block: int, buckets: bool
+    ) -> None:
+        self.name, self.rows, self.lengths = name, rows, lengths
+        self.seed, self.block, self.buckets = seed, block, buckets
+        self._cached: tuple[int, NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, position: int, n: int) -> NDArray[np.int64]:
+        """The rows at positions `position` to `position + n` of the stream (n,)."""
+        import numpy as np
+
+        parts = []
+        while n > 0:
+            number, inside = divmod(position, len(self.rows))
+            part = self._order(number)[inside : inside + n]
+            parts.append(part)
+            position, n = position + len(part), n - len(part)
+        return np.concatenate(parts) if parts else self.rows[:0]
+
+    def _order(self, number: int) -> NDArray[np.int64]:
+        """The rows in the order of pass `number`."""
+        import numpy as np
+
+        if self._cached is not None and self._cached[0] == number:
+            return self._cached[1]
+        draw = generator(self.seed, "rows", self.name, number)
+        order = self.rows[draw.permutation(len(self.rows))]
+        if self.buckets:
+            window = self.block * WINDOW
+            sorted_rows = [
+                part[np.argsort(self.lengths[part], kind="stable")]
+                for part in (order[start : start + window] for start in range(0, len(order), window))
+            ]
+            order = np.concatenate(sorted_rows)
+            whole = len(order) // self.block * self.block
+            blocks = order[:whole].reshape(-1, self.block)
+            order = np.concatenate([blocks[draw.permutation(len(blocks))].ravel(), order[whole:]])
+        self._cached = (number, order)
+        return order
+
+
+def apportion(probabilities: dict[str, float], total: int, draw: np.random.Generator) -> dict[str, int]:
+    """`total` examples among tasks by their probabilities, at least one each: floors, and the rest drawn by the fractions.
+
+    The expectation is exact as long as no task's share is below one example.
+    """
+    import numpy as np
+
+    names = list(probabilities)
+    shares = np.array([probabilities[name] for name in names]) * total
+    counts = np.floor(shares + 1e-9).astype(int)
+    rest = total - int(counts.sum())
+    if rest > 0:
+        fractions = np.clip(shares - counts, 0, None)
+        # systematic sampling: one uniform number decides all, each task gets at most one more, with its fraction's probability
+        edges = np.concatenate([[0.0], np.cumsum(fractions)])
+        edges *= rest / edges[-1]
+        points = draw.random() + np.arange(rest)
+        counts += np.histogram(points, bins=edges)[0]
+    return {name: max(1, int(count)) for name, count in zip(names, counts, strict=True)}

@@ -1,0 +1,263 @@
+"""From rows to corpora: every task's `read` over its source, tasks of one source merged, labels turned into targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emomtl.data.reading import BadRows, ReadRows, read_rows
+from emomtl.errors import EmomtlError, Problem
+from emomtl.sources import SPLITS, stable_fraction
+from emomtl.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from emomtl.data.locate import Located
+    from emomtl.heads import Head
+    from emomtl.task import Task
+
+
+@dataclass(frozen=True)
+class TaskInput:
+    """What is needed to read one task: its name in the run, the task, the head that answers, where its rows are."""
+
+    name: str
+    task: Task
+    head: Head
+    located: Located
+    limit: int | None = None
+    eval_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """The rows of one task in one split: positions in the corpus's split (n,), and their targets (n, ...)."""
+
+    index: NDArray[np.int64]
+    targets: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class CorpusSplit:
+    """The texts of one split, once for all tasks of the corpus, with their numbers in the source.
+
+    `pairs` is None where no row has a second text.
+    """
+
+    numbers: NDArray[np.int64]
+    texts: Sequence[str]
+    pairs: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass
+class Corpus:
+    """Texts that one or several tasks share, with each task's rows by (task, split); `identity` tells the source."""
+
+    name: str
+    identity: str
+    splits: dict[str, CorpusSplit] = field(default_factory=dict)
+    rows: dict[tuple[str, str], TaskRows] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks whose rows are here, in the manifest's order."""
+        return tuple(dict.fromkeys(task for task, _ in self.rows))
+
+
+@dataclass
+class TaskData:
+    """All that was read: corpora, the taxonomy of each task (learned where it was open), and what there is to say."""
+
+    corpora: list[Corpus]
+    taxonomies: dict[str, Taxonomy | None]
+    fingerprints: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    counted: dict[str, dict[str, int]] = field(default_factory=dict)
+    label_counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+
+    def corpus(self, task: str) -> Corpus:
+        """The corpus that holds a task's rows."""
+        return next(corpus for corpus in self.corpora if task in corpus.tasks)
+
+    def rows(self, task: str, split: str) -> TaskRows:
+        """A task's rows in a split; an error where the split has none."""
+        found = self.corpus(task).rows.get((task, split))
+        if found is None or not len(found):
+            raise EmomtlError(Problem(f"tasks.{task}", f"no {split} rows", "name a file for the split, or let the task split"))
+        return found
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Training rows per task, in the manifest's order."""
+        return {task: len(self.corpus(task).rows[task, "train"]) for task in self.taxonomies}
+
+
+def read_tasks(
+    inputs: Sequence[TaskInput], splits: Sequence[str] = SPLITS, on_bad_row: str = "stop", need_train: bool = True
+) -> TaskData:
+    """Read every task; sources that several tasks share are read once. All problems come in one error."""
+    problems: list[Problem] = []
+    by_source: dict[str, list[TaskInput]] = {}
+    for one in inputs:
+        by_source.setdefault(one.located.identity, []).append(one)
+    data = TaskData([], {one.name: None for one in inputs}, {})
+    for members in by_source.values():
+        bad = BadRows(on_bad_row)
+        try:
+            found = read_rows({one.name: one.task for one in members}, members[0].located, splits, bad)
+            for one in members:
+                _add(data, one, found[one.name], bad, need_train)
+        except EmomtlError as error:
+            problems += [problem for problem in error.problems if problem not in bad.problems]
+        problems += bad.problems
+        data.notes += bad.notes
+    if problems:
+        raise EmomtlError(*problems)
+    return data
+
+
+def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: BadRows, need_train: bool) -> None:
+    """Put a task's rows into the corpus whose texts they share, else into a new one."""
+    if need_train and not (read.get("train") and read["train"].texts):
+        raise EmomtlError(
+            Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
+        )
+    taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
+    data.notes += _published(one, read)
+    rows = _limited(one, read)
+    targets = {split: _targets(one, part, taxonomy, split, bad) for split, part in rows.items()}
+    texts = {split: _as_split(part) for split, part in rows.items()}
+    for corpus in data.corpora:
+        if corpus.identity == one.located.identity and _merge(corpus, texts):
+            break
+    else:
+        corpus = Corpus(one.name, one.located.identity, dict(texts))
+        data.corpora.append(corpus)
+    for split, part in texts.items():
+        corpus.rows[one.name, split] = TaskRows(_positions(corpus.splits[split], part.numbers), targets[split])
+        data.label_counts[one.name, split] = label_counts(rows[split].labels)
+    data.fingerprints[one.name] = one.located.fingerprint()
+    data.counted[one.name] = bad.counted(one.name)
+
+
+def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
+    """The task's taxonomy; where it left it open and the head answers with labels, the names in its training rows."""
+    if one.task.taxonomy is not None or one.head.kind == "regression":
+        return one.task.taxonomy
+    names = label_counts(rows["train"].labels) if "train" in rows else {}
+    if len(names) < 2:
+        found = f"the training rows have {len(names)} label(s)"
+        raise EmomtlError(Problem(f"tasks.{one.name}", found, "a task needs at least two; look at `options.label`"))
+    return Taxonomy(sorted(names))
+
+
+def _limited(one: TaskInput, rows: Mapping[str, ReadRows]) -> dict[str, ReadRows]:
+    """At most `limit` training and `eval_limit` validation rows: those whose text hashes lowest, in their old order."""
+    limits = {"train": one.limit, "validation": one.eval_limit}
+    return {split: _lowest(part, limits.get(split)) for split, part in rows.items()}
+
+
+def _lowest(rows: ReadRows, limit: int | None) -> ReadRows:
+    import numpy as np
+
+    if limit is None or len(rows.texts) <= limit:
+        return rows
+    places = np.array([stable_fraction(text, seed=1) for text in rows.texts])
+    return rows.only(np.sort(np.argsort(places, kind="stable")[:limit]).tolist())
+
+
+def _as_split(rows: ReadRows) -> CorpusSplit:
+    import numpy as np
+
+    return CorpusSplit(np.asarray(rows.numbers, dtype=np.int64), rows.texts, rows.pairs)
+
+
+def _positions(split: CorpusSplit, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where rows of these numbers stand; a source's numbers rise."""
+    import numpy as np
+
+    return np.searchsorted(split.numbers, numbers).astype(np.int64)
+
+
+def _merge(corpus: Corpus, texts: Mapping[str, CorpusSplit]) -> bool:
+    """Add the rows that the corpus lacks; False, and nothing done, where a row that both have differs in its texts."""
+    import numpy as np
+
+    merged: dict[str, CorpusSplit] = {}
+    for split, new in texts.items():
+        old = corpus.splits.get(split)
+        if old is None or (len(old) == 0 and len(new) > 0):
+            merged[split] = new
+            continue
+        if np.array_equal(old.numbers, new.numbers):
+            if old.texts != new.texts or old.pairs != new.pairs:
+                return False
+            continue
+        both = dict(zip(old.numbers.tolist(), zip(old.texts, old.pairs or [""] * len(old), strict=True), strict=True))
+        for number, row in zip(new.numbers.tolist(), zip(new.texts, new.pairs or [""] * len(new), strict=True), strict=True):
+            if both.setdefault(number, row) != row:
+                return False
+        numbers = sorted(both)
+        pairs = [both[number][1] for number in numbers] if old.pairs or new.pairs else None
+        merged[split] = CorpusSplit(np.asarray(numbers, dtype=np.int64), [both[number][0] for number in numbers], pairs)
+    for split, union in merged.items():
+        for task in corpus.tasks:
+            if (task, split) in corpus.rows:
+                was = corpus.rows[task, split]
+                kept = corpus.splits[split].numbers[was.index]
+                corpus.rows[task, split] = TaskRows(_positions(union, kept), was.targets)
+        corpus.splits[split] = union
+    return True
+
+
+def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: str, bad: BadRows) -> NDArray[Any]:
+    """Labels to targets; a label that does not fit is a bad row with its place, and counts as unlabelled where it is skipped."""
+    import numpy as np
+
+    missing = one.head.encode(None, taxonomy)
+    encoded = []
+    for number, label in zip(rows.numbers, rows.labels, strict=True):
+        try:
+            encoded.append(one.head.encode(label, taxonomy))
+        except EmomtlError as error:
+            bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
+            encoded.append(missing)
+    return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
+
+
+def _published(one: TaskInput, rows: Mapping[str, ReadRows]) -> list[str]:
+    """What differs from the figures that the corpus's authors print."""
+    published, notes = one.task.published, []
+    if published is None:
+        return []
+    whole = {split for split, size in published.sizes.items() if split in rows and len(rows[split].texts) == size}
+    for split, size in published.sizes.items():
+        if split in rows and split not in whole:
+            notes.append(
+                f"{one.name}: {split} has {len(rows[split].texts):,} rows, {size:,} are published: a part or another release?"
+            )
+    for split in whole & set(published.labels):
+        counts, printed = label_counts(rows[split].labels), published.labels[split]
+        wrong = [f"{name} {counts.get(name, 0):,} not {n:,}" for name, n in printed.items() if counts.get(name, 0) != n]
+        if wrong:
+            notes.append(f"{one.name}: {split} labels differ from the published counts: {', '.join(wrong[:5])}")
+    return notes
+
+
+def label_counts(labels: Sequence[Any]) -> dict[str, int]:
+    """How many rows have each label; numbers and missing labels count nowhere."""
+    counts: dict[str, int] = {}
+    for label in labels:
+        for name in (label,) if isinstance(label, str) else label if isinstance(label, (list, tuple)) else ():
+            if isinstance(name, str):
+                counts[name] = counts.get(name, 0) + 1
+    return counts

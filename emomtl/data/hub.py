@@ -1,0 +1,80 @@
+"""A data set of the Hugging Face hub, loaded when its rows or splits are first asked for; remote code never runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from emomtl.data.source_file import our_names
+from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.sources import SPLITS, Hub
+
+if TYPE_CHECKING:
+    import datasets
+
+BATCH = 1_000
+THEIR_NAMES = {"training": "train", "dev": "validation", "valid": "validation", "val": "validation", "testing": "test"}
+
+
+class HubRows:
+    """The rows of a hub data set by split; `place` stands in every error about them."""
+
+    def __init__(self, hub: Hub, place: str) -> None:
+        self.hub, self.place = hub, place
+
+    def error(self, found: str, remedy: str = "") -> EmomtlError:
+        """An error about this data set, to be raised by the caller."""
+        return EmomtlError(Problem(self.place, found, remedy, str(self.hub)))
+
+    @cached_property
+    def parts(self) -> dict[str, datasets.Dataset]:
+        """The data set's splits under our names, in our order; `all` where it has a single split of another name."""
+        loaded = self._loaded()
+        if self.hub.splits is not None:
+            lacking = sorted(set(self.hub.splits.values()) - set(loaded))
+            if lacking:
+                raise self.error(f"no split '{clean(lacking[0])}'", suggest(lacking[0], loaded))
+            return {ours: loaded[self.hub.splits[ours]] for ours in (*SPLITS, "all") if ours in self.hub.splits}
+        named: dict[str, list[str]] = {}
+        for theirs in loaded:
+            named.setdefault(THEIR_NAMES.get(theirs, theirs), []).append(theirs)
+        doubled = [names for ours, names in named.items() if ours in SPLITS and len(names) > 1]
+        if doubled:
+            raise self.error(f"the splits {', '.join(doubled[0])} would be one", "name the right ones in the layout's `splits`")
+        ours = {split: loaded[named[split][0]] for split in SPLITS if split in named}
+        if ours:
+            return ours
+        if len(loaded) == 1:
+            return {"all": next(iter(loaded.values()))}
+        raise self.error(f"its splits are {', '.join(loaded)}, not train, validation, test", "name them in the layout's `splits`")
+
+    def rows(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each row with its number, from 1; label ids stay numbers."""
+        part = self.parts[split]
+        names = our_names(part.column_names, self.hub.columns, self.error)
+        number = 0
+        for batch in part.with_format(None).iter(batch_size=BATCH):
+            for values in zip(*batch.values(), strict=True):
+                number += 1
+                yield number, dict(zip(names, values, strict=True))
+
+    def fingerprint(self) -> str:
+        """A digest of what was loaded: the library's own fingerprint of each split."""
+        digest = hashlib.sha256()
+        for split, part in self.parts.items():
+            digest.update(f"{split}\0{part._fingerprint}\0{len(part)}\0".encode())
+        return digest.hexdigest()
+
+    def _loaded(self) -> Mapping[str, datasets.Dataset]:
+        import datasets
+
+        try:
+            loaded = datasets.load_dataset(self.hub.id, self.hub.config, revision=self.hub.revision)
+        except Exception as error:  # offline, missing, gated, broken: each library below raises kinds of its own
+            why = clean(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
+            raise self.error(f"cannot be loaded: {why}", 'for a local copy, `source = "FOLDER"`') from error
+        if not isinstance(loaded, Mapping) or not loaded:
+            raise self.error("it has no splits", "look at its page")
+        return loaded

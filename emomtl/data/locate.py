@@ -1,0 +1,264 @@
+"""From a task's declared layouts and a manifest's `source` to rows: what is read, how, and where a row stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from emomtl.data.hub import HubRows
+from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
+from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.sources import SPLITS, Files, Hub, Source
+
+FILE_STRIDE = 10**12
+"""Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What a cell of a split column may say, and the split that it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as its file has it: the line on which it starts (CSV, TSV, JSONL) or its number (Parquet, hub), from 1."""
+
+    number: int
+    values: Mapping[str, Any]
+
+
+class Located(ABC):
+    """A source that was found: which splits it has, their rows, and what tells it from another.
+
+    `identity` is equal for two tasks exactly when they read the same rows in the same way. Rows whose split is unknown
+    stand under the split `all`.
+    """
+
+    identity: str
+    layout: Source
+    complete: bool = True
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the source has, in the order train, validation, test; or `all` alone."""
+
+    @abstractmethod
+    def rows(self, split: str) -> Iterator[RawRow]:
+        """The rows of a split, one after another; what is wrong with a row or a file is an `EmomtlError` with its line."""
+
+    @abstractmethod
+    def place(self, split: str, number: int) -> tuple[str, int]:
+        """The file (or hub data set) and the line (or row) of a row number, for messages."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A sha256 over each split's name and content."""
+
+    def _lacks(self, task: str, split: str) -> EmomtlError:
+        return EmomtlError(Problem(f"tasks.{task}", f"{self.layout} has no split '{split}'", f"it has: {', '.join(self.splits)}"))
+
+
+class LocatedFiles(Located):
+    """Files on this machine; where the layout has a split column, each split is a pass over the one file."""
+
+    def __init__(self, layout: Files, found: Found, task: str) -> None:
+        self.layout, self.files, self.task = layout, found, task
+        self.split_column = layout.split_column
+        reads = {split: [(str(file.path.resolve()), file.options()) for file in files] for split, files in found.items()}
+        self.identity = json.dumps(reads, sort_keys=True)
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits with files, or those that the split column names (found by one pass)."""
+        if self.split_column is None:
+            return tuple(self.files)
+        found = {self._split_of(raw) for raw in self._read("all")}
+        return tuple(split for split in SPLITS if split in found)
+
+    def rows(self, split: str) -> Iterator[RawRow]:
+        """The rows of a split in the files' order; with a split column, those that it gives to the split."""
+        if self.split_column is not None and split in SPLITS:
+            return (raw for raw in self._read("all") if self._split_of(raw) == split)
+        if self.split_column is not None or split not in self.files:
+            raise self._lacks(self.task, split)
+        return self._read(split)
+
+    def place(self, split: str, number: int) -> tuple[str, int]:
+        """The file and the line (Parquet: the row) of a row number."""
+        index, line = divmod(number, FILE_STRIDE)
+        return str(self.files["all" if self.split_column is not None else split][index].path), line
+
+    def fingerprint(self) -> str:
+        """A sha256 over each file's split, size and bytes; where the files lie makes no difference."""
+        digest = hashlib.sha256()
+        for split, files in self.files.items():
+            for file in files:
+                try:
+                    digest.update(f"{split}\0{file.path.stat().st_size}\0".encode())
+                    with file.path.open("rb") as stream:
+                        while block := stream.read(2**20):
+                            digest.update(block)
+                except OSError as error:
+                    raise file.unreadable(error) from error
+        return digest.hexdigest()
+
+    def _read(self, part: str) -> Iterator[RawRow]:
+        for index, file in enumerate(self.files[part]):
+            offset = index * FILE_STRIDE
+            for number, values in READERS[file.kind].rows(file):
+                yield RawRow(offset + number, values)
+
+    def _split_of(self, raw: RawRow) -> str:
+        column = self.split_column or ""
+        file, line = self.place("all", raw.number)
+        if column not in raw.values:
+            names = [clean(str(name), 40) for name in raw.values]
+            raise EmomtlError(Problem(f"{self.task}: all", f"no column '{column}'", suggest(column, names), file, line))
+        said = raw.values[column]
+        split = SPLIT_NAMES.get(said.strip().lower()) if isinstance(said, str) else None
+        if split is None:
+            found = f"the column '{column}' says {clean(repr(said))}"
+            raise EmomtlError(Problem(f"{self.task}: all", found, "a split is train, validation (or dev) or test", file, line))
+        return split
+
+
+class LocatedHub(Located):
+    """A data set of the hub; nothing is loaded before splits, rows or a fingerprint are asked for."""
+
+    def __init__(self, layout: Hub, task: str) -> None:
+        self.layout, self.task = layout, task
+        self._hub = HubRows(layout, task)
+        self.identity = json.dumps({"hub": asdict(layout)}, sort_keys=True)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The data set's splits under our names."""
+        return tuple(self._hub.parts)
+
+    def rows(self, split: str) -> Iterator[RawRow]:
+        """The rows of a split, numbered from 1."""
+        if split not in self.splits:
+            raise self._lacks(self.task, split)
+        return (RawRow(number, values) for number, values in self._hub.rows(split))
+
+    def place(self, split: str, number: int) -> tuple[str, int]:
+        """The data set with its split, and the row's number."""
+        return f"{self.layout} {split}", number
+
+    def fingerprint(self) -> str:
+        """A sha256 over the library's fingerprint of each split."""
+        return self._hub.fingerprint()
+
+
+def locate(layouts: Sequence[Source], source: str | None, folder: Path, task: str) -> Located:
+    """The rows of a task: at the first declared layout whose files exist (else on the hub), or where `source` says.
+
+    `source` is a file or a folder (relative to `folder`, the manifest's; `~` is the home folder), matched against the
+    declared layouts in order, or `hub:ID` or `hub:ID/CONFIG`. Nothing is read but headers, and nothing is downloaded.
+    """
+    problems = [
+        Problem(f"task '{task}'", f"its layout {layout} cannot be read: {what}", "mend the task's plugin")
+        for layout in layouts
+        if isinstance(layout, Files)
+        for what in wrong_with(layout)
+    ]
+    if problems:
+        raise EmomtlError(*problems)
+    if source is None:
+        return _declared(layouts, folder, task)
+    if source.startswith("hub:"):
+        return LocatedHub(_hub(layouts, source, task), task)
+    return _given(layouts, source, folder, task)
+
+
+def _declared(layouts: Sequence[Source], folder: Path, task: str) -> Located:
+    reasons = []
+    for layout in layouts:
+        if isinstance(layout, Files):
+            found = at_home(layout, folder, task)
+            if not isinstance(found, str):
+                return LocatedFiles(layout, found, task)
+            reasons.append((layout, found))
+    hub = next((layout for layout in layouts if isinstance(layout, Hub)), None)
+    if hub is not None:
+        return LocatedHub(hub, task)
+    raise _no_match(task, "its rows are not here", 'say where they are: `source = "FILE or FOLDER"`', reasons)
+
+
+def _hub(layouts: Sequence[Source], source: str, task: str) -> Hub:
+    """The declared hub data set that `hub:ID[/CONFIG]` means; a task that reads any file also reads any data set."""
+    declared = [layout for layout in layouts if isinstance(layout, Hub)]
+    wanted = source.removeprefix("hub:").strip("/")
+    for hub in declared:
+        if wanted == hub.id or source == str(hub):
+            return hub
+    for hub in declared:
+        if wanted.startswith(hub.id + "/"):
+            return replace(hub, config=wanted.removeprefix(hub.id + "/"))
+    if wanted and any(isinstance(layout, Files) and layout.path == ANYTHING and layout.splits is None for layout in layouts):
+        owner, *rest = wanted.split("/", 2)
+        return Hub("/".join([owner, *rest[:1]]), rest[1] if len(rest) > 1 else None)
+    known = ", ".join(map(str, declared)) or "none"
+    found = f"'{clean(source)}' is no data set of this task"
+    raise EmomtlError(Problem(f"tasks.{task}.source", found, f"its plugin names: {known}"))
+
+
+def _given(layouts: Sequence[Source], source: str, folder: Path, task: str) -> Located:
+    path = _there(source, folder, task)
+    reasons = []
+    for layout in layouts:
+        if isinstance(layout, Files):
+            found = under(layout, path, task) if path.is_dir() else alone(layout, path, task)
+            if not isinstance(found, str):
+                return LocatedFiles(layout, found, task)
+            reasons.append((layout, found))
+    kind = "the folder" if path.is_dir() else "the file"
+    stands = f"there stand: {_listing(path)}" if path.is_dir() else ""
+    raise _no_match(task, f"{kind} '{clean(source)}' fits no layout of this task", stands, reasons)
+
+
+def _there(source: str, folder: Path, task: str) -> Path:
+    """The path that `source` names, which must exist."""
+    place = f"tasks.{task}.source"
+    try:
+        path = folder / Path(source).expanduser()
+        reason = absence(path) if source.strip() else "`source` is empty"
+    except RuntimeError as error:
+        raise EmomtlError(Problem(place, f"'{clean(source)}': {clean(str(error))}", "write the path out")) from error
+    if reason:
+        beside = path.parent
+        remedy = f"in {beside} stand: {_listing(beside)}" if os.path.isdir(beside) else f"{beside} is not there, either"
+        raise EmomtlError(Problem(place, reason, remedy))
+    return path
+
+
+def _listing(folder: Path) -> str:
+    """At most twelve names of what stands in a folder."""
+    try:
+        names = sorted(clean(path.name) for path in folder.iterdir())
+    except OSError as error:
+        return f"nothing that may be read ({error.strerror})"
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
+
+
+def _no_match(task: str, found: str, remedy: str, reasons: Sequence[tuple[Files, str]]) -> EmomtlError:
+    """One error: what is wrong, then each layout that was looked for with the reason why it is not there."""
+    looked = [Problem("", f"  layout {_described(layout)}: {reason}") for layout, reason in reasons]
+    return EmomtlError(Problem(f"tasks.{task}.source", found, remedy), *looked)
+
+
+def _described(layout: Files) -> str:
+    if layout.splits is None:
+        return "'*' (any file, or a folder of split files)" if layout.path == ANYTHING else f"'{layout.path}'"
+    names = ", ".join(part if isinstance(part, str) else part.path for part in layout.splits.values())
+    return f"'{layout.path}' with {names}"

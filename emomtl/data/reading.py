@@ -1,0 +1,153 @@
+"""Every task's `read` over the rows of one source, with bad rows told by place and odd texts counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.sources import SPLITS
+from emomtl.task import Example
+
+if TYPE_CHECKING:
+    from emomtl.data.locate import Located, RawRow
+    from emomtl.task import Task
+
+MOST_PROBLEMS = 10
+"""Bad rows that one error lists; the rest is counted."""
+
+
+@dataclass
+class ReadRows:
+    """The rows of one task in one split, in the source's order; `origin` is the split of the source they stand in."""
+
+    origin: str
+    numbers: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    pairs: list[str] | None = None
+    labels: list[Any] = field(default_factory=list)
+
+    def add(self, number: int, example: Example) -> None:
+        """One more row."""
+        if example.pair is not None and self.pairs is None:
+            self.pairs = [""] * len(self.texts)
+        if self.pairs is not None:
+            self.pairs.append(example.pair or "")
+        self.numbers.append(number)
+        self.texts.append(example.text)
+        self.labels.append(example.label)
+
+    def only(self, chosen: Sequence[int]) -> ReadRows:
+        """The rows at these positions."""
+        numbers, texts, labels = ([column[i] for i in chosen] for column in (self.numbers, self.texts, self.labels))
+        return ReadRows(self.origin, numbers, texts, None if self.pairs is None else [self.pairs[i] for i in chosen], labels)
+
+
+@dataclass
+class BadRows:
+    """Rows that do not read: errors with `stop`, a count and a list with `skip`; and odd texts, which are only counted."""
+
+    on_bad_row: str = "stop"
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, name: str, task: Task, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
+        """Remember a bad row; with `stop`, one after the tenth ends the reading."""
+        found, remedy = _words(task, error)
+        file, line = located.place(origin, number)
+        problem = Problem(f"{name}: {split} row {number}", found, remedy, file, line)
+        self.count(name, "bad rows")
+        if self.on_bad_row == "skip":
+            self.skipped.append(str(problem))
+            return
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise EmomtlError(
+                Problem(name, f"more than {MOST_PROBLEMS} bad rows", '`[data] on_bad_row = "skip"` counts and lists them')
+            )
+        self.problems.append(problem)
+
+    def count(self, name: str, what: str) -> None:
+        """Count something odd in a task's rows."""
+        counts = self.counts.setdefault(name, {})
+        counts[what] = counts.get(what, 0) + 1
+
+    def counted(self, name: str) -> dict[str, int]:
+        """What was counted for a task."""
+        return dict(self.counts.get(name, {}))
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say: counts by task, then the skipped rows (at most ten)."""
+        lines = [f"{name}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}" for name, counts in self.counts.items()]
+        return lines + [f"skipped {line}" for line in self.skipped[:MOST_PROBLEMS]]
+
+
+def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str], bad: BadRows) -> dict[str, dict[str, ReadRows]]:
+    """Each task's rows by split, from one pass over the source; the splits that a task makes itself are made here."""
+    found: dict[str, dict[str, ReadRows]] = {name: {} for name in tasks}
+    makes = any(task.split is not None for task in tasks.values())
+    for origin in located.splits:
+        if origin not in splits and origin != "all" and not (origin == "train" and makes):
+            continue
+        for raw in located.rows(origin):
+            for name, task in tasks.items():
+                example = _example(name, task, located, origin, raw, bad)
+                if example is None:
+                    continue
+                split = _split(task, located, origin, example.text)
+                if split in splits:
+                    found[name].setdefault(split, ReadRows(origin)).add(raw.number, example)
+    return {name: {split: parts[split] for split in SPLITS if split in parts} for name, parts in found.items()}
+
+
+def _split(task: Task, located: Located, origin: str, text: str) -> str:
+    """The split of a row: the source's own, else the task's stable hash; rows of train fill only splits that are missing."""
+    if task.split is None or origin not in ("all", "train"):
+        return "train" if origin == "all" else origin
+    wanted = task.split.of(text)
+    return "train" if wanted in located.splits else wanted
+
+
+def _example(name: str, task: Task, located: Located, origin: str, raw: RawRow, bad: BadRows) -> Example | None:
+    """One row through the task's `read`, made fit for a tokenizer; None where the row is dropped or bad."""
+    try:
+        example = task.read(raw.values)
+        if example is None:
+            return None
+        if not isinstance(example, Example):
+            raise EmomtlError(f"`read` gave {type(example).__name__}", remedy="return Example(text, label) or None")
+        for value in (example.text, "" if example.pair is None else example.pair):
+            if not isinstance(value, str):
+                raise EmomtlError(f"the text is {type(value).__name__}, not a string")
+    except Exception as error:  # a stranger's code: whatever it raises is a bad row with a place
+        bad.add(name, task, located, origin, origin, raw.number, error)
+        return None
+    text, pair = _sane(name, example.text, bad), example.pair
+    if not text.strip():
+        bad.count(name, "empty texts")
+    return Example(text, example.label, None if pair is None else _sane(name, pair, bad))
+
+
+def _sane(name: str, text: str, bad: BadRows) -> str:
+    """The text with lone surrogates replaced by U+FFFD; tokenizers refuse them."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        bad.count(name, "texts with lone surrogates (replaced)")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _words(task: Task, error: Exception) -> tuple[str, str]:
+    """What a bad row's error says; for a sensitive task nothing that could quote the row."""
+    if task.sensitive:
+        return f"does not read ({type(error).__name__})", "the row is not shown: the task is sensitive"
+    if isinstance(error, EmomtlError):
+        return error.problems[0].found, error.problems[0].remedy
+    if isinstance(error, KeyError):
+        return f"`read` found no column {clean(repr(error.args[0]) if error.args else '')}", "look at the source's header"
+    return f"`read` raised {type(error).__name__}: {clean(str(error))}", "mend the row, or the task's `read`"

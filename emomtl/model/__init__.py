@@ -1,0 +1,1 @@
+"""The shared encoder with one head per task, and where and how it computes."""

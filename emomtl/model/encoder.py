@@ -1,0 +1,142 @@
+"""Pretrained encoders and tokenizers: loaded from a verified folder or the hub, never with code from either."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, Problem, clean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "trust_remote_code")
+"""Keys of a model's config.json that name code; a folder with one of them is refused before transformers reads it."""
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """Which encoder a run uses: the name in the manifest, a folder or hub id, and how token vectors are pooled."""
+
+    name: str
+    where: str
+    revision: str | None
+    pooling: str
+    max_tokens: int
+    dropout: float | None = None
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors."""
+
+    module: nn.Module
+    tokenizer: Any
+    width: int
+
+
+def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:
+    """The pretrained encoder; `special_tokens` get rows of their own in the embedding, set to its mean."""
+    return _load(choice, choice.where, special_tokens, pretrained=True)
+
+
+def rebuild_encoder(choice: EncoderChoice, folder: Path) -> LoadedEncoder:
+    """The encoder of a run, from the configuration and tokenizer that it saved; the weights come from a checkpoint."""
+    return _load(choice, str(folder), (), pretrained=False)
+
+
+def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
+    """Write configuration and tokenizer, so that a run can be opened without the pretrained encoder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.module.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+    encoder.tokenizer.save_pretrained(folder)
+
+
+def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pretrained: bool) -> LoadedEncoder:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    refuse_code(where)
+    place = Problem("encoder.use", f"'{clean(choice.name)}' does not load", "")
+    try:
+        config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
+        if choice.dropout is not None:
+            for key in (
+                "hidden_dropout_prob",
+                "attention_probs_dropout_prob",
+                "embedding_dropout",
+                "mlp_dropout",
+                "attention_dropout",
+            ):
+                if hasattr(config, key):
+                    setattr(config, key, choice.dropout)
+        extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
+        if pretrained:
+            module = AutoModel.from_pretrained(
+                where, config=config, revision=choice.revision or "main", use_safetensors=True, trust_remote_code=False, **extra
+            )
+        else:
+            module = AutoModel.from_config(config, **extra)
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:
+        reason = clean(str(error).strip().split("\n")[0], 200)
+        remedy = (
+            "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
+        )
+        raise EmomtlError(Problem(place.place, f"{place.found}: {reason}", remedy)) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no fast tokenizer", "use an encoder with tokenizer.json"))
+    module.float()
+    new = [token for token in special_tokens if token not in tokenizer.get_vocab()]
+    if new:
+        _add_tokens(module, tokenizer, new)
+    return LoadedEncoder(module, tokenizer, int(config.hidden_size))
+
+
+def _add_tokens(module: Any, tokenizer: Any, tokens: list[str]) -> None:
+    """New rows of the embedding, each the mean of the old ones: no random numbers, no surprise in the first step."""
+    import torch
+
+    tokenizer.add_tokens(tokens, special_tokens=True)
+    mean = module.get_input_embeddings().weight.detach().mean(dim=0)
+    module.resize_token_embeddings(max(len(tokenizer), module.get_input_embeddings().num_embeddings), mean_resizing=False)
+    weight = module.get_input_embeddings().weight
+    with torch.no_grad():
+        for token in tokens:
+            weight[tokenizer.convert_tokens_to_ids(token)] = mean
+
+
+def _has_pooler(config: Any) -> bool:
+    """Whether the architecture has BERT's pooler, which is trained only where it is asked for."""
+    return config.model_type in {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert", "data2vec-text", "ernie"}
+
+
+def refuse_code(where: str) -> None:
+    """Refuse a local model folder whose configuration names code, or that is not a readable model folder."""
+    folder = Path(where)
+    if not folder.is_dir():
+        return
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if not path.is_file():
+            if name == "config.json":
+                raise EmomtlError(Problem("encoder.use", f"{folder} has no config.json", "name a folder that holds a model"))
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise EmomtlError(
+                Problem("encoder.use", f"{path} does not read: {clean(str(error))}", "is the folder complete?")
+            ) from error
+        for key in CODE_KEYS:
+            if isinstance(content, dict) and content.get(key):
+                raise EmomtlError(
+                    Problem("encoder.use", f"{path} names code ('{key}'); emomtl runs none", "use a model without custom code")
+                )

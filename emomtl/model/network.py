@@ -1,0 +1,80 @@
+"""The network: one encoder, a pooled vector per text, one head per task (hard parameter sharing)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emomtl.data.batches import generator
+from emomtl.heads import Head
+from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.taxonomy import Taxonomy
+
+
+class MultiTaskModel(nn.Module):
+    """`encode` turns token ids (B, T) into pooled vectors (B, W); `heads[task]` turns those into logits (B, L)."""
+
+    def __init__(self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.heads = nn.ModuleDict(heads)
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's."""
+        output = self.encoder(**inputs)
+        if self.pooling == "pooler":
+            return output.pooler_output  # type: ignore[no-any-return]
+        states: Tensor = output.last_hidden_state
+        if self.pooling == "cls":
+            return states[:, 0]
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        if self.pooling == "max":
+            return states.masked_fill(mask == 0, torch.finfo(states.dtype).min).amax(dim=1)
+        mask = mask.to(states.dtype)
+        return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+    def logits(self, task: str, pooled: Tensor) -> Tensor:
+        """The logits of a task's head, (B, W) -> (B, L)."""
+        return self.heads[task](pooled)  # type: ignore[no-any-return]
+
+
+def build_model(
+    encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int
+) -> MultiTaskModel:
+    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks."""
+    modules: dict[str, nn.Module] = {}
+    with torch.random.fork_rng(devices=[]):
+        for task, (head, taxonomy) in heads.items():
+            torch.manual_seed(int(generator(seed, "head", task).integers(2**62)))
+            modules[task] = head.build(encoder.width, taxonomy)
+    return MultiTaskModel(encoder.module, choice.pooling, modules)
+
+
+def parameter_groups(
+    model: MultiTaskModel, state: nn.Module, lr: float, head_lrs: Mapping[str, float], weighting_lr: float, decay: float
+) -> list[dict[str, Any]]:
+    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters."""
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+
+    def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
+        empty: dict[str, Any] = {"params": [], "names": [], "peak": rate, "lr": rate, "weight_decay": weight_decay}
+        group = groups.setdefault((rate, weight_decay), empty)
+        group["params"].append(parameter)
+        group["names"].append(name)
+
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = head_lrs[name.split(".")[1]] if name.startswith("heads.") else lr
+            add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
+    for name, parameter in state.named_parameters():
+        add(f"weighting.{name}", parameter, weighting_lr, 0.0)
+    return list(groups.values())
+
+
+def shared_parameters(model: MultiTaskModel) -> Sequence[nn.Parameter]:
+    """The encoder's trainable parameters, which all tasks share."""
+    return [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]

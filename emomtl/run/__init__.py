@@ -1,0 +1,17 @@
+"""The run directory: everything that a run leaves behind, written so that a kill, a full disk or a power cut costs no result."""
+
+from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from emomtl.run.directory import FORMAT, Run
+from emomtl.run.shelf import find_checkpoint, point, prune, resume_point
+
+__all__ = [
+    "FORMAT",
+    "Checkpoint",
+    "Run",
+    "find_checkpoint",
+    "open_checkpoint",
+    "point",
+    "prune",
+    "resume_point",
+    "save_checkpoint",
+]

@@ -1,0 +1,188 @@
+"""A run's folder: made, opened, locked, and written to in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, clean
+from emomtl.run import record
+from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble, write_bytes, write_json
+from emomtl.run.lock import HOLDER, LOCK, RunLock
+
+if TYPE_CHECKING:
+    from emomtl.manifest.models import Manifest
+
+FORMAT = 1
+ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = "run.json", "manifest.toml", "environment.json", "checkpoints"
+WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
+UNFINISHED = {LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
+
+
+class Run:
+    """One run and its folder: name, manifest, environment, and what it writes down as it goes.
+
+    Made by `Run.create` or `Run.open`. Events and checkpoints are written only by the process that holds the lock;
+    scores and log lines may come from others too.
+    """
+
+    def __init__(self, name: str, folder: Path, manifest: Manifest, environment: Mapping[str, Any], lock: RunLock) -> None:
+        self.name = name
+        self.folder = folder
+        self.manifest = manifest
+        self.environment: Mapping[str, Any] = MappingProxyType(dict(environment))
+        self.checkpoints = folder / CHECKPOINTS
+        self._lock = lock
+        self._events = record.EventLog(folder / "metrics.jsonl")
+
+    @staticmethod
+    def create(folder: Path, manifest: Manifest, environment: Mapping[str, Any]) -> Run:
+        """Make the folder of a new run and lock it.
+
+        `environment` is what JSON can hold. EmomtlError where the folder holds a run or anything else, is in use,
+        or cannot be written. `run.json` is written last: a folder without it is no run, and may be used again.
+        """
+        from emomtl import __version__
+        from emomtl.manifest import write_manifest
+
+        folder = Path(folder).absolute()
+        _refuse_foreign(folder)
+        _make_folder(folder)
+        lock = RunLock(folder)
+        lock.acquire()
+        try:
+            _refuse_taken(folder)
+            _make_folder(folder / CHECKPOINTS)
+            write_bytes(folder / MANIFEST, write_manifest(manifest).encode())
+            write_json(folder / ENVIRONMENT, dict(environment))
+            write_json(folder / ABOUT, {"format": FORMAT, "emomtl": __version__, "name": manifest.name})
+        except BaseException:
+            lock.release()
+            raise
+        return Run(manifest.name, folder, manifest, environment, lock)
+
+    @staticmethod
+    def open(folder: Path, lock: bool = False) -> Run:
+        """Open a run that exists; with `lock` as its only writer.
+
+        EmomtlError where there is none, where another format version wrote it, where a file is damaged, or where it is in use.
+        """
+        from emomtl.manifest import read_manifest
+
+        folder = Path(folder).absolute()
+        name = _read_about(folder)
+        owner = RunLock(folder)
+        if lock:
+            owner.acquire()
+        try:
+            for needed in (MANIFEST, ENVIRONMENT, CHECKPOINTS):
+                if not (folder / needed).exists():
+                    raise damaged(folder / needed, "it is missing from the run")
+            return Run(name, folder, read_manifest(folder / MANIFEST), read_json(folder / ENVIRONMENT), owner)
+        except BaseException:
+            owner.release()
+            raise
+
+    def lock(self) -> None:
+        """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
+        self._lock.acquire()
+
+    def must_hold(self) -> None:
+        """RuntimeError where this process does not hold the lock: the caller forgot `lock=True`."""
+        if not self._lock.held:
+            raise RuntimeError(f"{self.folder}: only the process that holds the run's lock may write this")
+
+    def close(self) -> None:
+        """Close the files and give the lock back; the run can still be read."""
+        self._events.close()
+        self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def log_event(self, event: str, **fields: Any) -> None:
+        """Append one line to metrics.jsonl; floats come back exactly, NaN and infinities are a ValueError."""
+        self.must_hold()
+        self._events.append({"event": event, **fields})
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every event; a torn last line is dropped, any other damaged one is an EmomtlError with its number."""
+        return self._events.read()
+
+    def events_size(self) -> int:
+        """Bytes of metrics.jsonl, all of them on the disk: what a checkpoint notes for `cut_events`."""
+        self.must_hold()
+        return self._events.size()
+
+    def cut_events(self, size: int) -> None:
+        """Forget the events after the first `size` bytes, so that a resumed run does not tell them twice."""
+        self.must_hold()
+        self._events.cut(size)
+
+    def add_scores(self, entry: Mapping[str, Any]) -> int:
+        """Append an evaluation to scores.json; returns the how manieth look at this `split` by this `checkpoint` it is."""
+        return record.add_scores(self.folder / "scores.json", entry)
+
+    def scores(self) -> list[dict[str, Any]]:
+        """Every evaluation, oldest first, each with its `look`."""
+        return record.read_scores(self.folder / "scores.json")
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt; control characters are escaped."""
+        record.append_text(self.folder / "log.txt", line)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each durably."""
+    with storage(folder):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            fsync_folder(path.parent)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something else, before anything (the lock, too) is written into it."""
+    with storage(folder, "read"):
+        if folder.exists() and not folder.is_dir():
+            raise EmomtlError(trouble(folder, "a file, not a folder", "choose another folder with --out"))
+        names = set(os.listdir(folder)) if folder.exists() else set()
+    if names and not names & {LOCK, ABOUT}:
+        raise _not_empty(folder, names)
+
+
+def _refuse_taken(folder: Path) -> None:
+    """Refuse, under the lock, a folder that holds a run; what a crash left of one that was being made may be overwritten."""
+    with storage(folder, "read"):
+        names = set(os.listdir(folder))
+    if ABOUT in names:
+        remedy = "go on with it by --resume, or choose another folder with --out"
+        raise EmomtlError(trouble(folder, "holds a run already", remedy))
+    if names - UNFINISHED:
+        raise _not_empty(folder, names - UNFINISHED)
+
+
+def _not_empty(folder: Path, names: set[str]) -> EmomtlError:
+    some = ", ".join(clean(name, 40) for name in sorted(names)[:3])
+    return EmomtlError(trouble(folder, f"not empty and not a run (it holds {some})", "choose another folder with --out"))
+
+
+def _read_about(folder: Path) -> str:
+    """The run's name, from a run.json of this format."""
+    path = folder / ABOUT
+    if not path.exists():
+        raise EmomtlError(trouble(folder, "no run here (there is no run.json)", "name a folder that `emomtl train` made"))
+    about = read_json(path)
+    if about.get("format") != FORMAT:
+        version, writer = clean(str(about.get("format"))), clean(str(about.get("emomtl")))
+        found = f"a run of format {version} by emomtl {writer}; this emomtl reads format {FORMAT}"
+        raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
+    if not isinstance(about.get("name"), str):
+        raise damaged(path, "`name` is not text")
+    return str(about["name"])

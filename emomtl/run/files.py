@@ -1,0 +1,175 @@
+"""Durable writes: a file is there whole or not at all, also after a power cut, and a failing disk is said in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from emomtl.errors import EmomtlError, Problem, clean
+
+ELSEWHERE = "choose a folder on another disk with --out"
+REMEDIES = {
+    errno.ENOSPC: f"free space, or {ELSEWHERE}",
+    errno.EDQUOT: f"free space within your quota, or {ELSEWHERE}",
+    errno.EFBIG: f"raise the limit on file sizes (ulimit -f), or {ELSEWHERE}",
+    errno.EROFS: f"make the disk writable, or {ELSEWHERE}",
+    errno.EACCES: "give this account the right to it, or choose another folder with --out",
+    errno.EPERM: "give this account the right to it, or choose another folder with --out",
+    errno.EIO: f"the disk fails: check it, or {ELSEWHERE}",
+    errno.ENOENT: "the folder has gone: was it moved or removed? Put it back, or choose another with --out",
+    errno.ENOTDIR: "a file stands where a folder should be; choose another folder with --out",
+}
+
+
+def trouble(path: Path, found: str, remedy: str) -> Problem:
+    """A problem whose place is a path, fit for a message."""
+    return Problem(clean(str(path), 400), found, remedy)
+
+
+@contextmanager
+def storage(path: Path, doing: str = "written") -> Iterator[None]:
+    """Turn whatever the disk refuses inside into one EmomtlError that names `path`, what failed and what to do."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise _named(error, path, doing) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # known by name, so that this layer need not import safetensors
+            raise
+        raise _named(error, path, doing) from error
+
+
+def _named(error: Exception, path: Path, doing: str) -> Exception:
+    """The EmomtlError for an error of the disk; any other error as it is."""
+    code = error.errno or 0 if isinstance(error, OSError) else _code_in(str(error))
+    if code is None:
+        return error
+    reason = os.strerror(code) if code else clean(str(error), 200)
+    return EmomtlError(trouble(path, f"cannot be {doing}: {reason}", REMEDIES.get(code, ELSEWHERE)))
+
+
+def _code_in(text: str) -> int | None:
+    """The errno that a library's message speaks of (safetensors and torch wrap a full disk into errors of their own)."""
+    spoken = re.search(r"os error (\d+)", text)
+    if spoken:
+        return int(spoken[1])
+    return next((code for code in REMEDIES if os.strerror(code) in text), None)
+
+
+def fsync_file(path: Path) -> None:
+    """Bring the content of a file that is written and closed to the disk."""
+    _fsync(path, os.O_RDONLY)
+
+
+def fsync_folder(path: Path) -> None:
+    """Bring a folder's list of names to the disk: only then a new or renamed file survives a power cut."""
+    _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    with storage(path):
+        handle = os.open(path, flags | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that does not exist yet, down to the disk; for files in a folder that is itself not published yet."""
+    with storage(path), open(path, "xb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file by `data`: after a crash the old content or the new one is there, never a part.
+
+    Raises EmomtlError where the disk refuses; the old content is then untouched. One writer a file at a time.
+    """
+    aside = path.with_name(f".tmp-{path.name}")
+    with storage(path):
+        try:
+            with open(aside, "wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(aside, path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(aside)
+            raise
+        fsync_folder(path.parent)
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Replace a file by `obj` as readable JSON, durably; ValueError for NaN and infinities, which JSON does not know."""
+    write_bytes(path, json.dumps(obj, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that emomtl wrote; EmomtlError where it is missing or damaged."""
+    with storage(path, "read"):
+        data = path.read_bytes()
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"not JSON: {clean(str(error))}") from error
+    if not isinstance(found, dict):
+        raise damaged(path, f"a JSON object was expected, found {type(found).__name__}")
+    return found
+
+
+def damaged(path: Path, reason: str) -> EmomtlError:
+    """The error for a file that is there but is not what emomtl wrote."""
+    return EmomtlError(trouble(path, f"damaged: {reason}", "restore it from a copy, or start another run with --out"))
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Let `link` point at `target` by a relative path; readers see the old target or the new one, never none."""
+    aside = link.with_name(f".tmp-{link.name}")
+    with storage(link):
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
+        os.symlink(os.path.relpath(target, link.parent), aside)
+        os.replace(aside, link)
+        fsync_folder(link.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one folder; the caller syncs the folder."""
+    with storage(target):
+        os.replace(source, target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder."""
+    with storage(path, "removed"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this account may still write on the disk of `path`; all there can be where the disk does not tell its size."""
+    with storage(path, "read"):
+        disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else sys.maxsize
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Refuse before the first byte where less than 1.2 times `needed` bytes are free."""
+    free, wanted = free_bytes(path), needed * 6 // 5
+    if free < wanted:
+        found = f"{wanted / 1e6:.1f} MB are needed to write it safely, {free / 1e6:.1f} MB are free"
+        raise EmomtlError(trouble(path, found, REMEDIES[errno.ENOSPC]))

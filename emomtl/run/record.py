@@ -1,0 +1,163 @@
+"""What a run writes down as it goes: events (metrics.jsonl), evaluations (scores.json) and plain lines (log.txt)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble, write_json
+
+SCORES_FORMAT = 1
+BLOCK = 65536
+
+
+class EventLog:
+    """A file of one JSON object a line that grows at its end; a line that a crash tore is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Write one line; numbers come back exactly. ValueError for NaN and infinities. On a full disk no part stays."""
+        rest = json.dumps(dict(event), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        with storage(self.path):
+            handle = self._open()
+            before = os.fstat(handle)
+            if before.st_nlink == 0:  # removed under the run: writes would succeed and be lost
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(handle, before.st_size)
+                raise
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every whole line as an object; EmomtlError with the line's number for one that is damaged."""
+        with storage(self.path, "read"):
+            if not self.path.exists():
+                return
+            with open(self.path, "rb") as handle:
+                for number, line in enumerate(handle, start=1):
+                    if line.endswith(b"\n"):
+                        yield self._parse(line, number)
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            found = f"damaged: not one JSON object a line: {clean(line.decode(errors='replace').rstrip())!r}"
+            raise EmomtlError(Problem("", found, "restore the file from a copy, or remove that line", str(self.path), number))
+        return event
+
+    def size(self) -> int:
+        """Bytes of whole lines, brought to the disk first."""
+        if self._handle is None and not self.path.exists():
+            return 0
+        with storage(self.path):
+            handle = self._open()
+            os.fsync(handle)
+            return os.fstat(handle).st_size
+
+    def cut(self, size: int) -> None:
+        """Forget everything after the first `size` bytes, durably; EmomtlError where that is not the end of a line."""
+        if size == 0 and not self.path.exists():
+            return
+        with storage(self.path):
+            handle = self._open()
+            there = os.fstat(handle).st_size
+            if there < size:
+                raise damaged(self.path, f"it holds {there} bytes, and held {size} when the checkpoint was written")
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                raise damaged(self.path, f"no line ends at byte {size}, where one ended when the checkpoint was written")
+            os.ftruncate(handle, size)
+            os.fsync(handle)
+
+    def close(self) -> None:
+        """Close the file; a later write opens it again."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _open(self) -> int:
+        """The open file; at the first time a torn last line is cut off."""
+        if self._handle is None:
+            new = not self.path.exists()
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._handle = handle
+            if new:
+                fsync_folder(self.path.parent)
+            size = os.fstat(handle).st_size
+            whole = _end_of_last_line(handle, size)
+            if whole < size:
+                os.ftruncate(handle, whole)
+        return self._handle
+
+
+def _end_of_last_line(handle: int, size: int) -> int:
+    """Where the last line that is whole ends: the bytes up to and with the last newline."""
+    end = size
+    while end:
+        start = max(0, end - BLOCK)
+        newline = os.pread(handle, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """Every evaluation in the order in which they were made; empty where there is none yet."""
+    with storage(path, "read"):
+        if not path.exists():
+            return []
+    found = read_json(path)
+    if found.get("format") != SCORES_FORMAT:
+        raise damaged(path, f"format {found.get('format')!r}, this emomtl reads format {SCORES_FORMAT}")
+    evaluations = found.get("evaluations")
+    if not isinstance(evaluations, list) or not all(isinstance(entry, dict) for entry in evaluations):
+        raise damaged(path, "`evaluations` is not a list of objects")
+    return evaluations
+
+
+def add_scores(path: Path, entry: Mapping[str, Any]) -> int:
+    """Append an evaluation (with `split` and `checkpoint`) and return the how manieth look at that pair it is.
+
+    Safe against other processes that evaluate the same run at the same time, so that no look at test goes uncounted.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(".scores-lock"), thread_local=False)
+    try:
+        with storage(path):
+            os.stat(path.parent)  # a folder that has gone is not made again (the lock would)
+            lock.acquire(timeout=30)
+    except EmomtlError as error:
+        if isinstance(error.__cause__, Timeout):
+            raise EmomtlError(trouble(path, "another process has been writing it for 30 seconds", "stop it, try again")) from None
+        raise
+    try:
+        entries = read_scores(path)
+        pair = (entry["split"], entry["checkpoint"])
+        look = 1 + sum((old.get("split"), old.get("checkpoint")) == pair for old in entries)
+        write_json(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]})
+    finally:
+        lock.release()
+    return look
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append lines to a log that people read; control characters (which a terminal would obey) are escaped."""
+    lines = "".join(clean(line, 2000) + "\n" for line in text.splitlines() or [""])
+    with storage(path), open(path, "ab", buffering=0) as handle:
+        handle.write(lines.encode())

@@ -1,0 +1,139 @@
+"""The checkpoints of a run side by side: which there are, which is `last` and `best`, which to go on from, which to drop."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from emomtl.errors import EmomtlError, clean
+from emomtl.run.checkpoint import STEP, Checkpoint, open_checkpoint
+from emomtl.run.directory import Run
+from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
+
+POINTERS = ("last", "best")
+
+
+def find_checkpoint(run: Run, which: str) -> Path:
+    """The folder of a checkpoint: `last`, `best`, `step-00000500` or `500`; EmomtlError that names those that exist."""
+    published = _published(run)
+    known = f"known: {', '.join([*_pointers(run), *(path.name for path in published)])}" if published else "there are none yet"
+    if which in POINTERS:
+        if target := _target(run, which):
+            return target
+        raise EmomtlError(trouble(run.checkpoints, f"no checkpoint is marked `{which}`", known))
+    if number := re.fullmatch(r"(?:step-)?(\d{1,18})", which, re.ASCII):
+        for path in published:
+            if _step(path) == int(number[1]):
+                return path
+    raise EmomtlError(trouble(run.checkpoints, f"no checkpoint {clean(which)!r}", known))
+
+
+def point(run: Run, which: str, path: Path) -> None:
+    """Let `last` or `best` mean the checkpoint at `path`, durably and at once."""
+    run.must_hold()
+    if which not in POINTERS or not _is_checkpoint(run.checkpoints / path.name):
+        raise ValueError(f"{which!r} cannot point at {path}: {' and '.join(POINTERS)} point at checkpoints of the run")
+    replace_link(run.checkpoints / which, run.checkpoints / path.name)
+
+
+def resume_point(run: Run) -> Checkpoint | None:
+    """The checkpoint to go on from, verified: the one that `last` means, else the newest; None where there is none.
+
+    Removes what a crash left behind. A published checkpoint that is damaged is never passed over in silence: EmomtlError
+    names it and the last good one.
+    """
+    run.must_hold()
+    _tidy(run)
+    published = _published(run)
+    if not published:
+        return None
+    chosen = _target(run, "last") or published[-1]
+    try:
+        return open_checkpoint(chosen)
+    except EmomtlError as error:
+        raise _with_last_good(error, [path for path in reversed(published) if path != chosen]) from error
+
+
+def prune(run: Run, keep: Collection[Path]) -> None:
+    """Remove the checkpoints that are neither in `keep` nor meant by `last` or `best`; no half of one is ever published."""
+    run.must_hold()
+    kept = {Path(path).resolve().name for path in keep}
+    kept.update(target.name for which in POINTERS if (target := _target(run, which)))
+    doomed = []
+    for path in _published(run):
+        if path.name not in kept:
+            aside = path.with_name(f".del-{path.name}")
+            if aside.exists():
+                remove(aside)
+            move(path, aside)
+            doomed.append(aside)
+    if doomed:
+        fsync_folder(run.checkpoints)
+    for path in doomed:
+        remove(path)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return STEP.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
+def _published(run: Run) -> list[Path]:
+    """The folders of complete checkpoints, oldest step first."""
+    with storage(run.checkpoints, "read"):
+        paths = [path for path in run.checkpoints.iterdir() if _is_checkpoint(path)]
+    return sorted(paths, key=_step)
+
+
+def _pointers(run: Run) -> list[str]:
+    return [which for which in POINTERS if _target(run, which)]
+
+
+def _target(run: Run, which: str) -> Path | None:
+    """What a pointer means; None where it is missing or points at nothing, EmomtlError where it is no link to a checkpoint."""
+    link = run.checkpoints / which
+    if not link.is_symlink() and not link.exists():
+        return None
+    with storage(link, "read"):
+        name = os.readlink(link) if link.is_symlink() else ""
+    if not STEP.fullmatch(name):
+        remedy = "remove it; a run goes on from its newest checkpoint where `last` is missing"
+        raise EmomtlError(trouble(link, "not a link to a checkpoint beside it", remedy))
+    return run.checkpoints / name if _is_checkpoint(run.checkpoints / name) else None
+
+
+def _tidy(run: Run) -> None:
+    """Remove unfinished and doomed checkpoints; put one back whose replacement was not finished."""
+    with storage(run.checkpoints, "read"):
+        paths = sorted(run.checkpoints.iterdir())
+    for path in paths:
+        if path.name.startswith(".old-"):
+            final = path.with_name(path.name.removeprefix(".old-"))
+            if final.exists():
+                remove(path)
+            else:
+                move(path, final)
+                fsync_folder(run.checkpoints)
+        elif path.name.startswith((".tmp-", ".del-")):
+            remove(path)
+
+
+def _with_last_good(error: EmomtlError, others: list[Path]) -> EmomtlError:
+    """The same problems, and those of every newer checkpoint than the last good one, with the way to go on from that one."""
+    problems = list(error.problems)
+    for path in others:
+        try:
+            open_checkpoint(path)
+        except EmomtlError as another:
+            problems += another.problems
+        else:
+            way = f"the last good checkpoint is {path.name}: to go on from it, remove the damaged folders named here and resume"
+            return EmomtlError(*(replace(problem, remedy=way) for problem in problems))
+    way = "no other checkpoint is good: restore one from a copy, or start again in another folder with --out"
+    return EmomtlError(*(replace(problem, remedy=way) for problem in problems))

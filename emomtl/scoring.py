@@ -1,0 +1,64 @@
+"""Figures of one task on one split: by full name, by label, and on every coarser grouping of its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.heads import Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emomtl.heads import Head
+    from emomtl.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('' is the task's own labels)."""
+
+    rows: int
+    metrics: dict[str, float | None]
+    tables: dict[str, list[Row]]
+
+    @property
+    def defined(self) -> dict[str, float]:
+        """The figures that are defined."""
+        return {name: value for name, value in self.metrics.items() if value is not None}
+
+    @property
+    def undefined(self) -> list[str]:
+        """What could not be computed, and why, in words."""
+        names = [name for name, value in self.metrics.items() if value is None]
+        silent = [str(row["label"]) for row in self.tables[""] if row.get("support") == 0]
+        said = [f"{', '.join(names)}: undefined on these rows"] if names else []
+        return said + ([f"no row has {', '.join(silent)}: left out of macro means where nothing was predicted"] if silent else [])
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written into a run's scores."""
+        return {"rows": self.rows, "metrics": self.metrics, "tables": self.tables, "undefined": self.undefined}
+
+
+def score(head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], logits: NDArray[Any]) -> TaskScores:
+    """All figures from targets (n, ...) and logits (n, L); rows without any target are left out."""
+    known = head.present(targets)
+    targets, probabilities = targets[known], head.probabilities(logits[known])
+    names = head.outputs(taxonomy)
+    metrics = dict(head.metrics(targets, probabilities))
+    tables = {"": head.table(targets, probabilities, names)}
+    for grouping in taxonomy.groupings if taxonomy is not None else ():
+        assert taxonomy is not None
+        folded = head.fold(targets, probabilities, grouping, taxonomy)
+        metrics |= {f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()}
+        tables[grouping.name] = head.table(*folded, grouping.names)
+    return TaskScores(int(known.sum()), metrics, tables)
+
+
+def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:
+    """The names that `score` gives for a task, without scoring anything."""
+    import numpy as np
+
+    targets = np.asarray([head.encode(None, taxonomy)])
+    logits = np.zeros((1, len(head.outputs(taxonomy))))
+    return list(score(head, taxonomy, targets, logits).metrics)

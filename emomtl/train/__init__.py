@@ -1,0 +1,8 @@
+"""Training: one run, from a plan and a run directory to its last checkpoint."""
+
+from emomtl.train.display import Display
+from emomtl.train.loop import train
+from emomtl.train.session import Outcome, Session, resume, start
+from emomtl.train.signals import Interrupted
+
+__all__ = ["Display", "Interrupted", "Outcome", "Session", "resume", "start", "train"]

@@ -1,0 +1,154 @@
+"""What a step trains on: tasks drawn by the sampler's probabilities, and their rows. Pure: seed, step and state decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomtl.data.batches import Stream, apportion, generator
+from emomtl.data.corpus import Corpus, TaskData
+from emomtl.data.tokens import Tokens
+from emomtl.errors import EmomtlError, Problem
+from emomtl.heads import Head
+from emomtl.sampling import Moment, Sampler
+from emomtl.train.state import State
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one corpus in a step: padded encoder inputs (B, T), and for each task its first n rows' targets."""
+
+    corpus: str
+    inputs: dict[str, NDArray[np.int64]]
+    targets: dict[str, NDArray[Any]]
+
+    @property
+    def rows(self) -> int:
+        """B, the texts that are encoded."""
+        return len(self.inputs["input_ids"])
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One step's draw: stream positions it moves on by, labelled examples per task, and its parts by micro-batch."""
+
+    advance: dict[str, int]
+    examples: dict[str, int]
+    micro: list[list[Part]]
+    probabilities: dict[str, float]
+    rows: dict[str, NDArray[np.int64]]
+
+
+class Feeder:
+    """Draws steps for a run; holds rows, tokens and targets, and no state of its own."""
+
+    def __init__(
+        self,
+        data: TaskData,
+        tokens: Mapping[tuple[str, str], Tokens],
+        heads: Mapping[str, Head],
+        batches: Mapping[str, int],
+        fixed: frozenset[str],
+        joint: bool,
+        seed: int,
+        buckets: bool,
+        accumulate: int,
+    ) -> None:
+        self.batches, self.fixed, self.joint = dict(batches), fixed, joint
+        self.seed, self.accumulate = seed, accumulate
+        self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
+        self.corpus_of = {task: data.corpus(task).name for task in data.taxonomies}
+        self.targets: dict[str, NDArray[Any]] = {}
+        self.streams: dict[str, Stream] = {}
+        for corpus in data.corpora:
+            lengths = self.tokens[corpus.name].lengths
+            for task in corpus.tasks:
+                self.targets[task] = _dense(corpus, task, heads[task], data)
+                rows, block = corpus.rows[task, "train"].index, self.batches[task]
+                self.streams[task] = Stream(task, rows, lengths, seed, block, buckets)
+            if joint:
+                everything = np.arange(len(corpus.splits["train"]), dtype=np.int64)
+                block = max(self.batches[task] for task in corpus.tasks)
+                self.streams[corpus.name] = Stream(corpus.tasks[0], everything, lengths, seed, block, buckets)
+
+    def draw(self, sampler: Sampler, moment: Moment, state: State) -> Drawing:
+        """The step's rows. With one task a step its own stream is read; else one stream per corpus, for all its tasks."""
+        probabilities = _checked(sampler.probabilities(moment), moment)
+        draw = generator(self.seed, "draw", moment.step)
+        if not self.joint:
+            names = list(probabilities)
+            task = names[int(draw.choice(len(names), p=list(probabilities.values())))]
+            wanted, streams = {task: self.batches[task]}, {task: [task]}
+        else:
+            shared = {task: p for task, p in probabilities.items() if task not in self.fixed}
+            wanted = {task: self.batches[task] for task in self.fixed}
+            if shared:
+                scale = sum(shared.values()) or 1.0
+                total = sum(self.batches[task] for task in shared)
+                wanted |= apportion({task: p / scale for task, p in shared.items()}, total, draw)
+            streams = {}
+            for task in probabilities:
+                streams.setdefault(self.corpus_of[task], []).append(task)
+        advance = {stream: max(wanted[task] for task in tasks) for stream, tasks in streams.items()}
+        rows = {stream: self.streams[stream].take(state.positions.get(stream, 0), n) for stream, n in advance.items()}
+        micro = [self._parts(rows, streams, wanted, number) for number in range(self.accumulate)]
+        micro = [parts for parts in micro if parts]
+        examples = {
+            task: int(sum(_labelled(part.targets[task]) for parts in micro for part in parts if task in part.targets))
+            for task in wanted
+        }
+        return Drawing(advance, examples, micro, probabilities, rows)
+
+    def _parts(
+        self, rows: Mapping[str, NDArray[np.int64]], streams: Mapping[str, list[str]], wanted: Mapping[str, int], number: int
+    ) -> list[Part]:
+        """Micro-batch `number`: every `accumulate`-th row of each stream, so that each has rows of all lengths and tasks."""
+        parts = []
+        for stream, tasks in streams.items():
+            chosen = rows[stream][number :: self.accumulate]
+            if not len(chosen):
+                continue
+            corpus = self.corpus_of[tasks[0]]
+            targets = {}
+            for task in tasks:
+                mine = rows[stream][: wanted[task]][number :: self.accumulate]
+                if len(mine):
+                    targets[task] = self.targets[task][mine]
+            parts.append(Part(corpus, self.tokens[corpus].batch(chosen), targets))
+        return parts
+
+
+def _checked(given: Mapping[str, float], moment: Moment) -> dict[str, float]:
+    """Probabilities in the order of tasks; a sampler that leaves one out or gives nonsense is named."""
+    found = {task: float(given.get(task, 0.0)) for task in moment.tasks}
+    total = sum(found.values())
+    if not np.isfinite(total) or total <= 0 or min(found.values()) < 0 or set(given) - set(found):
+        raise EmomtlError(
+            Problem(
+                "sampler", f"gave {dict(given)} at step {moment.step}", "numbers >= 0 for the run's tasks, with a sum above 0"
+            )
+        )
+    return {task: p / total for task, p in found.items()}
+
+
+def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any]:
+    """The task's targets for every row of the corpus; rows that it lacks are unlabelled."""
+    rows = corpus.rows[task, "train"]
+    size = len(corpus.splits["train"])
+    if len(rows) == size:
+        return rows.targets
+    missing = np.asarray(head.encode(None, data.taxonomies[task]))
+    dense = np.broadcast_to(missing, (size, *missing.shape)).astype(rows.targets.dtype)
+    dense[rows.index] = rows.targets
+    return dense
+
+
+def _labelled(targets: NDArray[Any]) -> int:
+    """Rows with a known target, whatever the head: NaN and -100 are unknown."""
+    if targets.dtype.kind == "f":
+        return int((~np.isnan(targets)).reshape(len(targets), -1).any(axis=1).sum())
+    return int((targets != -100).sum())

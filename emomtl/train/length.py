@@ -1,0 +1,60 @@
+"""How long a run is, and how far it has come: progress from 0 to 1, in steps or in updates of a target task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from emomtl.manifest import Manifest, TrainTable
+from emomtl.train.state import State
+
+
+def batch_sizes(manifest: Manifest) -> dict[str, int]:
+    """Examples of each task in a step that it shares equally."""
+    return {name: table.batch_size or manifest.train.batch_size for name, table in manifest.tasks.items()}
+
+
+@dataclass(frozen=True)
+class Length:
+    """`total` steps, or updates of `target`; `epochs` is the same length in passes (of all rows, or of the target's)."""
+
+    total: int
+    epochs: float
+    target: str | None = None
+
+    @classmethod
+    def of(cls, train: TrainTable, sizes: Mapping[str, int], batches: Mapping[str, int]) -> Length:
+        """The length of a run: an epoch is ceil(sum of N_t / B_t) draws; with every task in a step, a step is one draw per task."""
+        if train.target is not None:
+            assert train.target_updates is not None
+            passes = train.target_updates * batches[train.target] / sizes[train.target]
+            return cls(train.target_updates, passes, train.target)
+        draws = sum(sizes[task] / batches[task] for task in sizes)
+        per_step = len(sizes) if train.per_step == "all" else 1
+        if train.steps is not None:
+            return cls(train.steps, train.steps * per_step / draws)
+        assert train.epochs is not None
+        steps = math.ceil(math.ceil(round(train.epochs * draws, 6)) / per_step)
+        return cls(max(1, steps), train.epochs)
+
+    def progress(self, state: State) -> float:
+        """How far the run has come, 0..1."""
+        done = state.updates[self.target] if self.target is not None else state.step
+        return min(1.0, done / self.total)
+
+    def epoch(self, progress: float) -> int:
+        """The epoch in which a progress lies, from 0."""
+        return min(self.whole_epochs - 1, int(progress * self.whole_epochs + 1e-9))
+
+    @property
+    def whole_epochs(self) -> int:
+        """Epochs, rounded up: E of the annealed sampler."""
+        return max(1, math.ceil(self.epochs - 1e-9))
+
+
+def rate_factor(progress: float, warmup: float, schedule: str) -> float:
+    """The learning rate as a part of its peak: linear warm-up, then linear decay to 0 (or constant)."""
+    if progress < warmup:
+        return progress / warmup
+    return 1.0 if schedule == "constant" else (1.0 - progress) / (1.0 - warmup)

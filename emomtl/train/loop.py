@@ -1,0 +1,290 @@
+"""The loop: pick tasks, take rows, one encoder pass, losses, gradients, clip, step; then log, score, save, each where it is due."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emomtl.data.batches import generator
+from emomtl.errors import EmomtlError, Problem
+from emomtl.evaluate import evaluate
+from emomtl.model.device import arithmetic, to_device
+from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
+from emomtl.sampling import Moment
+from emomtl.scoring import TaskScores
+from emomtl.train.draw import Drawing, Part
+from emomtl.train.length import rate_factor
+from emomtl.train.session import Outcome, Session, restore_model
+from emomtl.train.signals import Interrupted, Signals
+
+
+@dataclass
+class _Step:
+    """What one step leaves for the log, still on the device."""
+
+    moment: Moment
+    drawing: Drawing
+    weights: dict[str, Tensor]
+    norm: Tensor
+    finite: Tensor
+    losses: dict[str, Tensor]
+    factor: float
+
+
+def train(session: Session) -> Outcome:
+    """Train a session to its end, or to a reason to stop; the run directory holds every result."""
+    run, state, tell = session.run, session.state, session.plan.plugins.tell
+    began, told = time.monotonic(), False
+    try:
+        if not state.finished:
+            run.log_event("start", step=state.step, total=session.length.total, epochs=session.length.epochs)
+            run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
+            tell("emomtl_started", run=run)
+            session.display.phase("training")
+            with Signals() as signals:
+                _steps(session, signals)
+        outcome = _outcome(session)
+        run.log(
+            f"{outcome.reason} after {outcome.steps} steps; {time.monotonic() - began:.1f} s since the start or the last resume"
+        )
+        told = True
+        tell("emomtl_finished", run=run, error=None)
+        return outcome
+    except BaseException as stopped:
+        error = str(stopped) or type(stopped).__name__
+        run.log(f"stopped at step {state.step}: {error}")
+        if not told:
+            tell("emomtl_finished", run=run, error=error)
+        raise
+    finally:
+        run.close()
+
+
+def _steps(session: Session, signals: Signals) -> None:
+    """All steps of the run; what is due after a step happens at its boundary, so a kill between two steps loses nothing but time."""
+    state, length, plan = session.state, session.length, session.plan.manifest
+    session.model.train()
+    while not state.finished:
+        before = length.progress(state)
+        done = _step(session)
+        _remember(session, done)
+        after = length.progress(state)
+        session.display.stepped(state, after, sum(done.drawing.examples.values()))
+        last = after >= 1.0
+        new_epoch = length.epoch(after) > length.epoch(before)
+        log_due = last or state.step % plan.train.log_every == 0
+        score_due = last or (state.step % plan.eval.every == 0 if plan.eval.every else new_epoch)
+        save_due = score_due or (plan.checkpoint.every is not None and state.step % plan.checkpoint.every == 0)
+        if log_due or score_due or save_due or plan.train.on_nonfinite == "stop":
+            _check_finite(session, done)
+        if log_due:
+            _log(session, done)
+        improved = _score(session) if score_due else False
+        state.finished = last or state.stopped is not None
+        if state.finished:
+            session.run.log_event("finish", step=state.step, reason=state.stopped or "finished", skipped=state.skipped)
+        if save_due or signals.received is not None:
+            _save(session, improved)
+        if signals.received is not None:
+            raise Interrupted(signals.received, state.step)
+
+
+def _step(session: Session) -> _Step:
+    """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
+    moment = _moment(session)
+    drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
+    torch.manual_seed(int(generator(moment.seed, "step", moment.step).integers(2**62)))
+    factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
+    for group in session.optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    total_rows = sum(part.rows for parts in drawing.micro for part in parts)
+    losses: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    for parts in drawing.micro:
+        share = sum(part.rows for part in parts) / total_rows
+        micro = _losses(session, parts)
+        weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
+        for task, loss in micro.items():
+            losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
+    parameters = [p for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
+    limit = session.plan.manifest.train.clip
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+    finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+    session.optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
+    session.optimizer.step()
+    session.optimizer.zero_grad(set_to_none=True)
+    return _Step(moment, drawing, weights, norm, finite, losses, factor)
+
+
+def _losses(session: Session, parts: list[Part]) -> dict[str, Tensor]:
+    """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows."""
+    losses = {}
+    tables = session.plan.manifest.tasks
+    for part in parts:
+        with arithmetic(session.device, session.precision):
+            pooled = session.model.encode(to_device(part.inputs, session.device))
+            logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in part.targets.items()}
+        for task, targets in to_device(part.targets, session.device).items():
+            losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * tables[task].weight
+    return losses
+
+
+def _moment(session: Session) -> Moment:
+    """Where the run stands before the next step."""
+    state, progress = session.state, session.length.progress(session.state)
+    return Moment(
+        step=state.step,
+        progress=progress,
+        epoch=session.length.epoch(progress),
+        epochs=session.length.whole_epochs,
+        sizes=session.data.sizes,
+        counts=state.counts,
+        losses=state.losses,
+        scores=state.scores,
+        evaluation=state.evaluation,
+        joint=session.plan.manifest.train.per_step == "all",
+        seed=session.plan.manifest.seed,
+    )
+
+
+def _with_share(moment: Moment, share: float) -> Moment:
+    return moment if share == 1.0 else replace(moment, share=share)
+
+
+def _remember(session: Session, done: _Step) -> None:
+    """Move the counters on."""
+    state = session.state
+    state.step += 1
+    for task, n in done.drawing.examples.items():
+        state.counts[task] += n
+        state.updates[task] += 1 if n else 0
+    for stream, n in done.drawing.advance.items():
+        state.positions[stream] = state.positions.get(stream, 0) + n
+    for task, loss in done.losses.items():
+        total, number = state.window.get(task, (0.0, 0))
+        session.window[task] = session.window.get(task, torch.zeros_like(loss)) + torch.where(done.finite, loss, 0.0)
+        state.window[task] = (total, number + 1)
+
+
+def _check_finite(session: Session, done: _Step) -> None:
+    """Stop, or count and go on, where a loss or gradient was not finite; the weights were not touched by that step."""
+    if bool(done.finite):
+        return
+    state = session.state
+    wrong = [task for task, loss in done.losses.items() if not bool(torch.isfinite(loss))]
+    what = f"the loss of {', '.join(wrong)}" if wrong else "the gradient"
+    rows = {stream: [int(row) for row in rows[:8]] for stream, rows in done.drawing.rows.items()}
+    found = f"{what} is not finite at step {state.step}; rows {rows} (first eight by stream)"
+    if session.plan.manifest.train.on_nonfinite == "stop":
+        remedy = 'the last checkpoint is good; lower train.lr, look at the rows, or train.on_nonfinite = "skip"'
+        raise EmomtlError(Problem(", ".join(wrong) or "train", found, remedy))
+    state.skipped += 1
+    session.run.log_event("skipped", step=state.step, tasks=wrong, rows=rows)
+    session.display.note(f"skipped: {found}")
+
+
+def _log(session: Session, done: _Step) -> None:
+    """Write the mean losses since the last log, with what the sampler and the weighting did."""
+    state = session.state
+    state.losses |= {task: float(session.window[task]) / number for task, (_, number) in state.window.items()}
+    session.run.log_event(
+        "step",
+        step=state.step,
+        progress=session.length.progress(state),
+        rate=done.factor,
+        losses={task: state.losses[task] for task in state.window},
+        weights={task: float(weight) for task, weight in done.weights.items()},
+        probabilities=done.drawing.probabilities,
+        counts=state.counts,
+        updates=state.updates,
+        grad_norm=float(done.norm) if bool(torch.isfinite(done.norm)) else None,
+    )
+    losses = {task: state.losses[task] for task in state.window}
+    state.window, session.window = {}, {}
+    session.display.logged(state, done.factor)
+    session.plan.plugins.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
+
+
+def _score(session: Session) -> bool:
+    """Score validation, note whether it is the best so far, and ask everyone for a reason to stop."""
+    state, manifest, tell = session.state, session.plan.manifest, session.plan.plugins.tell
+    found = _validate(session)
+    session.scored = (state.step, found)
+    state.scores = {task: scores.defined for task, scores in found.items()}
+    state.evaluation += 1
+    assert manifest.eval.select is not None
+    task, _, metric = manifest.eval.select.partition("/")
+    value = state.scores[task].get(metric)
+    better = value is not None and (state.best_value is None or _better(metric, value, state.best_value))
+    if better:
+        state.best_value, state.best_step, state.stale = value, state.step, 0
+    else:
+        state.stale += 1
+    reasons = [reason for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
+    if manifest.eval.patience and state.stale >= manifest.eval.patience:
+        reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
+    metrics = {task: scores.metrics for task, scores in found.items()}
+    session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons)
+    session.display.evaluated(state, state.scores, better)
+    tell("emomtl_evaluated", run=session.run, step=state.step, scores=state.scores)
+    if reasons:
+        state.stopped = "; ".join(reasons)
+    return better
+
+
+def _better(metric: str, value: float, best: float) -> bool:
+    """Higher is better, except for errors."""
+    return value < best if "rmse" in metric else value > best
+
+
+def _save(session: Session, best: bool) -> None:
+    """Write a checkpoint, move `last` (and `best`) to it, and remove those that neither points to."""
+    state, run = session.state, session.run
+    state.window = {task: (float(session.window[task]), number) for task, (_, number) in state.window.items()}
+    path = save_checkpoint(run, state.step, session.parts(), _record(session))
+    if best or state.best_step is None:
+        point(run, "best", path)
+    point(run, "last", path)
+    keep = {path} | ({run.checkpoints / f"step-{state.best_step:08d}"} if state.best_step is not None else set())
+    prune(run, keep)
+    session.plan.plugins.tell("emomtl_checkpointed", run=run, path=path)
+
+
+def _record(session: Session) -> dict[str, Any]:
+    """The JSON of a checkpoint: the state, how far the events go, and the labels that the heads answer with."""
+    labels = {name: list(bound.head.outputs(session.data.taxonomies[name])) for name, bound in session.plan.tasks.items()}
+    return {"run": session.state.as_json(), "events": session.run.events_size(), "labels": labels}
+
+
+def _outcome(session: Session) -> Outcome:
+    """Keep the validation scores of the last and the best checkpoint, unless an earlier start of the run has done so."""
+    state, run = session.state, session.run
+    reason = state.stopped or "finished"
+    session.display.phase("scoring")
+    kept = {entry["which"] for entry in run.scores() if entry.get("by") == "train"}
+    found: dict[str, Mapping[str, TaskScores]] = {}
+    for which in ("last", "best"):
+        path = find_checkpoint(run, which).resolve()
+        step = int(path.name.split("-")[1])
+        if session.scored is None or session.scored[0] != step:
+            restore_model(session.model, open_checkpoint(path))
+            session.scored = (step, _validate(session))
+        found[which] = session.scored[1]
+        if which not in kept:
+            tasks = {task: scores.as_json() for task, scores in found[which].items()}
+            run.add_scores(
+                {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train", "tasks": tasks}
+            )
+    return Outcome(reason, state.step, found)
+
+
+def _validate(session: Session) -> dict[str, TaskScores]:
+    """Scores of all tasks on validation."""
+    batch_size = session.plan.manifest.eval.batch_size
+    model, tokens = session.model, session.tokens
+    return evaluate(model, session.plan.tasks, session.data, tokens, "validation", session.device, session.precision, batch_size)

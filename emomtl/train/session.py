@@ -1,0 +1,275 @@
+"""Everything that one run needs, brought up from a plan: rows, tokens, model, optimiser, state; fresh or from a checkpoint."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import emomtl
+from emomtl.compose import Plan
+from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.tokens import Tokens, tokenise
+from emomtl.errors import EmomtlError, Problem
+from emomtl.manifest import Manifest
+from emomtl.model.device import choose_device, choose_precision
+from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, shared_parameters
+from emomtl.run import Checkpoint, Run, resume_point
+from emomtl.scoring import TaskScores
+from emomtl.train.display import Display
+from emomtl.train.draw import Feeder
+from emomtl.train.length import Length, batch_sizes
+from emomtl.train.state import State
+from emomtl.weighting import TaskFacts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the reason, steps, and the validation scores of the best and the last checkpoint."""
+
+    reason: str
+    steps: int
+    scores: Mapping[str, Mapping[str, TaskScores]]
+
+
+@dataclass
+class Session:
+    """A run in memory."""
+
+    plan: Plan
+    run: Run
+    data: TaskData
+    tokens: dict[tuple[str, str], Tokens]
+    model: MultiTaskModel
+    weighting: nn.Module
+    optimizer: torch.optim.AdamW
+    feeder: Feeder
+    length: Length
+    state: State
+    device: str
+    precision: str
+    display: Display
+    window: dict[str, torch.Tensor] = field(default_factory=dict)
+    scored: tuple[int, dict[str, TaskScores]] | None = None
+
+    def parts(self) -> dict[str, dict[str, torch.Tensor]]:
+        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
+        optimizer = {}
+        for group in self.optimizer.param_groups:
+            for name, parameter in zip(group["names"], group["params"], strict=True):
+                for key, value in self.optimizer.state.get(parameter, {}).items():
+                    optimizer[f"{key}:{name}"] = value
+        return {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Tensors and counters from a checkpoint; shapes that differ are an error."""
+        restore_model(self.model, checkpoint)
+        self.weighting.load_state_dict(checkpoint.tensors("weighting"))
+        saved = checkpoint.tensors("optimizer")
+        for group in self.optimizer.param_groups:
+            for name, parameter in zip(group["names"], group["params"], strict=True):
+                slots = {key: saved[f"{key}:{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}:{name}" in saved}
+                if slots:
+                    self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
+        self.state = State.from_json(checkpoint.state["run"])
+        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
+
+
+def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
+    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused."""
+    try:
+        model.load_state_dict(checkpoint.tensors("model"))
+    except RuntimeError as error:
+        first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        remedy = "the encoder, a task's labels or a plugin changed since the run was made"
+        raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error
+
+
+def start(plan: Plan, folder: Path, display: Display) -> Session:
+    """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
+    data = read(plan, display)
+    plan = plan.with_taxonomies(data.taxonomies)
+    device, precision = _machine(plan.manifest)
+    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
+    encoder = load_encoder(plan.encoder, special)
+    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
+    try:
+        save_encoder(encoder, run.folder / "encoder")
+        _keep_plugin_files(plan, run)
+        return _session(plan, run, data, encoder, device, precision, display)
+    except BaseException:
+        run.close()
+        raise
+
+
+def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection[str] = ()) -> Session:
+    """Go on with a run from its last checkpoint; a manifest, corpus or plugin that changed is refused unless allowed."""
+    run = Run.open(folder, lock=True)
+    try:
+        checkpoint = resume_point(run)
+        data = read(plan, display)
+        plan = plan.with_taxonomies(data.taxonomies)
+        device, precision = _machine(plan.manifest)
+        now = environment(plan, data, device, precision)
+        _refuse_changes(run, plan.manifest, now, allow_changed)
+        if checkpoint is None:
+            run.cut_events(0)
+        encoder = rebuild_encoder(plan.encoder, run.folder / "encoder") if checkpoint else _first_encoder(plan, run)
+        session = _session(plan, run, data, encoder, device, precision, display)
+        if checkpoint is not None:
+            session.restore(checkpoint)
+            run.cut_events(int(checkpoint.state["events"]))
+            display.note(f"resumed at step {session.state.step:,} from {checkpoint.path.name}")
+        return session
+    except BaseException:
+        run.close()
+        raise
+
+
+def _first_encoder(plan: Plan, run: Run) -> LoadedEncoder:
+    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
+    encoder = load_encoder(plan.encoder, special)
+    save_encoder(encoder, run.folder / "encoder")
+    _keep_plugin_files(plan, run)
+    return encoder
+
+
+def read(
+    plan: Plan, display: Display, splits: tuple[str, ...] = ("train", "validation"), tasks: Collection[str] = ()
+) -> TaskData:
+    """The rows of a plan's tasks (all, or those named) in some splits."""
+    display.phase("reading")
+    inputs = []
+    for bound in plan.tasks.values():
+        if tasks and bound.name not in tasks:
+            continue
+        assert bound.located is not None
+        limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
+        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits))
+    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, need_train="train" in splits)
+    for line in data.notes:
+        display.note(line)
+    return data
+
+
+def tokenise_all(data: TaskData, tokenizer: Any, max_tokens: int, display: Display) -> dict[tuple[str, str], Tokens]:
+    """Tokens by (corpus, split)."""
+    display.phase("tokenising")
+    tokens = {}
+    for corpus in data.corpora:
+        for split, texts in corpus.splits.items():
+            tokens[corpus.name, split] = made = tokenise(tokenizer, texts, max_tokens)
+            if made.cut:
+                display.note(f"{corpus.name}: {made.cut:,} {split} text(s) were so long that they were cut before tokenising")
+    return tokens
+
+
+def _session(
+    plan: Plan, run: Run, data: TaskData, encoder: LoadedEncoder, device: str, precision: str, display: Display
+) -> Session:
+    manifest = plan.manifest
+    for task in data.taxonomies:
+        data.rows(task, "validation")
+    tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
+    heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
+    model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
+    facts = {
+        name: TaskFacts(data.sizes[name], len(head.outputs(taxonomy)), head.kind) for name, (head, taxonomy) in heads.items()
+    }
+    plan.weighting.check(facts)
+    weighting = plan.weighting.start(facts, shared_parameters(model)).to(device)
+    train = manifest.train
+    rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
+    groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay)
+    optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
+    batches = batch_sizes(manifest)
+    feeder = Feeder(
+        data,
+        tokens,
+        {name: head for name, (head, _) in heads.items()},
+        batches,
+        frozenset(name for name, table in manifest.tasks.items() if table.batch_size),
+        train.per_step == "all",
+        manifest.seed,
+        manifest.data.buckets,
+        train.accumulate,
+    )
+    length = Length.of(train, data.sizes, batches)
+    state = State.fresh(plan.tasks)
+    return Session(plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display)
+
+
+def _machine(manifest: Manifest) -> tuple[str, str]:
+    """Device and precision; sets the CPU threads."""
+    if manifest.train.threads is not None:
+        torch.set_num_threads(manifest.train.threads)
+    device = choose_device(manifest.train.device)
+    return device, choose_precision(manifest.train.precision, device)
+
+
+def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict[str, Any]:
+    """What a run writes down of where it ran and on what."""
+    import numpy
+    import transformers
+
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    return {
+        "emomtl": emomtl.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.system(),
+        "device": device,
+        "device_name": name,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
+        "data": data.fingerprints,
+        "sizes": data.sizes,
+    }
+
+
+def _keep_plugin_files(plan: Plan, run: Run) -> None:
+    """Copy single-file plugins into the run, so that it can be opened without them."""
+    for plugin in plan.plugins.active:
+        if not plugin.distribution and plugin.file is not None:
+            (run.folder / "plugins").mkdir(exist_ok=True)
+            shutil.copyfile(plugin.file, run.folder / "plugins" / plugin.file.name)
+
+
+def _refuse_changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """Name everything that differs from the run's start; `--allow-changed KEY` lets a key (or all below it) pass."""
+    problems = []
+    before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
+    for place, old, new in _differences(before, after):
+        problems.append((place, f"was {old!r}, is {new!r}"))
+    for task, digest in run.environment.get("data", {}).items():
+        if now["data"].get(task) != digest:
+            problems.append((f"data.{task}", "the corpus has changed since the run began"))
+    was = {record["module"]: record["sha256"] for record in run.environment.get("plugins", {}).values()}
+    for record in now["plugins"].values():
+        if was.get(record["module"], record["sha256"]) != record["sha256"] and record["distribution"]:
+            problems.append((f"plugins.{record['module']}", "its code has changed since the run began"))
+    refused = [p for p in problems if not any(p[0] == key or p[0].startswith(f"{key}.") for key in allowed)]
+    if refused:
+        said = (Problem(place, found, f"undo it, or `--allow-changed {place}`") for place, found in refused)
+        raise EmomtlError(*said)
+
+
+def _differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted places at which two manifests differ, with both values."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found = []
+        for key in [*before, *(key for key in after if key not in before)]:
+            inner = f"{place}.{key}" if place else str(key)
+            found += _differences(before.get(key), after.get(key), inner)
+        return found
+    return [] if before == after else [(place, before, after)]

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM end a run at the next step boundary; a second signal ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; `code` is the exit code (130 for SIGINT, 143 for SIGTERM), `step` where it stands."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.code, self.step = number, 128 + number, step
+        super().__init__(f"{signal.Signals(number).name} at step {step}; a checkpoint was written, `--resume` goes on from it")
+
+
+class Signals:
+    """While active, the first SIGINT or SIGTERM is only remembered in `received`; the second acts as it would have."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._restore()

@@ -1,0 +1,1 @@
+"""Short names of pretrained encoders."""

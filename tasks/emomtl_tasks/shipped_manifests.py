@@ -1,0 +1,20 @@
+"""The manifests that come with emomtl, for `emomtl init --from NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emomtl import hookimpl
+
+
+def folder() -> Path:
+    """Where the manifests are: inside the package in an installed wheel, beside it in a source checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "manifests"
+    return inside if inside.is_dir() else package.parent / "manifests"
+
+
+@hookimpl
+def emomtl_manifests() -> dict[str, Path]:
+    """Every shipped manifest by its file's name without ending, in alphabetical order."""
+    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
