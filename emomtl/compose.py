@@ -82,13 +82,19 @@ class _Composer:
             found = problem
             if place is not None and place not in problem.place:
                 found = replace(problem, place=place, found=": ".join(part for part in (problem.place, problem.found) if part))
-            if self.draft is not None and not found.file:
-                found = found.at(self.draft.file, self.draft.lines.of(found.place.split(".")))
+            if self.draft is not None:
+                found = self.draft.placed(found)
             if found not in self.problems:
                 self.problems.append(found)
 
+    def doubtful(self, *parts: str) -> bool:
+        """Whether reading already found a problem here, so that nothing more can be said of the place."""
+        return self.draft is not None and self.draft.doubtful(*parts)
+
     def used(self, kind: str, use: Use, place: str) -> Any | None:
         """What `use` names, with its options checked."""
+        if self.doubtful(*place.split("."), "use"):
+            return None
         try:
             offer = self.plugins.offer(kind, use.use)
         except EmomtlError as error:
@@ -103,8 +109,10 @@ class _Composer:
 
     # -- tasks ----------------------------------------------------------------------------------------------------
 
-    def task(self, name: str, table: TaskTable, need_data: bool) -> BoundTask | None:
+    def task(self, name: str, table: TaskTable, training: bool) -> BoundTask | None:
         place = f"tasks.{name}"
+        if self.doubtful("tasks", name, "use"):
+            return None
         try:
             offered = self.plugins.offer("task", table.use or name).value
         except EmomtlError as error:
@@ -126,12 +134,12 @@ class _Composer:
                 return None
         head = self.head(task, table.head, f"{place}.head")
         located: Located | None = None
-        if head is not None and need_data:
+        if head is not None and training:
             try:
                 located = locate(task.layouts, table.source, self.folder, name)
             except EmomtlError as error:
                 self.add(*error.problems, place=f"{place}.source" if table.source else place)
-        return None if head is None or (need_data and located is None) else BoundTask(name, task, head, table, located, family)
+        return None if head is None or (training and located is None) else BoundTask(name, task, head, table, located, family)
 
     def head(self, task: Task, table: HeadTable | None, place: str) -> Head | None:
         if table is None:
@@ -154,8 +162,12 @@ class _Composer:
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
-    def encoder(self, table: EncoderTable) -> EncoderChoice | None:
+    def encoder(self, table: EncoderTable, training: bool) -> EncoderChoice | None:
         name = table.use
+        if self.doubtful("encoder", "use"):
+            return None
+        if not training:
+            return EncoderChoice(name, name, table.revision, table.pooling or "mean", table.max_tokens, table.dropout)
         source = EncoderSource(hub=name)
         folder = self.folder / Path(name).expanduser()
         try:
@@ -218,8 +230,11 @@ class _Composer:
                 self.add(*error.problems, place=part)
 
 
-def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None = None, need_data: bool = True) -> Plan:
-    """Resolve every name of a manifest. `folder` is where relative paths start; `draft` knows lines and earlier problems."""
+def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None = None, training: bool = True) -> Plan:
+    """Resolve every name of a manifest. `folder` is where relative paths start; `draft` knows lines and earlier problems.
+
+    Without `training` neither the rows nor the pretrained encoder have to be there: a finished run is opened.
+    """
     folder = Path(manifest.folder) if manifest.folder else folder.resolve()
     composer = _Composer(plugins, folder, draft)
     for name in manifest.plugins:
@@ -227,11 +242,11 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
             plugins.activate(name, folder)
         except EmomtlError as error:
             composer.add(*error.problems, place="plugins")
-    bound = {name: composer.task(name, table, need_data) for name, table in manifest.tasks.items()}
+    bound = {name: composer.task(name, table, training) for name, table in manifest.tasks.items()}
     tasks = {name: task for name, task in bound.items() if task is not None}
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
-    encoder = composer.encoder(manifest.encoder)
+    encoder = composer.encoder(manifest.encoder, training)
     composer.checks(manifest, sampler, weighting, tasks)
     select = composer.select(manifest.eval.select, tasks) if tasks else None
     if composer.problems:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
+
+from emomtl.seeds import generator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,13 +12,6 @@ if TYPE_CHECKING:
 
 WINDOW = 50
 """Batches that are sorted by length together: little padding, still random."""
-
-
-def generator(*key: int | str) -> np.random.Generator:
-    """A random generator that depends on its key alone, such as (seed, "rows", task, pass)."""
-    import numpy as np
-
-    return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key])
 
 
 class Stream:

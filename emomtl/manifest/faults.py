@@ -121,37 +121,38 @@ def value_at(data: Any, loc: Sequence[str | int]) -> tuple[Parts, Any]:
 
 
 def faults_of(error: ValidationError, data: Mapping[str, Any], schema: Node) -> list[Fault]:
-    """Every error of a validation, one for each place (the branches of a union are one)."""
+    """Every error of a validation, one for each place: the branches of a union are one, and so are items missing from a list."""
     found: dict[tuple[Parts, str], Fault] = {}
     unions: set[Parts] = set()
     for detail in error.errors(include_url=False):
         loc, kind = detail["loc"], detail["type"]
         parts, value = value_at(data, loc)
-        if kind == "missing" and parts == loc[:-1]:
+        if kind == "missing" and parts == loc[:-1] and isinstance(loc[-1], str):
             parts = loc
         elif parts != loc and loc[-1] != "[key]":
             unions.add(parts)
         key = (parts, "" if parts in unions else kind)
         if key not in found:
             words = len(found) < MAX_PROBLEMS
-            found[key] = _fault(detail, parts, value, schema, parts in unions) if words else Fault(parts, kind, "")
+            union = parts in unions
+            found[key] = _fault(detail, parts, value, schema, union) if words else Fault(parts, "union" if union else kind, "")
     return list(found.values())
 
 
 def _fault(detail: ErrorDetails, parts: Parts, value: Any, schema: Node, union: bool) -> Fault:
     """One error of pydantic, said our way."""
-    kind = detail["type"]
+    kind = "union" if union else detail["type"]
     node = node_at(schema, parts)
-    if kind in ("extra_forbidden", "unexpected_keyword_argument") and not union:
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return Fault(parts, kind, "unknown key", meant(str(parts[-1]), node_at(schema, parts[:-1])))
     if parts == ("tasks",) and (kind == "missing" or value == {}):
         return Fault(parts, kind, "no task", "a table such as [tasks.NAME]; `emomtl tasks` lists what is installed")
-    if kind == "missing" and not union:
+    if kind == "missing":
         about = _description(schema, parts)
         return Fault(parts, kind, "missing key", f"expected {wanted(schema, node)}" + (f": {about}" if about else ""))
-    if kind == "value_error" and not union:
+    if kind == "value_error":
         return Fault(parts, kind, clean(str(detail.get("ctx", {}).get("error", "is not usable")), 300))
-    if detail["loc"][-1:] == ("[key]",) and not union:
+    if detail["loc"][-1:] == ("[key]",) and kind != "union":
         name = wanted(schema, {"type": "string", **detail.get("ctx", {})})
         return Fault(parts, kind, f"is not usable as a name: '{clean(str(detail['input']), 40)}'", f"expected {name}")
     return Fault(parts, kind, f"found {describe(value)}", _remedy(value, schema, node, detail))

@@ -61,7 +61,7 @@ def read_override(text: str) -> Override | Problem:
     if any("\ud800" <= char <= "\udfff" for char in text):
         return Problem(place(parts), "is not readable text", "write it in UTF-8")
     if not raw:
-        return Problem(place(parts), "has no value", f'{FORM}; an empty text is --set {dotted(parts)}=\'""\'')
+        return Problem(place(parts), "has no value", f"{FORM}; an empty text is --set {dotted(parts)}='\"\"'")
     return _value(parts, raw)
 
 

@@ -25,7 +25,7 @@ HINTS = (
     ("Invalid statement", "a line is key = value, or a table's name in [brackets]"),
     ("Expected newline", "one key = value a line; text goes in quotes"),
     ("Unclosed array", "close the list with ]"),
-    ("Expected \"", "close the text with the quote that opened it"),
+    ('Expected "', "close the text with the quote that opened it"),
     ("Unterminated string", "close the text with the quote that opened it"),
     ("Illegal character", "a text over several lines goes in three quotes; other control characters are written as \\u0000"),
     ("Unescaped", "a backslash is written twice, or the text goes in single quotes"),

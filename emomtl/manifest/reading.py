@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import re
@@ -163,8 +164,7 @@ def _mend(data: dict[str, Any], faults: Iterable[Fault]) -> set[Parts]:
                 continue
         changed.add(parts)
         if parts in STAND_INS and (fault.kind == "missing" or parts == ("tasks",)):
-            stand_in = STAND_INS[parts]
-            holder[parts[-1]] = dict(stand_in) if isinstance(stand_in, dict) else stand_in
+            holder[parts[-1]] = copy.deepcopy(STAND_INS[parts])
         elif fault.kind == "missing":
             _drop(data, parts[:-1])
         elif len(parts) == 2 and parts[0] == "tasks" and fault.kind == "model_type":
@@ -191,4 +191,3 @@ def _drop(data: dict[str, Any], parts: tuple[str, ...]) -> None:
     holder = _holder(data, parts)
     if holder is not None:
         holder.pop(parts[-1], None)
-

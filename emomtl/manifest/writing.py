@@ -34,9 +34,10 @@ def _table(model: BaseModel, parts: Parts, problems: list[Problem]) -> dict[str,
     found: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
-        if value is None and info.get_default(call_default_factory=True) is not None:
+        default = info.get_default(call_default_factory=True)
+        if value is None and default is not None:
             problems.append(Problem(dotted((*parts, name)), "is None, and TOML has no word for it", "give it a value"))
-        elif value is not None and not (value in ("", {}) and not info.is_required()):
+        elif value is not None and not (value in ("", {}) and value == default):
             found[name] = _value(value, (*parts, name), problems)
     for name, value in (model.model_extra or {}).items():
         found[name] = _value(value, (*parts, name), problems)

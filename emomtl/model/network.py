@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from emomtl.data.batches import generator
+from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from emomtl.run import Checkpoint
 
 
 class MultiTaskModel(nn.Module):
@@ -49,7 +53,7 @@ def build_model(
     modules: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
-            torch.manual_seed(int(generator(seed, "head", task).integers(2**62)))
+            torch.manual_seed(torch_seed(seed, "head", task))
             modules[task] = head.build(encoder.width, taxonomy)
     return MultiTaskModel(encoder.module, choice.pooling, modules)
 
@@ -78,3 +82,13 @@ def parameter_groups(
 def shared_parameters(model: MultiTaskModel) -> Sequence[nn.Parameter]:
     """The encoder's trainable parameters, which all tasks share."""
     return [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
+
+
+def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
+    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused."""
+    try:
+        model.load_state_dict(checkpoint.tensors("model"))
+    except RuntimeError as error:
+        first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        remedy = "the encoder, a task's labels or a plugin changed since the run was made"
+        raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomtl.data.batches import Stream, apportion, generator
+from emomtl.data.batches import Stream, apportion
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.sampling import Moment, Sampler
+from emomtl.seeds import generator
 from emomtl.train.state import State
 
 

@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emomtl.data.batches import generator
 from emomtl.errors import EmomtlError, Problem
 from emomtl.evaluate import evaluate
 from emomtl.model.device import arithmetic, to_device
+from emomtl.model.network import restore_model
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
+from emomtl.seeds import torch_seed
 from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
-from emomtl.train.session import Outcome, Session, restore_model
+from emomtl.train.session import Outcome, Session
 from emomtl.train.signals import Interrupted, Signals
 
 
@@ -98,7 +99,7 @@ def _step(session: Session) -> _Step:
     """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
     moment = _moment(session)
     drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
-    torch.manual_seed(int(generator(moment.seed, "step", moment.step).integers(2**62)))
+    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
@@ -288,3 +289,12 @@ def _validate(session: Session) -> dict[str, TaskScores]:
     batch_size = session.plan.manifest.eval.batch_size
     model, tokens = session.model, session.tokens
     return evaluate(model, session.plan.tasks, session.data, tokens, "validation", session.device, session.precision, batch_size)
+
+
+def first_losses(session: Session) -> dict[str, float]:
+    """The losses of one step, whose update is thrown away with the session; closes the run."""
+    try:
+        session.model.train()
+        return {task: float(loss) for task, loss in _step(session).losses.items()}
+    finally:
+        session.run.close()

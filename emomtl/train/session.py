@@ -20,7 +20,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
-from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, shared_parameters
+from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
 from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
@@ -80,16 +80,6 @@ class Session:
                     self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
         self.state = State.from_json(checkpoint.state["run"])
         self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
-
-
-def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
-    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused."""
-    try:
-        model.load_state_dict(checkpoint.tensors("model"))
-    except RuntimeError as error:
-        first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
-        remedy = "the encoder, a task's labels or a plugin changed since the run was made"
-        raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error
 
 
 def start(plan: Plan, folder: Path, display: Display) -> Session:

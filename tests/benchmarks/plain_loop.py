@@ -156,7 +156,7 @@ def compare(corpus: Path, steps: int = 50) -> None:
     """The first losses of both loops from the same start on the same rows, dropout off."""
     import tempfile
 
-    from emomtl.data.batches import generator
+    from emomtl.seeds import torch_seed
     from emomtl.plugins import Plugins
     from emomtl.compose import compose_file
     from emomtl.train import Display, start
@@ -179,7 +179,7 @@ lr = {RATE}
 ''')
         session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Display())
         model, tokenizer = setup(0.0)
-        torch.manual_seed(int(generator(SEED, "head", "goemotions").integers(2**62)))
+        torch.manual_seed(torch_seed(SEED, "head", "goemotions"))
         head = nn.Linear(384, LABELS)
         model.head.load_state_dict(head.state_dict())
         texts, labels = read(corpus / "train.tsv")

@@ -103,7 +103,9 @@ def test_what_an_override_set_has_no_line() -> None:
 
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
-SCALARS = st.one_of(st.integers(-99, 99), st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=12), st.floats())
+SCALARS = st.one_of(
+    st.integers(-99, 99), st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=12), st.floats()
+)
 TREES = st.dictionaries(
     KEYS,
     st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8),

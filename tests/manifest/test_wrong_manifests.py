@@ -39,7 +39,13 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("inline", "train = { lrr = 1 }\n" + START, "train.lrr", 1, "did you mean 'lr'?"),
     ("inline on several lines", "train = {\n lr = 1.0,\n lrr = 1,\n}\n" + START, "train.lrr", 3, "did you mean 'lr'?"),
     # wrong types
-    ("text for number", TRAIN + 'lr = "2e-5"', "train.lr", 6, "found the text '2e-5' (expected a number greater than 0; write 2e-5 without"),
+    (
+        "text for number",
+        TRAIN + 'lr = "2e-5"',
+        "train.lr",
+        6,
+        "found the text '2e-5' (expected a number greater than 0; write 2e-5 without",
+    ),
     ("text for int", TRAIN + 'batch_size = "many"', "train.batch_size", 6, "expected a whole number greater than 0"),
     ("fraction for int", TRAIN + "batch_size = 1.5", "train.batch_size", 6, "found the number 1.5 (expected a whole number"),
     ("whole float for int", TRAIN + "batch_size = 32.0", "train.batch_size", 6, "found the number 32.0"),
@@ -56,8 +62,21 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("number for a task", 'name = "a"\nencoder.use = "e"\n[tasks]\nx = 3', "tasks.x", 4, "expected a table"),
     ("list of tables", START + "[[train]]\nlr = 1.0", "train", 5, "found a list of 1 (expected a table"),
     ("date", TRAIN + "lr = 2026-11-24", "train.lr", 6, "found the date or time 2026-11-24"),
-    ("date in an option", START + "[sampler]\nuse = 's'\nsince = 2026-11-24", "sampler.since", 7, "a finite number, text, true or false"),
-    ("three betas", TRAIN + "betas = [0.9, 0.99, 0.999]", "train.betas", 6, "a list of 2: each a number of at least 0 and less than 1"),
+    (
+        "date in an option",
+        START + "[sampler]\nuse = 's'\nsince = 2026-11-24",
+        "sampler.since",
+        7,
+        "a finite number, text, true or false",
+    ),
+    (
+        "three betas",
+        TRAIN + "betas = [0.9, 0.99, 0.999]",
+        "train.betas",
+        6,
+        "a list of 2: each a number of at least 0 and less than 1",
+    ),
+    ("one beta", TRAIN + "betas = [0.9]", "train.betas", 6, "found a list of 1 (expected a list of 2: each a number"),
     ("beta", TRAIN + "betas = [0.9, 1.0]", "train.betas[1]", 6, "found the number 1.0"),
     ("long text", TRAIN + f"lr = '{'z' * 500}'", "train.lr", 6, "zzz…'"),
     # ranges and choices
@@ -77,7 +96,13 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("name that leads out", START.replace('"a"', '"../a"'), "name", 1, "a name of letters, digits"),
     ("long name", START.replace('"a"', f'"{"a" * 101}"'), "name", 1, "at most 100 characters"),
     ("name of a task", START + '[tasks."b c"]', 'tasks."b c"', 5, "is not usable as a name: 'b c'"),
-    ("tied names", START + "[tasks.go-emotions]\n[tasks.go_emotions]", "tasks.go_emotions", 6, "two tasks tied to one name: 'go-emotions'"),
+    (
+        "tied names",
+        START + "[tasks.go-emotions]\n[tasks.go_emotions]",
+        "tasks.go_emotions",
+        6,
+        "two tasks tied to one name: 'go-emotions'",
+    ),
     ("tied case", START + "[tasks.X]", "tasks.X", 5, "two tasks tied to one name"),
     # what is missing, and what does not go together
     ("no name", START.removeprefix('name = "a"\n'), "name", None, "missing key (expected a name"),
@@ -105,7 +130,7 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("deep list", START + "source = " + "[" * 20_000, "", 5, "is nested too deeply"),
     ("deep key", START + ".".join("a" * 20_000) + " = 1", "", 5, "is nested too deeply"),
     ("deep header", START + f"[{'.'.join('a' * 20_000)}]", "", 5, "is nested too deeply"),
-    ("deep option", START + f"[tasks.x.options]\n{'.'.join('a' * 900)} = 1", "tasks.x.options.a", 5, "at most 30 levels"),
+    ("deep option", START + f"[tasks.x.options]\n{'.'.join('a' * 900)} = 1", "tasks.x.options.a", 6, "at most 30 levels"),
     ("many keys", START + "".join(f"k{i} = 1\n" for i in range(21_000)), "", None, "more than 20,000 values"),
     ("many dotted keys", "".join(f"{'.'.join('a' * 500)}.b{i} = 1\n" for i in range(900)), "", None, "more than 20,000 dots"),
 ]

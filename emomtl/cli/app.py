@@ -1,0 +1,54 @@
+"""The commands, gathered; their bodies import what they need, so that help comes at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+import typer.main
+
+from emomtl import __version__
+from emomtl.cli import installed, manifests, results, training
+
+app = typer.Typer(
+    name="emomtl",
+    help="Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML manifest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML manifest."""
+
+
+for function, name in (
+    (manifests.init, "init"),
+    (manifests.check, "check"),
+    (manifests.schema, "schema"),
+    (training.train, "train"),
+    (results.evaluate, "eval"),
+    (results.report, "report"),
+    (results.predict, "predict"),
+    (installed.tasks, "tasks"),
+    (installed.plugins, "plugins"),
+    (installed.encoders, "encoders"),
+    (installed.new_plugin, "new-plugin"),
+):
+    app.command(name)(function)
+
+
+def command() -> Any:
+    """The whole command line as one callable."""
+    return typer.main.get_command(app)

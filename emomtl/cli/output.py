@@ -1,0 +1,108 @@
+"""What the command line prints: results on stdout, everything else on stderr; text from outside is never markup."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from emomtl.scoring import TaskScores
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that never reads markup, emoji codes or highlights into what it prints."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def say(line: str) -> None:
+    """One line for the user, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def say_problems(error: EmomtlError) -> None:
+    """Every problem of an error, one a line."""
+    many = len(error.problems) > 1
+    if many:
+        say(f"{len(error.problems)} problems:")
+    for problem in error.problems:
+        say(("  " if many else "error: ") + str(problem))
+
+
+def say_stopped(error: Exception) -> int | None:
+    """The exit code of an error that is no bug of ours: usage, an exit that was asked for, a signal; None for a bug."""
+    code = getattr(error, "exit_code", None)
+    if hasattr(error, "show") and isinstance(code, int):
+        error.show()
+        return code
+    if isinstance(code, int):
+        return code
+    if type(error).__name__ == "Abort":
+        return 130
+    if type(error).__name__ == "Interrupted":
+        say(f"stopped: {error}")
+        return int(error.code)  # type: ignore[attr-defined]
+    return None
+
+
+def print_json(data: Any) -> None:
+    """JSON on stdout; numbers in full, NaN never."""
+    print(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table whose cells are plain text; numbers stand right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    for number, name in enumerate(columns):
+        numeric = all(isinstance(row[number], (int, float)) or row[number] is None for row in rows) and rows
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return clean(str(value), 2000)
+
+
+HEADLINE = ("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "top1_accuracy", "pearson_r", "rmse")
+"""Figures that a short table shows, where a task has them."""
+
+
+def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]]) -> Table:
+    """Scores as one short table: a row per task and checkpoint, the headline figures, macro-F1 on groupings."""
+    every = [one for found in scores.values() for one in found.values()]
+    names = [name for name in HEADLINE if any(name in one.metrics for one in every)]
+    names += sorted({name for one in every for name in one.metrics if name.endswith("/macro_f1")})
+    rows = [
+        [task, which, one.rows, *(one.metrics[name] if name in one.metrics else "" for name in names)]
+        for task in dict.fromkeys(task for found in scores.values() for task in found)
+        for which, found in scores.items()
+        if (one := found.get(task)) is not None
+    ]
+    return make_table(title, ["task", "checkpoint", "rows", *names], rows)
+
+
+def scores_json(run: str, split: str, scores: Mapping[str, TaskScores]) -> dict[str, Any]:
+    """The answer of `--json`: figures by their full names under each task."""
+    return {"run": run, "split": split, "tasks": {task: one.metrics for task, one in scores.items()}}

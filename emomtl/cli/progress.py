@@ -1,0 +1,114 @@
+"""What a training run shows while it works: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from emomtl.cli.output import console, say
+from emomtl.errors import clean
+from emomtl.train.display import Display
+from emomtl.train.state import State
+
+
+class PlainDisplay(Display):
+    """One line for each thing that happens, on stderr."""
+
+    def __init__(self) -> None:
+        self.examples, self.began = 0, time.monotonic()
+
+    def note(self, line: str) -> None:
+        """A line about the rows or the run."""
+        say(f"note: {clean(line, 500)}")
+
+    def phase(self, name: str) -> None:
+        """The name of what begins."""
+        say(f"{name} ...")
+        self.examples, self.began = 0, time.monotonic()
+
+    def stepped(self, state: State, progress: float, examples: int) -> None:
+        """Count, for the rate."""
+        self.examples += examples
+        self.progress = progress
+
+    def logged(self, state: State, rate: float) -> None:
+        """Step, share of the run, losses, examples a second."""
+        say(f"step {state.step:,} ({self.progress:.0%})  {self.rates()}  {losses(state)}")
+
+    def evaluated(self, state: State, scores: Mapping[str, Mapping[str, float]], best: bool) -> None:
+        """The main figures of every task."""
+        say(f"step {state.step:,} validation  {headline(scores)}{'  (best so far)' if best else ''}")
+
+    def rates(self) -> str:
+        """Labelled examples of all tasks a second, since the phase began."""
+        return f"{self.examples / max(1e-9, time.monotonic() - self.began):.1f} examples/s"
+
+
+class LiveDisplay(PlainDisplay):
+    """A progress bar with losses and rate; notes and scores stand above it."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%", markup=False),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+        )
+        self.bar = Progress(*columns, console=console(stderr=True), transient=True)
+        self.task: Any = None
+
+    def __enter__(self) -> LiveDisplay:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def note(self, line: str) -> None:
+        """A line above the bar."""
+        self.bar.console.print(f"note: {clean(line, 500)}", markup=False)
+
+    def phase(self, name: str) -> None:
+        """A new bar; without a known length until training begins."""
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.task = self.bar.add_task(name, total=1.0 if name == "training" else None, said="")
+        self.examples, self.began = 0, time.monotonic()
+
+    def stepped(self, state: State, progress: float, examples: int) -> None:
+        """Move the bar."""
+        super().stepped(state, progress, examples)
+        self.bar.update(self.task, completed=progress, said=f"step {state.step:,}  {self.rates()}  {losses(state)}")
+
+    def logged(self, state: State, rate: float) -> None:
+        """The bar shows the losses already."""
+
+    def evaluated(self, state: State, scores: Mapping[str, Mapping[str, float]], best: bool) -> None:
+        """A line above the bar."""
+        line = f"step {state.step:,} validation  {headline(scores)}{'  (best so far)' if best else ''}"
+        self.bar.console.print(line, markup=False)
+
+
+def losses(state: State) -> str:
+    """The last logged loss of each task."""
+    return "loss " + "  ".join(f"{task} {loss:.4f}" for task, loss in state.losses.items()) if state.losses else ""
+
+
+def headline(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """One figure a task."""
+    parts = []
+    for task, found in scores.items():
+        name = next((name for name in ("macro_f1", "pearson_r") if name in found), next(iter(found), ""))
+        parts.append(f"{task}/{name} {found[name]:.4f}" if name else f"{task} undefined")
+    return "  ".join(parts)
+
+
+def make_display() -> PlainDisplay:
+    """A bar where stderr is a terminal, lines elsewhere."""
+    return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()

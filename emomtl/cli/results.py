@@ -1,0 +1,183 @@
+"""`emomtl eval`, `report` and `predict`: what comes after a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from emomtl.predict import Predictor
+
+RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
+Checkpoint = Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")]
+Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu` or `cuda`.")]
+
+
+def evaluate(
+    run: RunArgument,
+    split: Annotated[str, typer.Option("--split", help="`validation`, `test` or `train`.")] = "validation",
+    task: Tasks = None,
+    checkpoint: Checkpoint = "best",
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
+    ] = None,
+    allow_changed: Annotated[
+        str | None, typer.Option("--allow-changed", metavar="data", help="Score rows that are not those of the training run.")
+    ] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Print the table of every label too.")] = False,
+    device: Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Score a run's checkpoint on a split; the scores are added to the run, and each look at test is counted."""
+    from emomtl.cli.output import console, make_table, print_json, say, scores_json, scores_table
+    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.plugins import Plugins
+    from emomtl.sources import SPLITS
+    from emomtl.trained import evaluate_run, open_trained
+
+    if split not in SPLITS:
+        raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
+    if allow_changed not in (None, "data"):
+        raise EmomtlError(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
+    sources = _sources(source or [])
+    trained = open_trained(run, checkpoint, Plugins.discover(), device)
+    trained.tasks(sources)
+    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint)
+    for note in notes:
+        say(f"note: {note}")
+    for name, one in scores.items():
+        for line in one.undefined:
+            say(f"note: {name}: {line}")
+    say(f"look number {look} of {trained.checkpoint.path.name} at {split}")
+    if json:
+        print_json(scores_json(trained.run.name, split, scores))
+        return
+    console().print(scores_table(f"{trained.run.name}: {split}, step {trained.checkpoint.step:,}", {checkpoint: scores}))
+    for name, one in scores.items() if labels else ():
+        for grouping, rows in one.tables.items():
+            columns = list(rows[0]) if rows else []
+            title = f"{name}{'/' + grouping if grouping else ''}: labels on {split}"
+            console().print(make_table(title, columns, [[row[column] for column in columns] for row in rows]))
+
+
+def _sources(given: list[str]) -> dict[str, str]:
+    from emomtl.errors import EmomtlError, Problem
+
+    found = {}
+    for text in given:
+        task, equals, path = text.partition("=")
+        if not equals or not path:
+            raise EmomtlError(Problem("--source", f"'{text}' is not TASK=PATH", "such as --source goemotions=data/goemotions"))
+        found[task] = str(Path(path).expanduser().resolve()) if not path.startswith("hub:") else path
+    return found
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)],
+    split: Annotated[
+        str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
+    ] = "validation",
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Write learning curves and more into this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Tables and figures of one or several runs, single-task beside multi-task."""
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.report import as_json, collect, draw_figures, show, tables, to_markdown
+    from emomtl.run.files import write_bytes
+
+    results = collect(runs)
+    found = tables(results, split)
+    pictures = draw_figures(results, figures) if figures is not None else {}
+    if markdown is not None:
+        links = {title: str(path) for title, path in pictures.items()}
+        write_bytes(markdown, to_markdown(found, links).encode())
+        say(f"wrote {markdown}")
+    for path in pictures.values():
+        say(f"wrote {path}")
+    if json:
+        print_json(as_json(results, found))
+    else:
+        show(found, console())
+
+
+def predict(
+    run: RunArgument,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT... | FILE]", help="Texts, or one CSV, TSV, JSONL or Parquet file with --out; left out, lines of stdin."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Read a file and write answers here, by its ending.")] = None,
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column that holds the texts.")] = "text",
+    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep the input's columns in the output file.")] = True,
+    task: Tasks = None,
+    checkpoint: Checkpoint = "best",
+    device: Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a text, without the text.")] = False,
+) -> None:
+    """Labels and probabilities for texts, at every grouping of a task's labels."""
+    from emomtl.errors import EmomtlError, Problem
+    from emomtl.plugins import Plugins
+    from emomtl.predict import Predictor
+    from emomtl.trained import open_trained
+
+    given = inputs or []
+    if out is not None and len(given) != 1:
+        raise EmomtlError(Problem("--out", f"{len(given)} inputs are given", "name one file to read"))
+    predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(), device), task or [])
+    if out is not None:
+        _predict_file(predictor, Path(given[0]), out, text, keep)
+    elif given:
+        _print_answers(predictor, given, json)
+    else:
+        lines = (line.rstrip("\n") for line in sys.stdin)
+        while batch := [line for _, line in zip(range(256), lines, strict=False)]:
+            _print_answers(predictor, batch, json)
+
+
+def _predict_file(predictor: Predictor, source: Path, out: Path, column: str, keep: bool) -> None:
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from emomtl.cli.output import console, say
+    from emomtl.predict import predict_file
+
+    columns = (TextColumn("predicting", markup=False), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("predicting", total=None)
+        rows = predict_file(predictor, source, out, column, keep, lambda n: bar.advance(task, n))
+    say(f"wrote {rows:,} rows to {out}")
+
+
+def _print_answers(predictor: Predictor, texts: list[str], json: bool) -> None:
+    """One JSON object a text; or the labels of each task and grouping with their probabilities."""
+    import json as encoder
+
+    from emomtl.cli.output import console
+    from emomtl.errors import clean
+
+    screen = console()
+    hidden = any(bound.task.sensitive for bound in predictor.tasks.values())
+    for number, (text, answer) in enumerate(zip(texts, predictor(texts), strict=True), 1):
+        if json:
+            print(encoder.dumps(answer, ensure_ascii=False, allow_nan=False))
+            continue
+        screen.print(f"text {number}" if hidden else clean(text, 200))
+        for name, found in answer.items():
+            screen.print(f"  {name}: {_said(found)}")
+            for grouping, level in found.get("groupings", {}).items():
+                screen.print(f"    {grouping}: {_said(level)}")
+
+
+def _said(level: dict[str, Any]) -> str:
+    if "values" in level:
+        return ", ".join(f"{name} {value:.3f}" for name, value in level["values"].items())
+    if level["labels"]:
+        return ", ".join(f"{label} {level['probabilities'][label]:.3f}" for label in level["labels"])
+    best, p = max(level["probabilities"].items(), key=lambda pair: pair[1])
+    return f"none above the threshold (nearest: {best} {p:.3f})"

@@ -1,0 +1,46 @@
+"""`emomtl train`: a manifest to a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    manifest: Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run directory; left out, runs/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    allow_changed: Annotated[
+        list[str] | None,
+        typer.Option("--allow-changed", metavar="KEY", help="With --resume: let this key differ; may be repeated."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the best checkpoint's validation scores as JSON.")] = False,
+) -> None:
+    """Train what a manifest says, into a run directory with checkpoints, scores and logs."""
+    from emomtl.cli.output import console, print_json, say, scores_json, scores_table
+    from emomtl.cli.progress import make_display
+    from emomtl.compose import compose_file
+    from emomtl.plugins import Plugins
+    from emomtl.train import resume as resume_run
+    from emomtl.train import start
+    from emomtl.train import train as run_to_its_end
+
+    plugins = Plugins.discover()
+    plan = compose_file(manifest, set_ or [], plugins)
+    for note in plugins.notes:
+        say(f"note: {note}")
+    folder = out or Path("runs") / plan.manifest.name
+    display = make_display()
+    with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
+        session = resume_run(plan, folder, display, allow_changed or []) if resume else start(plan, folder, display)
+        outcome = run_to_its_end(session)
+    if json:
+        print_json(scores_json(plan.manifest.name, "validation", outcome.scores["best"]))
+    else:
+        title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
+        console().print(scores_table(title, outcome.scores))
+    say(f"saved in {folder}; next: emomtl eval {folder} --split test, emomtl report {folder}, emomtl predict {folder} TEXT")

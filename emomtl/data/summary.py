@@ -1,0 +1,56 @@
+"""The rows of a task in figures: splits, labels, parents, labels per example (the slides' table 1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.data.locate import locate
+from emomtl.data.reading import BadRows, read_rows
+from emomtl.sources import SPLITS
+
+if TYPE_CHECKING:
+    from emomtl.task import Task
+
+
+def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
+    """Tables of a task's rows by split; rows that do not read are counted, never shown."""
+    from emomtl.data.corpus import label_counts
+
+    located = locate(task.layouts, source, folder, task.name)
+    bad = BadRows("skip")
+    rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]
+    splits = list(rows)
+    sizes = [[split, len(rows[split].texts), _unlabelled(rows[split].labels), _words(rows[split].texts)] for split in splits]
+    tables = [
+        {"title": f"{task.name}: {located.layout}", "columns": ["split", "rows", "unlabelled", "mean words"], "rows": sizes}
+    ]
+    counts = {split: label_counts(rows[split].labels) for split in splits}
+    names = task.taxonomy.names if task.taxonomy is not None else sorted({name for found in counts.values() for name in found})
+    if task.head.kind == "regression":
+        names = ()
+    if names:
+        groupings = task.taxonomy.groupings if task.taxonomy is not None else ()
+        columns = ["label", *(f"{grouping.name} parent" for grouping in groupings), *splits]
+        body = [
+            [name, *(g.parents[name] for g in groupings), *(counts[split].get(name, 0) for split in splits)] for name in names
+        ]
+        tables.append({"title": "labels", "columns": columns, "rows": body})
+        per_row = {split: Counter(_how_many(label) for label in rows[split].labels if label is not None) for split in splits}
+        most = max((n for found in per_row.values() for n in found), default=0)
+        body = [[n, *(per_row[split][n] for split in splits)] for n in range(1, most + 1)]
+        tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
+    return {"tables": tables, "notes": [f"{task.name}: {n:,} {what}" for what, n in bad.counted(task.name).items()]}
+
+
+def _unlabelled(labels: list[Any]) -> int:
+    return sum(label is None for label in labels)
+
+
+def _how_many(label: Any) -> int:
+    return 1 if isinstance(label, (str, float, int)) else len(label)
+
+
+def _words(texts: list[str]) -> float:
+    return sum(len(text.split()) for text in texts) / max(1, len(texts))

@@ -1,0 +1,120 @@
+"""A finished or interrupted run, opened: its plan, and the model of one of its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emomtl.compose import BoundTask, Plan, compose
+from emomtl.data.corpus import TaskInput, read_tasks
+from emomtl.data.locate import locate
+from emomtl.data.tokens import tokenise
+from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.evaluate import evaluate
+from emomtl.manifest import Manifest
+from emomtl.model.device import choose_device, choose_precision
+from emomtl.model.encoder import rebuild_encoder
+from emomtl.model.network import MultiTaskModel, build_model, restore_model
+from emomtl.plugins import Plugins
+from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
+from emomtl.scoring import TaskScores
+from emomtl.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model of one checkpoint, ready to answer."""
+
+    run: Run
+    plan: Plan
+    checkpoint: Checkpoint
+    model: MultiTaskModel
+    tokenizer: Any
+    device: str
+    precision: str
+
+    def tasks(self, wanted: Collection[str] = ()) -> dict[str, BoundTask]:
+        """The tasks of the run, or those that are wanted; an unknown one is an error."""
+        for name in wanted:
+            if name not in self.plan.tasks:
+                raise EmomtlError(Problem("--task", f"'{name}' is no task of this run", suggest(name, self.plan.tasks)))
+        return {name: bound for name, bound in self.plan.tasks.items() if not wanted or name in wanted}
+
+
+def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto") -> Trained:
+    """Open a run's checkpoint (`best`, `last` or a step). Files are verified; labels that changed since are refused."""
+    run = Run.open(folder)
+    checkpoint = open_checkpoint(find_checkpoint(run, which).resolve())
+    plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
+    labels = checkpoint.state["labels"]
+    learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.kind != "regression"}
+    plan = plan.with_taxonomies(learned)
+    for name, bound in plan.tasks.items():
+        if list(bound.head.outputs(bound.taxonomy)) != labels.get(name):
+            found = f"the checkpoint answers with {len(labels.get(name, []))} labels that are not the plugin's"
+            raise EmomtlError(
+                Problem(f"tasks.{name}", found, "install the plugin's version that the run records in environment.json")
+            )
+    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+    heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
+    where = choose_device(device)
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed)
+    restore_model(model, checkpoint)
+    model.to(where).eval()
+    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))
+
+
+def _with_kept_files(run: Run) -> Manifest:
+    """The run's manifest with single-file plugins taken from the run's own copies."""
+    kept = [str(run.folder / "plugins" / Path(name).name) if name.endswith(".py") else name for name in run.manifest.plugins]
+    return run.manifest.model_copy(update={"plugins": tuple(kept)})
+
+
+def evaluate_run(
+    trained: Trained,
+    split: str,
+    tasks: Collection[str] = (),
+    sources: Mapping[str, str] | None = None,
+    allow_changed: bool = False,
+    which: str = "best",
+) -> tuple[dict[str, TaskScores], int, list[str]]:
+    """Score a run on a split, write the scores into the run, and say how often this checkpoint has now seen that split.
+
+    Returns the scores, that number, and notes. A corpus that differs from the one trained on stops it, unless allowed.
+    """
+    bound = trained.tasks(tasks)
+    inputs, problems = [], []
+    for name, one in bound.items():
+        source = (sources or {}).get(name, one.table.source)
+        try:
+            located = locate(one.task.layouts, source, trained.plan.folder, name)
+            inputs.append(TaskInput(name, one.task, one.head, located))
+        except EmomtlError as error:
+            problems += error.problems
+            continue
+        trained_on = trained.run.environment.get("data", {}).get(name)
+        if trained_on not in (None, located.fingerprint()) and not allow_changed:
+            found = "the corpus is not the one that the run was trained on"
+            problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
+    if problems:
+        raise EmomtlError(*problems)
+    data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+    max_tokens = trained.plan.encoder.max_tokens
+    tokens = {
+        (corpus.name, name): tokenise(trained.tokenizer, texts, max_tokens)
+        for corpus in data.corpora
+        for name, texts in corpus.splits.items()
+    }
+    batch_size = trained.plan.manifest.eval.batch_size
+    scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)
+    entry = {
+        "split": split,
+        "which": which,
+        "checkpoint": trained.checkpoint.path.name,
+        "step": trained.checkpoint.step,
+        "by": "eval",
+        "tasks": {task: one.as_json() for task, one in scores.items()},
+    }
+    return scores, trained.run.add_scores(entry), data.notes
