@@ -4,6 +4,7 @@ from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
 from emomtl.hookspecs import hookimpl
+from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
 from emomtl.task import Example, Published, Task, TaskFamily
@@ -25,6 +26,7 @@ __all__ = [
     "MultiLabel",
     "Published",
     "Regression",
+    "Run",
     "Sampler",
     "SingleLabel",
     "Split",

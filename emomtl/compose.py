@@ -12,7 +12,7 @@ from emomtl.data.locate import Located, locate
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
-from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, TaskTable, Use, options_of, read_options
+from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, TaskTable, Use, options_of, read_options
 from emomtl.model.encoder import EncoderChoice
 from emomtl.sampling import Sampler
 from emomtl.scoring import metric_names
@@ -210,8 +210,8 @@ class _Composer:
                     Problem("train.target", f"'{manifest.train.target}' is no task of this run", suggest(name, manifest.tasks))
                 )
                 break
-        if weighting is not None and weighting.joint and manifest.train.per_step == "one":
-            remedy = '`train.per_step = "all"` puts every task into every step'
+        if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
+            remedy = '`sampler.per_step = "all"` puts every task into every step'
             self.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))
         world = int(os.environ.get("WORLD_SIZE", "1") or "1")
         if world != manifest.devices:
@@ -291,7 +291,7 @@ def _complete(
         update={
             "folder": str(folder),
             "tasks": tables,
-            "sampler": Use(use=manifest.sampler.use, **options_of(sampler)),
+            "sampler": SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(sampler)),
             "weighting": Use(use=manifest.weighting.use, **options_of(weighting)),
             "encoder": manifest.encoder.model_copy(update={"pooling": encoder.pooling}),
             "train": train,

@@ -33,10 +33,12 @@ KINDS = {
 class EntryPointLike(Protocol):
     """What is read of an entry point; `importlib.metadata.EntryPoint` is one."""
 
-    name: str
-    value: str
-    dist: Any
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def dist(self) -> Any: ...
     def load(self) -> Any: ...
 
 
@@ -62,7 +64,7 @@ class Plugin:
     file: Path | None = None
 
     def offers(self, kind: str) -> list[Offer]:
-        """What the plugin offers of a kind; a hook that raises, answers nonsense or names a thing twice is an error with its name."""
+        """What the plugin offers of a kind; a hook that raises, or names a thing twice, is an error with the plugin's name."""
         hook = KINDS[kind]
         try:
             answers = getattr(self.manager.hook, hook)()

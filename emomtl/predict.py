@@ -82,7 +82,7 @@ def _level(bound: BoundTask, probabilities: np.ndarray[Any, Any], names: Sequenc
 
 
 def flat(answer: Answer) -> dict[str, str | float]:
-    """An answer as columns: `goemotions` holds labels joined by |, `goemotions:joy` a probability, `goemotions/ekman` a grouping."""
+    """An answer as columns: `goemotions` holds labels joined by |, `goemotions:joy` is a probability."""
     columns: dict[str, str | float] = {}
     for task, found in answer.items():
         levels = {task: found} | {f"{task}/{name}": level for name, level in found.get("groupings", {}).items()}
@@ -154,7 +154,8 @@ def _write_delimited(path: Path, rows: Iterator[dict[str, Any]], delimiter: str)
     number = 0
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer: csv.DictWriter[str] | None = None
-        for number, row in enumerate(rows, 1):
+        for row in rows:
+            number += 1
             if writer is None:
                 writer = csv.DictWriter(file, list(row), delimiter=delimiter)
                 writer.writeheader()
@@ -165,7 +166,8 @@ def _write_delimited(path: Path, rows: Iterator[dict[str, Any]], delimiter: str)
 def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     number = 0
     with path.open("w", encoding="utf-8", errors="replace") as file:
-        for number, row in enumerate(rows, 1):
+        for row in rows:
+            number += 1
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return number
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('' is the task's own labels)."""
+    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels)."""
 
     rows: int
     metrics: dict[str, float | None]

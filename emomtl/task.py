@@ -45,8 +45,8 @@ class Task:
 
     `read` is a pure function from one row to an `Example`, or None to drop the row. `sources` lists the known layouts,
     each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from the training rows
-    (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a `sensitive` task are
-    never printed, logged or reported. `special_tokens` are strings of the corpus, such as `[NAME]`, that the tokenizer keeps whole.
+    (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a `sensitive` task
+    are never printed, logged or reported. `special_tokens` are strings, such as `[NAME]`, that the tokenizer keeps whole.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise EmomtlError(f"task name {self.name!r} is not usable", remedy="letters, digits, - and _, a letter or digit first")
+            raise EmomtlError(f"task name {self.name!r} is not usable", remedy="letters, digits, - and _")
         if not self.layouts:
             raise EmomtlError(f"task '{self.name}' has no source", remedy="give Hub(...) or Files(...)")
 

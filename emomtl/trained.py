@@ -85,7 +85,8 @@ def evaluate_run(
     Returns the scores, that number, and notes. A corpus that differs from the one trained on stops it, unless allowed.
     """
     bound = trained.tasks(tasks)
-    inputs, problems = [], []
+    inputs: list[TaskInput] = []
+    problems: list[Problem] = []
     for name, one in bound.items():
         source = (sources or {}).get(name, one.table.source)
         try:

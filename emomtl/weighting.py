@@ -29,7 +29,7 @@ class Weighting(ABC):
     """
 
     joint: ClassVar[bool] = False
-    """True where the method needs the losses of all tasks in one step (`train.per_step = "all"`)."""
+    """True where the method needs the losses of all tasks in one step (`sampler.per_step = "all"`)."""
 
     def __init__(self, **options: Any) -> None:
         """Subclasses are dataclasses: their fields are the options."""

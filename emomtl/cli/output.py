@@ -20,7 +20,8 @@ def console(stderr: bool = False) -> Console:
     """A console that never reads markup, emoji codes or highlights into what it prints."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
 def say(line: str) -> None:
@@ -95,7 +96,7 @@ def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]]) -> 
     names = [name for name in HEADLINE if any(name in one.metrics for one in every)]
     names += sorted({name for one in every for name in one.metrics if name.endswith("/macro_f1")})
     rows = [
-        [task, which, one.rows, *(one.metrics[name] if name in one.metrics else "" for name in names)]
+        [task, which, one.rows, *(one.metrics.get(name, "") for name in names)]
         for task in dict.fromkeys(task for found in scores.values() for task in found)
         for which, found in scores.items()
         if (one := found.get(task)) is not None

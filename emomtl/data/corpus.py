@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from emomtl.data.reading import BadRows, ReadRows, read_rows
+from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
 from emomtl.taxonomy import Taxonomy
@@ -82,7 +82,6 @@ class TaskData:
     fingerprints: dict[str, str]
     notes: list[str] = field(default_factory=list)
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
-    label_counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
     def corpus(self, task: str) -> Corpus:
         """The corpus that holds a task's rows."""
@@ -111,7 +110,7 @@ def read_tasks(
         by_source.setdefault(one.located.identity, []).append(one)
     data = TaskData([], {one.name: None for one in inputs}, {})
     for members in by_source.values():
-        bad = BadRows(on_bad_row)
+        bad = Tally(on_bad_row)
         try:
             found = read_rows({one.name: one.task for one in members}, members[0].located, splits, bad)
             for one in members:
@@ -125,14 +124,14 @@ def read_tasks(
     return data
 
 
-def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: BadRows, need_train: bool) -> None:
+def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tally, need_train: bool) -> None:
     """Put a task's rows into the corpus whose texts they share, else into a new one."""
     if need_train and not (read.get("train") and read["train"].texts):
         raise EmomtlError(
             Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
         )
     taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
-    data.notes += _published(one, read)
+    data.notes += _published(one, read, bad)
     rows = _limited(one, read)
     targets = {split: _targets(one, part, taxonomy, split, bad) for split, part in rows.items()}
     texts = {split: _as_split(part) for split, part in rows.items()}
@@ -144,7 +143,6 @@ def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: BadR
         data.corpora.append(corpus)
     for split, part in texts.items():
         corpus.rows[one.name, split] = TaskRows(_positions(corpus.splits[split], part.numbers), targets[split])
-        data.label_counts[one.name, split] = label_counts(rows[split].labels)
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
 
@@ -219,7 +217,7 @@ def _merge(corpus: Corpus, texts: Mapping[str, CorpusSplit]) -> bool:
     return True
 
 
-def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: str, bad: BadRows) -> NDArray[Any]:
+def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: str, bad: Tally) -> NDArray[Any]:
     """Labels to targets; a label that does not fit is a bad row with its place, and counts as unlabelled where it is skipped."""
     import numpy as np
 
@@ -234,19 +232,19 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
 
 
-def _published(one: TaskInput, rows: Mapping[str, ReadRows]) -> list[str]:
-    """What differs from the figures that the corpus's authors print."""
+def _published(one: TaskInput, rows: Mapping[str, ReadRows], bad: Tally) -> list[str]:
+    """What differs from the figures that the corpus's authors print; sizes are those of the source's own splits."""
     published, notes = one.task.published, []
     if published is None:
         return []
-    whole = {split for split, size in published.sizes.items() if split in rows and len(rows[split].texts) == size}
     for split, size in published.sizes.items():
-        if split in rows and split not in whole:
-            notes.append(
-                f"{one.name}: {split} has {len(rows[split].texts):,} rows, {size:,} are published: a part or another release?"
-            )
-    for split in whole & set(published.labels):
-        counts, printed = label_counts(rows[split].labels), published.labels[split]
+        seen = bad.seen.get((one.name, split), size)
+        if seen != size:
+            notes.append(f"{one.name}: {split} has {seen:,} rows, {size:,} are published: a part or another release?")
+    for split, printed in published.labels.items():
+        if split not in rows or len(rows[split].texts) != published.sizes.get(split):
+            continue
+        counts = label_counts(rows[split].labels)
         wrong = [f"{name} {counts.get(name, 0):,} not {n:,}" for name, n in printed.items() if counts.get(name, 0) != n]
         if wrong:
             notes.append(f"{one.name}: {split} labels differ from the published counts: {', '.join(wrong[:5])}")

@@ -40,24 +40,28 @@ class ReadRows:
 
     def only(self, chosen: Sequence[int]) -> ReadRows:
         """The rows at these positions."""
-        numbers, texts, labels = ([column[i] for i in chosen] for column in (self.numbers, self.texts, self.labels))
-        return ReadRows(self.origin, numbers, texts, None if self.pairs is None else [self.pairs[i] for i in chosen], labels)
+        pairs = None if self.pairs is None else [self.pairs[i] for i in chosen]
+        numbers, texts = [self.numbers[i] for i in chosen], [self.texts[i] for i in chosen]
+        return ReadRows(self.origin, numbers, texts, pairs, [self.labels[i] for i in chosen])
 
 
 @dataclass
-class BadRows:
-    """Rows that do not read: errors with `stop`, a count and a list with `skip`; and odd texts, which are only counted."""
+class Tally:
+    """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
+    and `seen`, the examples of each task in each split of the source.
+    """
 
     on_bad_row: str = "stop"
     problems: list[Problem] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, name: str, task: Task, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
         """Remember a bad row; with `stop`, one after the tenth ends the reading."""
         found, remedy = _words(task, error)
         file, line = located.place(origin, number)
-        problem = Problem(f"{name}: {split} row {number}", found, remedy, file, line)
+        problem = Problem(f"{name}: {split} row {line}", found, remedy, file, line)
         self.count(name, "bad rows")
         if self.on_bad_row == "skip":
             self.skipped.append(str(problem))
@@ -84,7 +88,7 @@ class BadRows:
         return lines + [f"skipped {line}" for line in self.skipped[:MOST_PROBLEMS]]
 
 
-def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str], bad: BadRows) -> dict[str, dict[str, ReadRows]]:
+def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str], bad: Tally) -> dict[str, dict[str, ReadRows]]:
     """Each task's rows by split, from one pass over the source; the splits that a task makes itself are made here."""
     found: dict[str, dict[str, ReadRows]] = {name: {} for name in tasks}
     makes = any(task.split is not None for task in tasks.values())
@@ -96,6 +100,7 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
                 example = _example(name, task, located, origin, raw, bad)
                 if example is None:
                     continue
+                bad.seen[name, origin] = bad.seen.get((name, origin), 0) + 1
                 split = _split(task, located, origin, example.text)
                 if split in splits:
                     found[name].setdefault(split, ReadRows(origin)).add(raw.number, example)
@@ -110,7 +115,7 @@ def _split(task: Task, located: Located, origin: str, text: str) -> str:
     return "train" if wanted in located.splits else wanted
 
 
-def _example(name: str, task: Task, located: Located, origin: str, raw: RawRow, bad: BadRows) -> Example | None:
+def _example(name: str, task: Task, located: Located, origin: str, raw: RawRow, bad: Tally) -> Example | None:
     """One row through the task's `read`, made fit for a tokenizer; None where the row is dropped or bad."""
     try:
         example = task.read(raw.values)
@@ -130,7 +135,7 @@ def _example(name: str, task: Task, located: Located, origin: str, raw: RawRow, 
     return Example(text, example.label, None if pair is None else _sane(name, pair, bad))
 
 
-def _sane(name: str, text: str, bad: BadRows) -> str:
+def _sane(name: str, text: str, bad: Tally) -> str:
     """The text with lone surrogates replaced by U+FFFD; tokenizers refuse them."""
     if text.isascii():
         return text

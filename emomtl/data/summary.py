@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.locate import locate
-from emomtl.data.reading import BadRows, read_rows
+from emomtl.data.reading import Tally, read_rows
 from emomtl.sources import SPLITS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     from emomtl.data.corpus import label_counts
 
     located = locate(task.layouts, source, folder, task.name)
-    bad = BadRows("skip")
+    bad = Tally("skip")
     rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]
     splits = list(rows)
     sizes = [[split, len(rows[split].texts), _unlabelled(rows[split].labels), _words(rows[split].texts)] for split in splits]

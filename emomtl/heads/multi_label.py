@@ -57,7 +57,7 @@ class MultiLabel(Head):
     def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         import numpy as np
 
-        return ~np.isnan(targets).all(axis=1)
+        return np.asarray(~np.isnan(targets).all(axis=1))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         import torch

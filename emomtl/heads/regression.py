@@ -72,7 +72,7 @@ class Regression(Head):
     def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         import numpy as np
 
-        return ~np.isnan(targets).all(axis=1)
+        return np.asarray(~np.isnan(targets).all(axis=1))
 
     def build(self, width: int, taxonomy: Taxonomy | None) -> nn.Module:
         from torch import nn

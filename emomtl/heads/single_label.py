@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MISSING = -100
 """The target of a row without label; torch's cross-entropy ignores it."""
 
+RATES = ("precision", "recall", "f1")
+
 
 @dataclass(frozen=True)
 class SingleLabel(Head):
@@ -40,7 +42,8 @@ class SingleLabel(Head):
             return MISSING
         if not isinstance(label, str):
             if not isinstance(label, Sequence) or len(label) != 1:
-                raise EmomtlError(f"label {label!r} is not one name", remedy="a single-label head takes one label a row")
+                remedy = 'a "single-label" head takes one label a row; several need "multi-label"'
+                raise EmomtlError(f"label {label!r} is not one name", remedy=remedy)
             label = label[0]
         return taxonomy.index(label)
 
@@ -69,13 +72,13 @@ class SingleLabel(Head):
 
         known = self.present(targets)
         truth, decided = targets[known], probabilities[known].argmax(axis=1)
-        names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in ("precision", "recall", "f1")]
+        names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in RATES]
         if not len(truth):
             return dict.fromkeys(["top1_accuracy", *names])
         found: dict[str, float | None] = {"top1_accuracy": float(accuracy_score(truth, decided))}
         for mean in ("macro", "weighted"):
             rates = precision_recall_fscore_support(truth, decided, average=mean, zero_division=0)[:3]
-            found |= {f"{mean}_{rate}": float(value) for rate, value in zip(("precision", "recall", "f1"), rates, strict=True)}
+            found |= {f"{mean}_{rate}": float(value) for rate, value in zip(RATES, rates, strict=True)}
         return found
 
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
@@ -84,12 +87,14 @@ class SingleLabel(Head):
 
         known = self.present(targets)
         truth, decided = targets[known], probabilities[known].argmax(axis=1)
+        if not len(truth):
+            return [{"label": name, "support": 0, "predicted": 0, **dict.fromkeys(RATES)} for name in names]
         predicted = np.bincount(decided, minlength=len(names))
         rates = precision_recall_fscore_support(truth, decided, labels=range(len(names)), average=None, zero_division=0)
         rows: list[Row] = []
         for i, name in enumerate(names):
             defined = rates[3][i] > 0 or predicted[i] > 0
-            figures = {key: float(rates[k][i]) if defined else None for k, key in enumerate(("precision", "recall", "f1"))}
+            figures = {key: float(rates[k][i]) if defined else None for k, key in enumerate(RATES)}
             rows.append({"label": name, "support": int(rates[3][i]), "predicted": int(predicted[i]), **figures})
         return rows
 

@@ -37,6 +37,13 @@ class HeadTable(Use):
     use: str = Field(default="", description="the kind of head; left out, the one that the task declares")
 
 
+class SamplerTable(Use):
+    """The sampler, and how many tasks a step trains."""
+
+    use: str = Field(default="proportional", description="the sampler")
+    per_step: Literal["one", "all"] = Field(default="all", description="one task drawn a step, or every task every step")
+
+
 class EncoderTable(Table):
     """The shared encoder."""
 
@@ -77,7 +84,6 @@ class TrainTable(Table):
     steps: Positive | None = Field(default=None, description="optimiser steps")
     target_updates: Positive | None = Field(default=None, description="steps in which the task `target` takes part")
     target: str | None = Field(default=None, description="the task that `target_updates` counts")
-    per_step: Literal["one", "all"] = Field(default="all", description="one task drawn a step, or every task every step")
     batch_size: Positive = Field(default=32, description="examples a task and step")
     accumulate: Positive = Field(default=1, description="micro-batches that a step's batch is cut into")
     lr: Rate = Field(default=5e-5, description="peak learning rate")
@@ -96,7 +102,7 @@ class TrainTable(Table):
         default=(0.9, 0.999), description="AdamW's betas"
     )
     eps: Rate = Field(default=1e-8, description="AdamW's epsilon")
-    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(default=1.0, description="largest gradient norm")
+    clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(default=1.0, description="largest gradient norm; 0 for none")
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
     threads: Positive | None = Field(default=None, description="CPU threads; left out, what torch takes")
@@ -160,7 +166,7 @@ class Manifest(Table):
     folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
-    sampler: Use = Field(default_factory=lambda: Use(use="proportional"))
+    sampler: SamplerTable = Field(default_factory=SamplerTable)
     weighting: Use = Field(default_factory=lambda: Use(use="equal"))
     train: TrainTable = Field(default_factory=TrainTable)
     eval: EvalTable = Field(default_factory=EvalTable)

@@ -10,6 +10,9 @@ from emomtl.manifest.models import Manifest
 from emomtl.manifest.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable"}
+"""The table of the manifest that names each kind, by its name in the schema."""
+
 TABLES = {"sampler": "sampler", "weighting": "weighting"}
 """The kinds of offers that have a table of their own; a head is in [tasks.NAME.head], a task family's options in [tasks.NAME]."""
 
@@ -40,13 +43,17 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
 
 def _branches(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> dict[str, Any]:
     """One closed branch for each name, and an open one for every other."""
+    own = schema["$defs"][DEFINITIONS[kind]]["properties"]
+    beside = {key: node for key, node in own.items() if key != "use"}
     branches = []
     for name, cls in sorted(offers.items()):
         options = _options(schema, f"{kind}.{name}", cls)
-        options["properties"] = {"use": {"const": name, "type": "string"}, **options.get("properties", {})}
-        options["required"] = ["use", *options.get("required", [])]
+        options["properties"] = {"use": {"const": name, "type": "string"}, **beside, **options.get("properties", {})}
+        options["required"] = [*([] if own["use"].get("default") == name else ["use"]), *options.get("required", [])]
         branches.append({**options, "title": name})
-    branches.append(_other(sorted(offers), {"type": "object", "required": ["use"], "additionalProperties": True}))
+    branches.append(
+        _other(sorted(offers), {"type": "object", "properties": beside, "required": ["use"], "additionalProperties": True})
+    )
     return {"type": "object", "oneOf": branches}
 
 

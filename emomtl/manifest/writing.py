@@ -35,9 +35,7 @@ def _table(model: BaseModel, parts: Parts, problems: list[Problem]) -> dict[str,
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
         default = info.get_default(call_default_factory=True)
-        if value is None and default is not None:
-            problems.append(Problem(dotted((*parts, name)), "is None, and TOML has no word for it", "give it a value"))
-        elif value is not None and not (value in ("", {}) and value == default):
+        if value is not None and not (value in ("", {}) and value == default):
             found[name] = _value(value, (*parts, name), problems)
     for name, value in (model.model_extra or {}).items():
         found[name] = _value(value, (*parts, name), problems)

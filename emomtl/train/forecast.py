@@ -19,8 +19,8 @@ def forecast(plan: Plan, data: TaskData) -> dict[str, Any]:
     The sampler is asked along the run with the sizes alone; one that looks at losses or scores will differ.
     """
     manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
-    joint = manifest.train.per_step == "all"
-    length = Length.of(manifest.train, sizes, batches)
+    joint = manifest.sampler.per_step == "all"
+    length = Length.of(manifest.train, sizes, batches, joint)
     updates = dict.fromkeys(sizes, 0.0)
     examples = dict.fromkeys(sizes, 0.0)
     steps = 0.0

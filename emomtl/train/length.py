@@ -24,14 +24,14 @@ class Length:
     target: str | None = None
 
     @classmethod
-    def of(cls, train: TrainTable, sizes: Mapping[str, int], batches: Mapping[str, int]) -> Length:
-        """The length of a run: an epoch is ceil(sum of N_t / B_t) draws; with every task in a step, a step is one draw per task."""
+    def of(cls, train: TrainTable, sizes: Mapping[str, int], batches: Mapping[str, int], joint: bool) -> Length:
+        """The length of a run: an epoch is ceil(sum of N_t / B_t) draws; a joint step is one draw per task."""
         if train.target is not None:
             assert train.target_updates is not None
             passes = train.target_updates * batches[train.target] / sizes[train.target]
             return cls(train.target_updates, passes, train.target)
         draws = sum(sizes[task] / batches[task] for task in sizes)
-        per_step = len(sizes) if train.per_step == "all" else 1
+        per_step = len(sizes) if joint else 1
         if train.steps is not None:
             return cls(train.steps, train.steps * per_step / draws)
         assert train.epochs is not None

@@ -1,4 +1,4 @@
-"""The loop: pick tasks, take rows, one encoder pass, losses, gradients, clip, step; then log, score, save, each where it is due."""
+"""The loop: pick tasks, take rows, encode, losses, gradients, clip, step; then log, score, save, each where it is due."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def train(session: Session) -> Outcome:
 
 
 def _steps(session: Session, signals: Signals) -> None:
-    """All steps of the run; what is due after a step happens at its boundary, so a kill between two steps loses nothing but time."""
+    """All steps of the run; what is due after a step happens at its boundary."""
     state, length, plan = session.state, session.length, session.plan.manifest
     session.model.train()
     while not state.finished:
@@ -114,7 +114,7 @@ def _step(session: Session) -> _Step:
             losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
     parameters = [p for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
     limit = session.plan.manifest.train.clip
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit or float("inf"))
     finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
     session.optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     session.optimizer.step()
@@ -148,7 +148,7 @@ def _moment(session: Session) -> Moment:
         losses=state.losses,
         scores=state.scores,
         evaluation=state.evaluation,
-        joint=session.plan.manifest.train.per_step == "all",
+        joint=session.plan.manifest.sampler.per_step == "all",
         seed=session.plan.manifest.seed,
     )
 

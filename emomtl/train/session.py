@@ -186,12 +186,12 @@ def _session(
         {name: head for name, (head, _) in heads.items()},
         batches,
         frozenset(name for name, table in manifest.tasks.items() if table.batch_size),
-        train.per_step == "all",
+        manifest.sampler.per_step == "all",
         manifest.seed,
         manifest.data.buckets,
         train.accumulate,
     )
-    length = Length.of(train, data.sizes, batches)
+    length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
     return Session(plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display)
 

@@ -118,7 +118,7 @@ def test_options_written_and_read_again_are_equal() -> None:
     ("options", "place", "fragment"),
     [
         ({"alpah": 1.0}, "sampler.alpah", "unknown key (did you mean 'alpha'?)"),
-        ({"per_step": "one"}, "sampler.per_step", "'per_step' belongs under [train]"),
+        ({"log_every": 9}, "sampler.log_every", "'log_every' belongs under [train]"),
         ({"derived": 1}, "sampler.derived", "unknown key"),
         ({"kind": "x"}, "sampler.kind", "unknown key"),
         ({"alpha": 0}, "sampler.alpha", "found the whole number 0 (expected a number greater than 0 and of at most 1)"),

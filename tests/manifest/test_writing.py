@@ -47,7 +47,6 @@ TRAIN = some(
     clip=POSITIVE,
     warmup=st.floats(0, 1, exclude_max=True),
     betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
-    per_step=st.sampled_from(["one", "all"]),
 )
 MANIFESTS = st.fixed_dictionaries(
     {
@@ -66,7 +65,7 @@ MANIFESTS = st.fixed_dictionaries(
         "seed": st.integers(0, 2**32 - 1),
         "plugins": st.lists(TEXTS, max_size=3).map(tuple),
         "folder": TEXTS,
-        "sampler": USES,
+        "sampler": st.builds(lambda use, rest: {**use, **rest}, USES, some(per_step=st.sampled_from(["one", "all"]))),
         "weighting": USES,
         "train": TRAIN,
         "data": some(buckets=st.booleans()),
@@ -114,6 +113,12 @@ def test_what_toml_cannot_say_is_refused(value: Any, fragment: str) -> None:
     assert fragment in str(caught.value)
 
 
-def test_a_none_that_is_not_the_default_is_refused() -> None:
-    with pytest.raises(EmomtlError, match=r"train\.clip: is None"):
-        write_manifest(least(train={"clip": None}))
+def test_a_none_is_left_out_and_comes_back_as_the_default() -> None:
+    text = write_manifest(least(train={"epochs": None}))
+    assert "epochs" not in text
+    assert tomli.loads(text)["train"]["clip"] == 1.0
+
+
+def test_a_none_inside_options_is_refused() -> None:
+    with pytest.raises(EmomtlError, match="is None, and TOML has no word for it"):
+        write_manifest(least(tasks={"x": {"options": {"a": None}}}))

@@ -1,0 +1,229 @@
+"""Read what runs left behind, finished or not, and say of each what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.run import Run
+from emomtl.run.files import damaged
+
+if TYPE_CHECKING:
+    from emomtl.manifest import Manifest
+
+NUMBERS = ("losses", "weights", "probabilities", "counts", "updates")
+LOG_TAIL = 16_384
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run as its folder tells it; `name` is its own among the runs that were collected together.
+
+    `evaluations` are the entries of scores.json, `steps` and `validations` the step and evaluation events in the order of
+    steps, `finish` the event that ended the run. `stopped` is the log's last word where the run broke off with an error, and
+    `missing` says in words what an unfinished run lacks.
+    """
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    environment: Mapping[str, Any]
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    finish: dict[str, Any] | None = None
+    stopped: str = ""
+    missing: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks in the manifest's order."""
+        return tuple(self.manifest.tasks)
+
+    @property
+    def step(self) -> int:
+        """The last step that is known of; 0 where none was logged."""
+        logged = self.steps[-1]["step"] if self.steps else 0
+        return max(logged, self.finish["step"]) if self.finish else int(logged)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labelled examples that each task had had at the last logged step."""
+        return self._last("counts")
+
+    @property
+    def updates(self) -> dict[str, int]:
+        """Steps in which each task had taken part at the last logged step."""
+        return self._last("updates")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Training rows of each task, as far as the run noted them."""
+        noted = self.environment.get("sizes")
+        return {task: noted[task] for task in self.tasks if _count(noted.get(task))} if isinstance(noted, dict) else {}
+
+    @property
+    def passes(self) -> dict[str, float | None]:
+        """Passes over each task's training rows: examples had over rows there are; None where the rows are not known."""
+        return {task: n / self.sizes[task] if task in self.sizes else None for task, n in self.counts.items()}
+
+    @property
+    def ended(self) -> str:
+        """How the run ended, in words."""
+        if self.finish is not None:
+            reason = str(self.finish["reason"])
+            return reason if reason == "finished" else f"stopped early: {reason}"
+        if self.stopped:
+            return f"not finished: {self.stopped}"
+        return f"not finished (killed, or still running) after step {self.step}"
+
+    def _last(self, key: str) -> dict[str, int]:
+        found = self.steps[-1][key] if self.steps else {}
+        return {task: found.get(task, 0) for task in self.tasks}
+
+
+def collect(folders: Sequence[Path]) -> list[RunResult]:
+    """Read runs, each folder once, in the order given.
+
+    A run that was killed at any moment is read as far as it goes. EmomtlError with every folder that holds no run, or a run
+    whose files are damaged.
+    """
+    results: list[RunResult] = []
+    problems: list[Problem] = []
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
+        try:
+            results.append(_read(folder))
+        except EmomtlError as error:
+            problems += error.problems
+    if problems:
+        raise EmomtlError(*problems)
+    return _told_apart(results)
+
+
+def _read(folder: Path) -> RunResult:
+    """One run, without a lock: it may be running."""
+    run = Run.open(folder)
+    events, file = list(run.events()), folder / "metrics.jsonl"
+    finish = None
+    for event in events:
+        if event.get("event") == "start":
+            finish = None
+        elif event.get("event") == "finish":
+            finish = event
+    if finish is not None and not (_count(finish.get("step"), 0) and isinstance(finish.get("reason"), str)):
+        raise damaged(file, "a finish event without a step or a reason")
+    scores = run.scores()
+    for entry in scores:
+        if not _is_evaluation(entry):
+            raise damaged(folder / "scores.json", "an evaluation without a split, a step or the scores of its tasks")
+    steps = _in_order(events, "step", file, _is_step)
+    result = RunResult(
+        name=run.name,
+        folder=folder,
+        manifest=run.manifest,
+        environment=run.environment,
+        evaluations=scores,
+        steps=[{**{key: {} for key in NUMBERS}, **event} for event in steps],
+        validations=_in_order(events, "evaluation", file, _is_validation),
+        finish=finish,
+        stopped=_last_word(folder / "log.txt"),
+    )
+    return replace(result, missing=tuple(_missing(result)))
+
+
+def _in_order(
+    events: Sequence[dict[str, Any]], kind: str, file: Path, right: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """The events of a kind by rising step; where a resumed run tells a step again, what it told before is forgotten."""
+    kept: list[dict[str, Any]] = []
+    for event in events:
+        if event.get("event") != kind:
+            continue
+        if not right(event):
+            raise damaged(file, f"a{'n' if kind[0] == 'e' else ''} {kind} event that emomtl does not write")
+        while kept and kept[-1]["step"] >= event["step"]:
+            kept.pop()
+        kept.append(event)
+    return kept
+
+
+def _missing(result: RunResult) -> list[str]:
+    """What a report on the run will lack, in words."""
+    said = []
+    if not result.steps:
+        said.append("no step was logged: no losses, updates or passes are known")
+    elif result.finish is None:
+        said.append(f"it has not finished: figures of its training go to step {result.steps[-1]['step']}, the last logged one")
+    kept = {str(entry.get("which")) for entry in result.evaluations if entry.get("by") == "train"}
+    if lacking := [which for which in ("best", "last") if which not in kept]:
+        said.append(f"no validation scores of its {' and '.join(lacking)} checkpoint: they are written when a run ends")
+    if result.finish and result.finish.get("skipped"):
+        said.append(f"{result.finish['skipped']} step(s) were skipped: a loss or gradient was not finite")
+    return said
+
+
+def _last_word(path: Path) -> str:
+    """The log's last line where it says why training broke off, else nothing; a log that cannot be read says nothing."""
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(max(0, path.stat().st_size - LOG_TAIL))
+            lines = handle.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return clean(lines[-1], 300) if lines and lines[-1].startswith("stopped at step ") else ""
+
+
+def _told_apart(results: Sequence[RunResult]) -> list[RunResult]:
+    """Give runs of one name their folder's name too, and its path where even that is the same."""
+    names = Counter(result.name for result in results)
+    short = Counter((result.name, result.folder.name) for result in results)
+    named = []
+    for result in results:
+        if names[result.name] > 1:
+            place = result.folder.name if short[result.name, result.folder.name] == 1 else str(result.folder)
+            result = replace(result, name=f"{result.name} ({place})")
+        named.append(result)
+    return named
+
+
+def _count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _figures(value: object, gaps: bool = False) -> bool:
+    """Whether it is a table of finite numbers by name, with None among them where `gaps` are allowed."""
+    if not isinstance(value, dict):
+        return False
+    return all(
+        (gaps and one is None) or (isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one))
+        for one in value.values()
+    )
+
+
+def _is_step(event: dict[str, Any]) -> bool:
+    return _count(event.get("step")) and all(_figures(event.get(key, {})) for key in NUMBERS)
+
+
+def _is_validation(event: dict[str, Any]) -> bool:
+    scores = event.get("scores")
+    return _count(event.get("step")) and isinstance(scores, dict) and all(_figures(one, gaps=True) for one in scores.values())
+
+
+def _is_evaluation(entry: dict[str, Any]) -> bool:
+    tasks = entry.get("tasks")
+    known = isinstance(entry.get("split"), str) and _count(entry.get("step"), 0) and _count(entry.get("look", 1))
+    return known and isinstance(tasks, dict) and all(_is_scores(scores) for scores in tasks.values())
+
+
+def _is_scores(scores: object) -> bool:
+    if not isinstance(scores, dict) or not _count(scores.get("rows"), 0) or not _figures(scores.get("metrics"), gaps=True):
+        return False
+    tables = scores.get("tables", {})
+    return isinstance(tables, dict) and all(
+        isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in tables.values()
+    )

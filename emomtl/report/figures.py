@@ -1,0 +1,236 @@
+"""Pictures of a run's course: learning curves, realised sampling, and weights where they vary."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.report.cells import plain
+from emomtl.report.collect import RunResult
+from emomtl.report.sampling import exact, expected_examples
+from emomtl.report.scores import main_metric, selected
+from emomtl.run.files import storage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour vision."""
+DASHES = ("-", "-.", (0, (5, 1)), (0, (1, 1)))
+"""A second round of colours is drawn in another dash, so that many tasks stay apart."""
+EXPECTED = (0, (1, 1.6))
+STYLE: dict[str, Any] = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "svg.hashsalt": "emomtl",
+}
+MARKED = 60
+"""Lines of at most so many points show each of them."""
+LONGEST = 48
+"""Characters of a name in a picture."""
+
+Handles = list[tuple[Any, str]]
+
+
+def figures(results: Sequence[RunResult], folder: Path) -> dict[str, Path]:
+    """Draw every run's figures into `folder`, each as PNG and SVG; gives the PNG's path by caption.
+
+    Learning curves, realised sampling beside the expectation, and weights where a weighting changes them; a run that logged
+    nothing has none. Names are drawn as they are, never as formulas. EmomtlError where the folder cannot be written.
+    """
+    from matplotlib import style
+
+    painters: list[tuple[str, str, Callable[[RunResult], Figure | None]]] = [
+        ("Learning curves", "learning", _learning),
+        ("Realised sampling", "sampling", _sampling),
+        ("Weights", "weights", _weights),
+    ]
+    made: dict[str, Path] = {}
+    with style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        for number, result in enumerate(results, start=1):
+            for title, kind, paint in painters:
+                figure = paint(result)
+                if figure is None:
+                    continue
+                slug = re.sub(r"[^A-Za-z0-9._-]+", "-", result.name)[:60].strip("-.")
+                path = folder / f"{number:02d}-{slug or 'run'}-{kind}.png"
+                figure.suptitle(f"{title} of {_named(result.name)}", parse_math=False, fontsize=13, x=0.01, ha="left")
+                _save(figure, path)
+                made[f"{title} of {result.name}"] = path
+    return made
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+
+def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
+    """A white figure with panels one above the other over one axis of steps, made without pyplot's global state."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 1.0 + 3.5 * panels), layout="constrained")
+    axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
+    for one in axes:
+        one.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes[-1].set_xlabel("optimiser step", parse_math=False)
+    return figure, axes
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Colour and dash of the task in that place of the manifest."""
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
+
+
+def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, **look: Any) -> Any:
+    """A task's line; few points are each marked, so that a single one is seen."""
+    few = {"marker": "o", "markersize": 4} if len(points) <= MARKED else {}
+    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look})
+    return line
+
+
+def _legend(axes: Axes, handles: Handles) -> None:
+    """Names beside the panel, where they hide no line, drawn as they are."""
+    if not handles:
+        return
+    names = [f" {name}" if name.startswith("_") else name for _, name in handles]
+    legend = axes.legend([handle for handle, _ in handles], names, loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _named(text: str) -> str:
+    """A name for a picture: one line, no control characters, not too long."""
+    shown = plain(text)
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def _course(events: Sequence[dict[str, Any]], key: str, task: str) -> list[tuple[int, float]]:
+    """The logged points of a task."""
+    return [(event["step"], event[key][task]) for event in events if event[key].get(task) is not None]
+
+
+def _learning(result: RunResult) -> Figure | None:
+    """Training loss above, each task's main validation metric below, with the best and the last checkpoint marked."""
+    losses = {task: points for task in result.tasks if (points := _course(result.steps, "losses", task))}
+    scores = _validation(result)
+    if not losses and not scores:
+        return None
+    figure, axes = _canvas(2 if losses and scores else 1)
+    if losses:
+        handles = [(_line(axes[0], points, result.tasks.index(task)), _named(task)) for task, points in losses.items()]
+        axes[0].set_ylabel("training loss\n(mean since the last log)", parse_math=False)
+        _legend(axes[0], handles)
+    if scores:
+        _draw_scores(result, axes[-1], scores)
+    return figure
+
+
+def _validation(result: RunResult) -> dict[str, tuple[str, list[tuple[int, float]]]]:
+    """Each task's metric (the one that chose the best checkpoint, else the main one) and its points."""
+    found = {}
+    for task in result.tasks:
+        figures = [(event["step"], event["scores"].get(task, {})) for event in result.validations]
+        names = dict.fromkeys(name for _, metrics in figures for name in metrics)
+        choosing = selected(result, task)
+        metric = choosing if choosing in names else main_metric(names)
+        points = [(step, metrics[metric]) for step, metrics in figures if metrics.get(metric) is not None]
+        if metric is not None and points:
+            found[task] = (metric, points)
+    return found
+
+
+def _draw_scores(result: RunResult, axes: Axes, scores: dict[str, tuple[str, list[tuple[int, float]]]]) -> None:
+    """Lines of scores; a star where the best checkpoint lies, a square where the last one does."""
+    handles: Handles = []
+    metrics = {metric for metric, _ in scores.values()}
+    for task, (metric, points) in scores.items():
+        name = _named(task) if len(metrics) == 1 else f"{_named(task)}: {_named(metric)}"
+        handles.append((_line(axes, points, result.tasks.index(task)), name))
+    chooser = result.manifest.eval.select
+    best_name = f"best (by {_named(chooser)})" if chooser else "best"
+    steps = _checkpoints(result)
+    for which, marker, size, name in (("last", "s", 9, "last"), ("best", "*", 16, best_name)):
+        look = {"marker": marker, "markersize": size, "linestyle": "none", "markeredgewidth": 1.2, "zorder": 4, "clip_on": False}
+        for task, (_, points) in scores.items():
+            colour = _look(result.tasks.index(task))["color"]
+            value = dict(points).get(steps.get(which, -1))
+            if value is not None:
+                face = "white" if which == "last" else colour
+                edge = colour if which == "last" else "black"
+                axes.plot([steps[which]], [value], markerfacecolor=face, markeredgecolor=edge, **look)
+        if which in steps:
+            axes.axvline(steps[which], color="#9A9A9A", linewidth=0.9, linestyle="--" if which == "best" else ":", zorder=1)
+            face = "white" if which == "last" else "#9A9A9A"
+            (sample,) = axes.plot([], [], **{**look, "markersize": size * 0.8}, markerfacecolor=face, markeredgecolor="black")
+            handles.append((sample, f"{name}, step {steps[which]}"))
+    axes.set_ylabel(f"validation {_named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
+    if all(value >= 0 for _, points in scores.values() for _, value in points):
+        axes.set_ylim(bottom=0)
+    _legend(axes, handles)
+
+
+def _checkpoints(result: RunResult) -> dict[str, int]:
+    """The steps of the best and the last checkpoint; of an unfinished run, those of its evaluations so far."""
+    found = {str(event["which"]): event["step"] for event in result.evaluations if event.get("by") == "train"}
+    steps = {which: found[which] for which in ("best", "last") if which in found}
+    if not steps and result.validations:
+        better = [event["step"] for event in result.validations if event.get("best")]
+        steps = {"last": result.validations[-1]["step"], **({"best": better[-1]} if better else {})}
+    return steps
+
+
+def _sampling(result: RunResult) -> Figure | None:
+    """Examples that each task has had, as a line, beside what was to be expected, dotted."""
+    if not result.steps:
+        return None
+    from matplotlib.ticker import StrMethodFormatter
+
+    figure, (axes,) = _canvas(1)
+    expectation, steps = expected_examples(result), [event["step"] for event in result.steps]
+    handles: Handles = []
+    for place, task in enumerate(result.tasks):
+        points = [(0, 0.0), *((event["step"], event["counts"].get(task, 0)) for event in result.steps)]
+        handles.append((_line(axes, points, place, marker=""), _named(task)))
+        expected = [0.0, *(one[task] for one in expectation)]
+        axes.plot([0, *steps], expected, color="white", linewidth=3.4, zorder=2.5, alpha=0.7)
+        axes.plot([0, *steps], expected, color=_look(place)["color"], linewidth=2.2, linestyle=EXPECTED, zorder=3)
+    (sample,) = axes.plot([], [], color="#555555", linewidth=2.2, linestyle=EXPECTED)
+    handles.append((sample, "expected" if exact(result) else "expected (from the\nprobabilities logged)"))
+    axes.set_ylabel("examples trained on, cumulative", parse_math=False)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    _legend(axes, handles)
+    return figure
+
+
+def _weights(result: RunResult) -> Figure | None:
+    """The weight of each task's loss by step; nothing where no weight changes."""
+    courses = {task: points for task in result.tasks if (points := _course(result.steps, "weights", task))}
+    if all(len({value for _, value in points}) == 1 for points in courses.values()):
+        return None
+    figure, (axes,) = _canvas(1)
+    handles = [(_line(axes, points, result.tasks.index(task)), _named(task)) for task, points in courses.items()]
+    axes.set_ylabel("weight of the task's loss", parse_math=False)
+    axes.set_ylim(bottom=min(0.0, *(value for points in courses.values() for _, value in points)))
+    _legend(axes, handles)
+    return figure

@@ -1,0 +1,46 @@
+"""Tables and figures as one Markdown text that reads well raw and rendered, whatever labels are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from emomtl.report.cells import Table, plain, spelt
+
+SPECIAL = re.compile(r"[&<>|\\`*\[\]$~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def markdown(tables: Sequence[Table], figures: Mapping[str, str] = {}) -> str:
+    """A heading, the table and its notes for each table, then the figures (caption to path or address).
+
+    Every text is escaped: nothing in a label can end a cell, start HTML, a link or a formula, or hold a control character.
+    """
+    parts = [_table(table) for table in tables]
+    parts += [f"## {escape(caption)}\n\n![{escape(caption)}]({quote(path, safe='/:')})\n" for caption, path in figures.items()]
+    return "\n".join(parts)
+
+
+def escape(text: str) -> str:
+    """Text that stands for itself in Markdown, by character references, which never count as markup."""
+    return SPECIAL.sub(lambda found: NAMED.get(found[0], f"&#{ord(found[0])};"), plain(text))
+
+
+def _table(table: Table) -> str:
+    """One table, its columns padded to one width; numbers flush right."""
+    from rich.cells import cell_len
+
+    lines = [[escape(column) for column in table.columns]]
+    lines += [[escape(spelt(cell, name)) for name, cell in zip(table.columns, row, strict=True)] for row in table.rows]
+    right = [table.numeric(i) for i in range(len(table.columns))]
+    widths = [max(3, *(cell_len(line[i]) for line in lines)) for i in range(len(table.columns))]
+    padded = []
+    for line in lines:
+        gaps = [" " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True)]
+        cells = [gap + text if flush else text + gap for text, gap, flush in zip(line, gaps, right, strict=True)]
+        padded.append(f"| {' | '.join(cells)} |")
+    rule = ["-" * (width - 1) + ":" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
+    padded.insert(1, f"| {' | '.join(rule)} |")
+    notes = [f"- {escape(note)}" for note in table.notes]
+    return "\n".join([f"## {escape(table.title)}", "", *padded, *([""] if notes else []), *notes]) + "\n"

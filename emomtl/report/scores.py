@@ -1,0 +1,188 @@
+"""Which evaluations a report takes, which figures of a task it shows, and the tables of scores by task and by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.heads import MultiLabel, Regression, SingleLabel
+from emomtl.report.cells import Cell, Table
+from emomtl.report.collect import RunResult
+
+SPLITS = ("train", "validation", "test")
+MULTI_LABEL = (
+    *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
+    *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3"),
+)
+SINGLE_LABEL = ("top1_accuracy", "macro_f1", "weighted_f1")
+REGRESSION = ("pearson_r", "rmse")
+OTHERS = 12
+"""How many figures are shown of a head that is none of the three."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The figures of one task at one checkpoint of one run (`which`: best, last or a step) on one split."""
+
+    result: RunResult
+    task: str
+    which: str
+    step: int
+    rows: int
+    metrics: Mapping[str, float | None]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    undefined: tuple[str, ...]
+
+
+def scored(results: Sequence[RunResult], split: str) -> list[Scored]:
+    """What the runs scored on a split: of each checkpoint and task the newest figures, the best checkpoint first.
+
+    On validation these are the figures that training kept; on other splits those of `emomtl eval`. EmomtlError for a split
+    that there is not, and for every run that was never evaluated on a split other than validation.
+    """
+    if split not in SPLITS:
+        raise EmomtlError(Problem("--split", f"no split '{clean(split)}'", suggest(split, SPLITS)))
+    found = {result.name: _of_run(result, split) for result in results}
+    if split != "validation":
+        lacking = [result for result in results if not found[result.name]]
+        if lacking:
+            raise EmomtlError(*(_never_evaluated(result, split) for result in lacking))
+    return [one for result in results for one in found[result.name]]
+
+
+def _never_evaluated(result: RunResult, split: str) -> Problem:
+    place = clean(result.name, 200)
+    return Problem(place, f"never evaluated on {split}", f"emomtl eval {clean(str(result.folder), 400)} --split {split}")
+
+
+def _of_run(result: RunResult, split: str) -> list[Scored]:
+    writer = "train" if split == "validation" else "eval"
+    newest: dict[tuple[str, str], Scored] = {}
+    for entry in result.evaluations:
+        if entry["split"] != split or entry.get("by") != writer:
+            continue
+        which = str(entry.get("which"))
+        for task, scores in entry["tasks"].items():
+            notes = tuple(str(note) for note in scores.get("undefined") or ())
+            figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
+            newest[task, which] = Scored(result, task, which, *figures)
+    rank = {"best": 0, "last": 1}
+    order = {task: i for i, task in enumerate(result.tasks)}
+    return sorted(newest.values(), key=lambda one: (order.get(one.task, len(order)), rank.get(one.which, 2), one.step))
+
+
+def selected(result: RunResult, task: str) -> str | None:
+    """The metric of this task that chose the run's best checkpoint; None where another task's figure did."""
+    chooser, _, metric = (result.manifest.eval.select or "").partition("/")
+    return metric if chooser == task and metric else None
+
+
+def main_metric(metrics: Iterable[str]) -> str | None:
+    """The one figure that stands for a task, by the kind of head that gives such metrics."""
+    names = list(metrics)
+    if "top1_accuracy" in names:
+        return SingleLabel.main_metric
+    if "pearson_r" in names:
+        return Regression.main_metric
+    return MultiLabel.main_metric if "macro_f1" in names else next(iter(names), None)
+
+
+def main_columns(one: Scored) -> list[str]:
+    """The metrics that are shown of a task: those of its kind of head, each grouping's macro F1, and the one that chose best."""
+    names = list(one.metrics)
+    if "top1_accuracy" in names:
+        shown = list(SINGLE_LABEL)
+    elif "pearson_r" in names:
+        shown = [name for figure in REGRESSION for name in names if name == figure or name.startswith(f"{figure}_")]
+    elif "subset_accuracy" in names:
+        shown = list(MULTI_LABEL)
+    else:
+        shown = [name for name in names if "/" not in name][:OTHERS]
+    shown += [f"{grouping}/macro_f1" for grouping in one.tables if grouping]
+    choosing = selected(one.result, one.task)
+    shown += [choosing] if choosing is not None else []
+    return [name for name in dict.fromkeys(shown) if name in one.metrics]
+
+
+def task_tables(found: Sequence[Scored], split: str) -> list[Table]:
+    """One table a task: a row for each run and checkpoint."""
+    return [_task_table(task, [one for one in found if one.task == task], split) for task in _tasks(found)]
+
+
+def _task_table(task: str, found: Sequence[Scored], split: str) -> Table:
+    counts = sorted({one.rows for one in found})
+    columns = list(dict.fromkeys(name for one in found for name in main_columns(one)))
+    uneven = len(counts) > 1
+    rows: list[tuple[Cell, ...]] = []
+    for one in found:
+        figures: list[Cell] = [_figure(one, name) for name in columns]
+        rows.append((one.result.name, one.which, one.step, *([one.rows] if uneven else []), *figures))
+    notes = []
+    if uneven:
+        notes.append("warning: the runs were scored on different numbers of rows, so their figures are not comparable")
+    for result in {one.result.name: one.result for one in found}.values():
+        if selected(result, task) is None and result.manifest.eval.select:
+            notes.append(f"{result.name}: its best checkpoint was chosen by {result.manifest.eval.select}, not by this task")
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        for note in one.undefined:
+            said.setdefault((one.result.name, note), []).append(one.which)
+    notes += [f"{name} ({', '.join(which)}): {note}" for (name, note), which in said.items()]
+    title = f"{task} on {split} ({rows_in_words(counts)})"
+    return Table(title, ("run", "checkpoint", "step", *(["rows"] if uneven else []), *columns), tuple(rows), tuple(notes))
+
+
+def label_tables(found: Sequence[Scored], split: str) -> list[Table]:
+    """For each run and task the figures by label at the best checkpoint (else the first there is), and so for each grouping."""
+    first: dict[tuple[str, str], Scored] = {}
+    for one in found:
+        first.setdefault((one.result.name, one.task), one)
+    tables = []
+    for one in first.values():
+        for grouping, rows in one.tables.items():
+            columns = tuple(dict.fromkeys(str(key) for row in rows for key in row))
+            what = f"{one.task}, grouping {grouping}," if grouping else one.task
+            checkpoint = one.which if one.which in ("best", "last") else f"step {one.which}"
+            title = f"By label: {what} on {split} ({rows_in_words([one.rows])}), {checkpoint} checkpoint of {one.result.name}"
+            cells = tuple(tuple(_cell(row.get(name)) for name in columns) for row in rows)
+            tables.append(Table(title, columns, cells))
+    return tables
+
+
+def looks(results: Sequence[RunResult]) -> list[Table]:
+    """How often each checkpoint was scored on test; no table where none ever was."""
+    seen: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
+    for result in results:
+        for entry in result.evaluations:
+            if entry["split"] == "test":
+                key = (result.name, str(entry.get("checkpoint")))
+                number, tasks = seen.get(key, (0, {}))
+                seen[key] = (max(number + 1, entry.get("look", 1)), {**tasks, **dict.fromkeys(entry["tasks"])})
+    if not seen:
+        return []
+    rows = tuple((name, checkpoint, number, ", ".join(tasks)) for (name, checkpoint), (number, tasks) in seen.items())
+    often = any(number > 1 for number, _ in seen.values())
+    note = "warning: what was chosen after several looks at test is tuned on test, and its test figures are optimistic"
+    return [Table("Looks at test", ("run", "checkpoint", "looks", "tasks"), rows, (note,) if often else ())]
+
+
+def rows_in_words(counts: Sequence[int]) -> str:
+    """`200 rows`, or `200 to 5426 rows` where runs differ."""
+    low, high = min(counts), max(counts)
+    return f"{low} row{'' if low == 1 else 's'}" if low == high else f"{low} to {high} rows"
+
+
+def _tasks(found: Sequence[Scored]) -> list[str]:
+    return list(dict.fromkeys(one.task for one in found))
+
+
+def _figure(one: Scored, name: str) -> Cell:
+    """A metric's value: None where it is undefined, and in words where another head was used that does not give it."""
+    figures: Mapping[str, Cell] = one.metrics
+    return figures.get(name, "not measured")
+
+
+def _cell(value: object) -> Cell:
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
