@@ -17,11 +17,11 @@ from emomtl.model.encoder import EncoderChoice
 from emomtl.sampling import Sampler
 from emomtl.scoring import metric_names
 from emomtl.task import Task, TaskFamily
+from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
     from emomtl.plugins import Plugins
-    from emomtl.taxonomy import Taxonomy
 
 DEFAULT_EPOCHS = 3
 
@@ -194,8 +194,11 @@ class _Composer:
         task, _, metric = wanted.partition("/")
         if task not in tasks:
             self.add(Problem("eval.select", f"'{task}' is no task of this run", suggest(task, tasks)))
-        elif tasks[task].taxonomy is not None or tasks[task].head.kind == "regression":
-            known = metric_names(tasks[task].head, tasks[task].taxonomy)
+        else:
+            head, taxonomy = tasks[task].head, tasks[task].taxonomy
+            if taxonomy is None and head.kind != "regression":  # learned from the rows later; its names change no figure's name
+                taxonomy = Taxonomy(["one", "other"])
+            known = metric_names(head, taxonomy)
             if metric not in known:
                 self.add(Problem("eval.select", f"task '{task}' has no figure '{metric}'", suggest(metric, known)))
         return wanted
@@ -204,12 +207,9 @@ class _Composer:
         self, manifest: Manifest, sampler: Sampler | None, weighting: Weighting | None, tasks: Mapping[str, BoundTask]
     ) -> None:
         """What can only be said of the parts together."""
-        for name in manifest.tasks.keys() if manifest.train.target else ():
-            if manifest.train.target not in manifest.tasks:
-                self.add(
-                    Problem("train.target", f"'{manifest.train.target}' is no task of this run", suggest(name, manifest.tasks))
-                )
-                break
+        target = manifest.train.target
+        if target is not None and target not in manifest.tasks:
+            self.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, manifest.tasks)))
         if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
             remedy = '`sampler.per_step = "all"` puts every task into every step'
             self.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))

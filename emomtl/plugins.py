@@ -118,7 +118,8 @@ class Plugins:
         """What goes by this name; its plugin becomes active. Unknown, broken and twice offered names are errors."""
         found = self._matching(kind, name, [entry for entry in self._entry_points if entry.name == name])
         if not found:
-            found = self._matching(kind, name, self._entry_points)
+            self.offers(kind)  # imports the rest, and puts aside the plugins whose offers do not work
+            found = self._matching(kind, name, [entry for entry in self._entry_points if _label(entry) not in self.broken])
             for offer in found:
                 if offer.plugin.distribution:
                     entry = f'[project.entry-points.emomtl] {name} = "{offer.plugin.module.__name__}"'
@@ -137,19 +138,14 @@ class Plugins:
         return [offer for plugin in plugins.values() for offer in plugin.offers(kind) if offer.name == name]
 
     def _unknown(self, kind: str, name: str) -> EmomtlError:
-        needed = [entry for entry in self._entry_points if entry.name == name and _label(entry) in self.broken]
+        needed = [_label(entry) for entry in self._entry_points if entry.name == name and _label(entry) in self.broken]
         if needed:
-            return EmomtlError(
-                Problem(
-                    f"{kind} '{name}'",
-                    f"its plugin {_label(needed[0])} does not import: {self.broken[_label(needed[0])]}",
-                    "mend or uninstall the plugin",
-                )
-            )
+            found = f"the plugin of {kind} '{name}', {needed[0]}, does not import: {self.broken[needed[0]]}"
+            return EmomtlError(Problem("", found, "mend or uninstall the plugin"))
         remedy = suggest(name, self.offers(kind))
         if self.broken:
             remedy += f"; {len(self.broken)} plugin(s) do not import, see `emomtl plugins`"
-        return EmomtlError(Problem(f"{kind} '{clean(name)}'", "is not installed", remedy))
+        return EmomtlError(Problem("", f"{kind} '{clean(name)}' is not installed", remedy))
 
     def offers(self, kind: str) -> dict[str, Offer]:
         """Everything of a kind that imports, by name; plugins that do not import are in `broken`."""

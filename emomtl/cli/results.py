@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,6 +137,8 @@ def predict(
     elif given:
         _print_answers(predictor, given, json)
     else:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # bytes that are no text are shown as such, and answered
         lines = (line.rstrip("\n") for line in sys.stdin)
         while batch := [line for _, line in zip(range(256), lines, strict=False)]:
             _print_answers(predictor, batch, json)

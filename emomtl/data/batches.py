@@ -18,7 +18,8 @@ class Stream:
     """Rows without end: pass after pass over the same rows, each pass in its own order.
 
     `take(position, n)` gives the n rows from a position on, whatever was taken before: what is kept is only a cache.
-    With buckets, rows of like length stand together in blocks of `block` rows, and the blocks are shuffled.
+    With buckets, rows of like length stand together in blocks of `block` rows; the blocks are shuffled, and so are the rows
+    within each (a task that takes the first rows of a block only must not always get the shortest).
     """
 
     def __init__(
@@ -60,15 +61,17 @@ class Stream:
             order = np.concatenate(sorted_rows)
             whole = len(order) // self.block * self.block
             blocks = order[:whole].reshape(-1, self.block)
-            order = np.concatenate([blocks[draw.permutation(len(blocks))].ravel(), order[whole:]])
+            blocks = draw.permuted(blocks[draw.permutation(len(blocks))], axis=1)
+            order = np.concatenate([blocks.ravel(), order[whole:]])
         self._cached = (number, order)
         return order
 
 
 def apportion(probabilities: dict[str, float], total: int, draw: np.random.Generator) -> dict[str, int]:
-    """`total` examples among tasks by their probabilities, at least one each: floors, and the rest drawn by the fractions.
+    """`total` examples among tasks by their probabilities: floors, and the rest drawn by the fractions.
 
-    The expectation is exact as long as no task's share is below one example.
+    A task gets at least one, unless its probability is 0. The expectation is exact as long as no task's share is below
+    one example.
     """
     import numpy as np
 
@@ -83,4 +86,4 @@ def apportion(probabilities: dict[str, float], total: int, draw: np.random.Gener
         edges *= rest / edges[-1]
         points = draw.random() + np.arange(rest)
         counts += np.histogram(points, bins=edges)[0]
-    return {name: max(1, int(count)) for name, count in zip(names, counts, strict=True)}
+    return {name: max(1, int(count)) if share else 0 for name, count, share in zip(names, counts, shares, strict=True)}

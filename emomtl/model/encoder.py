@@ -58,6 +58,7 @@ def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
 
 def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pretrained: bool) -> LoadedEncoder:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -85,7 +86,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
             )
         else:
             module = AutoModel.from_config(config, **extra)
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         reason = clean(str(error).strip().split("\n")[0], 200)
         remedy = (
             "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
@@ -93,6 +94,9 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
         raise EmomtlError(Problem(place.place, f"{place.found}: {reason}", remedy)) from error
     if not getattr(tokenizer, "is_fast", False):
         raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no fast tokenizer", "use an encoder with tokenizer.json"))
+    if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):  # transformers makes an empty one where it finds none
+        remedy = "is the folder complete? It needs tokenizer.json"
+        raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no tokenizer, or one without words", remedy))
     module.float()
     new = [token for token in special_tokens if token not in tokenizer.get_vocab()]
     if new:

@@ -87,7 +87,7 @@ def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9, 1.0 + 3.5 * panels), layout="constrained")
+    figure = Figure(figsize=(10, 1.2 + 3.4 * panels), layout="constrained")
     axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     for one in axes:
         one.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
@@ -107,12 +107,10 @@ def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, **look: A
     return line
 
 
-def _legend(axes: Axes, handles: Handles) -> None:
-    """Names beside the panel, where they hide no line, drawn as they are."""
-    if not handles:
-        return
+def _legend(figure: Figure, handles: Handles) -> None:
+    """Names beside the panels, where they hide no line, drawn as they are."""
     names = [f" {name}" if name.startswith("_") else name for _, name in handles]
-    legend = axes.legend([handle for handle, _ in handles], names, loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
+    legend = figure.legend([handle for handle, _ in handles], names, loc="outside right upper", borderaxespad=1.5)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -135,12 +133,26 @@ def _learning(result: RunResult) -> Figure | None:
     if not losses and not scores:
         return None
     figure, axes = _canvas(2 if losses and scores else 1)
+    lines: dict[str, Any] = {}
+    for task, points in losses.items():
+        lines[task] = _line(axes[0], points, result.tasks.index(task))
     if losses:
-        handles = [(_line(axes[0], points, result.tasks.index(task)), _named(task)) for task, points in losses.items()]
         axes[0].set_ylabel("training loss\n(mean since the last log)", parse_math=False)
-        _legend(axes[0], handles)
+    marks: Handles = []
     if scores:
-        _draw_scores(result, axes[-1], scores)
+        for task, (_, points) in scores.items():
+            lines[task] = _line(axes[-1], points, result.tasks.index(task))
+        marks = _mark(result, axes[-1], scores)
+        metrics = {metric for metric, _ in scores.values()}
+        axes[-1].set_ylabel(f"validation {_named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
+        if all(value >= 0 for _, points in scores.values() for _, value in points):
+            axes[-1].set_ylim(bottom=0)
+    axes[-1].set_xlim(left=0)
+    different = len({metric for metric, _ in scores.values()}) > 1
+    names = {
+        task: f"{_named(task)}\n({_named(scores[task][0])})" if different and task in scores else _named(task) for task in lines
+    }
+    _legend(figure, [*((line, names[task]) for task, line in lines.items()), *marks])
     return figure
 
 
@@ -158,40 +170,42 @@ def _validation(result: RunResult) -> dict[str, tuple[str, list[tuple[int, float
     return found
 
 
-def _draw_scores(result: RunResult, axes: Axes, scores: dict[str, tuple[str, list[tuple[int, float]]]]) -> None:
-    """Lines of scores; a star where the best checkpoint lies, a square where the last one does."""
+def _mark(result: RunResult, axes: Axes, scores: dict[str, tuple[str, list[tuple[int, float]]]]) -> Handles:
+    """Mark each line with a star where the best checkpoint lies, and with a square where the last one does."""
+    from matplotlib.lines import Line2D
+
+    chooser, steps = result.manifest.eval.select, _checkpoints(result)
     handles: Handles = []
-    metrics = {metric for metric, _ in scores.values()}
-    for task, (metric, points) in scores.items():
-        name = _named(task) if len(metrics) == 1 else f"{_named(task)}: {_named(metric)}"
-        handles.append((_line(axes, points, result.tasks.index(task)), name))
-    chooser = result.manifest.eval.select
-    best_name = f"best (by {_named(chooser)})" if chooser else "best"
-    steps = _checkpoints(result)
-    for which, marker, size, name in (("last", "s", 9, "last"), ("best", "*", 16, best_name)):
-        look = {"marker": marker, "markersize": size, "linestyle": "none", "markeredgewidth": 1.2, "zorder": 4, "clip_on": False}
+    names = {"best": f"best, step {steps.get('best')}" + (f"\n(by {_named(chooser)})" if chooser else "")}
+    names["last"] = f"last, step {steps.get('last')}"
+    for which, marker, size in (("best", "*", 13), ("last", "s", 14)):
+        if which not in steps:
+            continue
+        look: dict[str, Any] = {
+            "marker": marker,
+            "markersize": size,
+            "linestyle": "none",
+            "markeredgewidth": 1.2,
+            "zorder": 4,
+            "clip_on": False,
+        }
         for task, (_, points) in scores.items():
             colour = _look(result.tasks.index(task))["color"]
-            value = dict(points).get(steps.get(which, -1))
+            value = dict(points).get(steps[which])
             if value is not None:
-                face = "white" if which == "last" else colour
-                edge = colour if which == "last" else "black"
+                face, edge = (colour, "black") if which == "best" else ("none", colour)
                 axes.plot([steps[which]], [value], markerfacecolor=face, markeredgecolor=edge, **look)
-        if which in steps:
-            axes.axvline(steps[which], color="#9A9A9A", linewidth=0.9, linestyle="--" if which == "best" else ":", zorder=1)
-            face = "white" if which == "last" else "#9A9A9A"
-            (sample,) = axes.plot([], [], **{**look, "markersize": size * 0.8}, markerfacecolor=face, markeredgecolor="black")
-            handles.append((sample, f"{name}, step {steps[which]}"))
-    axes.set_ylabel(f"validation {_named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
-    if all(value >= 0 for _, points in scores.values() for _, value in points):
-        axes.set_ylim(bottom=0)
-    _legend(axes, handles)
+        axes.axvline(steps[which], color="#9A9A9A", linewidth=0.9, linestyle="--" if which == "best" else ":", zorder=1)
+        face = "#9A9A9A" if which == "best" else "none"
+        sample = Line2D([], [], **{**look, "markersize": 10}, markerfacecolor=face, markeredgecolor="black")
+        handles.append((sample, names[which]))
+    return handles
 
 
 def _checkpoints(result: RunResult) -> dict[str, int]:
     """The steps of the best and the last checkpoint; of an unfinished run, those of its evaluations so far."""
     found = {str(event["which"]): event["step"] for event in result.evaluations if event.get("by") == "train"}
-    steps = {which: found[which] for which in ("best", "last") if which in found}
+    steps: dict[str, int] = {which: found[which] for which in ("best", "last") if which in found}
     if not steps and result.validations:
         better = [event["step"] for event in result.validations if event.get("best")]
         steps = {"last": result.validations[-1]["step"], **({"best": better[-1]} if better else {})}
@@ -202,6 +216,7 @@ def _sampling(result: RunResult) -> Figure | None:
     """Examples that each task has had, as a line, beside what was to be expected, dotted."""
     if not result.steps:
         return None
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import StrMethodFormatter
 
     figure, (axes,) = _canvas(1)
@@ -209,17 +224,17 @@ def _sampling(result: RunResult) -> Figure | None:
     handles: Handles = []
     for place, task in enumerate(result.tasks):
         points = [(0, 0.0), *((event["step"], event["counts"].get(task, 0)) for event in result.steps)]
-        handles.append((_line(axes, points, place, marker=""), _named(task)))
+        width = 2.2 + 1.5 * max(0, min(len(result.tasks), 4) - 1 - place)  # of lines that coincide every one is seen
+        handles.append((_line(axes, points, place, marker="", linewidth=width, alpha=0.6), _named(task)))
         expected = [0.0, *(one[task] for one in expectation)]
-        axes.plot([0, *steps], expected, color="white", linewidth=3.4, zorder=2.5, alpha=0.7)
-        axes.plot([0, *steps], expected, color=_look(place)["color"], linewidth=2.2, linestyle=EXPECTED, zorder=3)
-    (sample,) = axes.plot([], [], color="#555555", linewidth=2.2, linestyle=EXPECTED)
+        axes.plot([0, *steps], expected, color=_look(place)["color"], linewidth=1.6, linestyle=EXPECTED, zorder=3)
+    sample = Line2D([], [], color="#333333", linewidth=1.6, linestyle=EXPECTED)
     handles.append((sample, "expected" if exact(result) else "expected (from the\nprobabilities logged)"))
     axes.set_ylabel("examples trained on, cumulative", parse_math=False)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
-    _legend(axes, handles)
+    _legend(figure, handles)
     return figure
 
 
@@ -231,6 +246,7 @@ def _weights(result: RunResult) -> Figure | None:
     figure, (axes,) = _canvas(1)
     handles = [(_line(axes, points, result.tasks.index(task)), _named(task)) for task, points in courses.items()]
     axes.set_ylabel("weight of the task's loss", parse_math=False)
+    axes.set_xlim(left=0)
     axes.set_ylim(bottom=min(0.0, *(value for points in courses.values() for _, value in points)))
-    _legend(axes, handles)
+    _legend(figure, handles)
     return figure

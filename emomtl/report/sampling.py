@@ -23,19 +23,21 @@ def sampling_table(results: Sequence[RunResult]) -> list[Table]:
     `chi-squared p` compares updates with the summed probabilities (Pearson's test), only where one task is drawn a step.
     """
     rows: list[tuple[Cell, ...]] = []
-    notes: list[str] = [NOTE]
+    notes: dict[str, list[str]] = {}
     for result in results:
         if not result.steps:
             continue
         draws, examples = expected_draws(result), expected_examples(result)[-1]
         p, said = _chi_squared(result, draws)
-        notes += said
+        for note in said:
+            notes.setdefault(note, []).append(result.name)
         for task in result.tasks:
             expected = (_share(draws, task), _share(examples, task))
             realised = (_share(result.counts, task), _share(result.updates, task))
             had = (result.counts[task], result.updates[task], result.passes[task])
             rows.append((result.name, task, *expected, *realised, *had, p))
-    return [Table("Realised sampling in training", COLUMNS, tuple(rows), tuple(notes))] if rows else []
+    told = (NOTE, *(f"{', '.join(names)}: {note}" for note, names in notes.items()))
+    return [Table("Realised sampling in training", COLUMNS, tuple(rows), told)] if rows else []
 
 
 def expected_draws(result: RunResult) -> dict[str, float]:
@@ -95,10 +97,12 @@ def _chi_squared(result: RunResult, draws: dict[str, float]) -> tuple[float | st
     """The p-value of the updates under the expectation (or why there is none), and what to know about it."""
     from scipy.stats import chisquare
 
-    notes = []
+    notes: list[str] = []
+    if len(result.tasks) == 1:
+        return "not applicable", notes
     if not exact(result):
-        notes.append(f"{result.name}: probabilities are sampled at logged steps, not every step: expected figures approximate")
-    if result.manifest.sampler.per_step != "one" or len(result.tasks) == 1:
+        notes.append("probabilities are sampled at logged steps, not at every step: expected figures are approximate")
+    if result.manifest.sampler.per_step != "one":
         return "not applicable", notes
     had, logged = result.updates, [event["probabilities"] for event in result.steps]
     certain = any(p >= 1.0 for probabilities in logged for p in probabilities.values())
@@ -106,16 +110,16 @@ def _chi_squared(result: RunResult, draws: dict[str, float]) -> tuple[float | st
     if not whole or not number:
         return None, notes
     if certain and not exact(result):
-        notes.append(f"{result.name}: no chi-squared test: the sampler does not draw, and not every step was logged")
+        notes.append("no chi-squared test: the sampler does not draw, and not every step was logged")
         return "not applicable", notes
     if any(had[task] and not draws[task] for task in had):
-        return 0.0, [*notes, f"{result.name}: a task was trained that had no probability"]
+        return 0.0, [*notes, "a task was trained that had no probability"]
     cells = [task for task in had if draws[task] > 0]
     if len(cells) < 2:
         return None, notes
     expected = [draws[task] / whole * number for task in cells]
     if min(expected) < FEW:
-        notes.append(f"{result.name}: fewer than {FEW} updates are expected of a task: its chi-squared p is rough")
+        notes.append(f"fewer than {FEW} updates are expected of a task: its chi-squared p is rough")
     if any(probabilities != logged[0] for probabilities in logged):
-        notes.append(f"{result.name}: its probabilities change, so that its chi-squared p is rather too high than too low")
+        notes.append("its probabilities change, so that its chi-squared p is rather too high than too low")
     return float(chisquare([had[task] for task in cells], expected).pvalue), notes

@@ -59,18 +59,20 @@ def _never_evaluated(result: RunResult, split: str) -> Problem:
 
 def _of_run(result: RunResult, split: str) -> list[Scored]:
     writer = "train" if split == "validation" else "eval"
+    order = {task: i for i, task in enumerate(result.tasks)}
     newest: dict[tuple[str, str], Scored] = {}
     for entry in result.evaluations:
         if entry["split"] != split or entry.get("by") != writer:
             continue
         which = str(entry.get("which"))
         for task, scores in entry["tasks"].items():
+            if task not in order:
+                continue
             notes = tuple(str(note) for note in scores.get("undefined") or ())
             figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
             newest[task, which] = Scored(result, task, which, *figures)
     rank = {"best": 0, "last": 1}
-    order = {task: i for i, task in enumerate(result.tasks)}
-    return sorted(newest.values(), key=lambda one: (order.get(one.task, len(order)), rank.get(one.which, 2), one.step))
+    return sorted(newest.values(), key=lambda one: (order[one.task], rank.get(one.which, 2), one.step))
 
 
 def selected(result: RunResult, task: str) -> str | None:

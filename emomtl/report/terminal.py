@@ -30,7 +30,7 @@ def show(tables: Sequence[Table], console: Console) -> None:
         wide = _width(table) > console.width and len(table.rows) < len(table.columns)
         console.print(_turned(table) if wide else _upright(table))
         for note in table.notes:
-            console.print(Padding(Text(plain(note), style="dim"), (0, 0, 0, 2)))
+            console.print(Padding(Text(plain(note), style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _width(table: Table) -> int:

@@ -121,15 +121,23 @@ def _check_import(findings: Findings, task: Task) -> None:
         known = False
     if not known:
         return
-    code = (
-        f"import importlib, sys; importlib.import_module({module!r}); print(*[name for name in {HEAVY!r} if name in sys.modules])"
-    )
+    error, heavy = _imported_with(module)
+    if error:
+        findings.add(f"'{module}' does not import by itself: {error}")
+    elif heavy:
+        findings.add(f"importing '{module}' imports {heavy}", "import it inside the function that needs it")
+
+
+@functools.cache
+def _imported_with(module: str) -> tuple[str, str]:
+    """Why a module does not import in a fresh process, else the heavy packages that came with it; asked once a module."""
+    seen = f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    code = f"import importlib, sys; importlib.import_module({module!r}); {seen}"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        findings.add(f"'{module}' does not import by itself: {clean(done.stderr.strip().splitlines()[-1], 200)}")
-    elif done.stdout.strip():
-        findings.add(f"importing '{module}' imports {done.stdout.strip()}", "import it inside the function that needs it")
+        return clean(done.stderr.strip().splitlines()[-1], 200), ""
+    return "", done.stdout.strip()
 
 
 def _rows(task: Task, rows: Rows | None, source: str | Path | None) -> Iterable[tuple[str, int, Mapping[str, Any]]]:

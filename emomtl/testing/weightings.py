@@ -77,9 +77,7 @@ class _Bench:
             inputs = torch.randn(6, 4)
         state = self.weighting.start(self.facts, list(shared.parameters()))
         if not isinstance(state, nn.Module):
-            raise EmomtlError(
-                f"start() gives {type(state).__name__}", remedy="return an nn.Module, empty where there is no state"
-            )
+            raise EmomtlError(f"start() gives {type(state).__name__}", remedy="return an nn.Module, be it empty")
         return _Trial(shared, heads, inputs, state)
 
     def train(self, trial: _Trial, steps: Sequence[int]) -> list[list[float]]:

@@ -87,10 +87,10 @@ class Feeder:
         else:
             shared = {task: p for task, p in probabilities.items() if task not in self.fixed}
             wanted = {task: self.batches[task] for task in self.fixed}
-            if shared:
-                scale = sum(shared.values()) or 1.0
+            if scale := sum(shared.values()):
                 total = sum(self.batches[task] for task in shared)
-                wanted |= apportion({task: p / scale for task, p in shared.items()}, total, draw)
+                shared = apportion({task: p / scale for task, p in shared.items()}, total, draw)
+            wanted |= {task: int(n) for task, n in shared.items()}
             streams = {}
             for task in probabilities:
                 streams.setdefault(self.corpus_of[task], []).append(task)

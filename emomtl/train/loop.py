@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,9 +60,10 @@ def train(session: Session) -> Outcome:
         return outcome
     except BaseException as stopped:
         error = str(stopped) or type(stopped).__name__
-        run.log(f"stopped at step {state.step}: {error}")
-        if not told:
-            tell("emomtl_finished", run=run, error=error)
+        with suppress(EmomtlError):  # a full disk or a listener must not hide why the run stopped
+            run.log(f"stopped at step {state.step}: {error}")
+            if not told:
+                tell("emomtl_finished", run=run, error=error)
         raise
     finally:
         run.close()
@@ -81,8 +84,7 @@ def _steps(session: Session, signals: Signals) -> None:
         log_due = last or state.step % plan.train.log_every == 0
         score_due = last or (state.step % plan.eval.every == 0 if plan.eval.every else new_epoch)
         save_due = score_due or (plan.checkpoint.every is not None and state.step % plan.checkpoint.every == 0)
-        if log_due or score_due or save_due or plan.train.on_nonfinite == "stop":
-            _check_finite(session, done)
+        _check_finite(session, done)
         if log_due:
             _log(session, done)
         improved = _score(session) if score_due else False
@@ -104,12 +106,18 @@ def _step(session: Session) -> _Step:
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     total_rows = sum(part.rows for parts in drawing.micro for part in parts)
+    texts = Counter[str]()
+    for part in (part for parts in drawing.micro for part in parts):
+        texts.update({task: len(targets) for task, targets in part.targets.items()})
     losses: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
     for parts in drawing.micro:
         share = sum(part.rows for part in parts) / total_rows
-        micro = _losses(session, parts)
-        weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
+        try:
+            micro = _losses(session, parts, share, texts)
+            weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
+        except torch.OutOfMemoryError as error:
+            raise _too_large(parts, moment.step) from error
         for task, loss in micro.items():
             losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
     parameters = [p for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -122,8 +130,12 @@ def _step(session: Session) -> _Step:
     return _Step(moment, drawing, weights, norm, finite, losses, factor)
 
 
-def _losses(session: Session, parts: list[Part]) -> dict[str, Tensor]:
-    """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows."""
+def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[str, int]) -> dict[str, Tensor]:
+    """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
+
+    A task may have a smaller part of its step's `texts` here than the micro-batch's `share`; its loss is scaled by the
+    quotient, so that the step's loss is the mean over its texts however they are cut.
+    """
     losses = {}
     tables = session.plan.manifest.tasks
     for part in parts:
@@ -131,8 +143,17 @@ def _losses(session: Session, parts: list[Part]) -> dict[str, Tensor]:
             pooled = session.model.encode(to_device(part.inputs, session.device))
             logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in part.targets.items()}
         for task, targets in to_device(part.targets, session.device).items():
-            losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * tables[task].weight
+            factor = tables[task].weight * (len(targets) / texts[task] / share)
+            losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * factor
     return losses
+
+
+def _too_large(parts: list[Part], step: int) -> EmomtlError:
+    """What an out-of-memory error says: which tasks, how many texts of which length, and what to change."""
+    tasks = ", ".join(task for part in parts for task in part.targets)
+    sizes = " and ".join("{} texts of {} tokens".format(*part.inputs["input_ids"].shape) for part in parts)
+    remedy = "raise train.accumulate, or lower train.batch_size or encoder.max_tokens; the last checkpoint is good"
+    return EmomtlError(Problem(tasks, f"the device ran out of memory at step {step + 1} on {sizes}", remedy))
 
 
 def _moment(session: Session) -> Moment:
@@ -158,7 +179,7 @@ def _with_share(moment: Moment, share: float) -> Moment:
 
 
 def _remember(session: Session, done: _Step) -> None:
-    """Move the counters on."""
+    """Move the counters on; the losses of a step that is skipped are in no mean."""
     state = session.state
     state.step += 1
     for task, n in done.drawing.examples.items():
@@ -166,9 +187,9 @@ def _remember(session: Session, done: _Step) -> None:
         state.updates[task] += 1 if n else 0
     for stream, n in done.drawing.advance.items():
         state.positions[stream] = state.positions.get(stream, 0) + n
-    for task, loss in done.losses.items():
+    for task, loss in done.losses.items() if bool(done.finite) else ():
         total, number = state.window.get(task, (0.0, 0))
-        session.window[task] = session.window.get(task, torch.zeros_like(loss)) + torch.where(done.finite, loss, 0.0)
+        session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
         state.window[task] = (total, number + 1)
 
 
@@ -226,7 +247,7 @@ def _score(session: Session) -> bool:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
         state.stale += 1
-    reasons = [reason for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
+    reasons = [str(reason) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
     metrics = {task: scores.metrics for task, scores in found.items()}

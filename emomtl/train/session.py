@@ -22,6 +22,7 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
+from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
@@ -86,6 +87,7 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
+    _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     encoder = load_encoder(plan.encoder, special)
@@ -165,16 +167,10 @@ def _session(
     plan: Plan, run: Run, data: TaskData, encoder: LoadedEncoder, device: str, precision: str, display: Display
 ) -> Session:
     manifest = plan.manifest
-    for task in data.taxonomies:
-        data.rows(task, "validation")
     tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
-    facts = {
-        name: TaskFacts(data.sizes[name], len(head.outputs(taxonomy)), head.kind) for name, (head, taxonomy) in heads.items()
-    }
-    plan.weighting.check(facts)
-    weighting = plan.weighting.start(facts, shared_parameters(model)).to(device)
+    weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
     groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay)
@@ -194,6 +190,26 @@ def _session(
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
     return Session(plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display)
+
+
+def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
+    """What a weighting may know of the tasks."""
+    labels = {name: len(bound.head.outputs(data.taxonomies[name])) for name, bound in plan.tasks.items()}
+    return {name: TaskFacts(data.sizes[name], labels[name], bound.head.kind) for name, bound in plan.tasks.items()}
+
+
+def _check_rows(plan: Plan, data: TaskData) -> None:
+    """What can be said once the rows are read, and before a folder is made: validation rows, sizes, a target that is drawn."""
+    for task in data.taxonomies:
+        data.rows(task, "validation")
+    plan.sampler.check(data.sizes)
+    plan.weighting.check(_facts(plan, data))
+    target, cycle = plan.manifest.train.target, range(len(data.sizes))
+    if target is not None:
+        moments = [Moment(step, 0.0, 0, 1, data.sizes, seed=plan.manifest.seed) for step in cycle]
+        if not any(plan.sampler.probabilities(moment).get(target, 0.0) for moment in moments):
+            remedy = "a run as long as this task's updates would never end: let the sampler draw it, or give `steps`"
+            raise EmomtlError(Problem("train.target", f"the sampler never draws '{target}'", remedy))
 
 
 def _machine(manifest: Manifest) -> tuple[str, str]:
@@ -244,14 +260,20 @@ def _refuse_changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowe
     for task, digest in run.environment.get("data", {}).items():
         if now["data"].get(task) != digest:
             problems.append((f"data.{task}", "the corpus has changed since the run began"))
-    was = {record["module"]: record["sha256"] for record in run.environment.get("plugins", {}).values()}
-    for record in now["plugins"].values():
-        if was.get(record["module"], record["sha256"]) != record["sha256"] and record["distribution"]:
-            problems.append((f"plugins.{record['module']}", "its code has changed since the run began"))
+    was = {_plugin_key(label, record): record["sha256"] for label, record in run.environment.get("plugins", {}).items()}
+    for label, record in now["plugins"].items():
+        key = _plugin_key(label, record)
+        if was.get(key, record["sha256"]) != record["sha256"]:
+            problems.append((f"plugins.{key}", "its code has changed since the run began"))
     refused = [p for p in problems if not any(p[0] == key or p[0].startswith(f"{key}.") for key in allowed)]
     if refused:
         said = (Problem(place, found, f"undo it, or `--allow-changed {place}`") for place, found in refused)
         raise EmomtlError(*said)
+
+
+def _plugin_key(label: str, record: Mapping[str, Any]) -> str:
+    """A plugin's module, or the name of its single file, wherever that lies."""
+    return str(record["module"]) if record["distribution"] else Path(label).name
 
 
 def _differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any, Any]]:

@@ -128,6 +128,18 @@ def make(tmp_path: Path) -> Maker:
     return made
 
 
+@pytest.fixture
+def scores() -> Callable[[str, float | None], Scores]:
+    """Scores of a task by the kind of head that it has here: (task, its main metric's value)."""
+    return scores_of
+
+
+@pytest.fixture
+def entry() -> Callable[..., dict[str, Any]]:
+    """An entry of scores.json: (split, which, step, by, scores by task)."""
+    return evaluation
+
+
 def evaluation(split: str, which: str, step: int, by: str, tasks: Mapping[str, Scores]) -> dict[str, Any]:
     """An entry of scores.json."""
     return {"split": split, "which": which, "checkpoint": f"step-{step:08d}", "step": step, "by": by, "tasks": dict(tasks)}

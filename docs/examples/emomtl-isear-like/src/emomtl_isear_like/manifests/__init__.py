@@ -1,0 +1,13 @@
+"""The manifests of this plugin, for `emomtl init --from NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emomtl import hookimpl
+
+
+@hookimpl
+def emomtl_manifests() -> dict[str, Path]:
+    """Offer `isear-like-with-demo`."""
+    return {"isear-like-with-demo": Path(__file__).resolve().parent / "isear-like-with-demo.toml"}

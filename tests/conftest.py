@@ -1,0 +1,246 @@
+"""What all tests share: `--long`, the real corpora, a tiny encoder, and a desk on which small runs are written and trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: small runs are slower on several threads
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+if TYPE_CHECKING:
+    from emomtl.run import Run
+    from emomtl.train import Display, Session
+
+WORDS = {
+    "joy": "happy love wonderful friends birthday laughed best smiled",
+    "anger": "angry hate awful terrible broke shouted worst never",
+    "sadness": "sad lonely cried lost died tired without sorry",
+    "fear": "afraid scared worried night alone exam dark waited",
+}
+FILLER = "the a i my we you it was today and so very really then home work friend day"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long` runs the tests that take minutes."""
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes minutes unless asked for, and what needs a GPU where there is none."""
+    for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --long"))
+        if item.get_closest_marker("gpu") and not _has_cuda():
+            item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder with local copies of the corpora, from the environment; without it the test is skipped."""
+    folder = os.environ.get("EMOMTL_CORPORA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("EMOMTL_CORPORA does not name a folder with the corpora")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny encoder, made once."""
+    from emomtl.testing import tiny_encoder
+
+    return tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+def sentences(n: int, labels: list[str], seed: int) -> list[tuple[str, str]]:
+    """n short texts with one label each, which their words give away, and all different."""
+    import numpy as np
+
+    draw = np.random.default_rng(seed)
+    rows = []
+    for number in range(n):
+        label = labels[int(draw.integers(len(labels)))]
+        words = [*draw.choice(WORDS[label].split(), 2), *draw.choice(FILLER.split(), int(draw.integers(2, 12)))]
+        rows.append((" ".join(map(str, draw.permutation(words))) + f" {number}", label))
+    return rows
+
+
+class Desk:
+    """A folder with two small corpora (`mood`: three labels; `topics`: several labels a text) and manifests over them."""
+
+    def __init__(self, folder: Path, encoder: Path) -> None:
+        self.folder, self.encoder = folder, encoder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table("mood", 48, ["joy", "anger", "sadness"], seed=1)
+        self.table("topics", 36, ["joy", "anger", "sadness", "fear"], seed=2, second=True)
+
+    def table(self, name: str, n: int, labels: list[str], seed: int, second: bool = False) -> Path:
+        """Write `name.csv` with n training rows, half as many for validation and for test."""
+        lines = ["text,label,part"]
+        for place, (text, label) in enumerate(sentences(2 * n, labels, seed)):
+            other = labels[place % len(labels)]
+            cell = f"{label}|{other}" if second and other != label else label
+            part = "train" if place < n else "validation" if place % 2 else "test"
+            lines.append(f"{text},{cell},{part}")
+        path = self.folder / f"{name}.csv"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def manifest(self, name: str = "small", **changes: Any) -> Path:
+        """Write a manifest; `changes` are tables by name, laid over the defaults (`train={"steps": 4}`; None removes a key)."""
+        import tomli_w
+
+        options = {"split": "part"}
+        content: dict[str, Any] = {
+            "name": name,
+            "seed": 5,
+            "encoder": {"use": str(self.encoder), "max_tokens": 16, "pooling": "mean"},
+            "tasks": {
+                "mood": {"use": "table", "source": "mood.csv", "options": options},
+                "topics": {"use": "table", "source": "topics.csv", "options": options, "head": {"use": "multi-label"}},
+            },
+            "sampler": {"use": "annealed", "per_step": "one"},
+            "weighting": {"use": "uncertainty"},
+            "train": {"steps": 6, "batch_size": 8, "lr": 1e-3, "log_every": 2, "accumulate": 1, "threads": 1},
+            "eval": {"every": 3},
+            "checkpoint": {"every": 1},
+        }
+        path = self.folder / f"{name}.toml"
+        path.write_text(tomli_w.dumps(_laid_over(content, changes)), encoding="utf-8")
+        return path
+
+    def begin(
+        self, manifest: Path, out: str = "run", resume: bool = False, overrides: list[str] | None = None, **more: Any
+    ) -> Session:
+        """A session of the manifest in the folder `out`, as `emomtl train` makes it; `plugins` and `display` may be given."""
+        from emomtl.compose import compose_file
+        from emomtl.plugins import Plugins
+        from emomtl.train import Display, start
+        from emomtl.train import resume as go_on
+
+        display: Display = more.pop("display", None) or Display()
+        plan = compose_file(manifest, overrides or [], more.pop("plugins", None) or Plugins.discover())
+        folder = self.folder / out
+        return go_on(plan, folder, display, **more) if resume else start(plan, folder, display)
+
+    def train(self, manifest: Path, out: str = "run", **more: Any) -> Run:
+        """Train to the end and give the run, closed."""
+        from emomtl.train import train
+
+        session = self.begin(manifest, out, **more)
+        train(session)
+        return session.run
+
+
+def _laid_over(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(content)
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+@pytest.fixture
+def desk(tmp_path: Path, encoder: Path) -> Desk:
+    """A desk of this test's own."""
+    return Desk(tmp_path / "desk", encoder)
+
+
+@pytest.fixture(scope="session")
+def make_desk(encoder: Path) -> Callable[[Path], Desk]:
+    """A maker of desks, for runs that several tests share."""
+    return lambda folder: Desk(folder, encoder)
+
+
+@pytest.fixture(scope="session")
+def trained(make_desk: Callable[[Path], Desk], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of 40 steps over two tasks, one of them with groupings no test may write into: copy it first."""
+    desk = make_desk(tmp_path_factory.mktemp("trained"))
+    return desk.train(desk.manifest(train={"steps": 40}, sampler={"per_step": "all"}, eval={"every": 20}, checkpoint=None))
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Run | Path, str], dict[str, Any]]:
+    """A function that gives all that a run's checkpoint, `last` or another, holds: see `run_contents`."""
+    return run_contents
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run the real command line in this process; what is no exit (a traceback for the user) fails the test."""
+    from emomtl.cli import main
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        found = capsys.readouterr()
+        assert isinstance(stopped.value.code, int)
+        return Said(stopped.value.code, found.out, found.err)
+
+    return run
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install a distribution for this test: its name, its modules with their source, and its entry points by name."""
+
+    def make(name: str, modules: dict[str, str], entries: dict[str, str], version: str = "1.0") -> None:
+        folder = tmp_path / f"site-{name}"
+        about = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = [f"{entry} = {module}" for entry, module in entries.items()]
+        (about / "entry_points.txt").write_text("\n".join(["[emomtl]", *lines, ""]))
+        for module, source in modules.items():
+            (folder / f"{module}.py").write_text(source)
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.syspath_prepend(folder)
+
+    return make
+
+
+def run_contents(run: Run | Path, which: str = "last") -> dict[str, Any]:
+    """The tensors of model, optimiser and weighting as bytes with their types, the state, the scores and the events."""
+    from emomtl.run import Run, find_checkpoint, open_checkpoint
+
+    opened = Run.open(run) if isinstance(run, Path) else run
+    checkpoint = open_checkpoint(find_checkpoint(opened, which))
+    tensors = {
+        f"{part}:{name}": (str(tensor.dtype), tensor.numpy().tobytes())
+        for part in ("model", "optimizer", "weighting")
+        for name, tensor in checkpoint.tensors(part).items()
+    }
+    return {
+        "tensors": tensors,
+        "state": checkpoint.state["run"],
+        "events": [event for event in opened.events() if event["event"] != "start"],
+        "scores": opened.scores(),
+        "links": {link: find_checkpoint(opened, link).resolve().name for link in ("last", "best")},
+    }

@@ -1,0 +1,213 @@
+"""The tables of scores: best and last both, one split each, nothing undefined passed off as 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emomtl.errors import EmomtlError
+from emomtl.manifest import EncoderTable, EvalTable, Manifest, TaskTable
+from emomtl.report.cells import Table, spelt
+from emomtl.report.collect import RunResult, collect
+from emomtl.report.pairs import pairs_table
+from emomtl.report.scores import scored
+from emomtl.report.tables import tables
+from emomtl.run import Run
+
+Maker = Callable[..., Path]
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def titled(made: list[Table], start: str) -> Table:
+    (found,) = [table for table in made if table.title.startswith(start)]
+    return found
+
+
+def test_best_and_last_stand_side_by_side_with_the_split_and_rows_in_the_title(make: Maker) -> None:
+    table = titled(tables(collect([make()])), "goemotions on")
+    assert table.title == "goemotions on validation (200 rows)"
+    rows = rows_of(table)
+    assert [(row["checkpoint"], row["step"], row["macro_f1"]) for row in rows] == [("best", 50, 0.4), ("last", 100, 0.3)]
+    assert table.columns[3:] == (
+        *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
+        *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3", "ekman/macro_f1"),
+    )
+
+
+def test_each_kind_of_head_shows_its_own_metrics(make: Maker) -> None:
+    made = tables(collect([make(sizes={"sst2": 10, "emobank": 10})]))
+    assert titled(made, "sst2 on").columns[3:] == ("top1_accuracy", "macro_f1", "weighted_f1")
+    dimensions = ("pearson_r", "pearson_r_valence", "pearson_r_arousal", "rmse", "rmse_valence", "rmse_arousal")
+    assert titled(made, "emobank on").columns[3:] == dimensions
+
+
+def test_an_undefined_figure_is_none_and_reads_undefined_with_its_reason(make: Maker) -> None:
+    made = tables(collect([make(best=None)]))
+    table = titled(made, "goemotions on")
+    assert rows_of(table)[0]["macro_f1"] is None
+    assert spelt(None) == "undefined"
+    assert "both (best, last): no row has grief: left out of macro means where nothing was predicted" in table.notes
+    labels = titled(made, "By label: goemotions on")
+    assert rows_of(labels)[1] == {
+        "label": "grief",
+        "support": 0,
+        "predicted": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "f1_at_0.3": 0.1,
+    }
+
+
+def test_a_best_that_another_task_chose_is_said(make: Maker) -> None:
+    made = tables(collect([make()]))
+    assert not any("was chosen by" in note for note in titled(made, "goemotions on").notes)
+    assert "both: its best checkpoint was chosen by goemotions/macro_f1, not by this task" in titled(made, "sst2 on").notes
+
+
+def test_labels_are_tabled_for_the_best_checkpoint_and_each_grouping(make: Maker) -> None:
+    titles = [table.title for table in tables(collect([make()])) if table.title.startswith("By label")]
+    assert titles == [
+        "By label: goemotions on validation (200 rows), best checkpoint of both",
+        "By label: goemotions, grouping ekman, on validation (200 rows), best checkpoint of both",
+        "By label: sst2 on validation (100 rows), best checkpoint of both",
+    ]
+
+
+def test_runs_scored_on_different_rows_are_not_passed_off_as_comparable(make: Maker, scores: Any) -> None:
+    def fewer(task: str, value: float | None) -> dict[str, Any]:
+        return {**scores(task, value), "rows": 50}
+
+    table = titled(tables(collect([make(), make("small", scores=fewer)])), "goemotions on")
+    assert table.title == "goemotions on validation (50 to 200 rows)"
+    assert [row["rows"] for row in rows_of(table)] == [200, 200, 50, 50]
+    assert any(note.startswith("warning: the runs were scored on different numbers of rows") for note in table.notes)
+
+
+def test_every_run_without_test_scores_is_named_with_the_command_that_makes_them(make: Maker) -> None:
+    folders = [make("one"), make("two"), make("seen", test=1)]
+    with pytest.raises(EmomtlError) as caught:
+        tables(collect(folders), "test")
+    said = [(problem.place, problem.remedy) for problem in caught.value.problems]
+    assert said == [(folder.name, f"emomtl eval {folder} --split test") for folder in folders[:2]]
+
+
+def test_an_unknown_split_is_refused_with_a_suggestion(make: Maker) -> None:
+    with pytest.raises(EmomtlError, match="did you mean 'test'"):
+        tables(collect([make()]), "tset")
+
+
+def test_validation_and_test_are_never_in_one_table(make: Maker) -> None:
+    results = collect([make(test=1)])
+    for split, value, other in (("validation", 0.4, "test"), ("test", 0.2, "validation")):
+        made = tables(results, split)
+        table = titled(made, "goemotions on")
+        assert rows_of(table)[0]["macro_f1"] == value
+        assert not [one.title for one in made if other in one.title and one.title != "Looks at test"]
+
+
+def test_an_evaluation_by_eval_does_not_change_the_validation_table(make: Maker, entry: Any, scores: Any) -> None:
+    folder = make()
+    before = tables(collect([folder]))
+    Run.open(folder).add_scores(entry("validation", "best", 50, "eval", {"goemotions": scores("goemotions", 0.9)}))
+    assert tables(collect([folder])) == before
+    with pytest.raises(EmomtlError, match="never evaluated on test"):
+        tables(collect([folder]), "test")
+
+
+def test_looks_at_test_are_counted_and_several_are_warned_of(make: Maker) -> None:
+    assert not [table for table in tables(collect([make("never")])) if table.title == "Looks at test"]
+    once = titled(tables(collect([make("once", test=1)])), "Looks")
+    assert rows_of(once) == [{"run": "once", "checkpoint": "step-00000050", "looks": 1, "tasks": "goemotions, sst2"}]
+    assert once.notes == ()
+    often = titled(tables(collect([make("often", test=3)])), "Looks")
+    assert rows_of(often)[0]["looks"] == 3
+    assert often.notes[0].startswith("warning")
+
+
+def test_the_newest_look_at_a_checkpoint_is_the_one_that_is_shown(make: Maker, entry: Any, scores: Any) -> None:
+    folder = make(test=1)
+    Run.open(folder).add_scores(entry("test", "best", 50, "eval", {"sst2": scores("sst2", 0.9)}))
+    made = tables(collect([folder]), "test")
+    assert rows_of(titled(made, "sst2 on"))[0]["macro_f1"] == 0.9
+    assert rows_of(titled(made, "goemotions on"))[0]["macro_f1"] == 0.2
+
+
+def test_what_is_used_stands_with_its_options(make: Maker) -> None:
+    (result,) = collect([make()])
+    options = type(result.manifest.sampler)(use="temperature", per_step="one", temperature=2.0)
+    manifest = result.manifest.model_copy(update={"sampler": options})
+    (row,) = rows_of(titled(tables([replace(result, manifest=manifest)]), "Runs"))
+    assert (row["sampler"], row["per_step"], row["seed"]) == ("temperature (temperature 2.0)", "one", 17)
+
+
+def test_a_single_task_run_is_paired_with_the_multi_task_run_of_its_seed(make: Maker) -> None:
+    singles = [make(f"alone-{seed}", sizes={"sst2": 1000}, steps=20, seed=seed, best=0.5) for seed in (1, 2)]
+    results = collect([*singles, make("both", seed=2, best=0.4)])
+    table = titled(tables(results), "Single-task")
+    assert table.title == "Single-task beside multi-task on validation (100 rows)"
+    rows = rows_of(table)
+    assert [(row["checkpoint"], row["single-task run"]) for row in rows] == [("best", "alone-2"), ("last", "alone-2")]
+    assert rows[0]["difference"] == pytest.approx(-0.1)
+    assert any("one seed: a difference is not evidence" in note for note in table.notes)
+    assert "the best checkpoint of both was chosen by goemotions/macro_f1, not by sst2" in table.notes
+
+
+def test_unequal_updates_and_examples_of_the_target_are_warned_of(make: Maker) -> None:
+    equal = [
+        make("alone", sizes={"sst2": 1000}, steps=40),
+        make("both", sizes={"sst2": 1000, "goemotions": 1000}, per_step="all", steps=40),
+    ]
+    fair = titled(tables(collect(equal)), "Single-task")
+    assert not [note for note in fair.notes if "unequal" in note]
+    uneven = titled(tables(collect([equal[0], make("short", per_step="all", steps=20)])), "Single-task")
+    assert "warning: unequal updates of sst2: 40 in alone, 20 in short" in uneven.notes
+    assert any(note.startswith("warning: unequal examples of sst2: 320 in alone") for note in uneven.notes)
+
+
+def test_no_pair_makes_no_table(make: Maker) -> None:
+    results = collect([make("both"), make("alone", sizes={"emobank": 10})])
+    assert not [table for table in tables(results) if table.title.startswith("Single-task")]
+
+
+def a_result(name: str, tasks: dict[str, float | None], updates: int, seed: int) -> RunResult:
+    manifest = Manifest(
+        name=name,
+        seed=seed,
+        encoder=EncoderTable(use="minilm"),
+        tasks={task: TaskTable() for task in tasks},
+        eval=EvalTable(select=f"{next(iter(tasks))}/macro_f1"),
+    )
+    had = dict.fromkeys(tasks, updates)
+    step = {"step": 1, "losses": {}, "weights": {}, "probabilities": {}, "counts": had, "updates": had}
+    kept = {task: {"rows": 9, "metrics": {"macro_f1": value, "subset_accuracy": 0.0}} for task, value in tasks.items()}
+    entry = {"split": "validation", "by": "train", "which": "best", "step": 1, "tasks": kept}
+    return RunResult(name, Path(name), manifest, {}, evaluations=[entry], steps=[step])
+
+
+value = st.none() | st.floats(0, 1)
+
+
+@given(st.lists(value, min_size=1, max_size=3), st.lists(value, min_size=1, max_size=3), st.integers(1, 500), st.integers(1, 500))
+def test_differences_are_what_anyone_would_compute(ones: list[Any], boths: list[Any], few: int, many: int) -> None:
+    results = [a_result(f"one-{i}", {"a": v}, few, 1) for i, v in enumerate(ones)]
+    results += [a_result(f"both-{i}", {"b": 0.5, "a": v}, many, 1) for i, v in enumerate(boths)]
+    (table,) = pairs_table(scored(results, "validation"), "validation")
+    rows = rows_of(table)
+    assert len(rows) == len(ones) * len(boths)
+    for row in rows:
+        single, multi = ones[int(row["single-task run"][4:])], boths[int(row["multi-task run"][5:])]
+        expected = None if single is None or multi is None else multi - single
+        assert (row["single-task"], row["multi-task"], row["difference"]) == (single, multi, expected)
+        assert (row["updates, single-task"], row["updates, multi-task"]) == (few, many)
+    unequal = abs(few - many) / max(few, many) > 0.02
+    assert any(note.startswith("warning: unequal updates of a") for note in table.notes) == unequal

@@ -1,0 +1,99 @@
+"""Everything that any installed plugin offers passes the checks that strangers are given; no name of a plugin is known here."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emomtl import Grouping, Task, TaskFamily, Taxonomy
+from emomtl.compose import compose_file
+from emomtl.errors import EmomtlError, Problem
+from emomtl.plugins import KINDS, Plugins
+from emomtl.testing import check_head, check_sampler, check_task, check_weighting
+
+ORDERED = {"round-robin"}
+"""Samplers that go by the manifest's order, and say so."""
+
+SIZES = {"emotions": 43_410, "mood": 800, "arousal": 8_062}
+TAXONOMY = Taxonomy(
+    ["joy", "love", "fear", "anger"], [Grouping("tone", {"pleasant": ("joy", "love"), "unpleasant": ("fear", "anger")})]
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `task`, `sampler`, ... runs for each that is offered."""
+    plugins = Plugins.discover()
+    for kind in KINDS:
+        if kind in metafunc.fixturenames:
+            metafunc.parametrize(
+                kind, [pytest.param((name, offer.value), id=name) for name, offer in plugins.offers(kind).items()]
+            )
+
+
+def _made(cls: type) -> tuple[Any, bool]:
+    """An object of the class with default options; those without a default, which are numbers by task, are made up."""
+    hints = typing.get_type_hints(cls)
+    needed = [f for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    assert all(typing.get_origin(hints[field.name]) is Mapping for field in needed)
+    return cls(**{field.name: {task: 0.5 + i for i, task in enumerate(SIZES)} for field in needed}), bool(needed)
+
+
+def test_every_installed_plugin_imports_and_offers_something() -> None:
+    plugins = Plugins.discover()
+    offered = {name for kind in KINDS for name in plugins.offers(kind)}
+    assert plugins.broken == {}
+    assert len(offered) > 20
+
+
+def test_a_task_reads_what_it_brings_along(task: tuple[str, Any]) -> None:
+    name, value = task
+    report = check_task(value)
+    assert name == value.name
+    assert report.dropped == report.unlabelled == 0
+    assert isinstance(value, Task) or issubclass(value, TaskFamily)
+
+
+def test_a_sampler_gives_probabilities_at_every_moment(sampler: tuple[str, Any], complaint: Any) -> None:
+    name, cls = sampler
+    made, by_task = _made(cls)
+    assert complaint(check_sampler, made, SIZES if by_task else None, ordered=name in ORDERED) == ""
+
+
+def test_a_sampler_that_goes_by_order_is_found_out(sampler: tuple[str, Any], found: Any, complaint: Any) -> None:
+    name, cls = sampler
+    made, by_task = _made(cls)
+    if name in ORDERED:
+        assert "the order of the tasks changes the numbers" in found(check_sampler, made)
+    else:
+        assert complaint(check_sampler, made, SIZES if by_task else None) == ""
+
+
+def test_a_weighting_makes_gradients_and_can_be_resumed(weighting: tuple[str, Any], complaint: Any) -> None:
+    assert complaint(check_weighting, _made(weighting[1])[0]) == ""
+
+
+def test_a_head_has_a_loss_probabilities_and_figures(head: tuple[str, Any], complaint: Any) -> None:
+    made = head[1]()
+    without = complaint(made.check, TAXONOMY) != ""
+    assert complaint(check_head, made, None if without else TAXONOMY) == ""
+    assert made.kind == head[0]
+
+
+def test_an_encoder_says_what_it_is(encoder: tuple[str, Any]) -> None:
+    assert encoder[1].about
+    assert (encoder[1].hub is None) != (encoder[1].package is None)
+
+
+def test_a_manifest_names_only_what_is_installed(manifest: tuple[str, Path]) -> None:
+    """Rows and encoders may be elsewhere; names and options must be right."""
+    problems: tuple[Problem, ...] = ()
+    try:
+        assert compose_file(manifest[1], [], Plugins.discover()).tasks
+    except EmomtlError as error:
+        problems = error.problems
+    assert [str(p) for p in problems if p.place not in {"encoder.use", ""} and not p.place.endswith(".source")] == []
