@@ -87,19 +87,26 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Tables and figures of one or several runs, single-task beside multi-task."""
+    import os
+
     from emomtl.cli.output import console, print_json, say
-    from emomtl.report import as_json, collect, draw_figures, show, tables, to_markdown
+    from emomtl.report.collect import collect
+    from emomtl.report.figures import figures as draw
+    from emomtl.report.json import as_json
+    from emomtl.report.markdown import markdown as written
+    from emomtl.report.tables import tables
+    from emomtl.report.terminal import show
     from emomtl.run.files import write_bytes
 
     results = collect(runs)
     found = tables(results, split)
-    pictures = draw_figures(results, figures) if figures is not None else {}
-    if markdown is not None:
-        links = {title: str(path) for title, path in pictures.items()}
-        write_bytes(markdown, to_markdown(found, links).encode())
-        say(f"wrote {markdown}")
+    pictures = draw(results, figures) if figures is not None else {}
     for path in pictures.values():
-        say(f"wrote {path}")
+        say(f"wrote {path} and {path.with_suffix('.svg').name}")
+    if markdown is not None:
+        links = {caption: os.path.relpath(path, markdown.parent) for caption, path in pictures.items()}
+        write_bytes(markdown, written(found, links).encode())
+        say(f"wrote {markdown}")
     if json:
         print_json(as_json(results, found))
     else:

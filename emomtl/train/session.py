@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
+from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
@@ -93,7 +93,7 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     encoder = load_encoder(plan.encoder, special)
     run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
     try:
-        save_encoder(encoder, run.folder / "encoder")
+        _keep_encoder(encoder, run)
         _keep_plugin_files(plan, run)
         return _session(plan, run, data, encoder, device, precision, display)
     except BaseException:
@@ -128,7 +128,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 def _first_encoder(plan: Plan, run: Run) -> LoadedEncoder:
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     encoder = load_encoder(plan.encoder, special)
-    save_encoder(encoder, run.folder / "encoder")
+    _keep_encoder(encoder, run)
     _keep_plugin_files(plan, run)
     return encoder
 
@@ -243,12 +243,29 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
     }
 
 
+def _keep_encoder(encoder: LoadedEncoder, run: Run) -> None:
+    """Write the encoder's configuration and tokenizer into the run, down to the disk."""
+    folder = run.folder / "encoder"
+    with storage(folder):
+        try:
+            save_encoder(encoder, folder)
+        except OSError:
+            raise
+        except Exception as error:  # tokenizers raise bare exceptions, which only say in words what the disk refused
+            raise RuntimeError(str(error)) from error
+    for path in sorted(folder.iterdir()):
+        fsync_file(path)
+    fsync_folder(folder)
+
+
 def _keep_plugin_files(plan: Plan, run: Run) -> None:
     """Copy single-file plugins into the run, so that it can be opened without them."""
     for plugin in plan.plugins.active:
         if not plugin.distribution and plugin.file is not None:
-            (run.folder / "plugins").mkdir(exist_ok=True)
-            shutil.copyfile(plugin.file, run.folder / "plugins" / plugin.file.name)
+            folder = run.folder / "plugins"
+            with storage(folder):
+                folder.mkdir(exist_ok=True)
+            write_bytes(folder / plugin.file.name, plugin.file.read_bytes())
 
 
 def _refuse_changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> None:

@@ -70,7 +70,7 @@ The corpus has no validation split: 1% of the training texts, chosen by hash, is
 
 Known to be wrong: labels are guesses from emoticons; 3,050 texts carry both labels; 13,099 rows hold broken characters. The
 published training file is sorted by label, in latin-1, with `&quot;` and `&amp;` for quotes and ampersands. Copies differ:
-some are shuffled and write USER and URL for mentions and links. On 359 test rows, accuracy is known to within 4 points only.
+some are shuffled and write USER and URL for mentions and links. On 359 test rows, top1_accuracy is known to within 4 points only.
 """
 
 

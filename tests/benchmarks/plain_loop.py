@@ -131,7 +131,9 @@ def train(corpus: Path, out: Path | None) -> None:
             loss = step(model, tokens, labels, rows, adam, schedule)
             done += 1
             if done % 200 == 0:
-                print(f"step {done}/{total} loss {loss:.4f} {done * BATCH / (time.monotonic() - began):.1f} examples/s", flush=True)
+                print(
+                    f"step {done}/{total} loss {loss:.4f} {done * BATCH / (time.monotonic() - began):.1f} examples/s", flush=True
+                )
     seconds = time.monotonic() - began
     model.eval()
     texts, truth = read(corpus / "test.tsv")
@@ -156,15 +158,15 @@ def compare(corpus: Path, steps: int = 50) -> None:
     """The first losses of both loops from the same start on the same rows, dropout off."""
     import tempfile
 
-    from emomtl.seeds import torch_seed
-    from emomtl.plugins import Plugins
     from emomtl.compose import compose_file
+    from emomtl.plugins import Plugins
+    from emomtl.seeds import torch_seed
     from emomtl.train import Display, start
     from emomtl.train.loop import _remember, _step
 
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "compare.toml"
-        manifest.write_text(f'''name = "compare"
+        manifest.write_text(f"""name = "compare"
 seed = {SEED}
 [encoder]
 use = "minilm"
@@ -176,7 +178,7 @@ head = {{ dropout = 0.0 }}
 [train]
 epochs = {EPOCHS}
 lr = {RATE}
-''')
+""")
         session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Display())
         model, tokenizer = setup(0.0)
         torch.manual_seed(torch_seed(SEED, "head", "goemotions"))

@@ -1,4 +1,4 @@
-"""What a user can do wrong: exit code 1, one clear message with place, finding and remedy, and nothing on the disk has changed."""
+"""What a user can do wrong: exit code 1, one clear message with place, finding and remedy, and nothing changed on disk."""
 
 from __future__ import annotations
 
