@@ -60,7 +60,8 @@ class Checkpoint:
         if hashlib.sha256(data).hexdigest() != self.files[name][0]:
             raise EmomtlError(_damage(path, "it has changed since it was opened"))
         try:
-            return load(data)
+            tensors: dict[str, Tensor] = load(data)
+            return tensors
         except Exception as error:  # the library has no one error for what it cannot read
             raise EmomtlError(_damage(path, f"no tensors can be read from it: {clean(str(error))}")) from error
 

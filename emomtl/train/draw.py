@@ -86,11 +86,10 @@ class Feeder:
             wanted, streams = {task: self.batches[task]}, {task: [task]}
         else:
             shared = {task: p for task, p in probabilities.items() if task not in self.fixed}
-            wanted = {task: self.batches[task] for task in self.fixed}
+            wanted = {task: self.batches[task] if task in self.fixed else 0 for task in probabilities}
             if scale := sum(shared.values()):
                 total = sum(self.batches[task] for task in shared)
-                shared = apportion({task: p / scale for task, p in shared.items()}, total, draw)
-            wanted |= {task: int(n) for task, n in shared.items()}
+                wanted |= apportion({task: p / scale for task, p in shared.items()}, total, draw)
             streams = {}
             for task in probabilities:
                 streams.setdefault(self.corpus_of[task], []).append(task)

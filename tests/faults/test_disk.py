@@ -53,11 +53,13 @@ print(json.dumps([said, steps]))
 def test_a_full_and_a_read_only_disk_cost_no_checkpoint_and_the_run_goes_on(desk: Any, contents: Any, tmp_path: Path) -> None:
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
-    mount = f"mount -t tmpfs -o size=1500k none {disk}"
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
-        pytest.skip("this machine allows no mounts in a namespace of one's own")
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 2})
     unbroken = contents(desk.train(manifest, "unbroken"))
+    size = sum(path.stat().st_size for path in (desk.folder / "unbroken" / "checkpoints" / "last").resolve().iterdir())
+    encoder = sum(-(-path.stat().st_size // 4096) * 4096 for path in (desk.folder / "unbroken" / "encoder").iterdir())
+    mount = f"mount -t tmpfs -o size={(encoder + size * 19 // 10) // 1000 + 80}k none {disk}"  # for one checkpoint, not for two
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this machine allows no mounts in a namespace of one's own")
     command = f'{mount} && exec "$0" -c "$1" {disk} {manifest} {copy}'
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command, sys.executable, SCRIPT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
