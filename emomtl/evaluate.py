@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, Problem
 from emomtl.model.device import arithmetic, to_device
 from emomtl.scoring import TaskScores, score
 
@@ -77,4 +77,7 @@ def evaluate(
 
 def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any], data: TaskData) -> TaskScores:
     rows = corpus.rows[task, split]
+    if not np.isfinite(logits[rows.index]).all():
+        remedy = "the run has diverged: lower train.lr and go on from an earlier checkpoint, or start anew"
+        raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {split} are not finite", remedy))
     return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index])

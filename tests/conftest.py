@@ -171,7 +171,7 @@ def make_desk(encoder: Path) -> Callable[[Path], Desk]:
 
 @pytest.fixture(scope="session")
 def trained(make_desk: Callable[[Path], Desk], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run of 40 steps over two tasks, one of them with groupings no test may write into: copy it first."""
+    """A finished run of 40 steps over two tasks; a test that writes into it copies it first."""
     desk = make_desk(tmp_path_factory.mktemp("trained"))
     return desk.train(desk.manifest(train={"steps": 40}, sampler={"per_step": "all"}, eval={"every": 20}, checkpoint=None))
 

@@ -94,7 +94,8 @@ def test_predict_reads_lines_from_stdin_one_answer_each(cli: Any, trained: Any, 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
-        return parquet.read_table(path).to_pylist()
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return rows
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     with path.open(encoding="utf-8", newline="") as file:

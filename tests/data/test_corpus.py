@@ -76,9 +76,14 @@ def test_a_task_that_reads_other_texts_from_the_same_rows_gets_a_corpus_of_its_o
 
 def test_a_source_is_read_once_for_all_its_tasks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = given(folder, task("one"), task("two"))
-    calls = []
+    calls: list[str] = []
     original = type(inputs[0].located).rows
-    monkeypatch.setattr(type(inputs[0].located), "rows", lambda self, split: calls.append(split) or original(self, split))
+
+    def counting(self: Any, split: str) -> Any:
+        calls.append(split)
+        return original(self, split)
+
+    monkeypatch.setattr(type(inputs[0].located), "rows", counting)
     read_tasks(inputs)
     assert sorted(calls) == ["test", "train", "validation"]
 

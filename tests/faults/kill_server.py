@@ -93,7 +93,8 @@ def main(manifest: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
     if one_life(manifest, folder / "unbroken-again", board, 600) != 0:
         raise SystemExit("the unbroken run failed")
     whole = time.monotonic() - began
-    wanted, found = contents(folder / "unbroken"), []
+    wanted = contents(folder / "unbroken")
+    found: list[dict[str, Any]] = []
     while sum(run["kills"] for run in found) < kills:
         run: dict[str, Any] = {"kills": 0, "at": [], "damaged": [], "repeated": 0, "same": False}
         place, last, code = folder / f"killed-{len(found)}", 0, None

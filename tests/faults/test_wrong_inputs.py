@@ -1,56 +1,16 @@
-"""What a user can do wrong: exit code 1, one clear message with place, finding and remedy, and nothing changed on disk."""
+"""Manifests, rows and plugins as a user may get them wrong: exit code 1, a clear message, and nothing on the disk has changed."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-
-def snapshot(folder: Path) -> dict[str, bytes | str]:
-    """Every file with its content and every link with its target."""
-    return {
-        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
-
-
-class Refusing:
-    """Runs commands that have to be refused, and looks that nothing changed."""
-
-    def __init__(self, cli: Any, folder: Path) -> None:
-        self.cli, self.folder = cli, folder
-
-    def __call__(self, *arguments: object, problems: int = 1) -> str:
-        """The message of a refused command; `problems` is how many it lists."""
-        before = snapshot(self.folder)
-        said = self.cli(*arguments)
-        assert said.code == 1, said.err
-        assert said.out == ""
-        assert snapshot(self.folder) == before
-        assert "Traceback" not in said.err
-        lines = [line for line in said.err.splitlines() if not line.endswith(" ...") and not line.startswith("note: ")]
-        assert len(lines) == (1 if problems == 1 else problems + 1), said.err
-        assert all(len(line) < 900 for line in lines)
-        return str(said.err)
-
-
-@pytest.fixture
-def refused(cli: Any, desk: Any) -> Refusing:
-    return Refusing(cli, desk.folder)
-
-
-@pytest.fixture
-def finished(trained: Any, tmp_path: Path, cli: Any) -> tuple[Path, Refusing]:
-    """A copy of a finished run, and what looks at it."""
-    shutil.copytree(trained.folder, tmp_path / "finished", symlinks=True)
-    return tmp_path / "finished", Refusing(cli, tmp_path / "finished")
-
+Refusing = Any
+"""`Refusing` of conftest.py: runs a command that has to be refused, and gives its message."""
 
 # -- accepted -----------------------------------------------------------------------------------------------------------
 
@@ -109,15 +69,15 @@ def test_lone_surrogates_empty_texts_and_a_text_of_ten_megabytes_are_accepted_an
     ids=["empty", "binary", "nested", "ten megabytes of comment", "ten megabytes of name", "a key twice"],
 )
 @pytest.mark.parametrize("command", ["check", "train"])
-def test_what_is_no_manifest_is_refused_quickly(desk: Any, cli: Any, content: bytes, said: str, command: str) -> None:
+def test_what_is_no_manifest_is_refused_quickly(desk: Any, refused: Refusing, content: bytes, said: str, command: str) -> None:
     (desk.folder / "wrong.toml").write_bytes(content)
-    before, began = snapshot(desk.folder), time.monotonic()
-    found = cli(command, desk.folder / "wrong.toml")
+    before, began = refused.snapshot(desk.folder), time.monotonic()
+    found = refused.cli(command, desk.folder / "wrong.toml")
     assert time.monotonic() - began < 5
     assert (found.code, found.out) == (1, "")
     assert said in found.err
     assert len(found.err) < 2500
-    assert snapshot(desk.folder) == before
+    assert refused.snapshot(desk.folder) == before
 
 
 def test_a_manifest_that_is_not_there_or_a_folder_is_refused(refused: Refusing, desk: Any) -> None:
@@ -257,126 +217,3 @@ def test_a_plugin_file_that_is_broken_is_named(refused: Refusing, desk: Any, sou
     message = refused("train", desk.manifest(plugins=["./mine.py"]), "--out", desk.folder / "run")
     assert said in message
     assert "mine.py" in message
-
-
-# -- runs ---------------------------------------------------------------------------------------------------------------
-
-
-def flip(path: Path, at: float = 0.5) -> None:
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * at)] ^= 1
-    path.write_bytes(bytes(data))
-
-
-@pytest.mark.parametrize(
-    "file", ["model.safetensors", "optimizer.safetensors", "weighting.safetensors", "state.json", "sha256.txt"]
-)
-def test_one_flipped_byte_in_a_checkpoint_is_found_by_eval_predict_and_resume(
-    trained: Any, finished: tuple[Path, Refusing], file: str
-) -> None:
-    folder, refused = finished
-    flip((folder / "checkpoints" / "last").resolve() / file)
-    for arguments in (["eval", folder, "--checkpoint", "last"], ["predict", folder, "happy", "--checkpoint", "last"]):
-        assert file in refused(*arguments)
-    manifest = next(trained.folder.parent.glob("*.toml"))
-    refused.folder = folder / "checkpoints"
-    assert file in refused("train", manifest, "--out", folder, "--resume")
-
-
-def test_a_run_of_another_version_is_refused(finished: tuple[Path, Refusing]) -> None:
-    folder, refused = finished
-    about = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(about | {"format": 99, "emomtl": "7.0"}))
-    for command in (["eval", folder], ["predict", folder, "happy"]):
-        assert "a run of format 99 by emomtl 7.0; this emomtl reads format 1" in refused(*command)
-
-
-@pytest.mark.parametrize("name", ["manifest.toml", "environment.json", "checkpoints", "encoder"])
-def test_a_run_that_lacks_a_part_is_refused(finished: tuple[Path, Refusing], name: str) -> None:
-    folder, refused = finished
-    if (folder / name).is_dir():
-        shutil.rmtree(folder / name)
-    else:
-        (folder / name).unlink()
-    assert refused("eval", folder)
-
-
-def test_a_folder_that_is_no_run_is_refused(refused: Refusing, desk: Any) -> None:
-    for folder in (desk.folder, desk.folder / "gone"):
-        assert "no run here" in refused("eval", folder)
-        assert "no run here" in refused("predict", folder, "happy")
-        assert "no run here" in refused("train", desk.manifest(), "--out", folder, "--resume")
-
-
-def test_a_finished_run_is_not_trained_over_and_neither_is_a_folder_with_other_things(refused: Refusing, desk: Any) -> None:
-    manifest = desk.manifest(train={"steps": 1})
-    desk.train(manifest)
-    refused.folder = desk.folder / "run" / "checkpoints"
-    assert "holds a run already (go on with it by --resume" in refused("train", manifest, "--out", desk.folder / "run")
-    refused.folder = desk.folder
-    assert "not empty and not a run" in refused("train", manifest, "--out", desk.folder)
-    (desk.folder / "file").touch()
-    assert "a file, not a folder" in refused("train", manifest, "--out", desk.folder / "file")
-
-
-def test_two_runs_into_one_folder_are_refused_and_the_first_goes_on(refused: Refusing, desk: Any, contents: Any) -> None:
-    manifest = desk.manifest(train={"steps": 2})
-    session = desk.begin(manifest)
-    assert "in use by process" in refused("train", manifest, "--out", desk.folder / "run")
-    assert "in use by process" in refused("train", manifest, "--out", desk.folder / "run", "--resume")
-    from emomtl.train import train
-
-    train(session)
-    assert contents(session.run)["state"]["finished"]
-
-
-def interrupted(desk: Any, manifest: Path) -> Path:
-    """A run that was stopped after three of its steps."""
-    desk.train(manifest, "run", overrides=["train.steps=3"])
-    folder: Path = desk.folder / "run"
-    text = (folder / "manifest.toml").read_text()
-    assert "steps = 3" in text
-    return folder
-
-
-def test_a_resume_with_another_manifest_is_refused_by_key_and_allowed_by_key(refused: Refusing, cli: Any, desk: Any) -> None:
-    manifest = desk.manifest(train={"steps": 3})
-    folder = interrupted(desk, manifest)
-    refused.folder = folder / "checkpoints"
-    changes = ["--set", "train.lr=2e-3", "--set", "train.clip=0.5"]
-    message = refused("train", manifest, "--out", folder, "--resume", *changes, problems=2)
-    assert "train.lr: was 0.001, is 0.002 (undo it, or `--allow-changed train.lr`)" in message
-    assert "train.clip" in message
-    assert "train.clip" in refused("train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train.lr")
-    assert cli("train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train").code == 0
-
-
-def test_a_resume_with_another_corpus_is_refused_and_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
-    manifest = desk.manifest(train={"steps": 3})
-    folder = interrupted(desk, manifest)
-    with (desk.folder / "mood.csv").open("a") as file:
-        file.write("one more,joy,train\n")
-    refused.folder = folder / "checkpoints"
-    message = refused("train", manifest, "--out", folder, "--resume")
-    assert "data.mood: the corpus has changed since the run began (undo it, or `--allow-changed data.mood`)" in message
-    assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "data.mood").code == 0
-
-
-def test_a_resume_with_another_plugin_file_is_refused_and_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
-    source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
-    (desk.folder / "mine.py").write_text(source)
-    manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
-    folder = interrupted(desk, manifest)
-    (desk.folder / "mine.py").write_text(source + "CHANGED = True\n")
-    refused.folder = folder / "checkpoints"
-    message = refused("train", manifest, "--out", folder, "--resume")
-    assert "plugins.mine.py: its code has changed since the run began" in message
-    assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "plugins.mine.py").code == 0
-
-
-def test_a_loss_that_is_not_finite_ends_the_command_with_one_message(cli: Any, desk: Any) -> None:
-    said = cli("train", desk.manifest(train={"lr": 1e30, "clip": 0.0, "warmup": 0.0}), "--out", desk.folder / "run")
-    assert said.code == 1
-    (message,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
-    assert "is not finite at step" in message
-    assert "the last checkpoint is good" in message

@@ -92,10 +92,11 @@ def test_special_tokens_of_a_task_stay_whole_and_start_at_the_mean(encoder: Path
     loaded = load_encoder(choice(encoder), ["[NAME]", "[SEP]"])
     token = loaded.tokenizer.convert_tokens_to_ids("[NAME]")
     assert loaded.tokenizer("[NAME] was happy")["input_ids"][1] == token
-    weight = loaded.module.get_input_embeddings().weight
+    module: Any = loaded.module
+    weight = module.get_input_embeddings().weight
     torch.testing.assert_close(weight[token], weight[:token].mean(dim=0))
     save_encoder(loaded, tmp_path / "saved")
-    again = rebuild_encoder(choice(encoder), tmp_path / "saved")
+    again: Any = rebuild_encoder(choice(encoder), tmp_path / "saved")
     assert again.module.get_input_embeddings().weight.shape == weight.shape
 
 

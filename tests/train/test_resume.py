@@ -13,8 +13,8 @@ from emomtl.plugins import Plugins
 from emomtl.run import Run
 
 STEPS = 8
-BASE = {"train": {"steps": STEPS, "accumulate": 2, "log_every": 3, "weight_decay": 0.1}, "eval": {"every": 3}}
-VARIANTS = {
+BASE: dict[str, Any] = {"train": {"steps": STEPS, "accumulate": 2, "log_every": 3, "weight_decay": 0.1}, "eval": {"every": 3}}
+VARIANTS: dict[str, dict[str, Any]] = {
     "every task in every step": {"sampler": {"per_step": "all"}},
     "dwa": {"sampler": {"per_step": "all"}, "weighting": {"use": "dwa", "window": 2}},
     "random": {"weighting": {"use": "random"}},

@@ -66,7 +66,8 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
     steps, lr, warmup = 20, 1e-3, 0.1
     ours = still(desk, "ours", steps=steps, weight_decay=0.1, clip=0.5)
     other = still(desk, "other", steps=steps)
-    encoder, heads = other.model.encoder, other.model.heads
+    encoder: Any = other.model.encoder
+    heads: Any = other.model.heads
     optimizer = torch.optim.AdamW(plain_groups(other.model, 0.1), lr=lr, betas=(0.9, 0.999), eps=1e-8, foreach=False)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: n / (warmup * steps) if n < warmup * steps else (steps - n) / (steps * (1 - warmup))
@@ -79,7 +80,7 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
         assert ours.optimizer.param_groups[0]["peak"] == lr
         done = _step(ours)
         _remember(ours, done)
-        total, plain = 0.0, {}
+        total, plain = torch.zeros(()), {}
         for task, rows in done.drawing.rows.items():
             chosen = [texts[task][row] for row in rows]
             batch = tokenizer(chosen, padding=True, truncation=True, max_length=16, return_tensors="pt")
@@ -94,7 +95,7 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
             else:
                 plain[task] = functional.binary_cross_entropy_with_logits(logits, targets)
             total = total + plain[task]
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(other.model.parameters(), 0.5)
         optimizer.step()
         scheduler.step()

@@ -1,0 +1,52 @@
+"""What looks that a refused command says one thing and changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def snapshot(folder: Path) -> dict[str, bytes | str]:
+    """Every file with its content and every link with its target."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+class Refusing:
+    """Runs commands that have to be refused, and looks that nothing changed."""
+
+    snapshot = staticmethod(snapshot)
+
+    def __init__(self, cli: Any, folder: Path) -> None:
+        self.cli, self.folder = cli, folder
+
+    def __call__(self, *arguments: object, problems: int = 1) -> str:
+        """The message of a refused command; `problems` is how many it lists."""
+        before = snapshot(self.folder)
+        said = self.cli(*arguments)
+        assert said.code == 1, said.err
+        assert said.out == ""
+        assert snapshot(self.folder) == before
+        assert "Traceback" not in said.err
+        lines = [line for line in said.err.splitlines() if not line.endswith(" ...") and not line.startswith("note: ")]
+        assert len(lines) == (1 if problems == 1 else problems + 1), said.err
+        assert all(len(line) < 900 for line in lines)
+        return str(said.err)
+
+
+@pytest.fixture
+def refused(cli: Any, desk: Any) -> Refusing:
+    return Refusing(cli, desk.folder)
+
+
+@pytest.fixture
+def finished(trained: Any, tmp_path: Path, cli: Any) -> tuple[Path, Refusing]:
+    """A copy of a finished run, and what looks at it."""
+    shutil.copytree(trained.folder, tmp_path / "finished", symlinks=True)
+    return tmp_path / "finished", Refusing(cli, tmp_path / "finished")
