@@ -237,6 +237,9 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     """
     folder = Path(manifest.folder) if manifest.folder else folder.resolve()
     composer = _Composer(plugins, folder, draft)
+    files = [Path(name).name for name in manifest.plugins if name.endswith(".py")]
+    for name in sorted({name for name in files if files.count(name) > 1}):
+        composer.add(Problem("plugins", f"two files are called {name}", "rename one; the run keeps a copy of each by its name"))
     for name in manifest.plugins:
         try:
             plugins.activate(name, folder)

@@ -100,8 +100,8 @@ def predict_file(
 
     With `keep` the input's columns stand first. The output is written aside and renamed when it is whole.
     """
-    if out.suffix.lower() not in _WRITERS:
-        raise EmomtlError(Problem("--out", f"'{out.name}' has no known ending", f"one of {', '.join(_WRITERS)}"))
+    if out.suffix.lower() not in WRITERS:
+        raise EmomtlError(Problem("--out", f"'{out.name}' has no known ending", f"one of {', '.join(WRITERS)}"))
     if out.is_dir() or not out.parent.is_dir():
         raise EmomtlError(
             Problem("--out", f"{out} is a folder, or its folder does not exist", "name a file in an existing folder")
@@ -110,7 +110,7 @@ def predict_file(
     rows = (dict(raw.values) for split in located.splits for raw in located.rows(split))
     aside = out.with_name(f".{out.name}.part")
     try:
-        written = _WRITERS[out.suffix.lower()](aside, _answered(predictor, rows, source, column, keep, advance))
+        written = WRITERS[out.suffix.lower()](aside, _answered(predictor, rows, source, column, keep, advance))
         aside.replace(out)
     except OSError as error:
         raise EmomtlError(Problem(str(out), f"cannot be written: {error.strerror}", "free space, or another folder")) from error
@@ -188,7 +188,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     return number
 
 
-_WRITERS: dict[str, Callable[[Path, Iterator[dict[str, Any]]], int]] = {
+WRITERS: dict[str, Callable[[Path, Iterator[dict[str, Any]]], int]] = {
     ".csv": lambda path, rows: _write_delimited(path, rows, ","),
     ".tsv": lambda path, rows: _write_delimited(path, rows, "\t"),
     ".jsonl": _write_jsonl,

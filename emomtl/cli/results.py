@@ -132,12 +132,14 @@ def predict(
     """Labels and probabilities for texts, at every grouping of a task's labels."""
     from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins import Plugins
-    from emomtl.predict import Predictor
+    from emomtl.predict import WRITERS, Predictor
     from emomtl.trained import open_trained
 
     given = inputs or []
     if out is not None and len(given) != 1:
         raise EmomtlError(Problem("--out", f"{len(given)} inputs are given", "name one file to read"))
+    if out is None and len(given) == 1 and Path(given[0]).suffix.lower() in WRITERS and Path(given[0]).is_file():
+        raise EmomtlError(Problem("--out", f"'{given[0]}' is a file", "name the file to write its answers to"))
     predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(), device), task or [])
     if out is not None:
         _predict_file(predictor, Path(given[0]), out, text, keep)

@@ -86,6 +86,15 @@ class Run:
             owner.release()
             raise
 
+    def amend(self, manifest: Manifest, environment: Mapping[str, Any]) -> None:
+        """Write another manifest and environment, where a resume was allowed to change them; needs the lock."""
+        from emomtl.manifest import write_manifest
+
+        self.must_hold()
+        write_bytes(self.folder / MANIFEST, write_manifest(manifest).encode())
+        write_json(self.folder / ENVIRONMENT, dict(environment))
+        self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
+
     def lock(self) -> None:
         """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
         self._lock.acquire()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LOCK = ".lock"
 HOLDER = ".lock-holder.json"
+PATIENCE, MOMENT = 40, 0.02
+"""How often a lock is tried whose holder is not known, and the seconds between: one that took it this instant has not yet
+written down who it is, and one that was killed may have forked a child that is about to let go."""
 
 
 class RunLock:
@@ -39,13 +42,17 @@ class RunLock:
         if self.held:
             return
         lock = FileLock(self.folder / LOCK, thread_local=False)
-        try:
-            with storage(self.folder / LOCK):
-                lock.acquire(timeout=0)
-        except EmomtlError as error:
-            if isinstance(error.__cause__, Timeout):  # Timeout is an OSError, so `storage` has named it already
-                raise self._in_use() from None
-            raise
+        for attempt in range(PATIENCE):
+            try:
+                with storage(self.folder / LOCK):
+                    lock.acquire(timeout=0)
+                break
+            except EmomtlError as error:
+                if not isinstance(error.__cause__, Timeout):  # Timeout is an OSError, so `storage` has named it already
+                    raise
+                if self._holder() or attempt == PATIENCE - 1:
+                    raise self._in_use() from None
+                time.sleep(MOMENT)
         self._lock = lock
         since = datetime.now(UTC).isoformat(timespec="seconds")
         try:
@@ -63,13 +70,8 @@ class RunLock:
         self._lock = None
 
     def _in_use(self) -> EmomtlError:
-        """The refusal; a holder that took the lock this instant gets a moment to write down who it is."""
+        """The refusal, with who holds the lock where that is known."""
         holder = self._holder()
-        for _ in range(20):
-            if holder:
-                break
-            time.sleep(0.02)
-            holder = self._holder()
         who = "another process"
         if holder:
             who = f"process {holder['pid']} on {clean(str(holder['host']))} since {clean(str(holder['since']))}"

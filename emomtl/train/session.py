@@ -89,12 +89,10 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
-    encoder = load_encoder(plan.encoder, special)
+    encoder = _pretrained(plan)
     run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
     try:
-        _keep_encoder(encoder, run)
-        _keep_plugin_files(plan, run)
+        _keep(encoder, plan, run)
         return _session(plan, run, data, encoder, device, precision, display)
     except BaseException:
         run.close()
@@ -110,10 +108,15 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
         now = environment(plan, data, device, precision)
-        _refuse_changes(run, plan.manifest, now, allow_changed)
-        if checkpoint is None:
+        changed = _changes(run, plan.manifest, now, allow_changed)
+        if checkpoint is not None:
+            encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+        else:
             run.cut_events(0)
-        encoder = rebuild_encoder(plan.encoder, run.folder / "encoder") if checkpoint else _first_encoder(plan, run)
+            encoder = _pretrained(plan)
+        if checkpoint is None or changed:
+            _keep(encoder, plan, run)
+            run.amend(plan.manifest, now)
         session = _session(plan, run, data, encoder, device, precision, display)
         if checkpoint is not None:
             session.restore(checkpoint)
@@ -125,12 +128,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         raise
 
 
-def _first_encoder(plan: Plan, run: Run) -> LoadedEncoder:
+def _pretrained(plan: Plan) -> LoadedEncoder:
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
-    encoder = load_encoder(plan.encoder, special)
-    _keep_encoder(encoder, run)
-    _keep_plugin_files(plan, run)
-    return encoder
+    return load_encoder(plan.encoder, special)
 
 
 def read(
@@ -243,8 +243,8 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
     }
 
 
-def _keep_encoder(encoder: LoadedEncoder, run: Run) -> None:
-    """Write the encoder's configuration and tokenizer into the run, down to the disk."""
+def _keep(encoder: LoadedEncoder, plan: Plan, run: Run) -> None:
+    """Write the encoder's configuration and tokenizer, and single-file plugins, into the run, so that it opens without them."""
     folder = run.folder / "encoder"
     with storage(folder):
         try:
@@ -256,10 +256,6 @@ def _keep_encoder(encoder: LoadedEncoder, run: Run) -> None:
     for path in sorted(folder.iterdir()):
         fsync_file(path)
     fsync_folder(folder)
-
-
-def _keep_plugin_files(plan: Plan, run: Run) -> None:
-    """Copy single-file plugins into the run, so that it can be opened without them."""
     for plugin in plan.plugins.active:
         if not plugin.distribution and plugin.file is not None:
             folder = run.folder / "plugins"
@@ -268,8 +264,8 @@ def _keep_plugin_files(plan: Plan, run: Run) -> None:
             write_bytes(folder / plugin.file.name, plugin.file.read_bytes())
 
 
-def _refuse_changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> None:
-    """Name everything that differs from the run's start; `--allow-changed KEY` lets a key (or all below it) pass."""
+def _changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> bool:
+    """Whether anything differs from the run's start; refused unless `--allow-changed KEY` lets the key (or one above it) pass."""
     problems = []
     before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
     for place, old, new in _differences(before, after):
@@ -286,6 +282,7 @@ def _refuse_changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowe
     if refused:
         said = (Problem(place, found, f"undo it, or `--allow-changed {place}`") for place, found in refused)
         raise EmomtlError(*said)
+    return bool(problems)
 
 
 def _plugin_key(label: str, record: Mapping[str, Any]) -> str:
