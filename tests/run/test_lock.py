@@ -51,6 +51,7 @@ for number in range(20):
         print("made", flush=True)
     except EmomtlError as error:
         print(error, flush=True)
+sys.stdin.readline()
 """
 COUNT = """
 import sys
