@@ -116,6 +116,7 @@ def evaluate_run(
         "checkpoint": trained.checkpoint.path.name,
         "step": trained.checkpoint.step,
         "by": "eval",
+        "data": data.fingerprints,
         "tasks": {task: one.as_json() for task, one in scores.items()},
     }
     return scores, trained.run.add_scores(entry), data.notes
