@@ -58,7 +58,7 @@ def test_a_signal_ends_the_run_at_the_step_boundary_and_resume_finishes_it_ident
 
 
 def wait_until_heard(pid: int) -> None:
-    """Wait until the first signal was heard: the run gives SIGTERM back to the system then. Two signals that come sooner are one."""
+    """Wait until the first signal was heard: the run then gives SIGTERM back to the system. Two that come sooner are one."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         time.sleep(3)
