@@ -17,7 +17,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """While active, the first SIGINT or SIGTERM is only remembered in `received`; the second acts as it would have."""
+    """While active, the first SIGINT or SIGTERM is only remembered in `received`; the second ends the process."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -30,8 +30,10 @@ class Signals:
         return self
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        """Remember the signal; the next one acts, even where the run was started with signals ignored (a shell's `&`, nohup)."""
         self.received = number
-        self._restore()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
