@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.reading import ReadRows, Tally, read_rows
@@ -94,9 +95,9 @@ class TaskData:
             raise EmomtlError(Problem(f"tasks.{task}", f"no {split} rows", "name a file for the split, or let the task split"))
         return found
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
-        """Training rows per task, in the manifest's order."""
+        """Training rows per task, in the manifest's order; asked for at every step, so counted once, when all is read."""
         return {task: len(self.corpus(task).rows[task, "train"]) for task in self.taxonomies}
 
 
