@@ -120,14 +120,20 @@ def _step(session: Session) -> _Step:
             raise _too_large(parts, moment.step) from error
         for task, loss in micro.items():
             losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
-    parameters = [p for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
-    limit = session.plan.manifest.train.clip
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit or float("inf"))
+    norm = torch.nn.utils.get_total_norm(
+        p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None
+    )
     finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
-    session.optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
-    session.optimizer.step()
+    _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
     session.optimizer.zero_grad(set_to_none=True)
     return _Step(moment, drawing, weights, norm, finite, losses, factor)
+
+
+def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
+    """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
+    optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None  # type: ignore[attr-defined]
+    optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
+    optimizer.step()
 
 
 def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[str, int]) -> dict[str, Tensor]:

@@ -17,8 +17,9 @@ from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.tokens import Tokens, tokenise
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
-from emomtl.model.device import choose_device, choose_precision
+from emomtl.model.device import choose_device, choose_precision, refuse_ranks
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.lean import keep_memory, make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
@@ -170,6 +171,9 @@ def _session(
     tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
+    if device == "cpu":
+        make_lean(model, encoder.module)
+        keep_memory()
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
@@ -214,6 +218,7 @@ def _check_rows(plan: Plan, data: TaskData) -> None:
 
 def _machine(manifest: Manifest) -> tuple[str, str]:
     """Device and precision; sets the CPU threads."""
+    refuse_ranks()
     if manifest.train.threads is not None:
         torch.set_num_threads(manifest.train.threads)
     device = choose_device(manifest.train.device)

