@@ -10,7 +10,7 @@ from emomtl.model.device import refuse_ranks
 
 def test_several_ranks_are_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(EmomtlError, match="WORLD_SIZE: a launcher started 2 processes.*without torchrun"):
+    with pytest.raises(EmomtlError, match=r"WORLD_SIZE: a launcher started 2 processes.*without torchrun"):
         refuse_ranks()
 
 
