@@ -77,7 +77,7 @@ def _list(folder: Path, found: Sequence[Entry], json: bool) -> None:
     rows = []
     for entry in found:
         facts = _facts(entry)
-        key, tokenizer = entry.key[:SHOWN], Path(facts["tokenizer"] or "").name
+        key, tokenizer = entry.key[:SHOWN], "/".join(Path(facts["tokenizer"] or "").parts[-2:])
         middle = [facts[name] for name in ("max_tokens", "texts", "tokens")]
         corpus = facts["corpus"] if entry.facts else "damaged"
         rows.append([key, corpus, facts["split"] or "", tokenizer, *middle, entry.bytes, facts["used"]])
