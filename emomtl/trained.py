@@ -10,7 +10,7 @@ from typing import Any
 from emomtl.compose import BoundTask, Plan, compose
 from emomtl.data.corpus import TaskInput, read_tasks
 from emomtl.data.locate import locate
-from emomtl.data.tokens import tokenise
+from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import evaluate
 from emomtl.manifest import Manifest
@@ -102,12 +102,7 @@ def evaluate_run(
     if problems:
         raise EmomtlError(*problems)
     data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
-    max_tokens = trained.plan.encoder.max_tokens
-    tokens = {
-        (corpus.name, name): tokenise(trained.tokenizer, texts, max_tokens)
-        for corpus in data.corpora
-        for name, texts in corpus.splits.items()
-    }
+    tokens = corpus_tokens(data, trained.tokenizer, trained.plan.encoder.max_tokens, data.notes.append)
     batch_size = trained.plan.manifest.eval.batch_size
     scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)
     entry = {

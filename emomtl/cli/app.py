@@ -8,7 +8,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import installed, manifests, results, training
+from emomtl.cli import cached, installed, manifests, results, training
 
 app = typer.Typer(
     name="emomtl",
@@ -45,6 +45,7 @@ for function, name in (
     (installed.plugins, "plugins"),
     (installed.encoders, "encoders"),
     (installed.new_plugin, "new-plugin"),
+    (cached.cache, "cache"),
 ):
     app.command(name)(function)
 

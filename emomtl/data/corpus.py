@@ -61,12 +61,16 @@ class CorpusSplit:
 
 @dataclass
 class Corpus:
-    """Texts that one or several tasks share, with each task's rows by (task, split); `identity` tells the source."""
+    """Texts that one or several tasks share, with each task's rows by (task, split); `identity` tells the source.
+
+    `sensitive` where any task of that source is: its texts, and what is made of them, stay out of every cache.
+    """
 
     name: str
     identity: str
     splits: dict[str, CorpusSplit] = field(default_factory=dict)
     rows: dict[tuple[str, str], TaskRows] = field(default_factory=dict)
+    sensitive: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -122,6 +126,9 @@ def read_tasks(
         data.notes += bad.notes
     if problems:
         raise EmomtlError(*problems)
+    sensitive = {one.located.identity for one in inputs if one.task.sensitive}
+    for corpus in data.corpora:
+        corpus.sensitive = corpus.identity in sensitive
     return data
 
 

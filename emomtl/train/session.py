@@ -14,7 +14,8 @@ from torch import nn
 import emomtl
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
-from emomtl.data.tokens import Tokens, tokenise
+from emomtl.data.token_cache import corpus_tokens
+from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision, refuse_ranks
@@ -153,15 +154,9 @@ def read(
 
 
 def tokenise_all(data: TaskData, tokenizer: Any, max_tokens: int, display: Display) -> dict[tuple[str, str], Tokens]:
-    """Tokens by (corpus, split)."""
+    """Tokens by (corpus, split), from the token cache where they are kept."""
     display.phase("tokenising")
-    tokens = {}
-    for corpus in data.corpora:
-        for split, texts in corpus.splits.items():
-            tokens[corpus.name, split] = made = tokenise(tokenizer, texts, max_tokens)
-            if made.cut:
-                display.note(f"{corpus.name}: {made.cut:,} {split} text(s) were so long that they were cut before tokenising")
-    return tokens
+    return corpus_tokens(data, tokenizer, max_tokens, display.note)
 
 
 def _session(
