@@ -20,7 +20,7 @@ from emomtl.model.encoder import load_encoder
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.loop import try_step
-from emomtl.train.profile import Profile
+from emomtl.train.profile import Phases, Profile
 from emomtl.train.session import Session, read, start, tokenise_all
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Calibration:
 
     `step` is the part of a step's time that does not grow with its texts (the optimiser, the draw), `token` the time of one
     real token forward and backward, `scored_token` of one in scoring. `activations` is the most that one micro-batch of the
-    first step kept for its backward pass (on CUDA: the most that was allocated beyond what was there before the step).
+    first step kept for its backward pass (on CUDA: the most that its forward pass allocated).
     """
 
     lengths: Lengths
@@ -70,8 +70,8 @@ def calibrate(plan: Plan) -> Calibration:
         session = start(_few(plan), Path(folder) / "run", Display())
         try:
             session.model.train()
-            with _activations(session) as peak:
-                losses = try_step(session)
+            session.phases = kept = _Kept(session)
+            losses = try_step(session)
             session.phases = profile = Profile(session.device)
             began = time.perf_counter()
             while profile.steps < 4 or time.perf_counter() - began < SECONDS:
@@ -87,7 +87,7 @@ def calibrate(plan: Plan) -> Calibration:
                 passes / profile.real,
                 _scored_token(session),
                 sum(p.numel() for p in session.model.parameters()),
-                memory(session) | {"activations": peak[0]},
+                memory(session) | {"activations": kept.most},
             )
         finally:
             session.run.close()
@@ -146,43 +146,37 @@ def _scored_token(session: Session) -> float:
     return spent / max(1, tokens)
 
 
-class _Kept(Profile):
-    """Counts the bytes that the forward pass of a micro-batch keeps for its backward pass; parameters are no part of it."""
+class _Kept(Phases):
+    """Bytes that the forward pass of a micro-batch keeps for its backward pass, the most of all; parameters are no part of it.
+
+    On a CPU those tensors are counted; on CUDA it is what was allocated at the peak of the pass beyond what was there before.
+    """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session.device)
         self.most = 0
+        self._cuda = session.device == "cuda"
         self._parameters = {p.untyped_storage().data_ptr() for p in session.model.parameters()}
         self._storages: dict[int, int] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """A forward pass begins with nothing kept."""
-        if name == "forward":
-            self._storages.clear()
-        yield
-        self.most = max(self.most, sum(self._storages.values()))
+        """A phase of the step; only the forward pass is looked at."""
+        if name != "forward":
+            yield
+            return
+        self._storages.clear()
+        before = 0
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        with torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor):
+            yield
+        kept = torch.cuda.max_memory_allocated() - before if self._cuda else sum(self._storages.values())
+        self.most = max(self.most, kept)
 
-    def keep(self, tensor: Tensor) -> Tensor:
+    def _keep(self, tensor: Tensor) -> Tensor:
         """Hear of a tensor that is kept; several views of one memory count once."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._parameters:
             self._storages[storage.data_ptr()] = storage.nbytes()
         return tensor
-
-
-@contextmanager
-def _activations(session: Session) -> Iterator[list[int]]:
-    """The bytes of activations of the step inside, as the one entry of a list, which is right when the step is done."""
-    peak = [0]
-    if session.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        yield peak
-        held = memory(session)
-        peak[0] = max(0, torch.cuda.max_memory_allocated() - before - held["gradients"] - held["moments"])
-        return
-    kept = session.phases = _Kept(session)
-    with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor):
-        yield peak
-    peak[0] = kept.most
