@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
+    from emomtl.data.corpus import TaskData
     from emomtl.plugins import Plugins
+    from emomtl.train.forecast import Lengths
 
 SCHEMA_FILE = "emomtl.schema.json"
 
@@ -71,15 +74,46 @@ def _schema(plugins: Plugins) -> dict[str, Any]:
 def check(
     manifest: Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")] = None,
-    step: Annotated[bool, typer.Option("--step/--no-step", help="Take one training step on a few rows.")] = True,
+    step: Annotated[bool, typer.Option("--step/--no-step", help="Take a few steps, and say from them what a run costs.")] = True,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="OTHER", help="A manifest to compare with: does the task get equally many updates?"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Resolve a manifest, read its rows, take one step, and print what a run would do; nothing is kept."""
-    from emomtl.cli.output import console, make_table, print_json, say
+    """Resolve a manifest, read its rows, take a few steps, and print what a run would do and cost; nothing is kept."""
+    from emomtl.cli.output import print_json, say
     from emomtl.compose import compose_file
     from emomtl.plugins import Plugins
-    from emomtl.train import Display
+    from emomtl.train.calibration import calibrate, estimate
     from emomtl.train.forecast import forecast
+
+    plugins = Plugins.discover()
+    plan = compose_file(manifest, set_ or [], plugins)
+    data = _read(plan)
+    if step:
+        found = calibrate(plan)
+        expected = forecast(plan, data, found.lengths)
+        expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
+    else:
+        expected = forecast(plan, data, _lengths(plan))
+    if against is not None:
+        expected["against"] = _against(plan, expected, against, plugins)
+    if json:
+        print_json(expected)
+    else:
+        _print_expected(plan.manifest.name, expected)
+    for warning in expected.get("against", {}).get("warnings", ()):
+        remedy = "give both the same `train.target_updates` and `train.target`"
+        say(f"warning: {warning}: the two do not compare at equal training ({remedy}, and the task the same batch size)")
+    if not json:
+        say(f"{manifest} is fine")
+
+
+def _read(plan: Plan) -> TaskData:
+    """The rows of a plan for training; what there is to note is said."""
+    from emomtl.cli.output import say
+    from emomtl.train import Display
     from emomtl.train.session import read
 
     class Notes(Display):
@@ -88,33 +122,59 @@ def check(
         def note(self, line: str) -> None:
             say(f"note: {line}")
 
-    plan = compose_file(manifest, set_ or [], Plugins.discover())
     data = read(plan, Notes(), ("train", "validation"))
     for task in data.taxonomies:
         data.rows(task, "validation")
-    expected = forecast(plan, data)
-    if step:
-        expected = {**expected, "first_losses": _first_step(plan)}
-    if json:
-        print_json(expected)
-        return
+    return data
+
+
+def _lengths(plan: Plan) -> Lengths | None:
+    """Mean lengths, or None (and a note) where the encoder's tokenizer does not load: no step needs it here."""
+    from emomtl.cli.output import say
+    from emomtl.errors import EmomtlError
+    from emomtl.train.calibration import sample_lengths
+
+    try:
+        return sample_lengths(plan)
+    except EmomtlError as error:
+        say(f"note: tokens are not counted: {error}")
+        return None
+
+
+def _against(plan: Plan, expected: Mapping[str, Any], against: Path, plugins: Plugins) -> dict[str, Any]:
+    """How often the task that two manifests share is trained by each."""
+    from emomtl.compose import compose_file
+    from emomtl.train.forecast import compare, forecast
+
+    other = compose_file(against, [], plugins)
+    return {"manifest": str(against), **compare(plan, expected, other, forecast(other, _read(other)))}
+
+
+def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
+    """The table of tasks on stdout, and on stderr what else there is to say."""
+    from emomtl.cli.output import console, make_table, say
+
     columns = ["task", "rows", "labels", "updates", "share of updates", "examples", "passes"]
+    columns += ["tokens"] if "tokens" in expected else []
     rows = [[task, *(facts[name] for name in columns[1:])] for task, facts in expected["tasks"].items()]
-    console().print(make_table(f"{plan.manifest.name}: about {expected['steps']:,} steps", columns, rows))
+    titles = [{"tokens": "tokens (about)"}.get(column, column) for column in columns]
+    console().print(make_table(f"{name}: about {expected['steps']:,} steps", titles, rows))
     for task, loss in expected.get("first_losses", {}).items():
         say(f"one step on a few rows: the loss of {task} is {loss:.4f}")
-    say(f"{manifest} is fine")
+    if "seconds" in expected:
+        seconds, memory = expected["seconds"], expected["memory_bytes"]
+        scoring = f"{_duration(seconds['scoring'])} of it for {expected['evaluations']:,} evaluation(s)"
+        source = f"from {expected['calibrated_steps']} calibrated steps"
+        say(f"time: about {_duration(seconds['total'])} on this machine, {source}; {scoring}")
+        parts = ", ".join(f"{part} {size / 2**20:,.0f}" for part, size in memory.items() if part != "total")
+        say(f"memory: about {memory['total'] / 2**20:,.0f} MiB for {expected['parameters']:,} parameters ({parts} MiB)")
+    if "against" in expected and not expected["against"]["warnings"]:
+        found = expected["against"]
+        say(f"{found['task']} gets as many updates in {found['run']}: {found['updates'][0]:,} and {found['updates'][1]:,}")
 
 
-def _first_step(plan: Plan) -> dict[str, float]:
-    """The losses of one step on at most 256 rows a task, in a temporary folder."""
-    import tempfile
-    from dataclasses import replace
-
-    from emomtl.train import Display, start
-    from emomtl.train.loop import first_losses
-
-    few = {"limit": 256, "eval_limit": 64}
-    tasks = {name: replace(bound, table=bound.table.model_copy(update=few)) for name, bound in plan.tasks.items()}
-    with tempfile.TemporaryDirectory(prefix="emomtl-check-") as folder:
-        return first_losses(start(replace(plan, tasks=tasks), Path(folder) / "run", Display()))
+def _duration(seconds: float) -> str:
+    """A rough time, as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ def train(
         list[str] | None,
         typer.Option("--allow-changed", metavar="KEY", help="With --resume: let this key differ; may be repeated."),
     ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Time every phase, and write profile.json into the run.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the best checkpoint's validation scores as JSON.")] = False,
 ) -> None:
     """Train what a manifest says, into a run directory with checkpoints, scores and logs."""
@@ -28,6 +29,7 @@ def train(
     from emomtl.train import resume as resume_run
     from emomtl.train import start
     from emomtl.train import train as run_to_its_end
+    from emomtl.train.profile import profiled
 
     plugins = Plugins.discover()
     plan = compose_file(manifest, set_ or [], plugins)
@@ -37,10 +39,29 @@ def train(
     display = make_display()
     with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
         session = resume_run(plan, folder, display, allow_changed or []) if resume else start(plan, folder, display)
-        outcome = run_to_its_end(session)
+        timing: contextlib.AbstractContextManager[dict[str, Any]] = profiled(session) if profile else contextlib.nullcontext({})
+        with timing as times:
+            outcome = run_to_its_end(session)
+    if times:
+        _print_profile(times)
     if json:
         print_json(scores_json(plan.manifest.name, "validation", outcome.scores["best"]))
     else:
         title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
         console().print(scores_table(title, outcome.scores))
     say(f"saved in {folder}; next: emomtl eval {folder} --split test, emomtl report {folder}, emomtl predict {folder} TEXT")
+
+
+def _print_profile(found: dict[str, Any]) -> None:
+    """A profile as a table and a few lines, on stderr."""
+    from emomtl.cli.output import console, make_table, say
+
+    rows = [[name, f"{found['seconds'][name]:.2f}", f"{share:.1%}"] for name, share in found["shares"].items()]
+    title = f"profile of {found['steps']:,} steps in {found['seconds']['total']:.1f} s"
+    console(stderr=True).print(make_table(title, ["phase", "seconds", "share"], rows))
+    rate = found["tokens_per_second"]
+    say(f"{rate['real']:,.0f} real tokens/s, {rate['padded']:,.0f} with padding ({found['padding_share']:.1%} is padding)")
+    ours, machine = found["model_flops_per_second"] / 1e9, found["machine_flops_per_second"] / 1e9
+    utilisation = found["model_flops_utilisation"]
+    say(f"{ours:,.1f} GFLOP/s of the model; plain matrix products reach {machine:,.1f}: a utilisation of {utilisation:.1%}")
+    say(f"overhead: {found['overhead_share']:.1%} of the steps' time is neither the model's nor the optimiser's arithmetic")

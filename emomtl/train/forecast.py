@@ -1,11 +1,15 @@
-"""What a run will do, before it does: steps, updates, examples and passes of each task."""
+"""What a run will do, before it does: steps, updates, examples, passes and tokens of each task."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
+from emomtl.data.tokens import Tokens
+from emomtl.errors import EmomtlError, Problem
 from emomtl.sampling import Moment
 from emomtl.train.length import Length, batch_sizes
 
@@ -13,16 +17,40 @@ GRID = 200
 """Points of progress at which the sampler is asked."""
 
 
-def forecast(plan: Plan, data: TaskData) -> dict[str, Any]:
-    """Expected steps and, per task, rows, labels, updates, share of updates, examples and passes.
+UNEQUAL = 0.01
+"""Two forecasts differ where they are further apart than this part of the greater one."""
 
-    The sampler is asked along the run with the sizes alone; one that looks at losses or scores will differ.
+
+@dataclass(frozen=True)
+class Lengths:
+    """Mean real tokens of a text: of each task's training rows, and of all texts by (corpus, split)."""
+
+    tasks: dict[str, float]
+    corpora: dict[tuple[str, str], float]
+
+    @classmethod
+    def of(cls, data: TaskData, tokens: Mapping[tuple[str, str], Tokens]) -> Lengths:
+        """The means over all rows that were read."""
+        tasks = {}
+        for task in data.taxonomies:
+            corpus = data.corpus(task)
+            tasks[task] = float(tokens[corpus.name, "train"].lengths[corpus.rows[task, "train"].index].mean())
+        return cls(tasks, {key: float(found.lengths.mean()) for key, found in tokens.items() if len(found.lengths)})
+
+
+def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict[str, Any]:
+    """Expected steps and, per task, rows, labels, updates, share of updates, examples, passes; with lengths also tokens.
+
+    `tokens` of a task are its examples times the mean of its rows; those of the run are what the encoder reads: a text that
+    several tasks of a corpus share in a step counts once. Padding is in neither. The sampler is asked along the run with
+    the sizes alone; one that looks at losses or scores will differ.
     """
     manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
     joint = manifest.sampler.per_step == "all"
     length = Length.of(manifest.train, sizes, batches, joint)
     updates = dict.fromkeys(sizes, 0.0)
     examples = dict.fromkeys(sizes, 0.0)
+    read = dict.fromkeys((corpus.name for corpus in data.corpora), 0.0)
     steps = 0.0
     fixed = {name for name, table in manifest.tasks.items() if table.batch_size} if joint else set()
     for point in range(GRID):
@@ -36,10 +64,14 @@ def forecast(plan: Plan, data: TaskData) -> dict[str, Any]:
         steps += here
         free = sum(p for task, p in shares.items() if task not in fixed) or 1.0
         pool = sum(batches[task] for task in sizes if task not in fixed)
+        shared: dict[str, float] = {}
         for task, p in shares.items():
             updates[task] += here if joint else here * p
             each = batches[task] if not joint or task in fixed else max(1.0, pool * p / free)
             examples[task] += here * each * (1 if joint else p)
+            shared[task] = here * each
+        for corpus in data.corpora if joint else ():
+            read[corpus.name] += max(shared[task] for task in corpus.tasks)
     total = sum(updates.values())
     tasks = {
         task: {
@@ -52,7 +84,14 @@ def forecast(plan: Plan, data: TaskData) -> dict[str, Any]:
         }
         for task in sizes
     }
-    return {"run": manifest.name, "steps": round(steps), "epochs": length.epochs, "tasks": tasks}
+    expected = {"run": manifest.name, "steps": round(steps), "epochs": length.epochs, "tasks": tasks}
+    if lengths is None:
+        return expected
+    for task, facts in tasks.items():
+        facts["tokens"] = round(examples[task] * lengths.tasks[task])
+    means = {corpus: lengths.corpora[corpus, "train"] for corpus in read}
+    whole = sum(read[corpus] * mean for corpus, mean in means.items())
+    return {**expected, "tokens": round(whole) if joint else sum(facts["tokens"] for facts in tasks.values())}
 
 
 def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
@@ -66,3 +105,28 @@ def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
         for task in found:
             found[task] += given.get(task, 0.0) / total / len(found)
     return found
+
+
+def compare(one: Plan, expected: Mapping[str, Any], other: Plan, other_expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether two runs give a task equally many updates and examples; `warnings` says where they do not.
+
+    The task is `train.target` of either, else the one that both have, else the task of `eval.select` of either.
+    EmomtlError where that is no task of both.
+    """
+    plans = (one, other)
+    common = [task for task in one.tasks if task in other.tasks]
+    asked = [plan.manifest.train.target for plan in plans if plan.manifest.train.target is not None]
+    asked += common if len(common) == 1 else []
+    asked += [plan.manifest.eval.select.partition("/")[0] for plan in plans if plan.manifest.eval.select is not None]
+    task = next((name for name in asked if name in common), None)
+    if task is None:
+        found = f"{one.manifest.name} has {', '.join(one.tasks)}, and {other.manifest.name} has {', '.join(other.tasks)}"
+        raise EmomtlError(Problem("--against", found, "compare manifests that have a task in common"))
+    result: dict[str, Any] = {"run": other.manifest.name, "task": task}
+    warnings = []
+    for what in ("updates", "examples"):
+        mine, theirs = expected["tasks"][task][what], other_expected["tasks"][task][what]
+        result[what] = [mine, theirs]
+        if abs(mine - theirs) > UNEQUAL * max(mine, theirs):
+            warnings.append(f"{task} gets {mine:,} {what} in {one.manifest.name} and {theirs:,} in {other.manifest.name}")
+    return {**result, "warnings": warnings}

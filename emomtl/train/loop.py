@@ -49,9 +49,10 @@ def train(session: Session) -> Outcome:
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
-            with Signals() as signals:
+            with Signals() as signals, session.phases("other"):
                 _steps(session, signals)
-        outcome = _outcome(session)
+        with session.phases("evaluation"):
+            outcome = _outcome(session)
         run.log(
             f"{outcome.reason} after {outcome.steps} steps; {time.monotonic() - began:.1f} s since the start or the last resume"
         )
@@ -77,6 +78,7 @@ def _steps(session: Session, signals: Signals) -> None:
         before = length.progress(state)
         done = _step(session)
         _remember(session, done)
+        session.phases.saw(done.drawing)
         after = length.progress(state)
         session.display.stepped(state, after, sum(done.drawing.examples.values()))
         last = after >= 1.0
@@ -86,21 +88,25 @@ def _steps(session: Session, signals: Signals) -> None:
         save_due = score_due or (plan.checkpoint.every is not None and state.step % plan.checkpoint.every == 0)
         _check_finite(session, done)
         if log_due:
-            _log(session, done)
-        improved = _score(session) if score_due else False
+            with session.phases("logging"):
+                _log(session, done)
+        with session.phases("evaluation"):
+            improved = _score(session) if score_due else False
         state.finished = last or state.stopped is not None
         if state.finished:
             session.run.log_event("finish", step=state.step, reason=state.stopped or "finished", skipped=state.skipped)
         if save_due or signals.received is not None:
-            _save(session, improved)
+            with session.phases("checkpoint"):
+                _save(session, improved)
         if signals.received is not None:
             raise Interrupted(signals.received, state.step)
 
 
 def _step(session: Session) -> _Step:
     """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
-    moment = _moment(session)
-    drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
+    with session.phases("draw"):
+        moment = _moment(session)
+        drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
     torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
@@ -114,18 +120,20 @@ def _step(session: Session) -> _Step:
     for parts in drawing.micro:
         share = sum(part.rows for part in parts) / total_rows
         try:
-            micro = _losses(session, parts, share, texts)
-            weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
+            with session.phases("forward"):
+                micro = _losses(session, parts, share, texts)
+            with session.phases("backward"):
+                weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
         except torch.OutOfMemoryError as error:
             raise _too_large(parts, moment.step) from error
         for task, loss in micro.items():
             losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
-    norm = torch.nn.utils.get_total_norm(
-        p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None
-    )
-    finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
-    _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
-    session.optimizer.zero_grad(set_to_none=True)
+    with session.phases("optimiser"):
+        gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+        _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
+        session.optimizer.zero_grad(set_to_none=True)
     return _Step(moment, drawing, weights, norm, finite, losses, factor)
 
 
@@ -318,10 +326,9 @@ def _validate(session: Session) -> dict[str, TaskScores]:
     return evaluate(model, session.plan.tasks, session.data, tokens, "validation", session.device, session.precision, batch_size)
 
 
-def first_losses(session: Session) -> dict[str, float]:
-    """The losses of one step, whose update is thrown away with the session; closes the run."""
-    try:
-        session.model.train()
-        return {task: float(loss) for task, loss in _step(session).losses.items()}
-    finally:
-        session.run.close()
+def try_step(session: Session) -> dict[str, float]:
+    """Take one step and give its losses; nothing is logged, scored or saved."""
+    done = _step(session)
+    _remember(session, done)
+    session.phases.saw(done.drawing)
+    return {task: float(loss) for task, loss in done.losses.items()}

@@ -29,6 +29,7 @@ from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
 from emomtl.train.length import Length, batch_sizes
+from emomtl.train.profile import Phases
 from emomtl.train.state import State
 from emomtl.weighting import TaskFacts
 
@@ -61,6 +62,7 @@ class Session:
     display: Display
     window: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: tuple[int, dict[str, TaskScores]] | None = None
+    phases: Phases = field(default_factory=Phases)
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""

@@ -153,3 +153,74 @@ def test_train_prints_json_or_a_table_on_stdout_and_the_rest_on_stderr(cli: Any,
     said = cli("train", manifest, "--out", desk.folder / "b", "--set", "train.steps=2", "--set", "train.log_every=1")
     assert "validation after 2 steps (finished)" in said.out
     assert "saved in" in said.err
+
+
+def test_check_says_time_and_memory_as_estimates_and_without_a_step_says_neither(cli: Any, desk: Any) -> None:
+    manifest = desk.manifest()
+    said = cli("check", manifest)
+    assert said.code == 0, said.err
+    assert "tokens (about)" in said.out
+    assert "time: about" in said.err
+    assert "calibrated steps" in said.err
+    assert "memory: about" in said.err
+    found = json.loads(cli("check", manifest, "--json").out)
+    assert found["seconds"]["total"] == found["seconds"]["training"] + found["seconds"]["scoring"] > 0
+    assert (found["evaluations"], found["calibrated_steps"] >= 4) == (2, True)
+    without = cli("check", manifest, "--no-step")
+    assert "time:" not in without.err
+    assert "memory:" not in without.err
+    found = json.loads(cli("check", manifest, "--no-step", "--json").out)
+    assert found["tokens"] > 0
+    assert {"seconds", "memory_bytes", "parameters", "first_losses"} & set(found) == set()
+
+
+def test_check_against_warns_of_unequal_updates_with_both_numbers_and_a_remedy(cli: Any, desk: Any) -> None:
+    several = desk.manifest("several", sampler={"use": "uniform"}, train={"steps": 40})
+    alone = desk.manifest("alone", tasks={"topics": None}, train={"steps": 40})
+    said = cli("check", alone, "--against", several, "--no-step")
+    assert said.code == 0, said.err
+    assert "warning: mood gets 40 updates in alone and 20 in several" in said.err
+    assert "warning: mood gets 320 examples in alone and 160 in several" in said.err
+    assert "`train.target_updates` and `train.target`" in said.err
+    found = json.loads(cli("check", alone, "--against", several, "--no-step", "--json").out)["against"]
+    assert (found["run"], found["task"], found["updates"], found["examples"]) == ("several", "mood", [40, 20], [320, 160])
+    assert len(found["warnings"]) == 2
+
+
+def test_check_against_is_content_with_equal_updates_of_the_target(cli: Any, desk: Any) -> None:
+    length = {"steps": None, "target": "mood", "target_updates": 20}
+    several = desk.manifest("several", sampler={"use": "uniform"}, train=length)
+    alone = desk.manifest("alone", tasks={"topics": None}, train={"steps": 20})
+    said = cli("check", several, "--against", alone, "--no-step")
+    assert said.code == 0, said.err
+    assert "warning" not in said.err
+    assert "mood gets as many updates in alone: 20 and 20" in said.err
+    assert json.loads(cli("check", several, "--against", alone, "--no-step", "--json").out)["against"]["warnings"] == []
+
+
+def test_check_against_a_manifest_without_a_common_task_says_so(cli: Any, desk: Any) -> None:
+    one = desk.manifest("one", tasks={"topics": None})
+    other = desk.manifest("other", tasks={"mood": None})
+    said = cli("check", one, "--against", other, "--no-step")
+    assert said.code == 1
+    assert "one has mood, and other has topics (compare manifests that have a task in common)" in said.err
+
+
+def test_check_without_a_step_needs_no_encoder(cli: Any, desk: Any) -> None:
+    manifest = desk.manifest(encoder={"use": "nobody/no-such-encoder"})
+    said = cli("check", manifest, "--no-step", "--json")
+    assert said.code == 0, said.err
+    assert "note: tokens are not counted: encoder.use: 'nobody/no-such-encoder' does not load" in said.err
+    found = json.loads(said.out)
+    assert found["steps"] == 6
+    assert "tokens" not in found
+    assert cli("check", manifest).code == 1
+
+
+def test_a_profile_is_printed_on_stderr_and_kept_in_the_run(cli: Any, desk: Any) -> None:
+    said = cli("train", desk.manifest(), "--out", desk.folder / "a", "--profile", "--json")
+    assert said.code == 0, said.err
+    assert set(json.loads(said.out)["tasks"]) == {"mood", "topics"}
+    assert "real tokens/s" in said.err
+    assert "overhead:" in said.err
+    assert json.loads((desk.folder / "a" / "profile.json").read_text())["steps"] == 6
