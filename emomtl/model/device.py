@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem
-
-
-def refuse_ranks() -> None:
-    """Refuse a launcher that starts several processes for one run: each would train all of it."""
-    world = os.environ.get("WORLD_SIZE", "").strip()
-    if world not in ("", "1"):
-        remedy = "start it without torchrun or accelerate launch; side by side, start several runs with a folder each"
-        raise EmomtlError(Problem("WORLD_SIZE", f"a launcher started {world} processes; a run trains in one", remedy))
 
 
 def choose_device(wanted: str) -> str:

@@ -18,7 +18,7 @@ from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
-from emomtl.model.device import choose_device, choose_precision, refuse_ranks
+from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import keep_memory, make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
@@ -215,7 +215,6 @@ def _check_rows(plan: Plan, data: TaskData) -> None:
 
 def _machine(manifest: Manifest) -> tuple[str, str]:
     """Device and precision; sets the CPU threads."""
-    refuse_ranks()
     if manifest.train.threads is not None:
         torch.set_num_threads(manifest.train.threads)
     device = choose_device(manifest.train.device)

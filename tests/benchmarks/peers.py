@@ -13,9 +13,10 @@ at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at 1.0, and train from
     machamp        MaChAmp's way with the three: batches of one task each, in random order, sorted within a task
 
 Sides take turns of ten steps while the others wait. Five turns are a cycle: fifty steps, in which every side that sorts
-by length has seen short and long texts alike. What is printed is the geometric mean over cycles of (examples per second
-of `emomtl`, or of the side named by --over) / (of a side), with a 95% interval from Student's t.
-For `machamp` and `emomtl-3` an example is a text of one task: a text with three taxonomies counts as three.
+by length has seen short and long texts alike. What is printed is the geometric mean over cycles of (real tokens per second
+of `emomtl`, or of the side named by --over) / (of a side), with a 95% interval from Student's t. Tokens without padding
+are counted, and not texts, because fifty batches of one side hold longer texts than those of another by chance; over
+an epoch the two ratios are one. For `machamp` and `emomtl-3` a text counts once for each task that learns from it.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ BATCH, RATE, MAX_TOKENS, TASKS = 32, 2e-4, 48, ("goemotions", "goemotions-ekman"
 
 
 class Gate:
-    """Stands between the parent and a training loop: `pass_` is called after every step, with the examples of that step."""
+    """Stands between the parent and a training loop: `pass_` is called after every step, with its real tokens."""
 
     def __init__(self, pipe: Connection) -> None:
-        self.pipe, self.left, self.examples, self.began = pipe, 0, 0, 0.0
+        self.pipe, self.left, self.tokens, self.began = pipe, 0, 0, 0.0
 
     def wait(self) -> None:
         """Until the parent says how many steps to take."""
-        self.pipe.send((self.examples, time.perf_counter() - self.began))
-        self.left, self.examples = self.pipe.recv(), 0
+        self.pipe.send((self.tokens, time.perf_counter() - self.began))
+        self.left, self.tokens = self.pipe.recv(), 0
         if self.left == 0:
             raise SystemExit
         self.began = time.perf_counter()
 
-    def pass_(self, examples: int) -> None:
+    def pass_(self, tokens: int) -> None:
         """One step is done."""
-        self.examples += examples
+        self.tokens += tokens
         self.left -= 1
         if self.left == 0:
             self.wait()
@@ -78,6 +79,16 @@ def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
     rows = rows.cast_column("labels", datasets.Sequence(datasets.Value("float32")))
     rows = rows.map(lambda part: tokenizer(part["text"], truncation=True, max_length=MAX_TOKENS), batched=True)
 
+    class Counting(DataCollatorWithPadding):
+        """The collator of the guide, which counts real tokens."""
+
+        tokens = 0
+
+        def __call__(self, features: Any) -> Any:
+            batch = super().__call__(features)
+            Counting.tokens += sum(len(one["input_ids"]) for one in features)
+            return batch
+
     class Turns(TrainerCallback):
         """The gate after every step."""
 
@@ -85,7 +96,8 @@ def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
             gate.wait()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            gate.pass_(BATCH)
+            gate.pass_(Counting.tokens)
+            Counting.tokens = 0
 
     common = {"per_device_train_batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.01, "report_to": "none"}
     with tempfile.TemporaryDirectory() as out:
@@ -95,9 +107,7 @@ def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
             rows = rows.remove_columns("text")
         else:
             arguments = Arguments(out, num_train_epochs=2, disable_tqdm=True, **common)
-        Trainer(
-            model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer), callbacks=[Turns()]
-        ).train()
+        Trainer(model, arguments, train_dataset=rows, data_collator=Counting(tokenizer), callbacks=[Turns()]).train()
 
 
 def plain(gate: Gate, corpus: Path) -> None:
@@ -113,7 +123,7 @@ def plain(gate: Gate, corpus: Path) -> None:
     for epoch in range(2):
         for rows in plain_loop.batches(tokens, epoch):
             plain_loop.step(model, tokens, labels, rows, adam, schedule)
-            gate.pass_(len(rows))
+            gate.pass_(sum(len(tokens[row]) for row in rows))
 
 
 def machamp(gate: Gate, corpus: Path) -> None:
@@ -146,7 +156,7 @@ def machamp(gate: Gate, corpus: Path) -> None:
             adam.step()
             schedule.step()
             adam.zero_grad(set_to_none=True)
-            gate.pass_(len(rows))
+            gate.pass_(sum(len(tokens[row]) for row in rows))
 
 
 def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
@@ -154,6 +164,19 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
     from emomtl.compose import compose_file
     from emomtl.plugins import Plugins
     from emomtl.train import Display, start, train
+    from emomtl.train.profile import Phases
+
+    class Count(Phases):
+        """The real tokens of a step, once for each task that learns from them."""
+
+        tokens = 0
+
+        def saw(self, drawing: Any) -> None:
+            for part in (part for parts in drawing.micro for part in parts):
+                lengths = part.inputs["attention_mask"].sum(axis=1)
+                self.tokens = sum(int(lengths[: len(targets)].sum()) for targets in part.targets.values())
+
+    count = Count()
 
     class Turns(Display):
         """The gate after every step."""
@@ -163,7 +186,7 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
                 gate.wait()
 
         def stepped(self, state: Any, progress: float, examples: int) -> None:
-            gate.pass_(examples)
+            gate.pass_(count.tokens)
 
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "peers.toml"
@@ -173,7 +196,9 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
             f'name = "peers"\n[encoder]\nuse = "minilm"\nmax_tokens = {MAX_TOKENS}\n{tables}\n'
             f'[sampler]\nuse = "uniform"\n[train]\nepochs = 2\nlr = {RATE}\nprecision = "fp32"\n'
         )
-        train(start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns()))
+        session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns())
+        session.phases = count
+        train(session)
 
 
 SIDES = {
@@ -205,7 +230,7 @@ def _side(name: str, pipe: Connection, corpus: Path, threads: int) -> None:
 
 
 def measure(names: list[str], corpus: Path, cycles: int, threads: int) -> dict[str, list[float]]:
-    """Examples per second of each side, cycle by cycle, after one turn that is not counted."""
+    """Real tokens per second of each side, cycle by cycle, after one turn that is not counted."""
     spawn = multiprocessing.get_context("spawn")
     pipes, children = {}, []
     for name in names:
@@ -224,10 +249,10 @@ def measure(names: list[str], corpus: Path, cycles: int, threads: int) -> dict[s
         done = dict.fromkeys(names, (0, 0.0))
         for turn in range(TURNS):
             for name in names if (number + turn) % 2 else reversed(names):
-                examples, seconds = _turn(pipes[name])
-                done[name] = (done[name][0] + examples, done[name][1] + seconds)
-        for name, (examples, seconds) in done.items():
-            speeds[name].append(examples / seconds)
+                tokens, seconds = _turn(pipes[name])
+                done[name] = (done[name][0] + tokens, done[name][1] + seconds)
+        for name, (tokens, seconds) in done.items():
+            speeds[name].append(tokens / seconds)
         print(json.dumps({name: round(speed[-1], 1) for name, speed in speeds.items()}), file=sys.stderr, flush=True)
     for name, child in zip(names, children, strict=True):
         pipes[name].send(0)
@@ -264,7 +289,7 @@ def main() -> None:
     print(f"{given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps a side")
     for name in names:
         mean, low, high = ratio(speeds[given.over], speeds[name])
-        print(f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}: {np.mean(speeds[name]):.1f} examples/s")
+        print(f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}: {np.mean(speeds[name]):.1f} tokens/s")
 
 
 if __name__ == "__main__":
