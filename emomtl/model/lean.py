@@ -1,15 +1,12 @@
-"""The same arithmetic in less time, for training on a CPU: dropout, attention with dropout, linear layers, kept memory.
+"""The same arithmetic in less time, for training on a CPU: dropout, attention with dropout, linear layers.
 
-torch draws a dropout mask on the CPU one Bernoulli number at a time, multiplies matrices with MKL where oneDNN is faster
-for the shapes of an encoder, and gives every large tensor back to the system as soon as it is freed, so that the next
-step has to fault its pages in anew. What each of these saves is measured in docs/performance.md. Scoring is left as it
+torch draws a dropout mask on the CPU one Bernoulli number at a time, and multiplies matrices with MKL where oneDNN is
+faster for the shapes of an encoder. What each of these saves is measured in docs/performance.md. Scoring is left as it
 is, so that a score does not depend on who computes it; on CUDA nothing is changed.
 """
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from typing import Any
 
 import torch
@@ -20,9 +17,6 @@ STEPS = 1 << 16
 
 ATTENTION = "emomtl_lean"
 """The name under which transformers knows our attention."""
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_MMAP_THRESHOLD = 32 << 20
 
 
 class _Masked(torch.autograd.Function):
@@ -126,11 +120,3 @@ def make_lean(model: nn.Module, encoder: Any) -> None:
     AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     encoder.set_attn_implementation(ATTENTION)
-
-
-def keep_memory() -> bool:
-    """Tell glibc to keep freed memory for the next step; False, and nothing done, where the system has another allocator."""
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)) and bool(mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))

@@ -20,7 +20,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
-from emomtl.model.lean import keep_memory, make_lean
+from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
@@ -170,7 +170,6 @@ def _session(
     model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
-        keep_memory()
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}

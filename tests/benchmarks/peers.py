@@ -172,9 +172,10 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
         tokens = 0
 
         def saw(self, drawing: Any) -> None:
+            self.tokens = 0
             for part in (part for parts in drawing.micro for part in parts):
                 lengths = part.inputs["attention_mask"].sum(axis=1)
-                self.tokens = sum(int(lengths[: len(targets)].sum()) for targets in part.targets.values())
+                self.tokens += sum(int(lengths[: len(targets)].sum()) for targets in part.targets.values())
 
     count = Count()
 

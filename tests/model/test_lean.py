@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +121,3 @@ def test_a_lean_encoder_answers_a_score_bit_for_bit_like_the_one_it_was(tmp_path
     with torch.inference_mode():
         answers = [model.eval()(input_ids=ids).last_hidden_state for model in (theirs, ours)]
     assert torch.equal(*answers)
-
-
-@pytest.mark.skipif(platform.system() != "Linux" or platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
-def test_glibc_is_told_to_keep_memory() -> None:
-    assert lean.keep_memory()
-
-
-def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not lean.keep_memory()
