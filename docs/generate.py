@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
+# This checkout stands before whatever is installed, so what comes from it is imported below this line.
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tasks")]
 
 import tomli  # noqa: E402

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 STEPS = 1 << 16
 """Values that a mask's random number can take: a probability is rounded to 1/65536, and the scale with it."""
 
+# torch types neither its operators nor Function.apply: hence the ignored types below.
+
 ATTENTION = "emomtl_lean"
 """The name under which transformers knows our attention."""
 

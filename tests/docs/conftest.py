@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tomli
 
 from emomtl.plugins import Plugins
 
@@ -93,25 +93,6 @@ def pages() -> list[Page]:
 PAGES = pages()
 
 
-@dataclass(frozen=True)
-class EntryPoint:
-    """An entry point of this checkout."""
-
-    name: str
-    value: str
-    dist: None = None
-
-    def load(self) -> object:
-        """The module."""
-        return __import__(self.value, fromlist=["_"])
-
-
-def first_party() -> Plugins:
-    """The plugins that pyproject.toml declares, whatever else is installed."""
-    declared = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["emomtl"]
-    return Plugins([EntryPoint(name, module) for name, module in declared.items()])
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that ask for `page` run for every page."""
     if "page" in metafunc.fixturenames:
@@ -134,7 +115,7 @@ def anchors_of() -> Callable[[Path], set[str]]:
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     """The first-party plugins."""
-    return first_party()
+    return runpy.run_path(str(ROOT / "docs" / "generate.py"))["first_party"]()
 
 
 @pytest.fixture(scope="session")
