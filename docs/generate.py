@@ -24,6 +24,7 @@ import tomli  # noqa: E402
 from emomtl.manifest import Manifest, option_model  # noqa: E402
 from emomtl.manifest.words import Node, resolve, wanted  # noqa: E402
 from emomtl.plugins import Plugins  # noqa: E402
+from emomtl.task import DerivedTask  # noqa: E402
 
 HEADER = "<!-- Written by docs/generate.py: change the code and run it again. -->\n\n"
 TABLES = {
@@ -158,9 +159,12 @@ def _tasks(plugins: Plugins) -> list[str]:
     rows, families = [], []
     for name, offer in plugins.offers("task").items():
         family = isinstance(offer.value, type)
-        task = offer.value().task() if family else offer.value
         if family:
             families.append((name, offer.value))
+        if family and issubclass(offer.value, DerivedTask):
+            rows.append([f"`{name}`", "", "", "", "yes", "as the task that it is made of"])
+            continue
+        task = offer.value().task() if family else offer.value
         labels = str(len(task.head.outputs(task.taxonomy)) or "from the rows")
         groupings = ", ".join(f"`{grouping.name}`" for grouping in task.taxonomy.groupings) if task.taxonomy else ""
         rows.append([f"`{name}`", task.head.kind, labels, groupings, "yes" if family else "", "yes" if task.sensitive else ""])
@@ -200,7 +204,7 @@ def _shipped(plugins: Plugins) -> list[str]:
 
 def commands_page() -> str:
     """Every command with its arguments and options."""
-    from emomtl.cli.app import command
+    from emomtl.cli.app import command, commands
 
     root = command()
     parts = [
@@ -210,7 +214,7 @@ def commands_page() -> str:
         f"{root.help}",
         table(("option", "default", "what it does"), _options(root)),
     ]
-    for name, found in root.commands.items():
+    for name, found in commands(root).items():
         arguments = [_shown(p) for p in found.params if p.param_type_name == "argument"]
         usage = " ".join(["emomtl", name, *(["[OPTIONS]"] if len(arguments) < len(found.params) else []), *arguments])
         parts += [f"## `emomtl {name}`", found.help or "", f"```text\n{usage}\n```"]

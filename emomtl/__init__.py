@@ -7,13 +7,14 @@ from emomtl.hookspecs import hookimpl
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
-from emomtl.task import Example, Published, Task, TaskFamily
+from emomtl.task import DerivedTask, Example, Published, Task, TaskFamily
 from emomtl.taxonomy import Grouping, Label, Taxonomy
 from emomtl.weighting import TaskFacts, Weighting
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DerivedTask",
     "EmomtlError",
     "EncoderSource",
     "Example",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from emomtl.heads import Head
     from emomtl.run import Run
     from emomtl.sampling import Sampler
-    from emomtl.task import Task, TaskFamily
+    from emomtl.task import DerivedTask, Task, TaskFamily
     from emomtl.weighting import Weighting
 
 hookspec = pluggy.HookspecMarker("emomtl")
@@ -21,8 +21,8 @@ hookimpl = pluggy.HookimplMarker("emomtl")
 
 
 @hookspec
-def emomtl_tasks() -> Iterable[Task | type[TaskFamily]]:  # type: ignore[empty-body]
-    """Offer tasks, and task families (dataclasses whose fields are options)."""
+def emomtl_tasks() -> Iterable[Task | type[TaskFamily | DerivedTask]]:  # type: ignore[empty-body]
+    """Offer tasks, and families of tasks (dataclasses whose fields are options), derived tasks among them."""
 
 
 @hookspec

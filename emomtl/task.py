@@ -83,3 +83,20 @@ class TaskFamily(ABC):
     @abstractmethod
     def task(self) -> Task:
         """The task that these options describe."""
+
+
+class DerivedTask(ABC):
+    """Tasks made from another task's rows: a dataclass whose fields are options, one of them `of`, which names that task.
+
+    `of` is a task of the run, whose options and source it takes, or else an installed one.
+    """
+
+    name: ClassVar[str]
+    of: str
+
+    def __init__(self, **options: Any) -> None:
+        """Subclasses are dataclasses: their fields are the options."""
+
+    @abstractmethod
+    def derive(self, base: Task) -> Task:
+        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers)."""

@@ -88,7 +88,7 @@ def evaluate_run(
     inputs: list[TaskInput] = []
     problems: list[Problem] = []
     for name, one in bound.items():
-        source = (sources or {}).get(name, one.table.source)
+        source = (sources or {}).get(name, one.source)
         try:
             located = locate(one.task.layouts, source, trained.plan.folder, name)
             inputs.append(TaskInput(name, one.task, one.head, located))

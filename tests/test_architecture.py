@@ -20,6 +20,7 @@ SOURCES = {
 LAYERS = [
     {"cli"},
     {"testing", "skeleton"},
+    {"analysis"},
     {"train", "report", "predict"},
     {"trained"},
     {"evaluate"},
@@ -28,7 +29,8 @@ LAYERS = [
     {"manifest", "plugins"},
     {"hookspecs"},
     {"task"},
-    {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding"},
+    {"lexicon"},
+    {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"errors", "seeds"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""

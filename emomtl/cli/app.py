@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -50,6 +51,25 @@ for function, name in (
     app.command(name)(function)
 
 
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {}
+"""Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
+
+for word, (about, functions) in GROUPS.items():
+    group = typer.Typer(name=word, help=about, no_args_is_help=True, rich_markup_mode=None)
+    for name, function in functions.items():
+        group.command(name)(function)
+    app.add_typer(group)
+
+
 def command() -> Any:
     """The whole command line as one callable."""
     return typer.main.get_command(app)
+
+
+def commands(root: Any = None, words: str = "") -> dict[str, Any]:
+    """Every command that does something by its words, such as `train` or `data audit`."""
+    found: dict[str, Any] = {}
+    for name, one in (root or command()).commands.items():
+        said = f"{words} {name}".strip()
+        found |= commands(one, said) if getattr(one, "commands", None) else {said: one}
+    return found

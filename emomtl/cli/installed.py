@@ -25,13 +25,17 @@ def tasks(
     """The installed tasks; with a name, its card and, where its rows are at hand, splits, labels, parents, labels per example."""
     from emomtl.cli.output import console, make_table, print_json, say
     from emomtl.plugins import Plugins
+    from emomtl.task import DerivedTask
 
     plugins = Plugins.discover()
     if name is not None:
         _one_task(plugins.offer("task", name), source, set_ or [], json)
         return
-    rows = []
+    rows: list[list[Any]] = []
     for offer in plugins.offers("task").values():
+        if isinstance(offer.value, type) and issubclass(offer.value, DerivedTask):
+            rows.append([offer.name, "", "", "the rows of the task that `of` names", offer.plugin.label])
+            continue
         task = _task(offer, {})
         labels = len(task.head.outputs(task.taxonomy))
         rows.append(
@@ -46,12 +50,15 @@ def tasks(
 
 
 def _task(offer: Offer, options: dict[str, Any]) -> Task:
-    from emomtl.errors import EmomtlError
+    from emomtl.errors import EmomtlError, Problem
     from emomtl.manifest import read_options
-    from emomtl.task import Task
+    from emomtl.task import DerivedTask, Task
 
     if isinstance(offer.value, Task):
         return offer.value
+    if issubclass(offer.value, DerivedTask):
+        found = f"'{offer.name}' is made of another task's rows"
+        raise EmomtlError(Problem("tasks", found, f'in a manifest: use = "{offer.name}", options = {{ of = "TASK" }}'))
     family, problems = read_options(offer.value, options, "options")
     if family is None:
         raise EmomtlError(*problems)

@@ -15,14 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.heads import MultiLabel
 from emomtl.sources import SPLITS, Files
-from emomtl.task import NAME, Example, Task, TaskFamily
-from emomtl.taxonomy import Taxonomy
+from emomtl.task import NAME, DerivedTask, Example, Task, TaskFamily
+from emomtl.taxonomy import Label, Taxonomy
 from emomtl.testing.findings import Findings
 
 HEAVY = ("torch", "transformers", "datasets")
 MOST_ROWS = 10
 """Bad rows that the error lists; the rest is counted."""
+
+SAMPLE = Task(
+    "sample",
+    Files("*"),
+    lambda row: Example(row["text"], row["labels"].split("|")),
+    Taxonomy([Label("joy", "The writer is happy."), Label("anger", "The writer is hot with hostility.")]),
+    head=MultiLabel(),
+)
+"""What a derived task is made of where `check_task` is given no `base`, and its rows."""
+
+SAMPLE_ROWS = (
+    {"text": "what a lovely day, thank you all", "labels": "joy"},
+    {"text": "leave me alone, all of you", "labels": "anger"},
+)
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]] | Sequence[Mapping[str, Any]]
 
@@ -38,10 +53,11 @@ class TaskReport:
 
 
 def check_task(
-    task: Task | TaskFamily | type[TaskFamily],
+    task: Task | TaskFamily | DerivedTask | type[TaskFamily | DerivedTask],
     rows: Rows | None = None,
     source: str | Path | None = None,
     *,
+    base: Task | None = None,
     light_import: bool = True,
 ) -> TaskReport:
     """Raise one `EmomtlError` with everything that emomtl expects of a task and that does not hold; else say what was seen.
@@ -49,15 +65,18 @@ def check_task(
     The name is usable, the head fits the taxonomy, importing the module imports no torch (unless `light_import=False`), and
     for each row: `read` gives an `Example` or None, the same one when it reads the row again, leaves the row as it was,
     texts are `str`, and the head can encode the label. Over all rows at least two different labels occur. A family must also
-    work with its default options (or those of the object that is given), and its options must read back.
+    work with its default options (or those of the object that is given), and its options must read back. A derived task is
+    made of `base`, or of a small sample with two labels, whose rows are then read.
 
     `rows` are rows as the source gives them, by split or in one list; `source` is a file or folder as in a manifest. Without
     either, the files that a plugin brings along are read (those that it names by an absolute path), or none.
     """
     name = getattr(task, "name", type(task).__name__)
     findings = Findings(f"task '{name}'")
-    if isinstance(task, TaskFamily) or inspect.isclass(task):
-        task = _of_family(findings, task)
+    if base is None and rows is None and source is None and _is_derived(task):
+        base, rows = SAMPLE, SAMPLE_ROWS
+    if isinstance(task, (TaskFamily, DerivedTask)) or inspect.isclass(task):
+        task = _of_family(findings, task, base or SAMPLE)
     if not isinstance(task, Task):
         findings.add(f"is a {type(task).__name__}", "give a Task, a TaskFamily or a family's class")
         raise EmomtlError(*findings.problems)
@@ -72,22 +91,26 @@ def check_task(
     return report
 
 
-def _of_family(findings: Findings, family: TaskFamily | type[TaskFamily]) -> Task:
-    """The task of a family; everything that fails on the way ends the check, as there is nothing else to look at."""
+def _is_derived(task: Any) -> bool:
+    return isinstance(task, DerivedTask) or (inspect.isclass(task) and issubclass(task, DerivedTask))
+
+
+def _of_family(findings: Findings, family: Any, base: Task) -> Task:
+    """The task of a family, or what a derived one makes of `base`; whatever fails ends the check: nothing else can be seen."""
     findings.expect(
         bool(NAME.fullmatch(str(getattr(family, "name", "")))),
         f"the family's name {getattr(family, 'name', None)!r} is not usable",
         'write name: ClassVar[str] = "..." into the class, with letters, digits, - and _',
     )
-    task = None
+    task: Task | None = None
     with findings.trying("its default options"):
-        made = family if isinstance(family, TaskFamily) else family()
+        options = {"of": base.name} if _is_derived(family) else {}
+        made: Any = family(**options) if inspect.isclass(family) else family
         findings.options(made)
-        task = made.task()
-        again = made.task()
+        task, again = (made.derive(base) if _is_derived(made) else made.task() for _ in range(2))
         findings.expect(
             (task.name, task.layouts, task.taxonomy, task.head) == (again.name, again.layouts, again.taxonomy, again.head),
-            "task() gives another task when it is called again",
+            "it gives another task when it is asked again",
             "let it depend on the options alone",
         )
     if task is None:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 import emomtl
 import emomtl.testing
 from emomtl import MultiLabel, Regression, SingleLabel, Taxonomy, hookspecs
-from emomtl.cli.app import command
+from emomtl.cli.app import commands
 from emomtl.manifest import Manifest, option_model
 from emomtl.plugins import KINDS, Plugins
 from emomtl.run import Run, directory, lock
@@ -21,7 +21,7 @@ from emomtl.scoring import metric_names
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("emomtl_")]
-COMMANDS = sorted(command().commands)
+COMMANDS = commands()
 WHERE = {
     "sampler": "docs/concepts.md",
     "weighting": "docs/concepts.md",
@@ -78,7 +78,7 @@ def test_every_offer_and_its_options_are_documented(text_of: dict[str, str], plu
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_a_row_and_a_word_outside_of_the_reference(text_of: dict[str, str], name: str) -> None:
     section = _sections(text_of["docs/reference/commands.md"])[f"`emomtl {name}`"]
-    found = command().commands[name]
+    found = COMMANDS[name]
     assert found.help
     assert found.help in section
     for parameter in found.params:

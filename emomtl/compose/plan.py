@@ -1,0 +1,64 @@
+"""What composing gives: a plan of a run, with every name resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emomtl.data.locate import Located
+from emomtl.heads import Head
+from emomtl.manifest import Manifest, TaskTable
+from emomtl.model.encoder import EncoderChoice
+from emomtl.sampling import Sampler
+from emomtl.task import DerivedTask, Task, TaskFamily
+from emomtl.taxonomy import Taxonomy
+from emomtl.weighting import Weighting
+
+if TYPE_CHECKING:
+    from emomtl.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class BoundTask:
+    """One task of a run: as its plugin declares it, with the manifest's head, source and numbers."""
+
+    name: str
+    task: Task
+    head: Head
+    table: TaskTable
+    located: Located | None
+    source: str | None = None
+    family: TaskFamily | DerivedTask | None = None
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The labels; None for regression, or while they are not yet learned from the rows."""
+        return self.task.taxonomy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
+
+    manifest: Manifest
+    folder: Path
+    tasks: Mapping[str, BoundTask]
+    sampler: Sampler
+    weighting: Weighting
+    encoder: EncoderChoice
+    plugins: Plugins
+
+    def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
+        """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""
+        tasks, tables = dict(self.tasks), dict(self.manifest.tasks)
+        for name, bound in self.tasks.items():
+            taxonomy = taxonomies.get(name)
+            if bound.taxonomy is not None or taxonomy is None:
+                continue
+            tasks[name] = replace(bound, task=replace(bound.task, taxonomy=taxonomy))
+            if bound.family is not None and hasattr(bound.family, "labels"):
+                options = {**tables[name].options, "labels": list(taxonomy.names)}
+                tables[name] = tables[name].model_copy(update={"options": options})
+        return replace(self, tasks=tasks, manifest=self.manifest.model_copy(update={"tasks": tables}))
