@@ -62,14 +62,20 @@ def evaluate(
     precision: str,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    keep: dict[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
 ) -> dict[str, TaskScores]:
-    """Scores per task on a split; `tokens` are by (corpus, split). Tasks without rows there are left out."""
+    """Scores per task on a split; `tokens` are by (corpus, split). Tasks without rows there are left out.
+
+    Into `keep` go the targets and the probabilities of every scored row, by task.
+    """
     found: dict[str, TaskScores] = {}
     for corpus in data.corpora:
         tasks = [task for task in corpus.tasks if task in bound and len(corpus.rows.get((task, split), ()))]
         if tasks:
             logits = logits_of(model, tokens[corpus.name, split], tasks, device, precision, batch_size, advance)
             found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
+            if keep is not None:
+                keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in tasks}
     if not found:
         raise EmomtlError(f"no task has rows in the split '{split}'", remedy="name another split, or a file for it")
     return {task: found[task] for task in bound if task in found}
@@ -81,3 +87,10 @@ def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDAr
         remedy = "the run has diverged: lower train.lr and go on from an earlier checkpoint, or start anew"
         raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {split} are not finite", remedy))
     return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index])
+
+
+def _answers(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Targets and probabilities of the rows that have a target, as they are scored."""
+    rows = corpus.rows[task, split]
+    known = bound.head.present(rows.targets)
+    return rows.targets[known], bound.head.probabilities(logits[rows.index][known])

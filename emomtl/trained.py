@@ -19,6 +19,7 @@ from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
+from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
 
@@ -79,10 +80,12 @@ def evaluate_run(
     sources: Mapping[str, str] | None = None,
     allow_changed: bool = False,
     which: str = "best",
+    keep_answers: bool = False,
 ) -> tuple[dict[str, TaskScores], int, list[str]]:
     """Score a run on a split, write the scores into the run, and say how often this checkpoint has now seen that split.
 
-    Returns the scores, that number, and notes. A corpus that differs from the one trained on stops it, unless allowed.
+    With `keep_answers` targets and probabilities are kept in the run. Returns the scores, that number, and notes. A corpus
+    that differs from the one trained on stops it, unless allowed.
     """
     bound = trained.tasks(tasks)
     inputs: list[TaskInput] = []
@@ -104,7 +107,8 @@ def evaluate_run(
     data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
     tokens = corpus_tokens(data, trained.tokenizer, trained.plan.encoder.max_tokens, data.notes.append)
     batch_size = trained.plan.manifest.eval.batch_size
-    scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)
+    kept: dict[str, tuple[Any, Any]] = {}
+    scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size, keep=kept)
     entry = {
         "split": split,
         "which": which,
@@ -114,4 +118,6 @@ def evaluate_run(
         "data": data.fingerprints,
         "tasks": {task: one.as_json() for task, one in scores.items()},
     }
+    if keep_answers:
+        entry["answers"] = save_answers(trained.run, split, trained.checkpoint.path.name, kept)
     return scores, trained.run.add_scores(entry), data.notes

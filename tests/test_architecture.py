@@ -20,6 +20,7 @@ SOURCES = {
 LAYERS = [
     {"cli"},
     {"testing", "skeleton"},
+    {"study"},
     {"analysis"},
     {"train", "report", "predict"},
     {"trained"},

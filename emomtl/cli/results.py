@@ -29,6 +29,9 @@ def evaluate(
     allow_changed: Annotated[
         str | None, typer.Option("--allow-changed", metavar="data", help="Score rows that are not those of the training run.")
     ] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Keep targets and probabilities in the run, for comparisons between runs.")
+    ] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Print the table of every label too.")] = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -47,7 +50,7 @@ def evaluate(
     sources = _sources(source or [])
     trained = open_trained(run, checkpoint, Plugins.discover(), device)
     trained.tasks(sources)
-    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint)
+    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers)
     for note in notes:
         say(f"note: {note}")
     for name, one in scores.items():

@@ -12,6 +12,7 @@ from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.model.encoder import EncoderChoice
 from emomtl.sampling import Sampler
+from emomtl.scoring import metric_names
 from emomtl.task import DerivedTask, Task, TaskFamily
 from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import Weighting
@@ -36,6 +37,13 @@ class BoundTask:
     def taxonomy(self) -> Taxonomy | None:
         """The labels; None for regression, or while they are not yet learned from the rows."""
         return self.task.taxonomy
+
+    def figures(self) -> list[str]:
+        """The names of the figures that scoring the task will give."""
+        taxonomy = self.taxonomy
+        if taxonomy is None and self.head.kind != "regression":  # learned from the rows later; its names change no figure's name
+            taxonomy = Taxonomy(["one", "other"])
+        return metric_names(self.head, taxonomy)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, Use, options_of
 from emomtl.model.encoder import EncoderChoice
 from emomtl.sampling import Sampler
-from emomtl.scoring import metric_names
-from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
@@ -131,10 +129,7 @@ def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTas
     if task not in tasks:
         composer.add(Problem("eval.select", f"'{task}' is no task of this run", suggest(task, tasks)))
     else:
-        head, taxonomy = tasks[task].head, tasks[task].taxonomy
-        if taxonomy is None and head.kind != "regression":  # learned from the rows later; its names change no figure's name
-            taxonomy = Taxonomy(["one", "other"])
-        known = metric_names(head, taxonomy)
+        known = tasks[task].figures()
         if metric not in known:
             composer.add(Problem("eval.select", f"task '{task}' has no figure '{metric}'", suggest(metric, known)))
     return wanted

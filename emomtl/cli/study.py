@@ -1,0 +1,151 @@
+"""`emomtl study`: a grid of runs over seeds, and its table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from emomtl.errors import EmomtlError
+    from emomtl.heads import Head
+    from emomtl.plugins import Plugins
+    from emomtl.report.cells import Table
+    from emomtl.study import Executor, Job, StudyPlan, StudyResult
+
+
+def study(
+    study: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
+    scale: Annotated[str | None, typer.Option("--scale", help="One of the study's [scales]; left out, its own choice.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where manifests and tables go; left out, studies/NAME.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="The folder of runs; studies share those that are equal.")] = Path("runs"),
+    plan: Annotated[bool, typer.Option("--plan", help="Print what there is to run, and run nothing.")] = False,
+    print_commands: Annotated[
+        bool, typer.Option("--print-commands", help="Print the commands of what is left, for a shell or SLURM.")
+    ] = False,
+    executor: Annotated[
+        Literal["here", "processes", "ray"], typer.Option("--executor", help="`here`, `processes` of this machine, or `ray`.")
+    ] = "here",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs at a time, with `processes` and `ray`.")] = 2,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of each run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Run what a study still lacks, and print its table: means over seeds, intervals, and a verdict for each row."""
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.plugins import Plugins
+    from emomtl.report.terminal import show
+    from emomtl.study import gather, plan_study, read_study, study_table
+
+    file = read_study(study, scale)
+    folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
+    plugins = Plugins.discover()
+    planned = plan_study(file, folder, runs, plugins)
+    jobs = _jobs(planned, threads)
+    if print_commands:
+        _print_commands(jobs)
+        return
+    if plan:
+        _print_plan(planned, jobs)
+        return
+    head = _head(planned, plugins)
+    failed = _run(jobs, _executor(executor, workers))
+    result = gather(planned, head, failed)
+    table = study_table(result)
+    _write(folder, result, table)
+    if json:
+        print_json(result.as_json())
+    else:
+        show([table], console())
+    say(f"wrote {folder}/table.md, table.tex, table.csv and result.json")
+    if failed:
+        raise next(iter(failed.values()))
+
+
+def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
+    """Every run once, whatever rows share it."""
+    from emomtl.study import Job
+
+    found: dict[str, Job] = {}
+    for run in planned.runs:
+        target, test = planned.file.study.target, planned.file.study.test
+        job = Job(run.identity, str(run.manifest.resolve()), str(run.folder.resolve()), target, test, threads)
+        found.setdefault(run.identity, job)
+    return list(found.values())
+
+
+def _head(planned: StudyPlan, plugins: Plugins) -> Head:
+    from emomtl.compose import compose_file
+
+    return compose_file(planned.runs[0].manifest, [], plugins).tasks[planned.file.study.target].head
+
+
+def _executor(name: str, workers: int) -> Executor:
+    from emomtl.cli.progress import PlainDisplay
+    from emomtl.study import InProcess, Processes, Ray
+
+    return Processes(workers) if name == "processes" else Ray(workers) if name == "ray" else InProcess(PlainDisplay())
+
+
+def _run(jobs: Sequence[Job], executor: Executor) -> dict[str, EmomtlError]:
+    """Do what is left; gives the errors by identity. What is done stays done, whatever happens to the rest."""
+    import time
+    from contextlib import closing
+
+    from emomtl.cli.output import say
+    from emomtl.study import Ended, state_of
+
+    left = [job for job in jobs if state_of(job) != "done"]
+    say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
+    failed: dict[str, EmomtlError] = {}
+    over, began = 0, time.monotonic()
+    with closing(executor.run(left)) as events:  # type: ignore[type-var]
+        for event in events:
+            if not isinstance(event, Ended):
+                say(f"run {Path(event.folder).name} begins")
+                continue
+            over += 1
+            if event.error is not None:
+                failed[event.job.key] = event.error
+                say(f"run {Path(event.job.folder).name} failed: {event.error.problems[0]}")
+            rest = (time.monotonic() - began) / over * (len(left) - over)
+            say(f"{over} of {len(left)} over{f', about {rest / 60:.0f} min to go' if over < len(left) else ''}")
+    return failed
+
+
+def _print_plan(planned: StudyPlan, jobs: Sequence[Job]) -> None:
+    from emomtl.cli.output import console, make_table, say
+    from emomtl.study import state_of
+
+    states = {job.key: state_of(job) for job in jobs}
+    rows = [
+        [run.row, run.seed, run.updates if run.updates is not None else "", states[run.identity], run.folder.name]
+        for run in planned.runs
+    ]
+    console().print(make_table(planned.file.study.name, ["row", "seed", "target updates", "state", "run"], rows))
+    left = sum(state != "done" for state in states.values())
+    say(f"{len(jobs)} different runs, {left} to do; `emomtl check {planned.runs[0].manifest}` says what one of them costs")
+
+
+def _print_commands(jobs: Sequence[Job]) -> None:
+    from emomtl.study import commands
+
+    for job in jobs:
+        lines = commands(job)
+        if lines:
+            typer.echo(" && ".join(shlex.join(line) for line in lines))
+
+
+def _write(folder: Path, result: StudyResult, table: Table) -> None:
+    """The table in every form."""
+    from emomtl.report.csv import as_csv
+    from emomtl.report.latex import latex
+    from emomtl.report.markdown import markdown
+    from emomtl.run.files import write_bytes, write_json
+
+    write_bytes(folder / "table.md", markdown([table]).encode())
+    write_bytes(folder / "table.tex", latex([table]).encode())
+    write_bytes(folder / "table.csv", as_csv([table]).encode())
+    write_json(folder / "result.json", result.as_json())

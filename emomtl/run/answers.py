@@ -1,0 +1,54 @@
+"""What a checkpoint answered on a split, kept for comparisons: targets and probabilities by row, never a text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError
+from emomtl.run.files import damaged, storage, trouble, write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from emomtl.run.directory import Run
+
+FOLDER = "answers"
+
+
+def answers_path(run: Run, split: str, checkpoint: str) -> Path:
+    """Where the answers of a checkpoint on a split are kept."""
+    return run.folder / FOLDER / f"{split}-{checkpoint}.safetensors"
+
+
+def save_answers(run: Run, split: str, checkpoint: str, answers: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> str:
+    """Write targets and probabilities by task; gives the file's SHA-256, which belongs into the entry in scores.json."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {}
+    for task, (targets, probabilities) in answers.items():
+        tensors |= {f"targets:{task}": targets, f"probabilities:{task}": probabilities.astype("float32")}
+    path, content = answers_path(run, split, checkpoint), save(tensors)
+    with storage(path):
+        path.parent.mkdir(exist_ok=True)
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Targets (n, ...) and probabilities (n, L) by task; EmomtlError where the file is missing or another."""
+    from safetensors.numpy import load
+
+    path = answers_path(run, split, checkpoint)
+    if not path.is_file():
+        raise EmomtlError(trouble(path, "the answers are missing", "`emomtl eval RUN --answers` writes them"))
+    with storage(path, "read"):
+        content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise damaged(path, "its content is not what was written")
+    tensors = load(content)
+    tasks = [name.removeprefix("targets:") for name in tensors if name.startswith("targets:")]
+    return {task: (tensors[f"targets:{task}"], tensors[f"probabilities:{task}"]) for task in tasks}

@@ -1,0 +1,63 @@
+"""A study as frozen, strict models: a base manifest, rows that change it, seeds, a target, and a scale."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from emomtl.manifest.models import NAME, Positive, Table
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class RowTable(Table):
+    """One row of the table: a name, and what of the base manifest is different."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="the row's name in the table")
+    manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base")
+    seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds of this row; left out, the study's")
+
+
+class ScaleTable(Table):
+    """One size in which the study can be run."""
+
+    manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
+    updates: Positive | None = Field(default=None, description="updates of the target in every row")
+    seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds at this scale; left out, the study's")
+
+
+class Study(Table):
+    """Many runs and one table: every row with every seed, compared with the row `reference` on the task `target`."""
+
+    name: Annotated[str, Field(pattern=NAME, max_length=100)] = Field(description="the study's name")
+    about: str = Field(default="", description="what the study asks, in a sentence")
+    base: str = Field(description="the manifest that every row starts from, relative to the study's file")
+    target: str = Field(description="the task that the rows are compared on")
+    metric: str | None = Field(default=None, description="the figure of the target; left out, its head's main one")
+    reference: str | None = Field(default=None, description="the row that others are compared with; left out, the first")
+    seeds: tuple[Seed, ...] = Field(default=(17, 18, 19), min_length=1, description="each row is run once with each")
+    scale: str | None = Field(default=None, description="which of [scales] is run; left out, the first")
+    scales: dict[Annotated[str, Field(pattern=NAME)], ScaleTable] = Field(
+        default_factory=dict, description="sizes in which the study can be run"
+    )
+    equal_updates: bool = Field(default=True, description="refuse rows in which the target gets unequal updates")
+    test: bool = Field(default=True, description="score test once for each run, with its best and its last checkpoint")
+    rows: tuple[RowTable, ...] = Field(default=(), description="rows, one by one")
+    axes: dict[str, tuple[RowTable, ...]] = Field(
+        default_factory=dict, description="choices by axis; every combination of one choice an axis is a row"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Study:
+        if bool(self.rows) == bool(self.axes):
+            raise ValueError("rows or axes: give one of the two")
+        for axis, choices in self.axes.items():
+            if not choices:
+                raise ValueError(f"the axis '{axis}' has no choices")
+        if self.scale is not None and self.scale not in self.scales:
+            raise ValueError(f"scale: no [scales.{self.scale}]; there are {', '.join(self.scales) or 'none'}")
+        seeds = [self.seeds, *(row.seeds for row in self.rows), *(scale.seeds for scale in self.scales.values())]
+        if any(given is not None and (not given or len(set(given)) < len(given)) for given in seeds):
+            raise ValueError("seeds: give at least one, and each once")
+        return self

@@ -1,0 +1,123 @@
+"""One run of a study, from wherever it stands to its end: trained, and scored on test once a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emomtl.errors import EmomtlError, Problem
+from emomtl.run import Run, find_checkpoint
+
+if TYPE_CHECKING:
+    from emomtl.train import Display
+
+State = Literal["missing", "begun", "trained", "done"]
+"""No run yet; a run to go on with; trained, but test is not scored; nothing left to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an executor needs to know of a run; plain text and numbers, so that it goes to another process or machine."""
+
+    key: str
+    manifest: str
+    folder: str
+    target: str
+    test: bool
+    threads: int | None = None
+
+    def as_json(self) -> str:
+        """The job for a command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job that `as_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def state_of(job: Job) -> State:
+    """How far a run is, from its folder; damaged runs are an EmomtlError."""
+    folder = Path(job.folder)
+    if not (folder / "run.json").is_file():
+        return "missing"
+    run = Run.open(folder)
+    scores = run.scores()
+    if {"best", "last"} - {str(entry.get("which")) for entry in scores if entry.get("by") == "train"}:
+        return "begun"
+    return "done" if not job.test or not _unscored(run, scores, job.target) else "trained"
+
+
+def _unscored(run: Run, scores: Sequence[Mapping[str, Any]], target: str) -> list[str]:
+    """Of `best` and `last` those whose checkpoint was not scored on test with its answers kept; one checkpoint is scored once."""
+    scored = {
+        entry["checkpoint"]
+        for entry in scores
+        if entry.get("by") == "eval" and entry["split"] == "test" and "answers" in entry and target in entry["tasks"]
+    }
+    wanted: dict[str, str] = {}
+    for which in ("best", "last"):
+        wanted.setdefault(find_checkpoint(run, which).resolve().name, which)
+    return [which for checkpoint, which in wanted.items() if checkpoint not in scored]
+
+
+def perform(job: Job, display: Display | None = None) -> None:
+    """Train the run, or go on with it, and score test with its best and its last checkpoint; what is done is not done again."""
+    from emomtl.compose import compose_file
+    from emomtl.plugins import Plugins
+    from emomtl.train import Display, resume, start, train
+    from emomtl.trained import evaluate_run, open_trained
+
+    state, folder = state_of(job), Path(job.folder)
+    if state in ("missing", "begun"):
+        overrides = [f"train.threads={job.threads}"] if job.threads is not None else []
+        plan = compose_file(Path(job.manifest), overrides, Plugins.discover())
+        shown = display or Display()
+        session = (
+            start(plan, folder, shown) if state == "missing" else resume(plan, folder, shown, allow_changed=["train.threads"])
+        )
+        train(session)
+    if job.test:
+        run = Run.open(folder)
+        for which in _unscored(run, run.scores(), job.target):
+            trained = open_trained(folder, which, Plugins.discover())
+            evaluate_run(trained, "test", [job.target], which=which, keep_answers=True)
+
+
+def commands(job: Job) -> list[list[str]]:
+    """The commands that do what is left of a job, for a shell or a batch system."""
+    state = state_of(job)
+    lines: list[list[str]] = []
+    if state in ("missing", "begun"):
+        threads = ["--set", f"train.threads={job.threads}"] if job.threads is not None else []
+        more = ["--resume", "--allow-changed", "train.threads"] if state == "begun" else []
+        lines.append(["emomtl", "train", job.manifest, "--out", job.folder, *threads, *more])
+    if job.test and state != "done":
+        for which in ("best", "last"):
+            scoring = ["--split", "test", "--task", job.target, "--checkpoint", which, "--answers"]
+            lines.append(["emomtl", "eval", job.folder, *scoring])
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What a worker process runs: one job, given as JSON. Exit code 0, or 1 with the message of what went wrong on stderr."""
+    job = Job.from_json(arguments[0])
+    try:
+        perform(job)
+    except EmomtlError as error:
+        print("\n".join(str(problem) for problem in error.problems), file=sys.stderr)
+        return 1
+    return 0
+
+
+def broken(job: Job, error: str) -> EmomtlError:
+    """The error of a job that another process could not do."""
+    return EmomtlError(Problem(job.key, error, f"look at {job.folder}/log.txt, then start the study again: the rest is kept"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,148 @@
+"""From a study to its runs: a complete manifest for each row and seed, an identity, and a folder that studies share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from emomtl.compose import Plan, compose_file
+from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.run.files import storage, write_bytes
+from emomtl.study.reading import StudyFile, laid_over
+
+if TYPE_CHECKING:
+    from emomtl.manifest import Manifest
+    from emomtl.plugins import Plugins
+
+OWN = ("name", "folder")
+"""Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
+
+IDENTITY = 12
+"""Digits of an identity in a folder's name."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: its row and seed, its manifest's file, its identity (SHA-256) and its folder."""
+
+    row: str
+    seed: int
+    manifest: Path
+    identity: str
+    folder: Path
+    updates: int | None
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All runs of a study, the target's figure, and where the study writes."""
+
+    file: StudyFile
+    folder: Path
+    metric: str
+    runs: tuple[PlannedRun, ...]
+
+    def of(self, row: str) -> list[PlannedRun]:
+        """The runs of a row, by seed."""
+        return [run for run in self.runs if run.row == row]
+
+
+def identity(manifest: Manifest) -> str:
+    """What tells a run apart: the SHA-256 of its complete manifest without its name and folder."""
+    content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plan_study(file: StudyFile, folder: Path, runs: Path, plugins: Plugins) -> StudyPlan:
+    """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
+
+    Two rows with equal complete manifests are one run. Where `equal_updates` holds, every row must give the target as many
+    updates: `[scales.NAME] updates` sets them for all.
+    """
+    planned: list[PlannedRun] = []
+    problems: list[Problem] = []
+    metric: str | None = None
+    with storage(folder):
+        (folder / "manifests").mkdir(parents=True, exist_ok=True)
+    for row in file.rows():
+        for seed in file.seeds(row):
+            path = folder / "manifests" / f"{_slug(row.name)}-seed{seed}.toml"
+            write_bytes(path, tomli_w.dumps(run_data(file, row.manifest, seed, _slug(row.name))).encode())
+            try:
+                plan = compose_file(path, [], plugins)
+                metric = metric or _metric(file, plan)
+            except EmomtlError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+                break
+            digest = identity(plan.manifest)
+            train = plan.manifest.train
+            updates = train.target_updates if train.target == file.study.target else None
+            place = _existing(runs, digest) or runs / f"{_slug(row.name)}-seed{seed}-{digest[:IDENTITY]}"
+            planned.append(PlannedRun(row.name, seed, path, digest, place, updates))
+    if not problems and file.study.equal_updates:
+        problems += _unequal(file, planned)
+    if problems:
+        raise EmomtlError(*problems)
+    assert metric is not None
+    return StudyPlan(file, folder, metric, tuple(_one_folder_each(planned)))
+
+
+def run_data(file: StudyFile, change: Mapping[str, Any], seed: int, name: str) -> dict[str, Any]:
+    """A run's manifest as data: the base, then the scale, then the row, then what the study itself gives."""
+    data = laid_over(laid_over(file.base, file.scale.manifest), change)
+    if file.scale.updates is not None:
+        length = {"target": file.study.target, "target_updates": file.scale.updates}
+        kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
+        data["train"] = {**kept, **length}
+    return {**data, "name": f"{name}-seed{seed}", "seed": seed, "folder": str(file.folder)}
+
+
+def _metric(file: StudyFile, plan: Plan) -> str:
+    study = file.study
+    if study.target not in plan.tasks:
+        raise EmomtlError(Problem("target", f"'{clean(study.target)}' is no task of the runs", suggest(study.target, plan.tasks)))
+    bound = plan.tasks[study.target]
+    if study.metric is None:
+        return bound.head.main_metric
+    known = bound.figures()
+    if study.metric not in known:
+        raise EmomtlError(
+            Problem("metric", f"'{study.target}' has no figure '{clean(study.metric)}'", suggest(study.metric, known))
+        )
+    return study.metric
+
+
+def _unequal(file: StudyFile, planned: list[PlannedRun]) -> list[Problem]:
+    """Rows in which the target does not get a stated and equal number of updates."""
+    found = {run.updates for run in planned}
+    if len(found) == 1 and None not in found:
+        return []
+    said = ", ".join(f"{run.row}: {run.updates or 'not stated'}" for run in {run.row: run for run in planned}.values())
+    remedy = "give [scales.NAME] updates = N, or the base `train.target` and `train.target_updates`, or equal_updates = false"
+    return [Problem("rows", f"the target '{file.study.target}' gets unequal updates ({said})", remedy, str(file.path))]
+
+
+def _existing(runs: Path, digest: str) -> Path | None:
+    """The folder of a run with this identity, whatever study and row made it."""
+    found = sorted(runs.glob(f"*-{digest[:IDENTITY]}")) if runs.is_dir() else []
+    return found[0] if found else None
+
+
+def _one_folder_each(planned: list[PlannedRun]) -> list[PlannedRun]:
+    """Equal runs in one folder: the first one's."""
+    from dataclasses import replace
+
+    folders: dict[str, Path] = {}
+    return [replace(run, folder=folders.setdefault(run.identity, run.folder)) for run in planned]
+
+
+def _slug(name: str) -> str:
+    """A row's name as a file may be called, and a manifest."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-.+_")[:60] or "row"

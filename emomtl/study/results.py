@@ -1,0 +1,156 @@
+"""What the runs of a study came to: figures by row and seed, spreads, comparisons with the reference, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError
+from emomtl.run import Run
+from emomtl.run.answers import load_answers
+from emomtl.study.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
+
+if TYPE_CHECKING:
+    from emomtl.heads import Head
+    from emomtl.study.planning import PlannedRun, StudyPlan
+
+COLUMNS = (("validation", "best"), ("validation", "last"), ("test", "best"), ("test", "last"))
+"""The figures of a row: which split, with which checkpoint. Best is chosen on validation alone."""
+
+
+@dataclass
+class RowResult:
+    """One row: its figures by (split, checkpoint) and seed, and the comparison of its best checkpoint on test."""
+
+    name: str
+    wanted: tuple[int, ...]
+    figures: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
+    updates: dict[int, int] = field(default_factory=dict)
+    answers: dict[int, Answers] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    comparison: Comparison | None = None
+
+    def spread(self, column: tuple[str, str]) -> Spread | None:
+        """Mean and deviation over the seeds that are there; None where there are none."""
+        found = list(self.figures.get(column, {}).values())
+        return spread(found) if found else None
+
+    @property
+    def state(self) -> str:
+        """Whether the row is whole, partly there, or pending."""
+        there = len(self.figures.get(("validation", "best"), {}))
+        if there == len(self.wanted):
+            return "whole"
+        return f"{there} of {len(self.wanted)} seeds" if there else "failed" if self.failed else "pending"
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The table of a study."""
+
+    name: str
+    about: str
+    scale: str | None
+    target: str
+    metric: str
+    reference: str
+    rows: tuple[RowResult, ...]
+    test_rows: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The table as JSON: figures by row, seed, split and checkpoint, with comparisons."""
+        rows = [
+            {
+                "row": row.name,
+                "state": row.state,
+                "seeds": list(row.wanted),
+                "target_updates": row.updates,
+                "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
+                "comparison": asdict(row.comparison) if row.comparison else None,
+                "failed": row.failed,
+            }
+            for row in self.rows
+        ]
+        return {
+            "study": self.name,
+            "scale": self.scale,
+            "target": self.target,
+            "metric": self.metric,
+            "reference": self.reference,
+            "test_rows": self.test_rows,
+            "rows": rows,
+        }
+
+
+def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None = None) -> StudyResult:
+    """The table as far as its runs have come; runs are read, never changed."""
+    study = plan.file.study
+    rows = []
+    for table in plan.file.rows():
+        runs = plan.of(table.name)
+        row = RowResult(table.name, tuple(run.seed for run in runs))
+        for run in runs:
+            _add(row, run, plan)
+            if failed and run.identity in failed:
+                row.failed[run.seed] = str(failed[run.identity].problems[0].found)
+        rows.append(row)
+    reference = next(row for row in rows if row.name == plan.file.reference)
+    _compare(rows, reference, head, plan.metric)
+    sizes = [len(answers) for row in rows for answers in row.answers.values()]
+    return StudyResult(
+        study.name,
+        study.about,
+        plan.file.scale_name,
+        study.target,
+        plan.metric,
+        reference.name,
+        tuple(rows),
+        sizes[0] if sizes else 0,
+    )
+
+
+def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
+    """The figures of one run, as far as it has come."""
+    if not (planned.folder / "run.json").is_file():
+        return
+    run = Run.open(planned.folder)
+    target, scores = plan.file.study.target, run.scores()
+    where: dict[str, str] = {}
+    for entry in scores:
+        which = str(entry.get("which"))
+        value = entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)
+        if entry.get("by") == "train" and value is not None:
+            where[which] = entry["checkpoint"]
+            row.figures.setdefault(("validation", which), {})[planned.seed] = value
+    for entry in scores:
+        if entry.get("by") != "eval" or entry["split"] != "test" or "answers" not in entry:
+            continue
+        value = entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)
+        for which in (which for which, checkpoint in where.items() if checkpoint == entry["checkpoint"] and value is not None):
+            row.figures.setdefault(("test", which), {})[planned.seed] = value
+            if which == "best":
+                row.answers[planned.seed] = Answers(*load_answers(run, "test", entry["checkpoint"], entry["answers"])[target])
+    for event in run.events():
+        if event.get("event") == "step":
+            row.updates[planned.seed] = int(event["updates"].get(target, 0))
+
+
+def _compare(rows: Sequence[RowResult], reference: RowResult, head: Head, metric: str) -> None:
+    """Every row that has a seed in common with the reference, compared on test; p is corrected over the table."""
+    if not reference.answers:
+        return
+
+    def figure(answers: Answers) -> float:
+        value = head.metrics(answers.targets, answers.probabilities).get(metric)
+        return float("nan") if value is None else value
+
+    sampled = Sampled(figure, resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0))
+    found = {
+        row.name: compare(sampled, row.answers, reference.answers)
+        for row in rows
+        if row is not reference and set(row.answers) & set(reference.answers)
+    }
+    done = judged(found)
+    for row in rows:
+        row.comparison = done.get(row.name)

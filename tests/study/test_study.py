@@ -1,0 +1,220 @@
+"""A study runs what is missing, shares what is equal, survives what fails, and tables what it has."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emomtl.errors import EmomtlError
+from emomtl.plugins import Plugins
+from emomtl.study import Ended, InProcess, Job, Processes, commands, plan_study, read_study, state_of
+from emomtl.study.reading import laid_over
+
+WriteStudy = Callable[..., Path]
+
+
+def _plan(path: Path, scale: str | None = None) -> Any:
+    return plan_study(read_study(path, scale), path.parent / "out", path.parent / "runs", Plugins.discover())
+
+
+def _jobs(path: Path) -> list[Job]:
+    plan = _plan(path)
+    return [Job(run.identity, str(run.manifest), str(run.folder), "mood", True) for run in plan.runs]
+
+
+def test_a_study_runs_every_row_with_every_seed_and_tables_it(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study()
+    arguments = ("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
+    said = cli(*arguments, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    rows = {row["row"]: row for row in found["rows"]}
+    assert [(row["state"], row["target_updates"]) for row in rows.values()] == [("whole", {"1": 4, "2": 4})] * 2
+    for row in rows.values():
+        assert all(set(figures) == {"1", "2"} for figures in row["figures"].values())
+    assert rows["alone"]["comparison"] is None
+    difference = rows["faster"]["comparison"]["difference"]["value"]
+    means = [sum(row["figures"]["test/best"].values()) / 2 for row in rows.values()]
+    assert difference == pytest.approx(means[1] - means[0])
+    for name in ("table.md", "table.tex", "table.csv", "result.json"):
+        assert "faster" in (path.parent / "out" / name).read_text(encoding="utf-8")
+
+    times = {file: file.stat().st_mtime_ns for file in (path.parent / "runs").rglob("scores.json")}
+    again = cli(*arguments, "--json")
+    assert "4 runs: 4 done, 0 to do" in again.err
+    assert json.loads(again.out) == found
+    assert times == {file: file.stat().st_mtime_ns for file in (path.parent / "runs").rglob("scores.json")}
+
+
+def test_each_checkpoint_looks_at_test_once(write_study: WriteStudy) -> None:
+    path = write_study(rows={"alone": {}}, seeds=[1])
+    job = _jobs(path)[0]
+    for _ in range(2):
+        assert [event for event in InProcess().run([job]) if isinstance(event, Ended) and event.error] == []
+    scores = json.loads((Path(job.folder) / "scores.json").read_text(encoding="utf-8"))["evaluations"]
+    looks = [entry["checkpoint"] for entry in scores if entry["split"] == "test"]
+    assert len(looks) == len(set(looks)) >= 1
+    assert all(entry["look"] == 1 for entry in scores if entry["split"] == "test")
+
+
+def test_rows_that_are_equal_are_one_run_and_names_do_not_count(write_study: WriteStudy) -> None:
+    plan = _plan(write_study(rows={"alone": {}, "the same": {"train": {"lr": 1e-3}}, "other": {"train": {"lr": 2e-3}}}))
+    alone, same, other = (plan.of(row) for row in ("alone", "the same", "other"))
+    assert [run.identity for run in alone] == [run.identity for run in same]
+    assert [run.folder for run in alone] == [run.folder for run in same]
+    assert not {run.identity for run in other} & {run.identity for run in alone}
+    assert len({run.identity for run in plan.runs}) == 4
+
+
+def test_another_study_finds_a_finished_run_under_another_row(write_study: WriteStudy) -> None:
+    first = write_study(rows={"alone": {}}, seeds=[1])
+    job = _jobs(first)[0]
+    list(InProcess().run([job]))
+    second = _plan(write_study(rows={"single-task": {}, "more": {"train": {"lr": 3e-3}}}, name="other", seeds=[1]))
+    assert str(second.of("single-task")[0].folder) == job.folder
+    assert state_of(job) == "done"
+
+
+def test_a_run_that_was_killed_is_gone_on_with(write_study: WriteStudy, desk: Any) -> None:
+    from emomtl.train.loop import _save, try_step
+
+    path = write_study(rows={"alone": {}}, seeds=[1])
+    job = _jobs(path)[0]
+    session = desk.begin(Path(job.manifest), job.folder)
+    try_step(session)
+    _save(session, False)
+    session.run.close()
+    assert state_of(job) == "begun"
+    assert [event.error for event in InProcess().run([job]) if isinstance(event, Ended)] == [None]
+    assert state_of(job) == "done"
+    starts = [line for line in (Path(job.folder) / "metrics.jsonl").read_text().splitlines() if '"start"' in line]
+    assert [json.loads(line)["step"] for line in starts] == [1]
+
+
+def test_one_run_that_fails_does_not_stop_the_others_and_the_table_says_so(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study(rows={"alone": {}, "diverges": {"train": {"lr": 1e30}}}, seeds=[1])
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
+    assert said.code == 1
+    assert "not finite" in said.err
+    result = json.loads((path.parent / "out" / "result.json").read_text(encoding="utf-8"))
+    assert [row["state"] for row in result["rows"]] == ["whole", "failed"]
+    assert "failed" in said.out
+    assert "seed 1" in said.out
+
+
+def test_processes_give_the_same_runs_as_this_process(write_study: WriteStudy, desk: Any, contents: Any) -> None:
+    path = write_study(rows={"alone": {}}, seeds=[1, 2])
+    jobs = _jobs(path)
+    done = [event for event in Processes(2).run(jobs) if isinstance(event, Ended)]
+    assert [event.error for event in done] == [None, None]
+    other = [Job(job.key, job.manifest, f"{job.folder}-here", job.target, job.test) for job in jobs]
+    assert [event.error for event in InProcess().run(other) if isinstance(event, Ended)] == [None, None]
+    for one, two in zip(jobs, other, strict=True):
+        assert contents(Path(one.folder))["tensors"] == contents(Path(two.folder))["tensors"]
+
+
+def test_a_worker_that_is_killed_fails_its_run_alone_and_the_next_start_mends_it(write_study: WriteStudy) -> None:
+    path = write_study(rows={"alone": {}}, seeds=[1, 2])
+    jobs = _jobs(path)
+    ended: list[Ended] = []
+    executor = Processes(1)
+    for event in executor.run(jobs):
+        if isinstance(event, Ended):
+            ended.append(event)
+        elif not ended:
+            os.kill(executor._workers[0].process.pid, signal.SIGKILL)
+    assert ["killed by signal 9" in str(event.error) for event in ended] == [True, False]
+    assert [event.error for event in InProcess().run(jobs) if isinstance(event, Ended)] == [None, None]
+
+
+def test_ctrl_c_ends_the_workers_with_a_checkpoint(write_study: WriteStudy) -> None:
+    path = write_study(rows={"long": {"train": {"target_updates": 5000}, "eval": {"every": 100_000}}}, seeds=[1])
+    arguments = ["study", str(path), "--out", str(path.parent / "out"), "--runs", str(path.parent / "runs")]
+    code = f"from emomtl.cli import main; main({[*arguments, '--executor', 'processes', '--workers', '1']!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not list((path.parent / "runs").glob("*/checkpoints/last")):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    job = _jobs(path)[0]
+    assert state_of(job) == "begun"
+    assert "SIGINT" in (Path(job.folder) / "log.txt").read_text(encoding="utf-8")
+
+
+def test_the_printed_commands_do_what_the_study_does(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study(rows={"alone": {}}, seeds=[1])
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--print-commands")
+    lines = [shlex.split(part) for part in said.out.strip().split(" && ")]
+    assert [line[1] for line in lines] == ["train", "eval", "eval"]
+    for line in lines:
+        assert cli(*line[1:]).code == 0
+    assert commands(_jobs(path)[0]) == []
+
+
+def test_axes_make_every_combination_and_a_scale_sets_the_updates_of_all(write_study: WriteStudy) -> None:
+    axes = {
+        "rate": [{"name": "slow", "manifest": {"train": {"lr": 1e-4}}}, {"name": "fast", "manifest": {"train": {"lr": 1e-2}}}],
+        "weighting": [{"name": "equal"}, {"name": "learned", "manifest": {"weighting": {"use": "uncertainty"}}}],
+    }
+    scales = {"tiny": {"updates": 3, "seeds": [5]}, "full": {"updates": 30}}
+    path = write_study(rows={}, axes=axes, scales=scales)
+    plan = _plan(path)
+    assert [run.row for run in plan.runs] == ["slow, equal", "slow, learned", "fast, equal", "fast, learned"]
+    assert {run.updates for run in plan.runs} == {3}
+    assert {run.seed for run in plan.runs} == {5}
+    assert {run.updates for run in _plan(path, "full").runs} == {30}
+
+
+def test_rows_with_unequal_updates_of_the_target_are_refused_unless_allowed(write_study: WriteStudy) -> None:
+    rows = {"alone": {}, "longer": {"train": {"target_updates": 8}}}
+    with pytest.raises(EmomtlError, match=r"unequal updates \(alone: 4, longer: 8\)"):
+        _plan(write_study(rows=rows))
+    assert {run.updates for run in _plan(write_study(rows=rows, equal_updates=False)).runs} == {4, 8}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"target": "moood"}, "did you mean 'mood'"),
+        ({"metric": "macro_f2"}, "did you mean 'macro_f1'"),
+        ({"reference": "alon"}, "did you mean 'alone'"),
+        ({"scale": "big"}, "no [scales.big]"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"seed": [1]}, "unknown key"),
+        ({"base": "missing.toml"}, "no such file"),
+        ({"rows": [{"name": "a"}, {"name": "a"}]}, "two rows are called 'a'"),
+        ({"rows": [{"name": "a", "manifest": {"seed": 3}}]}, "which the study gives each run"),
+        ({"rows": [{"name": "a", "manifest": {"train": {"learning_rate": 3}}}]}, "lr"),
+        ({"rows": []}, "rows or axes"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said_with_a_remedy(write_study: WriteStudy, cli: Any, keys: Any, said: str) -> None:
+    path = write_study(**keys)
+    found = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--plan")
+    assert found.code == 1
+    assert said in found.err
+
+
+def test_a_table_whose_use_changes_takes_no_old_options() -> None:
+    base = {"sampler": {"use": "temperature", "temperature": 2.0}, "train": {"lr": 1e-4, "steps": 3}}
+    laid = laid_over(base, {"sampler": {"use": "uniform"}, "train": {"lr": 1e-3}})
+    assert laid == {"sampler": {"use": "uniform"}, "train": {"lr": 1e-3, "steps": 3}}
+
+
+def test_a_plan_says_what_there_is_to_do_and_runs_nothing(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study()
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--plan")
+    assert (said.code, said.out.count("missing")) == (0, 4)
+    assert not (path.parent / "runs").exists()
