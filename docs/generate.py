@@ -24,6 +24,7 @@ import tomli  # noqa: E402
 from emomtl.manifest import Manifest, option_model  # noqa: E402
 from emomtl.manifest.words import Node, resolve, wanted  # noqa: E402
 from emomtl.plugins import Plugins  # noqa: E402
+from emomtl.study.models import Study  # noqa: E402
 from emomtl.task import DerivedTask  # noqa: E402
 
 HEADER = "<!-- Written by docs/generate.py: change the code and run it again. -->\n\n"
@@ -202,6 +203,22 @@ def _shipped(plugins: Plugins) -> list[str]:
     return ["## Shipped manifests", "`emomtl init --from NAME` writes a copy.", table(("name", "what it does"), rows)]
 
 
+def studies_page() -> str:
+    """Every key of a study."""
+    schema = Study.model_json_schema()
+    parts = [
+        "# The study: every key",
+        "What a study is and what its table says: [studies](../studies.md). Unknown keys are refused.",
+    ]
+    for title, node in (
+        ("Keys outside of tables", schema),
+        ("`[[rows]]`", schema["$defs"]["RowTable"]),
+        ("`[scales.NAME]`", schema["$defs"]["ScaleTable"]),
+    ):
+        parts += [f"## {title}", table(("key", "value", "default", "what for"), key_rows(schema, node, described=True))]
+    return "\n\n".join([*parts, "The tables of an `axes` list have the keys of a row."])
+
+
 def commands_page() -> str:
     """Every command with its arguments and options."""
     from emomtl.cli.app import command, commands
@@ -336,6 +353,7 @@ def _name(name: str, thing: Any) -> list[str]:
 
 BUILDERS: Mapping[str, Callable[[], str]] = {
     "manifest.md": manifest_page,
+    "studies.md": studies_page,
     "commands.md": commands_page,
     "hooks.md": hooks_page,
     "python.md": python_page,
