@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, installed, manifests, results, study, training
+from emomtl.cli import cached, calibration, installed, manifests, results, study, training
 
 app = typer.Typer(
     name="emomtl",
@@ -52,7 +52,9 @@ for function, name in (
     app.command(name)(function)
 
 
-GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "analyse": ("What is asked of runs beside their scores.", {"calibration": calibration.calibration}),
+}
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
 
 for word, (about, functions) in GROUPS.items():

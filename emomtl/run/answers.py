@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FOLDER = "answers"
 
 
-def answers_path(run: Run, split: str, checkpoint: str) -> Path:
-    """Where the answers of a checkpoint on a split are kept."""
-    return run.folder / FOLDER / f"{split}-{checkpoint}.safetensors"
+def answers_path(run: Run, split: str, checkpoint: str, digest: str) -> Path:
+    """Where the answers of a checkpoint on a split are kept; another evaluation of the two has another file."""
+    return run.folder / FOLDER / f"{split}-{checkpoint}-{digest[:8]}.safetensors"
 
 
 def save_answers(run: Run, split: str, checkpoint: str, answers: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> str:
@@ -31,18 +31,20 @@ def save_answers(run: Run, split: str, checkpoint: str, answers: Mapping[str, tu
     tensors: dict[str, NDArray[Any]] = {}
     for task, (targets, probabilities) in answers.items():
         tensors |= {f"targets:{task}": targets, f"probabilities:{task}": probabilities.astype("float32")}
-    path, content = answers_path(run, split, checkpoint), save(tensors)
+    content = save(tensors)
+    digest = hashlib.sha256(content).hexdigest()
+    path = answers_path(run, split, checkpoint, digest)
     with storage(path):
         path.parent.mkdir(exist_ok=True)
     write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return digest
 
 
 def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Targets (n, ...) and probabilities (n, L) by task; EmomtlError where the file is missing or another."""
     from safetensors.numpy import load
 
-    path = answers_path(run, split, checkpoint)
+    path = answers_path(run, split, checkpoint, digest)
     if not path.is_file():
         raise EmomtlError(trouble(path, "the answers are missing", "`emomtl eval RUN --answers` writes them"))
     with storage(path, "read"):

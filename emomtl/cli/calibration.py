@@ -1,0 +1,63 @@
+"""`emomtl analyse calibration`: what a run's probabilities and thresholds are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from emomtl.analysis.calibration.examine import Answered
+    from emomtl.trained import Trained
+
+
+def calibration(
+    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")] = "best",
+    out: Annotated[Path | None, typer.Option("--out", help="Write tables and reliability curves into this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Thresholds and probabilities: tuned on validation, cross-fitted, and on test where `eval --answers` has scored it."""
+    from emomtl.analysis.calibration.examine import examine, tables
+    from emomtl.analysis.calibration.pictures import reliability_picture
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.plugins import Plugins
+    from emomtl.report.markdown import markdown
+    from emomtl.report.terminal import show
+    from emomtl.run.files import storage, write_bytes, write_json
+    from emomtl.trained import open_trained
+
+    trained = open_trained(run, checkpoint, Plugins.discover())
+    examined = []
+    for name, bound in trained.tasks(task or []).items():
+        if bound.head.kind == "regression" or not bound.head.outputs(bound.taxonomy):
+            say(f"note: {name} answers with numbers: there is nothing to calibrate")
+            continue
+        examined.append(examine(name, bound.head, bound.taxonomy, _answers(trained, name, checkpoint)))
+    found = tables(examined)
+    if out is not None:
+        with storage(out):
+            out.mkdir(parents=True, exist_ok=True)
+        pictures = {
+            f"Reliability of {one.task}": reliability_picture(one, out / f"reliability-{one.task}.png") for one in examined
+        }
+        write_bytes(out / "calibration.md", markdown(found, {title: path.name for title, path in pictures.items()}).encode())
+        write_json(out / "calibration.json", {"tasks": [one.as_json() for one in examined]})
+        say(f"wrote {out}/calibration.md, calibration.json and {len(pictures)} picture(s)")
+    if json:
+        print_json({"run": trained.run.name, "tasks": [one.as_json() for one in examined]})
+    else:
+        show(found, console())
+
+
+def _answers(trained: Trained, task: str, which: str) -> dict[str, Answered]:
+    """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
+    from emomtl.trained import evaluate_run, kept_answers
+
+    found = {split: kept_answers(trained, split, task) for split in ("validation", "test")}
+    if found["validation"] is None:
+        evaluate_run(trained, "validation", [task], which=which, keep_answers=True)
+        found["validation"] = kept_answers(trained, "validation", task)
+    return {split: answers for split, answers in found.items() if answers is not None}
