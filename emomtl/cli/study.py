@@ -37,20 +37,20 @@ def study(
     from emomtl.cli.output import console, print_json, say
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.study import gather, plan_study, read_study, study_table
+    from emomtl.study import gather, plan_study, read_study, study_table, tuned_row
 
     file = read_study(study, scale)
     folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
     plugins = Plugins.discover()
     planned = plan_study(file, folder, runs, plugins)
-    jobs = _jobs(planned, threads)
+    head = _head(planned, plugins)
+    jobs = _jobs(planned, threads, tuned_row(planned, head))
     if print_commands:
         _print_commands(jobs)
         return
     if plan:
         _print_plan(planned, jobs)
         return
-    head = _head(planned, plugins)
     failed = _run(jobs, _executor(executor, workers))
     result = gather(planned, head, failed)
     table = study_table(result)
@@ -64,14 +64,15 @@ def study(
         raise next(iter(failed.values()))
 
 
-def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
-    """Every run once, whatever rows share it."""
+def _jobs(planned: StudyPlan, threads: int | None, tuned: bool) -> list[Job]:
+    """Every run once, whatever rows share it; those of the reference keep validation's answers too where its row is tuned."""
     from emomtl.study import Job
 
     found: dict[str, Job] = {}
-    for run in planned.runs:
-        target, test = planned.file.study.target, planned.file.study.test
-        job = Job(run.identity, str(run.manifest.resolve()), str(run.folder.resolve()), target, test, threads)
+    study, reference = planned.file.study, planned.file.reference
+    for run in sorted(planned.runs, key=lambda run: run.row != reference):
+        paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
+        job = Job(run.identity, *paths, study.target, study.test, tuned and run.row == reference, threads)
         found.setdefault(run.identity, job)
     return list(found.values())
 

@@ -43,6 +43,9 @@ class Study(Table):
     )
     equal_updates: bool = Field(default=True, description="refuse rows in which the target gets unequal updates")
     test: bool = Field(default=True, description="score test once for each run, with its best and its last checkpoint")
+    tuned: bool = Field(
+        default=True, description="with a multi-label target, a row for the reference with thresholds tuned on validation"
+    )
     rows: tuple[RowTable, ...] = Field(default=(), description="rows, one by one")
     axes: dict[str, tuple[RowTable, ...]] = Field(
         default_factory=dict, description="choices by axis; every combination of one choice an axis is a row"

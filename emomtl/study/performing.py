@@ -28,6 +28,7 @@ class Job:
     folder: str
     target: str
     test: bool
+    tuned: bool = False
     threads: int | None = None
 
     def as_json(self) -> str:
@@ -49,20 +50,22 @@ def state_of(job: Job) -> State:
     scores = run.scores()
     if {"best", "last"} - {str(entry.get("which")) for entry in scores if entry.get("by") == "train"}:
         return "begun"
-    return "done" if not job.test or not _unscored(run, scores, job.target) else "trained"
+    return "trained" if _unscored(job, run, scores) else "done"
 
 
-def _unscored(run: Run, scores: Sequence[Mapping[str, Any]], target: str) -> list[str]:
-    """Of `best` and `last` those whose checkpoint was not scored on test with its answers kept; one checkpoint is scored once."""
+def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What is to be scored yet, with its answers kept: (split, `best` or `last`); one checkpoint sees test once."""
     scored = {
-        entry["checkpoint"]
+        (entry["split"], entry["checkpoint"])
         for entry in scores
-        if entry.get("by") == "eval" and entry["split"] == "test" and "answers" in entry and target in entry["tasks"]
+        if entry.get("by") == "eval" and "answers" in entry and job.target in entry["tasks"]
     }
-    wanted: dict[str, str] = {}
-    for which in ("best", "last"):
-        wanted.setdefault(find_checkpoint(run, which).resolve().name, which)
-    return [which for checkpoint, which in wanted.items() if checkpoint not in scored]
+    wanted: dict[tuple[str, str], tuple[str, str]] = {}
+    for which in ("best", "last") if job.test else ():
+        wanted.setdefault(("test", find_checkpoint(run, which).resolve().name), ("test", which))
+    if job.tuned and job.test:
+        wanted["validation", find_checkpoint(run, "best").resolve().name] = ("validation", "best")
+    return [asked for key, asked in wanted.items() if key not in scored]
 
 
 def perform(job: Job, display: Display | None = None) -> None:
@@ -81,11 +84,10 @@ def perform(job: Job, display: Display | None = None) -> None:
             start(plan, folder, shown) if state == "missing" else resume(plan, folder, shown, allow_changed=["train.threads"])
         )
         train(session)
-    if job.test:
-        run = Run.open(folder)
-        for which in _unscored(run, run.scores(), job.target):
-            trained = open_trained(folder, which, Plugins.discover())
-            evaluate_run(trained, "test", [job.target], which=which, keep_answers=True)
+    run = Run.open(folder)
+    for split, which in _unscored(job, run, run.scores()):
+        trained = open_trained(folder, which, Plugins.discover())
+        evaluate_run(trained, split, [job.target], which=which, keep_answers=True)
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -96,10 +98,13 @@ def commands(job: Job) -> list[list[str]]:
         threads = ["--set", f"train.threads={job.threads}"] if job.threads is not None else []
         more = ["--resume", "--allow-changed", "train.threads"] if state == "begun" else []
         lines.append(["emomtl", "train", job.manifest, "--out", job.folder, *threads, *more])
-    if job.test and state != "done":
-        for which in ("best", "last"):
-            scoring = ["--split", "test", "--task", job.target, "--checkpoint", which, "--answers"]
-            lines.append(["emomtl", "eval", job.folder, *scoring])
+    asked = [("test", "best"), ("test", "last"), *([("validation", "best")] if job.tuned else [])] if job.test else []
+    if state == "trained":
+        run = Run.open(Path(job.folder))
+        asked = _unscored(job, run, run.scores())
+    for split, which in asked if state != "done" else ():
+        scoring = ["--split", split, "--task", job.target, "--checkpoint", which, "--answers"]
+        lines.append(["emomtl", "eval", job.folder, *scoring])
     return lines
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
-from emomtl.run import Run
+from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import load_answers
 from emomtl.study.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
 
@@ -96,6 +97,8 @@ def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None
                 row.failed[run.seed] = str(failed[run.identity].problems[0].found)
         rows.append(row)
     reference = next(row for row in rows if row.name == plan.file.reference)
+    if tuned_row(plan, head):
+        rows.append(_tuned(plan, reference, head))
     _compare(rows, reference, head, plan.metric)
     sizes = [len(answers) for row in rows for answers in row.answers.values()]
     return StudyResult(
@@ -108,6 +111,39 @@ def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None
         tuple(rows),
         sizes[0] if sizes else 0,
     )
+
+
+def tuned_row(plan: StudyPlan, head: Head) -> bool:
+    """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
+    study = plan.file.study
+    return study.tuned and study.test and head.kind == "multi-label" and "_at_" not in plan.metric and "/" not in plan.metric
+
+
+def _tuned(plan: StudyPlan, reference: RowResult, head: Head) -> RowResult:
+    """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
+    row = RowResult(f"{reference.name}, thresholds tuned on validation", reference.wanted, updates=dict(reference.updates))
+    for planned in plan.of(reference.name):
+        if planned.seed not in reference.answers:
+            continue
+        run = Run.open(planned.folder)
+        best = find_checkpoint(run, "best").resolve().name
+        digest = next(
+            (e["answers"] for e in run.scores() if (e["split"], e["checkpoint"]) == ("validation", best) and "answers" in e), None
+        )
+        if digest is None:
+            continue
+        targets, probabilities = load_answers(run, "validation", best, digest)[plan.file.study.target]
+        values = fit_thresholds(probabilities, targets, "per-label").values
+        answers = reference.answers[planned.seed]
+        row.answers[planned.seed] = Answers(answers.targets, moved(answers.probabilities, values))
+        for split, found in (
+            ("validation", (targets, moved(probabilities, values))),
+            ("test", (answers.targets, row.answers[planned.seed].probabilities)),
+        ):
+            value = head.metrics(*found).get(plan.metric)
+            if value is not None:
+                row.figures.setdefault((split, "best"), {})[planned.seed] = value
+    return row
 
 
 def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:

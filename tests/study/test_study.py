@@ -163,6 +163,20 @@ def test_the_printed_commands_do_what_the_study_does(write_study: WriteStudy, cl
     assert commands(_jobs(path)[0]) == []
 
 
+def test_a_multi_label_target_has_a_row_for_what_tuning_alone_is_worth(write_study: WriteStudy, cli: Any) -> None:
+    change = {"train": {"target": "topics"}}
+    path = write_study(rows={"alone": change, "faster": {"train": {"target": "topics", "lr": 2e-3}}}, target="topics")
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json")
+    assert said.code == 0, said.err
+    rows = json.loads(said.out)["rows"]
+    assert [row["row"] for row in rows] == ["alone", "faster", "alone, thresholds tuned on validation"]
+    tuned, alone = rows[2]["figures"], rows[0]["figures"]
+    assert all(tuned["validation/best"][seed] >= alone["validation/best"][seed] for seed in ("1", "2"))
+    assert rows[2]["comparison"]["seeds"] == 2
+    assert rows[2]["figures"]["test/last"] == {}
+    assert "4 runs: 4 done" in cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs").err
+
+
 def test_axes_make_every_combination_and_a_scale_sets_the_updates_of_all(write_study: WriteStudy) -> None:
     axes = {
         "rate": [{"name": "slow", "manifest": {"train": {"lr": 1e-4}}}, {"name": "fast", "manifest": {"train": {"lr": 1e-2}}}],

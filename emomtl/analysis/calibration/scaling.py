@@ -62,7 +62,7 @@ def fit_scaling(probabilities: NDArray[Any], targets: NDArray[Any], method: Meth
 
     def penalised(both: NDArray[np.float64]) -> float:
         away = float(((both[:labels] - start) ** 2).sum() + (both[labels:] ** 2).sum())
-        return cost(both[:labels], both[labels:]) + RIDGE * away / labels
+        return float(cost(both[:labels], both[labels:]) + RIDGE * away / labels)
 
     best = optimize.minimize(penalised, np.concatenate([start, np.zeros(labels)]), method="L-BFGS-B").x
     return Scaling(method, best[:labels], best[labels:], exclusive)
