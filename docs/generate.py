@@ -137,7 +137,8 @@ def manifest_page() -> str:
         parts += [f"## {title}", about]
         for name, offer in plugins.offers(kind).items():
             parts += _offer(name, offer.value)
-    parts += _tasks(plugins) + _encoders(plugins) + _shipped(plugins)
+    parts += _tasks(plugins) + _encoders(plugins)
+    parts += ["## Shipped manifests", "`emomtl init --from NAME` writes a copy.", _shipped(plugins, "manifest")]
     return "\n\n".join(parts)
 
 
@@ -190,9 +191,10 @@ def _encoders(plugins: Plugins) -> list[str]:
     return ["## Encoders", about, table(("name", "where", "pooling", "what it is"), rows)]
 
 
-def _shipped(plugins: Plugins) -> list[str]:
+def _shipped(plugins: Plugins, kind: str) -> str:
+    """A table of shipped files by name, each with the comment that it opens with."""
     rows = []
-    for name, offer in plugins.offers("manifest").items():
+    for name, offer in plugins.offers(kind).items():
         lines = offer.value.read_text(encoding="utf-8").split("\n")
         comment = []
         for line in lines:
@@ -200,7 +202,7 @@ def _shipped(plugins: Plugins) -> list[str]:
                 break
             comment.append(line.lstrip("#: "))
         rows.append([f"`{name}`", " ".join(comment)])
-    return ["## Shipped manifests", "`emomtl init --from NAME` writes a copy.", table(("name", "what it does"), rows)]
+    return table(("name", "what it does"), rows)
 
 
 def studies_page() -> str:
@@ -216,7 +218,9 @@ def studies_page() -> str:
         ("`[scales.NAME]`", schema["$defs"]["ScaleTable"]),
     ):
         parts += [f"## {title}", table(("key", "value", "default", "what for"), key_rows(schema, node, described=True))]
-    return "\n\n".join([*parts, "The tables of an `axes` list have the keys of a row."])
+    parts.append("The tables of an `axes` list have the keys of a row.")
+    parts += ["## Shipped studies", "`emomtl study NAME` runs one.", _shipped(first_party(), "study")]
+    return "\n\n".join(parts)
 
 
 def commands_page() -> str:

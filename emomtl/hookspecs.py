@@ -51,6 +51,11 @@ def emomtl_manifests() -> Mapping[str, Path]:  # type: ignore[empty-body]
 
 
 @hookspec
+def emomtl_studies() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Offer studies for `emomtl study NAME`: names and the files that hold them."""
+
+
+@hookspec
 def emomtl_should_stop(run: Run, scores: Mapping[str, Mapping[str, float]]) -> str | None:
     """After an evaluation, a reason to end the run, or None; any reason stops, and all are recorded."""
 

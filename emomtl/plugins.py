@@ -26,6 +26,7 @@ KINDS = {
     "head": "emomtl_heads",
     "encoder": "emomtl_encoders",
     "manifest": "emomtl_manifests",
+    "study": "emomtl_studies",
 }
 """What can be offered, and the hook that asks for it."""
 

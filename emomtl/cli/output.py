@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError, clean
+from emomtl.errors import EmomtlError, Problem, clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,3 +108,14 @@ def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]]) -> 
 def scores_json(run: str, split: str, scores: Mapping[str, TaskScores]) -> dict[str, Any]:
     """The answer of `--json`: figures by their full names under each task."""
     return {"run": run, "split": split, "tasks": {task: one.metrics for task, one in scores.items()}}
+
+
+def sources_of(given: Sequence[str]) -> dict[str, str]:
+    """What `--source TASK=PATH` says: absolute paths (or `hub:ID`) by task."""
+    found = {}
+    for text in given:
+        task, equals, path = text.partition("=")
+        if not equals or not path:
+            raise EmomtlError(Problem("--source", f"'{text}' is not TASK=PATH", "such as --source goemotions=data/goemotions"))
+        found[task] = str(Path(path).expanduser().resolve()) if not path.startswith("hub:") else path
+    return found

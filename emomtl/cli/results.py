@@ -37,7 +37,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Score a run's checkpoint on a split; the scores are added to the run, and each look at test is counted."""
-    from emomtl.cli.output import console, make_table, print_json, say, scores_json, scores_table
+    from emomtl.cli.output import console, make_table, print_json, say, scores_json, scores_table, sources_of
     from emomtl.errors import EmomtlError, Problem, suggest
     from emomtl.plugins import Plugins
     from emomtl.sources import SPLITS
@@ -47,7 +47,7 @@ def evaluate(
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
     if allow_changed not in (None, "data"):
         raise EmomtlError(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
-    sources = _sources(source or [])
+    sources = sources_of(source or [])
     trained = open_trained(run, checkpoint, Plugins.discover(), device)
     trained.tasks(sources)
     scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers)
@@ -66,18 +66,6 @@ def evaluate(
             columns = list(rows[0]) if rows else []
             title = f"{name}{'/' + grouping if grouping else ''}: labels on {split}"
             console().print(make_table(title, columns, [[row[column] for column in columns] for row in rows]))
-
-
-def _sources(given: list[str]) -> dict[str, str]:
-    from emomtl.errors import EmomtlError, Problem
-
-    found = {}
-    for text in given:
-        task, equals, path = text.partition("=")
-        if not equals or not path:
-            raise EmomtlError(Problem("--source", f"'{text}' is not TASK=PATH", "such as --source goemotions=data/goemotions"))
-        found[task] = str(Path(path).expanduser().resolve()) if not path.startswith("hub:") else path
-    return found
 
 
 def report(

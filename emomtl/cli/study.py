@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 
 def study(
-    study: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
+    study: Annotated[str, typer.Argument(help="The study: a TOML file, or a shipped one's name.", show_default=False)],
     scale: Annotated[str | None, typer.Option("--scale", help="One of the study's [scales]; left out, its own choice.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where manifests and tables go; left out, studies/NAME.")] = None,
     runs: Annotated[Path, typer.Option("--runs", help="The folder of runs; studies share those that are equal.")] = Path("runs"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of every row; may be repeated.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what there is to run, and run nothing.")] = False,
     print_commands: Annotated[
         bool, typer.Option("--print-commands", help="Print the commands of what is left, for a shell or SLURM.")
@@ -34,15 +40,15 @@ def study(
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Run what a study still lacks, and print its table: means over seeds, intervals, and a verdict for each row."""
-    from emomtl.cli.output import console, print_json, say
+    from emomtl.cli.output import console, print_json, say, sources_of
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
     from emomtl.study import gather, plan_study, read_study, study_table, tuned_row
 
-    file = read_study(study, scale)
-    folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
     plugins = Plugins.discover()
-    planned = plan_study(file, folder, runs, plugins)
+    file = read_study(_file(study, plugins), scale)
+    folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
+    planned = plan_study(file, folder, runs, plugins, set_ or [], sources_of(source or []))
     head = _head(planned, plugins)
     jobs = _jobs(planned, threads, tuned_row(planned, head))
     if print_commands:
@@ -62,6 +68,14 @@ def study(
     say(f"wrote {folder}/table.md, table.tex, table.csv and result.json")
     if failed:
         raise next(iter(failed.values()))
+
+
+def _file(study: str, plugins: Plugins) -> Path:
+    """The file of a study: as it is named, or the shipped one of that name."""
+    path = Path(study)
+    if path.exists() or path.suffix == ".toml":
+        return path
+    return Path(plugins.offer("study", study).value)
 
 
 def _jobs(planned: StudyPlan, threads: int | None, tuned: bool) -> list[Job]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from emomtl.compose import Plan, compose_file
+from emomtl.data.locate import Located, LocatedFiles
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.manifest import apply_overrides
 from emomtl.run.files import storage, write_bytes
 from emomtl.study.reading import StudyFile, laid_over
 
 if TYPE_CHECKING:
-    from emomtl.manifest import Manifest
     from emomtl.plugins import Plugins
 
 OWN = ("name", "folder")
@@ -54,34 +55,60 @@ class StudyPlan:
         return [run for run in self.runs if run.row == row]
 
 
-def identity(manifest: Manifest) -> str:
-    """What tells a run apart: the SHA-256 of its complete manifest without its name and folder."""
-    content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+class Identities:
+    """What tells runs apart: their complete manifests without name and folder, and what their rows are, not where they lie."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, str] = {}
+
+    def of(self, plan: Plan) -> str:
+        """The SHA-256 of a run; files are hashed once, however many runs read them, and a corpus of the hub goes by its name."""
+        content = {key: value for key, value in plan.manifest.model_dump(mode="json").items() if key not in OWN}
+        for name, bound in plan.tasks.items():
+            assert bound.located is not None
+            content["tasks"][name]["source"] = self._of_rows(bound.located)
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def _of_rows(self, located: Located) -> str:
+        if not isinstance(located, LocatedFiles):
+            return located.identity
+        if located.identity not in self._rows:
+            self._rows[located.identity] = located.fingerprint()
+        return self._rows[located.identity]
 
 
-def plan_study(file: StudyFile, folder: Path, runs: Path, plugins: Plugins) -> StudyPlan:
+def plan_study(
+    file: StudyFile,
+    folder: Path,
+    runs: Path,
+    plugins: Plugins,
+    overrides: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> StudyPlan:
     """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
 
+    `overrides` (KEY=VALUE) are laid over every row; `sources` say where a task's rows are, in the rows that have the task.
     Two rows with equal complete manifests are one run. Where `equal_updates` holds, every row must give the target as many
     updates: `[scales.NAME] updates` sets them for all.
     """
     planned: list[PlannedRun] = []
     problems: list[Problem] = []
     metric: str | None = None
+    identities = Identities()
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
     for row in file.rows():
         for seed in file.seeds(row):
             path = folder / "manifests" / f"{_slug(row.name)}-seed{seed}.toml"
-            write_bytes(path, tomli_w.dumps(run_data(file, row.manifest, seed, _slug(row.name))).encode())
             try:
+                data = run_data(file, row.manifest, seed, _slug(row.name), overrides, sources or {})
+                write_bytes(path, tomli_w.dumps(data).encode())
                 plan = compose_file(path, [], plugins)
                 metric = metric or _metric(file, plan)
             except EmomtlError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
                 break
-            digest = identity(plan.manifest)
+            digest = identities.of(plan)
             train = plan.manifest.train
             updates = train.target_updates if train.target == file.study.target else None
             place = _existing(runs, digest) or runs / f"{_slug(row.name)}-seed{seed}-{digest[:IDENTITY]}"
@@ -94,9 +121,22 @@ def plan_study(file: StudyFile, folder: Path, runs: Path, plugins: Plugins) -> S
     return StudyPlan(file, folder, metric, tuple(_one_folder_each(planned)))
 
 
-def run_data(file: StudyFile, change: Mapping[str, Any], seed: int, name: str) -> dict[str, Any]:
-    """A run's manifest as data: the base, then the scale, then the row, then what the study itself gives."""
-    data = laid_over(laid_over(file.base, file.scale.manifest), change)
+def run_data(
+    file: StudyFile,
+    change: Mapping[str, Any],
+    seed: int,
+    name: str,
+    overrides: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A run's manifest as data: the base, then the scale, the row, the overrides, then what the study itself gives."""
+    data, problems = apply_overrides(laid_over(laid_over(file.base, file.scale.manifest), change), overrides)
+    if problems:
+        raise EmomtlError(*problems)
+    for task, table in data.get("tasks", {}).items():
+        used = table.get("use", task) if isinstance(table, Mapping) else task
+        if source := (sources or {}).get(task) or (sources or {}).get(used):
+            data["tasks"] = {**data["tasks"], task: {**table, "source": source}}
     if file.scale.updates is not None:
         length = {"target": file.study.target, "target_updates": file.scale.updates}
         kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}

@@ -1,4 +1,4 @@
-"""The manifests that come with emomtl, for `emomtl init --from NAME`."""
+"""The manifests and studies that come with emomtl, for `emomtl init --from NAME` and `emomtl study NAME`."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def folder() -> Path:
 def emomtl_manifests() -> dict[str, Path]:
     """Every shipped manifest by its file's name without ending, in alphabetical order."""
     return {path.stem: path for path in sorted(folder().glob("*.toml"))}
+
+
+@hookimpl
+def emomtl_studies() -> dict[str, Path]:
+    """Every shipped study by its file's name without ending, in alphabetical order."""
+    return {path.stem: path for path in sorted((folder() / "study").glob("*.toml"))}

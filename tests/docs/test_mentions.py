@@ -29,6 +29,7 @@ WHERE = {
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
     "manifest": "docs/reference/manifest.md",
+    "study": "docs/reference/studies.md",
 }
 """The page that tells of the offers of a kind, beside the reference."""
 
@@ -65,7 +66,8 @@ def test_every_offer_and_its_options_are_documented(text_of: dict[str, str], plu
     offers = plugins.offers(kind)
     assert offers
     assert plugins.broken == {}
-    reference, other = text_of["docs/reference/manifest.md"], text_of[WHERE[kind]]
+    other = text_of[WHERE[kind]]
+    reference = text_of["docs/reference/manifest.md"] if kind != "study" else other
     lacking = [name for name in offers if f"`{name}`" not in reference or f"`{name}`" not in other]
     sections = _sections(reference)
     for name, offer in offers.items():

@@ -14,6 +14,7 @@ from emomtl import Grouping, Task, TaskFamily, Taxonomy
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins import KINDS, Plugins
+from emomtl.study import plan_study, read_study
 from emomtl.testing import check_head, check_sampler, check_task, check_weighting
 
 ORDERED = {"round-robin"}
@@ -97,3 +98,15 @@ def test_a_manifest_names_only_what_is_installed(manifest: tuple[str, Path]) -> 
     except EmomtlError as error:
         problems = error.problems
     assert [str(p) for p in problems if p.place not in {"encoder.use", ""} and not p.place.endswith(".source")] == []
+
+
+def test_a_study_names_rows_that_compose(study: tuple[str, Path], tmp_path: Path) -> None:
+    """Rows and encoders may be elsewhere; names, options and the study's own keys must be right."""
+    file = read_study(study[1])
+    problems: tuple[Problem, ...] = ()
+    try:
+        assert plan_study(file, tmp_path / "out", tmp_path / "runs", Plugins.discover()).runs
+    except EmomtlError as error:
+        problems = error.problems
+    assert [str(p) for p in problems if p.place not in {"encoder.use", ""} and not p.place.startswith("tasks.")] == []
+    assert (tmp_path / "runs").exists() is False

@@ -11,3 +11,9 @@ from emomtl import hookimpl
 def emomtl_manifests() -> dict[str, Path]:
     """Offer `isear-like-with-demo`."""
     return {"isear-like-with-demo": Path(__file__).resolve().parent / "isear-like-with-demo.toml"}
+
+
+@hookimpl
+def emomtl_studies() -> dict[str, Path]:
+    """Offer `isear-like-alone-or-not`."""
+    return {"isear-like-alone-or-not": Path(__file__).resolve().parent / "isear-like-alone-or-not.study.toml"}
