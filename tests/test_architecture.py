@@ -30,7 +30,7 @@ LAYERS = [
     {"manifest", "plugins"},
     {"hookspecs"},
     {"task"},
-    {"lexicon"},
+    {"lexicon", "statistics"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"errors", "seeds"},
 ]

@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, calibration, installed, manifests, results, study, training
+from emomtl.cli import cached, calibration, compare, installed, manifests, results, study, training
 
 app = typer.Typer(
     name="emomtl",
@@ -42,6 +42,7 @@ for function, name in (
     (study.study, "study"),
     (results.evaluate, "eval"),
     (results.report, "report"),
+    (compare.compare, "compare"),
     (results.predict, "predict"),
     (installed.tasks, "tasks"),
     (installed.plugins, "plugins"),

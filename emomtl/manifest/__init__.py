@@ -1,5 +1,6 @@
 """The manifest: read with every error at once and its line, checked strictly, written back whole."""
 
+from emomtl.manifest.differences import differences
 from emomtl.manifest.faults import dotted, parts_of
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import (
@@ -35,6 +36,7 @@ __all__ = [
     "TrainTable",
     "Use",
     "apply_overrides",
+    "differences",
     "dotted",
     "manifest_schema",
     "option_model",

@@ -11,7 +11,7 @@ from emomtl.report.collect import RunResult
 
 def as_json(results: Sequence[RunResult], tables: Sequence[Table]) -> dict[str, Any]:
     """What JSON can hold: `runs` (with their evaluations, by task and full metric name) and `tables` (columns, rows, notes)."""
-    return {"runs": [_run(result) for result in results], "tables": [_table(table) for table in tables]}
+    return {"runs": [_run(result) for result in results], "tables": [table_as_json(table) for table in tables]}
 
 
 def _run(result: RunResult) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def _evaluation(entry: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "rows": rows, "tasks": {task: scores["metrics"] for task, scores in entry["tasks"].items()}}
 
 
-def _table(table: Table) -> dict[str, Any]:
+def table_as_json(table: Table) -> dict[str, Any]:
+    """One table as JSON: title, columns, rows with numbers in full, notes."""
     rows = [list(row) for row in table.rows]
     return {"title": table.title, "columns": list(table.columns), "rows": rows, "notes": list(table.notes)}

@@ -10,7 +10,7 @@ from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import load_answers
-from emomtl.study.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
+from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
 
 if TYPE_CHECKING:
     from emomtl.heads import Head

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emomtl.report.cells import Cell, Table
+from emomtl.statistics import LEVEL, POWER, Spread
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
-from emomtl.study.statistics import LEVEL, POWER, Spread
 
 HEADINGS = (
     *("row", "seeds", "target updates", *(f"{split}, {which}" for split, which in COLUMNS)),

@@ -17,7 +17,7 @@ from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.manifest import Manifest
+from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
@@ -268,7 +268,7 @@ def _changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Coll
     """Whether anything differs from the run's start; refused unless `--allow-changed KEY` lets the key (or one above it) pass."""
     problems = []
     before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
-    for place, old, new in _differences(before, after):
+    for place, old, new in differences(before, after):
         problems.append((place, f"was {old!r}, is {new!r}"))
     for task, digest in run.environment.get("data", {}).items():
         if now["data"].get(task) != digest:
@@ -288,14 +288,3 @@ def _changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Coll
 def _plugin_key(label: str, record: Mapping[str, Any]) -> str:
     """A plugin's module, or the name of its single file, wherever that lies."""
     return str(record["module"]) if record["distribution"] else Path(label).name
-
-
-def _differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any, Any]]:
-    """Dotted places at which two manifests differ, with both values."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found = []
-        for key in [*before, *(key for key in after if key not in before)]:
-            inner = f"{place}.{key}" if place else str(key)
-            found += _differences(before.get(key), after.get(key), inner)
-        return found
-    return [] if before == after else [(place, before, after)]

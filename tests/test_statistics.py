@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from emomtl.errors import EmomtlError
-from emomtl.study.statistics import (
+from emomtl.statistics import (
     Answers,
     Comparison,
     Estimate,

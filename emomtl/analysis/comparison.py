@@ -1,0 +1,139 @@
+"""Two runs beside each other: what differs, and whether their scores differ by more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError, Problem
+from emomtl.manifest import differences
+from emomtl.report.cells import Cell, Table
+from emomtl.run import Run, find_checkpoint
+from emomtl.run.answers import load_answers
+from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, resamples
+
+if TYPE_CHECKING:
+    from emomtl.heads import Head
+
+SHOWN = 120
+"""Characters of a value that a table shows."""
+
+
+def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
+    """Tables of what differs; `heads` are those of the tasks that both runs have, by name."""
+    return [
+        *_manifests(one, other),
+        *_environments(one, other),
+        *_scores(one, other),
+        *_answers(one, other, heads),
+    ]
+
+
+def _manifests(one: Run, other: Run) -> Iterator[Table]:
+    before, after = (run.manifest.model_dump(mode="json", exclude={"folder"}) for run in (one, other))
+    rows = tuple((place, _spelt(old), _spelt(new)) for place, old, new in differences(before, after))
+    notes = () if rows else ("the two manifests are equal",)
+    yield Table("Manifest", ("key", _name(one, other), _name(other, one)), rows, notes)
+
+
+def _environments(one: Run, other: Run) -> Iterator[Table]:
+    """Versions, device and plugins; then the rows that each task was trained on."""
+    before, after = (dict(run.environment) for run in (one, other))
+    data = tuple(before.pop("data", {}) for before in (before, after))
+    rows = tuple((place, _spelt(old), _spelt(new)) for place, old, new in differences(before, after))
+    yield Table("Environment", ("what", _name(one, other), _name(other, one)), rows, () if rows else ("no difference",))
+    common = [task for task in data[0] if task in data[1]]
+    said = tuple(
+        (task, "the same rows" if data[0][task] == data[1][task] else "other rows: scores do not compare") for task in common
+    )
+    yield Table("Data of common tasks", ("task", "trained on"), said, () if common else ("the two have no task in common",))
+
+
+def _scores(one: Run, other: Run) -> Iterator[Table]:
+    """Every figure that both have, of one split and checkpoint, as they were written down."""
+    rows: list[tuple[Cell, ...]] = []
+    first, second = (_latest(run) for run in (one, other))
+    for (split, which, task), metrics in first.items():
+        for metric, value in metrics.items() if (split, which, task) in second else ():
+            theirs = second[split, which, task].get(metric)
+            if "/" not in metric and value is not None and theirs is not None:
+                rows.append((task, split, which, metric, value, theirs, theirs - value))
+    columns = ("task", "split", "checkpoint", "metric", _name(one, other), _name(other, one), "difference")
+    if rows:
+        yield Table("Scores", columns, tuple(rows), ("a difference of two runs; whether it is more than noise, see below",))
+
+
+def _latest(run: Run) -> dict[tuple[str, str, str], dict[str, float | None]]:
+    """The newest figures by (split, checkpoint, task)."""
+    return {
+        (entry["split"], str(entry["which"]), task): scores["metrics"]
+        for entry in run.scores()
+        for task, scores in entry["tasks"].items()
+    }
+
+
+def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]:
+    """The main figure of each common task with an interval over rows, where both runs kept what their best answered."""
+    rows: list[tuple[Cell, ...]] = []
+    notes = ["the interval is for another draw of rows; other seeds of the same manifests would differ too (`emomtl study`)"]
+    for task, head in heads.items():
+        for split in ("validation", "test"):
+            kept = [_kept(run, split, task) for run in (one, other)]
+            if kept[0] is None or kept[1] is None:
+                continue
+            found = paired(kept[0], kept[1], head)
+            interval = f"{found.difference.low:+.4f} to {found.difference.high:+.4f}"
+            beyond = found.difference.low > 0 or found.difference.high < 0
+            verdict = "more than the noise of rows" if beyond else "within the noise of rows"
+            rows.append((task, split, head.main_metric, found.difference.value, interval, found.p, found.p_mcnemar, verdict))
+    if not rows:
+        notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test --answers` on both keeps it"]
+    columns = ("task", "split", "metric", "difference", "95% interval", "p", "p (McNemar)", "the difference is")
+    yield Table("Best checkpoints, row by row", columns, tuple(rows), tuple(notes))
+
+
+def _kept(run: Run, split: str, task: str) -> Answers | None:
+    best = find_checkpoint(run, "best").resolve().name
+    for entry in reversed(run.scores()):
+        if (entry["split"], entry["checkpoint"]) == (split, best) and "answers" in entry and task in entry["tasks"]:
+            return Answers(*load_answers(run, split, best, entry["answers"])[task])
+    return None
+
+
+def paired(one: Answers, other: Answers, head: Head) -> Comparison:
+    """The second less the first, by the head's main figure; errors count the other way round nowhere: read the metric's name."""
+
+    def figure(answers: Answers) -> float:
+        value = head.metrics(answers.targets, answers.probabilities).get(head.main_metric)
+        return float("nan") if value is None else value
+
+    return compare(Sampled(figure, resamples(len(one), RESAMPLES, seed=0)), {0: other}, {0: one})
+
+
+def _name(run: Run, other: Run) -> str:
+    """A run's name, with its folder where the two share it."""
+    return run.name if run.name != other.name else f"{run.name} ({run.folder})"
+
+
+def _spelt(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def common_heads(one: Path, other: Path) -> tuple[Run, Run, dict[str, Head]]:
+    """Both runs, opened, and the heads of the tasks that both have; EmomtlError where the labels of one differ."""
+    from emomtl.plugins import Plugins
+    from emomtl.trained import open_trained
+
+    opened = [open_trained(folder, "best", Plugins.discover()) for folder in (one, other)]
+    heads: dict[str, Head] = {}
+    for task, bound in opened[0].plan.tasks.items():
+        if task not in opened[1].plan.tasks:
+            continue
+        theirs = opened[1].plan.tasks[task]
+        if bound.head.outputs(bound.taxonomy) != theirs.head.outputs(theirs.taxonomy):
+            found = "the two runs answer with other labels"
+            raise EmomtlError(Problem(f"tasks.{task}", found, "compare runs of one version of the task"))
+        heads[task] = bound.head
+    return opened[0].run, opened[1].run, heads

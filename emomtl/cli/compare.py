@@ -1,0 +1,26 @@
+"""`emomtl compare`: two runs beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    one: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    other: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+) -> None:
+    """What differs between two runs in manifest, environment, data and scores, and whether scores differ by more than noise."""
+    from emomtl.analysis.comparison import common_heads, comparison
+    from emomtl.cli.output import console, print_json
+    from emomtl.report.json import table_as_json
+    from emomtl.report.terminal import show
+
+    tables = comparison(*common_heads(one, other))
+    if json:
+        print_json({"tables": [table_as_json(table) for table in tables]})
+    else:
+        show(tables, console())
