@@ -17,7 +17,7 @@ def add_vector(state: nn.Module, name: str, start: Tensor) -> None:
     state.register_buffer(name, start.clone())
     state.register_buffer(f"{name}_mean", torch.zeros_like(start))
     state.register_buffer(f"{name}_square", torch.zeros_like(start))
-    state.register_buffer(f"{name}_steps", torch.zeros(()))
+    state.register_buffer(f"{name}_steps", torch.zeros((), dtype=torch.float64))  # 1 - 0.999^n is rough in float32
 
 
 def adam_step(state: nn.Module, name: str, gradient: Tensor, lr: float, decay: float = 0.0) -> None:

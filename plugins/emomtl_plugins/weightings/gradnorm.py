@@ -70,11 +70,13 @@ class GradNorm(Weighting):
 
         with torch.no_grad():
             w, first, losses, rows = (state.get_buffer(name) for name in ("w", "first", "losses", "rows"))
-            unknown = (first == 0) & torch.isfinite(losses)
-            first.copy_(torch.where(unknown, losses, first))
-            gradient = slope(w, rows.norm(dim=1), losses / first.clamp(min=FLOOR), self.alpha)
-            adam_step(state, "w", gradient, self.lr)
-            w.clamp_(min=LEAST).mul_(len(w) / w.sum())
+            norms = rows.norm(dim=1)
+            fine = torch.isfinite(losses).all() & torch.isfinite(norms).all()
+            first.copy_(torch.where(fine & (first == 0), losses, first))
+            gradient = slope(w, norms, losses / first.clamp(min=FLOOR), self.alpha)
+            adam_step(state, "w", torch.where(fine, gradient, torch.nan), self.lr)
+            least = w.clamp(min=LEAST)
+            w.copy_(torch.where(fine, least * (len(w) / least.sum()), w))
             losses.zero_()
             rows.zero_()
 

@@ -90,11 +90,11 @@ class GradDrop(GradientMethod):
 
 @dataclass(frozen=True)
 class ConflictFree(GradientMethod):
-    """The direction with the same cosine to every gradient, as long as the sum of their parts along it (ConFIG).
+    """The direction with the same cosine to every gradient, as long as the sum of their parts along it (`ConFIG`).
 
     Liu, Chu & Thuerey, 2024; arXiv:2408.11104, equation 2: d = (sum_t g_t u) u, with u along pinv(U) 1 and U the unit gradients.
     It is solved in the span of the gradients: the pseudo-inverse of a float32 matrix of more than 8 million columns is 0 by
-    torch's default tolerance, and so is TorchJD's ConFIG of a whole encoder. `scope` is "all" shared parameters or
+    torch's default tolerance, and so is TorchJD's `ConFIG` of a whole encoder. `scope` is "all" shared parameters or
     "last-layer".
     """
 
