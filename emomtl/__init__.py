@@ -9,7 +9,7 @@ from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
 from emomtl.task import DerivedTask, Example, Published, Task, TaskFamily
 from emomtl.taxonomy import Grouping, Label, Taxonomy
-from emomtl.weighting import TaskFacts, Weighting
+from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ __all__ = [
     "Regression",
     "Run",
     "Sampler",
+    "SharedParameters",
     "SingleLabel",
     "Split",
     "Task",

@@ -15,7 +15,9 @@ class Moment:
     `step` counts optimiser steps from 0; `progress` goes 0..1 over the run; `epoch` of `epochs` counts passes' worth of
     examples from 0; `sizes` are training rows per task; `counts` the examples a task has had; `losses` the last logged,
     and `scores` the last validation scores per task; `evaluation` counts evaluations so far; `joint` tells whether every
-    task is in every step; `seed` is the run's; `share` is this micro-batch's part of the step (1 without accumulation).
+    task is in every step; `seed` is the run's; `share` is this micro-batch's part of the step (1 without accumulation), and
+    `parts` that of each task's texts of the step; `ahead` are the losses of the whole step (scalar tensors, no gradient)
+    for a weighting that `looks_ahead`, where the step has several micro-batches.
     """
 
     step: int
@@ -30,11 +32,17 @@ class Moment:
     joint: bool = False
     seed: int = 0
     share: float = 1.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    ahead: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks of the run, in the manifest's order."""
         return tuple(self.sizes)
+
+    def part(self, task: str) -> float:
+        """This micro-batch's part of the task's texts of the step; over a step's micro-batches it sums to 1."""
+        return self.parts.get(task, self.share)
 
 
 class Sampler(ABC):

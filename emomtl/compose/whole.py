@@ -42,7 +42,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     encoder = _encoder(composer, manifest.encoder, training)
-    _checks(composer, manifest, sampler, weighting, tasks)
+    _checks(composer, manifest, sampler, weighting, tasks, training)
     select = _select(composer, manifest.eval.select, tasks) if tasks else None
     if composer.problems:
         raise EmomtlError(*sorted(composer.problems, key=lambda problem: (problem.file, problem.line or 0)))
@@ -136,7 +136,12 @@ def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTas
 
 
 def _checks(
-    composer: Composer, manifest: Manifest, sampler: Sampler | None, weighting: Weighting | None, tasks: Mapping[str, BoundTask]
+    composer: Composer,
+    manifest: Manifest,
+    sampler: Sampler | None,
+    weighting: Weighting | None,
+    tasks: Mapping[str, BoundTask],
+    training: bool,
 ) -> None:
     """What can only be said of the parts together."""
     target = manifest.train.target
@@ -156,7 +161,7 @@ def _checks(
     facts = {name: TaskFacts(1, max(1, len(t.head.outputs(t.taxonomy))), t.head.kind) for name, t in tasks.items()}
     for part, checked, arguments in (("sampler", sampler, sizes), ("weighting", weighting, facts)):
         try:
-            if checked is not None and len(facts) == len(sizes):
+            if checked is not None and training and len(facts) == len(sizes):  # what trained a finished run need not be installed
                 checked.check(arguments)  # type: ignore[arg-type]
         except EmomtlError as error:
             composer.add(*error.problems, place=part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
+from emomtl.weighting import SharedParameters
 
 if TYPE_CHECKING:
     from emomtl.run import Checkpoint
@@ -79,9 +80,19 @@ def parameter_groups(
     return list(groups.values())
 
 
-def shared_parameters(model: MultiTaskModel) -> Sequence[nn.Parameter]:
-    """The encoder's trainable parameters, which all tasks share."""
-    return [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
+def shared_parameters(model: MultiTaskModel) -> SharedParameters:
+    """The encoder's trainable parameters, which all tasks share, and which of them are the last layer's.
+
+    The layers are the largest list of modules in the encoder; the last one with something to train counts, and without any
+    such list every parameter does.
+    """
+    shared = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
+    lists = [module for module in model.encoder.modules() if isinstance(module, nn.ModuleList)]
+    layers = max(lists, key=lambda layers: sum(p.numel() for p in layers.parameters()), default=())
+    for layer in reversed(list(layers)):
+        if last := [parameter for parameter in layer.parameters() if parameter.requires_grad]:
+            return SharedParameters(shared, last)
+    return SharedParameters(shared)
 
 
 def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:

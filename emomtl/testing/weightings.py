@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from emomtl.errors import EmomtlError
 from emomtl.sampling import Moment
 from emomtl.testing.findings import Findings
-from emomtl.weighting import TaskFacts, Weighting
+from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,8 +31,8 @@ def check_weighting(weighting: Weighting, tasks: Mapping[str, TaskFacts] | None 
 
     A shared linear layer with one small head a task is trained for eight steps: gradients must arrive at the shared
     parameters and be finite, every loss must get a finite weight, losses of 0 too. A state that was saved and loaded must
-    go on identically. Unless the weighting is `joint`, a step may lack any task. Where only `combine` is written, two
-    micro-batches with a share of 0.5 must give the gradient of one whole step.
+    go on identically. Unless the weighting is `joint`, a step may lack any task. Two micro-batches with a share of 0.5 must
+    give the gradient of one whole step. A step is what it is in the loop: `backward`, `finish`, the update, `look`.
 
     `tasks` are what is known of the run's tasks, for a weighting whose options name tasks.
     """
@@ -53,9 +53,8 @@ def check_weighting(weighting: Weighting, tasks: Mapping[str, TaskFacts] | None 
             for task in facts:
                 with findings.trying(f"a step without '{task}'"):
                     bench.step(bench.start(), 0, without=task)
-        if type(weighting).backward is Weighting.backward:
-            with findings.trying("two micro-batches of share 0.5"):
-                _check_shares(bench)
+        with findings.trying("two micro-batches of share 0.5"):
+            _check_shares(bench)
     findings.done()
 
 
@@ -75,7 +74,7 @@ class _Bench:
             shared = nn.Linear(4, 3)
             heads = nn.ModuleList([nn.Linear(3, 1) for _ in self.facts])
             inputs = torch.randn(6, 4)
-        state = self.weighting.start(self.facts, list(shared.parameters()))
+        state = self.weighting.start(self.facts, SharedParameters(shared.parameters(), last=[shared.bias]))
         if not isinstance(state, nn.Module):
             raise EmomtlError(f"start() gives {type(state).__name__}", remedy="return an nn.Module, be it empty")
         return _Trial(shared, heads, inputs, state)
@@ -86,12 +85,16 @@ class _Bench:
 
         found = []
         for step in steps:
+            before = trial.losses(self.facts)
             weights = self.step(trial, step)
             found.append([*weights, *trial.gradient()])
             with torch.no_grad():
                 for parameter in trial.parameters():
                     if parameter.grad is not None:
                         parameter.sub_(0.05 * parameter.grad)
+                if self.weighting.looks_again:
+                    seen = {task: loss.detach() for task, loss in before.items()}
+                    self.weighting.look(trial.state, seen, trial.losses(self.facts), self.moment(step))
         return found
 
     def step(self, trial: _Trial, step: int, without: str = "", scale: float = 1.0) -> list[float]:
@@ -103,6 +106,7 @@ class _Bench:
         losses = {task: loss * scale for task, loss in trial.losses(self.facts).items() if task != without}
         torch.manual_seed(step)
         weights = dict(self.weighting.backward(trial.state, losses, self.moment(step)))
+        weights |= self.weighting.finish(trial.state, self.moment(step)) or {}
         if set(weights) != set(losses):
             raise EmomtlError(f"weights for {sorted(weights)}", remedy=f"return one for each loss: {sorted(losses)}")
         values = [float(weight) for weight in weights.values()]
@@ -176,10 +180,15 @@ def _check_round_trip(bench: _Bench) -> None:
 
 
 def _check_shares(bench: _Bench) -> None:
+    import torch
+
     once, twice = bench.start(), bench.start()
-    bench.weighting.backward(once.state, once.losses(bench.facts), bench.moment(0))
-    half = replace(bench.moment(0), share=0.5)
-    for _ in range(2):
-        bench.weighting.backward(twice.state, twice.losses(bench.facts), half)
+    for trial, share in ((once, 1.0), (twice, 0.5)):
+        ahead = {task: loss.detach() for task, loss in trial.losses(bench.facts).items()}
+        now = replace(bench.moment(0), share=share, ahead=ahead if bench.weighting.looks_ahead and share < 1 else {})
+        for _ in range(round(1 / share)):
+            bench.weighting.backward(trial.state, trial.losses(bench.facts), now)
+        torch.manual_seed(0)
+        bench.weighting.finish(trial.state, bench.moment(0))
     if any(not math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(once.gradient(), twice.gradient(), strict=True)):
         raise EmomtlError("the gradient is not that of one whole step", remedy="weights must not change within a step")

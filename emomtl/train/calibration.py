@@ -112,11 +112,12 @@ def estimate(expected: dict[str, Any], found: Calibration, plan: Plan, data: Tas
 
 
 def memory(session: Session) -> dict[str, int]:
-    """Bytes of the parameters, of their gradients, and of AdamW's two moments of each that is trained."""
+    """Bytes of the parameters, of their gradients with those that a weighting keeps apart, and of AdamW's two moments."""
     trained = [p for group in session.optimizer.param_groups for p in group["params"]]
     every = {id(p): p for p in (*session.model.parameters(), *session.weighting.parameters(), *trained)}
     gradients = _bytes(trained)
-    return {"parameters": _bytes(every.values()), "gradients": gradients, "moments": 2 * gradients}
+    kept = _bytes(session.weighting.buffers())
+    return {"parameters": _bytes(every.values()), "gradients": gradients + kept, "moments": 2 * gradients}
 
 
 def _bytes(tensors: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,20 @@ class Drawing:
     micro: list[list[Part]]
     probabilities: dict[str, float]
     rows: dict[str, NDArray[np.int64]]
+
+    @property
+    def shares(self) -> list[float]:
+        """The part of the step's rows that each micro-batch has."""
+        rows = [sum(part.rows for part in parts) for parts in self.micro]
+        return [number / sum(rows) for number in rows]
+
+    @property
+    def texts(self) -> Counter[str]:
+        """The texts of each task in the step."""
+        texts = Counter[str]()
+        for part in (part for parts in self.micro for part in parts):
+            texts.update({task: len(targets) for task, targets in part.targets.items()})
+        return texts
 
 
 class Feeder:

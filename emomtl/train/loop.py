@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -107,33 +106,36 @@ def _step(session: Session) -> _Step:
     with session.phases("draw"):
         moment = _moment(session)
         drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
-    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
-    total_rows = sum(part.rows for parts in drawing.micro for part in parts)
-    texts = Counter[str]()
-    for part in (part for parts in drawing.micro for part in parts):
-        texts.update({task: len(targets) for task, targets in part.targets.items()})
+    weighting, texts = session.plan.weighting, drawing.texts
     losses: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
-    for parts in drawing.micro:
-        share = sum(part.rows for part in parts) / total_rows
+    ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
+    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
+    for share, parts in zip(drawing.shares, drawing.micro, strict=True):
         try:
             with session.phases("forward"):
                 micro = _losses(session, parts, share, texts)
             with session.phases("backward"):
-                weights.update(session.plan.weighting.backward(session.weighting, micro, _with_share(moment, share)))
+                here = {task: len(targets) / texts[task] for part in parts for task, targets in part.targets.items()}
+                now = replace(moment, share=share, parts=here, ahead=ahead)
+                weights.update(weighting.backward(session.weighting, micro, now))
         except torch.OutOfMemoryError as error:
             raise _too_large(parts, moment.step) from error
-        for task, loss in micro.items():
-            losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
+        _add(losses, micro, share)
+    with session.phases("backward"):
+        torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
+        weights.update(weighting.finish(session.weighting, moment) or {})
     with session.phases("optimiser"):
         gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
         norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
         _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
         session.optimizer.zero_grad(set_to_none=True)
+    if weighting.looks_again:
+        weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
     return _Step(moment, drawing, weights, norm, finite, losses, factor)
 
 
@@ -163,6 +165,22 @@ def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[st
     return losses
 
 
+def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tensor]:
+    """The losses of the step on the weights as they are, under the step's dropout and without gradients."""
+    losses: dict[str, Tensor] = {}
+    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
+    with torch.no_grad(), session.phases("forward"):
+        for share, parts in zip(drawing.shares, drawing.micro, strict=True):
+            _add(losses, _losses(session, parts, share, drawing.texts), share)
+    return losses
+
+
+def _add(losses: dict[str, Tensor], micro: Mapping[str, Tensor], share: float) -> None:
+    """Add the losses of a micro-batch to those of the step."""
+    for task, loss in micro.items():
+        losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
+
+
 def _too_large(parts: list[Part], step: int) -> EmomtlError:
     """What an out-of-memory error says: which tasks, how many texts of which length, and what to change."""
     tasks = ", ".join(task for part in parts for task in part.targets)
@@ -187,10 +205,6 @@ def _moment(session: Session) -> Moment:
         joint=session.plan.manifest.sampler.per_step == "all",
         seed=session.plan.manifest.seed,
     )
-
-
-def _with_share(moment: Moment, share: float) -> Moment:
-    return moment if share == 1.0 else replace(moment, share=share)
 
 
 def _remember(session: Session, done: _Step) -> None:

@@ -24,7 +24,7 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("emomtl_")]
 COMMANDS = commands()
 WHERE = {
     "sampler": "docs/concepts.md",
-    "weighting": "docs/concepts.md",
+    "weighting": "docs/weighting.md",
     "head": "docs/concepts.md",
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",

@@ -87,6 +87,7 @@ def test_parameters_gradients_and_moments_are_foretold_to_the_byte(cli: Any, des
     session.run.close()
     moments = sum(slots[key].nbytes for slots in session.optimizer.state.values() for key in ("exp_avg", "exp_avg_sq"))
     parameters = sum(p.nbytes for module in (session.model, session.weighting) for p in module.parameters())
+    gradients += sum(buffer.nbytes for buffer in session.weighting.buffers())
     said = found["memory_bytes"]
     assert (said["parameters"], said["gradients"], said["moments"]) == (parameters, gradients, moments)
     assert memory(session) == {"parameters": parameters, "gradients": gradients, "moments": moments}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Le
 
 from emomtl import Moment, TaskFacts, Weighting, hookimpl
+from emomtl_plugins.weightings.task_scalars import add_scalars, scalar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,31 +29,25 @@ class Uncertainty(Weighting):
     def start(self, tasks: Mapping[str, TaskFacts], shared: Sequence[nn.Parameter]) -> nn.Module:
         """Parameters `s`, a scalar a task, and the buffer `factors` (T,), which follows from the tasks and is not saved."""
         import torch
-        from torch import nn
 
         state = super().start(tasks, shared)
-        state.add_module("s", nn.ParameterDict({_key(task): nn.Parameter(torch.tensor(float(self.init))) for task in tasks}))
+        add_scalars(state, "s", tasks, self.init)
         factors = torch.tensor([0.5 if facts.kind == "regression" else 1.0 for facts in tasks.values()])
         state.register_buffer("factors", factors, persistent=False)
         return state
 
     def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of weighted losses and s_t/2, and the weights w_t."""
+        """The sum of weighted losses and s_t/2, by the micro-batch's part of the task's texts, and the weights w_t."""
         import torch
 
         factors = dict(zip(moment.tasks, state.get_buffer("factors").unbind(), strict=True))
         terms, weights = [], {}
         for task, loss in losses.items():
-            s = state.get_parameter(f"s.{_key(task)}")
+            s = scalar(state, "s", task)
             weight = factors[task] * torch.exp(-s)
-            terms.append(weight * loss.float() + s / 2)
+            terms.append(weight * loss.float() + s / 2 * (moment.part(task) / moment.share))
             weights[task] = weight.detach()
         return torch.stack(terms).sum(), weights
-
-
-def _key(task: str) -> str:
-    """A name in a ParameterDict, which refuses the names of its own methods: a task may be called `keys`."""
-    return f"task_{task}"
 
 
 @hookimpl

@@ -1,0 +1,27 @@
+"""One learned number a task, kept as parameters of a weighting's state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def add_scalars(state: nn.Module, name: str, tasks: Iterable[str], value: float) -> None:
+    """Give `state` the parameters `name.task_TASK`, all equal to `value`."""
+    import torch
+    from torch import nn
+
+    state.add_module(name, nn.ParameterDict({_key(task): nn.Parameter(torch.tensor(float(value))) for task in tasks}))
+
+
+def scalar(state: nn.Module, name: str, task: str) -> nn.Parameter:
+    """The parameter of a task."""
+    return state.get_parameter(f"{name}.{_key(task)}")
+
+
+def _key(task: str) -> str:
+    """A name in a ParameterDict, which refuses the names of its own methods: a task may be called `keys`."""
+    return f"task_{task}"
