@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from emomtl.changes import EncoderChange
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
@@ -39,7 +38,7 @@ class MultiTaskModel(nn.Module):
         self.pooling = pooling
         self.heads = nn.ModuleDict(heads)
         self.ties = dict(ties or {})
-        self.sharing = sharing or Sharing.of(encoder, (), tuple(heads), 0)
+        self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
 
     def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
         """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
@@ -79,22 +78,20 @@ def build_model(
     choice: EncoderChoice,
     heads: Mapping[str, tuple[Head, Taxonomy | None]],
     seed: int,
-    changes: Sequence[EncoderChange] = (),
     ties: Mapping[str, str] | None = None,
 ) -> MultiTaskModel:
-    """The encoder, changed, with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
+    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
 
     A task in `ties` answers with another task's head and gets none.
     """
     ties = ties or {}
-    sharing = Sharing.of(encoder.module, changes, tuple(heads), seed)
     modules: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
             if task not in ties:
                 torch.manual_seed(torch_seed(seed, "head", task))
                 modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, sharing)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing)
 
 
 def parameter_groups(

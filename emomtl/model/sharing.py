@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from emomtl.changes import EncoderChange, TaskSwitch
+from emomtl.errors import EmomtlError
 from emomtl.sampling import Moment
 
 if TYPE_CHECKING:
@@ -29,15 +30,21 @@ class Sharing:
 
     @classmethod
     def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> Sharing:
-        """Apply the changes to the encoder, in their order."""
+        """Apply the changes to the encoder, in their order; what one of them cannot do is an error with its place."""
         switch = TaskSwitch(tasks, seed)
         pretrained = list(encoder.parameters())
         owners: dict[int, str] = {}
         schedules = []
-        for change in changes:
-            applied = change.apply(encoder, pretrained, switch)
+        for number, change in enumerate(changes):
+            try:
+                applied = change.apply(encoder, pretrained, switch)
+            except EmomtlError as error:
+                place = f"encoder.changes[{number}]"
+                placed = (replace(problem, place=f"{place}.{problem.place}".strip(".")) for problem in error.problems)
+                raise EmomtlError(*placed) from error
             owners |= {id(parameter): task for task, theirs in applied.own.items() for parameter in theirs}
             schedules += [applied.at] if applied.at is not None else []
+        encoder.train(encoder.training)  # what was added answers in the mode of the encoder
         own = {name: owners[id(parameter)] for name, parameter in encoder.named_parameters() if id(parameter) in owners}
         return cls(switch, any(change.per_task for change in changes), own, schedules)
 

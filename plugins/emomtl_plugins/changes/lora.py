@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -58,7 +59,8 @@ class LowRank(EncoderChange):
         names = switch.tasks if self.per_task_adapters else (SHARED,)
         for name in names:
             settings = LoraConfig(r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
-            with switch.seeded("lora", name):
+            with switch.seeded("lora", name), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several adapters are wanted here
                 inject_adapter_in_model(settings, encoder, adapter_name=name)  # type: ignore[arg-type]
         for parameter, learned in before:
             parameter.requires_grad_(learned and (self.train_encoder or id(parameter) not in theirs))
