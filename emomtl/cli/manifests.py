@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from emomtl.plugins import Plugins
     from emomtl.train.forecast import Lengths
 
+MOST_NAMED = 8
+"""Tasks whose parameters are said one by one."""
+
 SCHEMA_FILE = "emomtl.schema.json"
 
 
@@ -176,8 +179,11 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
 
 
 def _shared_and_own(total: int, counts: Mapping[str, Any]) -> str:
-    """Whose the parameters are, in one line."""
-    own = ", ".join(f"{count:,} of {task} alone" for task, count in counts["tasks"].items())
+    """Whose the parameters are, in one line; of many tasks only the sum."""
+    tasks: dict[str, int] = counts["tasks"]
+    own = ", ".join(f"{count:,} of {task} alone" for task, count in tasks.items())
+    if len(tasks) > MOST_NAMED:
+        own = f"{sum(tasks.values()):,} of {len(tasks)} single tasks"
     return f"parameters: {total:,} ({counts['trainable']:,} trained): {counts['shared']:,} shared, {own}"
 
 

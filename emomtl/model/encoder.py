@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.sharing import Sharing
 
 if TYPE_CHECKING:
     from torch import nn
 
     from emomtl.changes import EncoderChange
-    from emomtl.model.sharing import Sharing
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "trust_remote_code")
 """Keys of a model's config.json that name code; a folder with one of them is refused before transformers reads it."""
@@ -44,8 +44,6 @@ class LoadedEncoder:
 
     def changed(self, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> LoadedEncoder:
         """The same encoder, with the changes applied to it in their order."""
-        from emomtl.model.sharing import Sharing
-
         return replace(self, sharing=Sharing.of(self.module, changes, tasks, seed))
 
 

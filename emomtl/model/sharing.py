@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from emomtl.changes import EncoderChange, TaskSwitch
 from emomtl.errors import EmomtlError
 from emomtl.sampling import Moment
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from emomtl.model.network import MultiTaskModel
 
 
