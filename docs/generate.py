@@ -133,6 +133,7 @@ def manifest_page() -> str:
         ("sampler", "Samplers", "`[sampler] use = NAME`; the options stand beside `use`."),
         ("weighting", "Weightings", "`[weighting] use = NAME`; the options stand beside `use`."),
         ("head", "Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
+        ("change", "Changes of the encoder", "`[[encoder.changes]] use = NAME`, one table each; see [sharing](../sharing.md)."),
     ):
         parts += [f"## {title}", about]
         for name, offer in plugins.offers(kind).items():

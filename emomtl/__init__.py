@@ -1,5 +1,6 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
+from emomtl.changes import Applied, EncoderChange, TaskSwitch
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
@@ -14,8 +15,10 @@ from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 __version__ = "0.1.0"
 
 __all__ = [
+    "Applied",
     "DerivedTask",
     "EmomtlError",
+    "EncoderChange",
     "EncoderSource",
     "Example",
     "Files",
@@ -35,6 +38,7 @@ __all__ = [
     "Task",
     "TaskFacts",
     "TaskFamily",
+    "TaskSwitch",
     "Taxonomy",
     "Weighting",
     "__version__",

@@ -38,9 +38,9 @@ def logits_of(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         with arithmetic(device, precision):
-            pooled = model.encode(to_device(tokens.batch(rows), device))
-            for task in tasks:
-                parts[task].append(model.logits(task, pooled).float().cpu().numpy())
+            pooled = model.pooled(to_device(tokens.batch(rows), device), dict.fromkeys(tasks, len(rows)))
+            for task, vectors in pooled.items():
+                parts[task].append(model.logits(task, vectors).float().cpu().numpy())
         if advance is not None:
             advance(len(rows))
     model.train(was_training)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from emomtl.changes import EncoderChange
     from emomtl.encoding import EncoderSource
     from emomtl.heads import Head
     from emomtl.run import Run
@@ -43,6 +44,11 @@ def emomtl_heads() -> Mapping[str, type[Head]]:  # type: ignore[empty-body]
 @hookspec
 def emomtl_encoders() -> Mapping[str, EncoderSource]:  # type: ignore[empty-body]
     """Offer encoders by a short name."""
+
+
+@hookspec
+def emomtl_encoder_changes() -> Mapping[str, type[EncoderChange]]:  # type: ignore[empty-body]
+    """Offer changes of the encoder by name; the dataclass fields are the options of `[[encoder.changes]]`."""
 
 
 @hookspec

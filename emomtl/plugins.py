@@ -25,6 +25,7 @@ KINDS = {
     "weighting": "emomtl_weightings",
     "head": "emomtl_heads",
     "encoder": "emomtl_encoders",
+    "change": "emomtl_encoder_changes",
     "manifest": "emomtl_manifests",
     "study": "emomtl_studies",
 }

@@ -59,9 +59,10 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
                 Problem(f"tasks.{name}", found, "install the plugin's version that the run records in environment.json")
             )
     encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+    encoder = encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     where = choose_device(device)
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed)
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties)
     restore_model(model, checkpoint)
     model.to(where).eval()
     return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from emomtl.plugins import Plugins
     from emomtl.train.forecast import Lengths
 
+MOST_NAMED = 8
+"""Tasks whose parameters are said one by one."""
+
 SCHEMA_FILE = "emomtl.schema.json"
 
 
@@ -65,7 +68,8 @@ def _schema(plugins: Plugins) -> dict[str, Any]:
     from emomtl.manifest import manifest_schema
 
     offers = {
-        kind: {name: offer.value for name, offer in plugins.offers(kind).items()} for kind in ("sampler", "weighting", "head")
+        kind: {name: offer.value for name, offer in plugins.offers(kind).items()}
+        for kind in ("sampler", "weighting", "head", "change")
     }
     families = {name: offer.value for name, offer in plugins.offers("task").items() if isinstance(offer.value, type)}
     return manifest_schema({**offers, "task": families})
@@ -167,10 +171,20 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
         source = f"from {expected['calibrated_steps']} calibrated steps"
         say(f"time: about {_duration(seconds['total'])} on this machine, {source}; {scoring}")
         parts = ", ".join(f"{part} {size / 2**20:,.0f}" for part, size in memory.items() if part != "total")
+        say(_shared_and_own(expected["parameters"], expected["sharing"]))
         say(f"memory: about {memory['total'] / 2**20:,.0f} MiB for {expected['parameters']:,} parameters ({parts} MiB)")
     if "against" in expected and not expected["against"]["warnings"]:
         found = expected["against"]
         say(f"{found['task']} gets as many updates in {found['run']}: {found['updates'][0]:,} and {found['updates'][1]:,}")
+
+
+def _shared_and_own(total: int, counts: Mapping[str, Any]) -> str:
+    """Whose the parameters are, in one line; of many tasks only the sum."""
+    tasks: dict[str, int] = counts["tasks"]
+    own = ", ".join(f"{count:,} of {task} alone" for task, count in tasks.items())
+    if len(tasks) > MOST_NAMED:
+        own = f"{sum(tasks.values()):,} of {len(tasks)} single tasks"
+    return f"parameters: {total:,} ({counts['trainable']:,} trained): {counts['shared']:,} shared, {own}"
 
 
 def _duration(seconds: float) -> str:

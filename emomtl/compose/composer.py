@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.manifest import Draft, Use, read_options
+from emomtl.manifest import Draft, Use, parts_of, read_options
 
 if TYPE_CHECKING:
     from emomtl.plugins import Plugins
@@ -32,13 +32,13 @@ class Composer:
             if found not in self.problems:
                 self.problems.append(found)
 
-    def doubtful(self, *parts: str) -> bool:
+    def doubtful(self, *parts: str | int) -> bool:
         """Whether reading already found a problem here, so that nothing more can be said of the place."""
         return self.draft is not None and self.draft.doubtful(*parts)
 
     def used(self, kind: str, use: Use, place: str) -> Any | None:
         """What `use` names, with its options checked."""
-        if self.doubtful(*place.split("."), "use"):
+        if self.doubtful(*parts_of(place), "use"):
             return None
         try:
             offer = self.plugins.offer(kind, use.use)

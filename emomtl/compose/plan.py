@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emomtl.changes import EncoderChange
 from emomtl.data.locate import Located
 from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
@@ -57,6 +58,17 @@ class Plan:
     weighting: Weighting
     encoder: EncoderChoice
     plugins: Plugins
+    changes: tuple[EncoderChange, ...] = ()
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """The tasks that answer with another task's head, and whose."""
+        return {name: bound.table.tie for name, bound in self.tasks.items() if bound.table.tie is not None}
+
+    @property
+    def per_task(self) -> bool:
+        """Whether the encoder answers each task in its own way, so that a text is encoded once for each of its tasks."""
+        return any(change.per_task for change in self.changes)
 
     def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
         """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""

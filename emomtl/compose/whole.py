@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask, Plan
+from emomtl.compose.sharing import check_ties, encoder_changes
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -42,6 +44,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     encoder = _encoder(composer, manifest.encoder, training)
+    changes = encoder_changes(composer, manifest.encoder.changes, tuple(manifest.tasks))
+    composer.add(*check_ties(tasks, manifest.tasks))
     _checks(composer, manifest, sampler, weighting, tasks, training)
     select = _select(composer, manifest.eval.select, tasks) if tasks else None
     if composer.problems:
@@ -50,8 +54,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert weighting is not None
     assert encoder is not None
     assert select is not None
-    complete = _complete(manifest, tasks, sampler, weighting, encoder, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins)
+    complete = _complete(manifest, tasks, sampler, weighting, encoder, changes, select, folder)
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes)
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:
@@ -70,6 +74,7 @@ def _complete(
     sampler: Sampler,
     weighting: Weighting,
     encoder: EncoderChoice,
+    changes: Sequence[EncoderChange],
     select: str,
     folder: Path,
 ) -> Manifest:
@@ -82,13 +87,15 @@ def _complete(
     train = manifest.train
     if train.epochs is None and train.steps is None and train.target_updates is None:
         train = train.model_copy(update={"epochs": float(DEFAULT_EPOCHS)})
+    named = zip(manifest.encoder.changes, changes, strict=True)
+    changed = tuple(Use(use=use.use, **options_of(change)) for use, change in named)
     return manifest.model_copy(
         update={
             "folder": str(folder),
             "tasks": tables,
             "sampler": SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(sampler)),
             "weighting": Use(use=manifest.weighting.use, **options_of(weighting)),
-            "encoder": manifest.encoder.model_copy(update={"pooling": encoder.pooling}),
+            "encoder": manifest.encoder.model_copy(update={"pooling": encoder.pooling, "changes": changed}),
             "train": train,
             "eval": manifest.eval.model_copy(update={"select": select}),
         }

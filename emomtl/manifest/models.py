@@ -58,6 +58,7 @@ class EncoderTable(Table):
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="the encoder's dropout; left out, its own"
     )
+    changes: tuple[Use, ...] = Field(default=(), description="what is added to the encoder or frozen in it, in this order")
 
 
 class TaskTable(Table):
@@ -67,6 +68,7 @@ class TaskTable(Table):
     source: str | None = Field(default=None, description="a file, folder or `hub:ID` to read instead of what the plugin says")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task family")
     head: HeadTable | None = Field(default=None, description="another head, or other options of the declared one")
+    tie: str | None = Field(default=None, description="answer with the head of this task, which has the same labels")
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=1.0, description="lambda_t: the loss is multiplied by it"
     )

@@ -10,18 +10,19 @@ from emomtl.manifest.models import Manifest
 from emomtl.manifest.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable"}
+DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable", "change": "Use"}
 """The table of the manifest that names each kind, by its name in the schema."""
 
 TABLES = {"sampler": "sampler", "weighting": "weighting"}
-"""The kinds of offers that have a table of their own; a head is in [tasks.NAME.head], a task family's options in [tasks.NAME]."""
+"""The kinds of offers that have a table of their own; a head is in [tasks.NAME.head], a task family's options in [tasks.NAME],
+changes in [[encoder.changes]]."""
 
 
 def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `Manifest`.
 
-    `offers` names dataclasses by kind ("sampler", "weighting", "head", "task") and then by the name that `use` gives; each
-    becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
+    `offers` names dataclasses by kind ("sampler", "weighting", "head", "change", "task") and then by the name that `use` gives;
+    each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
     """
     schema = _tidy(Manifest.model_json_schema())
     schema = {"$schema": DIALECT, **schema, "title": "emomtl manifest"}
@@ -36,6 +37,8 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
         head["oneOf"].append(declared)
         keys = schema["$defs"]["TaskTable"]["properties"]
         keys["head"] = {**head, "description": keys["head"].get("description", "")}
+    if kinds.get("change"):
+        schema["$defs"]["EncoderTable"]["properties"]["changes"]["items"] = _branches(schema, "change", kinds["change"])
     if kinds.get("task"):
         schema["$defs"]["TaskTable"] = _families(schema, kinds["task"])
     return schema

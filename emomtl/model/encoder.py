@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.sharing import Sharing
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from emomtl.changes import EncoderChange
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "trust_remote_code")
 """Keys of a model's config.json that name code; a folder with one of them is refused before transformers reads it."""
@@ -32,11 +35,16 @@ class EncoderChoice:
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors."""
+    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors, and how tasks share it."""
 
     module: nn.Module
     tokenizer: Any
     width: int
+    sharing: Sharing | None = None
+
+    def changed(self, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> LoadedEncoder:
+        """The same encoder, with the changes applied to it in their order."""
+        return replace(self, sharing=Sharing.of(self.module, changes, tasks, seed))
 
 
 def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:

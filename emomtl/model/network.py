@@ -1,4 +1,4 @@
-"""The network: one encoder, a pooled vector per text, one head per task (hard parameter sharing)."""
+"""The network: one encoder, a pooled vector per text, one head per task (hard sharing, unless the manifest changes it)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.model.sharing import Sharing
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import SharedParameters
@@ -20,17 +21,43 @@ if TYPE_CHECKING:
 
 
 class MultiTaskModel(nn.Module):
-    """`encode` turns token ids (B, T) into pooled vectors (B, W); `heads[task]` turns those into logits (B, L)."""
+    """`pooled` turns token ids (B, T) into vectors (B, W) by task; `logits` turns those into a task's logits (B, L).
 
-    def __init__(self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module]) -> None:
+    `ties` says with whose head a task answers that has none of its own; such a head is in the model, and in a checkpoint, once.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        pooling: str,
+        heads: Mapping[str, nn.Module],
+        ties: Mapping[str, str] | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
         self.heads = nn.ModuleDict(heads)
+        self.ties = dict(ties or {})
+        self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
 
-    def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's."""
-        output = self.encoder(**inputs)
+    def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
+        """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
+
+        The texts are encoded once for all tasks; where a change of the encoder depends on the task, once for each.
+        """
+        if not self.sharing.per_task:
+            every = self.encode(inputs)
+            return {task: every[:n] for task, n in rows.items()}
+        return {task: self.encode({name: tensor[:n] for name, tensor in inputs.items()}, task) for task, n in rows.items()}
+
+    def encode(self, inputs: Mapping[str, Tensor], task: str | None = None) -> Tensor:
+        """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's.
+
+        `task` is needed where a change of the encoder depends on it, and makes no difference elsewhere.
+        """
+        with self.sharing.switch.using(task):
+            output = self.encoder(**inputs)
         if self.pooling == "pooler":
             return output.pooler_output  # type: ignore[no-any-return]
         states: Tensor = output.last_hidden_state
@@ -44,19 +71,28 @@ class MultiTaskModel(nn.Module):
 
     def logits(self, task: str, pooled: Tensor) -> Tensor:
         """The logits of a task's head, (B, W) -> (B, L)."""
-        return self.heads[task](pooled)  # type: ignore[no-any-return]
+        return self.heads[self.ties.get(task, task)](pooled)  # type: ignore[no-any-return]
 
 
 def build_model(
-    encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int
+    encoder: LoadedEncoder,
+    choice: EncoderChoice,
+    heads: Mapping[str, tuple[Head, Taxonomy | None]],
+    seed: int,
+    ties: Mapping[str, str] | None = None,
 ) -> MultiTaskModel:
-    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks."""
+    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
+
+    A task in `ties` answers with another task's head and gets none.
+    """
+    ties = ties or {}
     modules: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
-            torch.manual_seed(torch_seed(seed, "head", task))
-            modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules)
+            if task not in ties:
+                torch.manual_seed(torch_seed(seed, "head", task))
+                modules[task] = head.build(encoder.width, taxonomy)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing)
 
 
 def parameter_groups(
@@ -81,16 +117,18 @@ def parameter_groups(
 
 
 def shared_parameters(model: MultiTaskModel) -> SharedParameters:
-    """The encoder's trainable parameters, which all tasks share, and which of them are the last layer's.
+    """The encoder's trainable parameters that all tasks share, and which of them are the last layer's.
 
-    The layers are the largest list of modules in the encoder; the last one with something to train counts, and without any
-    such list every parameter does.
+    Those which belong to one task alone are no part of them. The layers are the largest list of modules in the encoder; the
+    last one with something to train counts, and without any such list every parameter does.
     """
-    shared = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
+    named = model.encoder.named_parameters()
+    shared = [parameter for name, parameter in named if parameter.requires_grad and name not in model.sharing.own]
     lists = [module for module in model.encoder.modules() if isinstance(module, nn.ModuleList)]
     layers = max(lists, key=lambda layers: sum(p.numel() for p in layers.parameters()), default=())
+    ours = {id(parameter) for parameter in shared}
     for layer in reversed(list(layers)):
-        if last := [parameter for parameter in layer.parameters() if parameter.requires_grad]:
+        if last := [parameter for parameter in layer.parameters() if id(parameter) in ours]:
             return SharedParameters(shared, last)
     return SharedParameters(shared)
 

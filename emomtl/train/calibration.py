@@ -17,6 +17,7 @@ from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
 from emomtl.evaluate import logits_of
 from emomtl.model.encoder import load_encoder
+from emomtl.model.sharing import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.loop import try_step
@@ -42,7 +43,8 @@ class Calibration:
 
     `step` is the part of a step's time that does not grow with its texts (the optimiser, the draw), `token` the time of one
     real token forward and backward, `scored_token` of one in scoring. `activations` is the most that one micro-batch of the
-    first step kept for its backward pass (on CUDA: the most that its forward pass allocated).
+    first step kept for its backward pass (on CUDA: the most that its forward pass allocated). `parameters` are counts, as
+    `count_parameters` gives them.
     """
 
     lengths: Lengths
@@ -51,7 +53,7 @@ class Calibration:
     step: float
     token: float
     scored_token: float
-    parameters: int
+    parameters: dict[str, Any]
     memory: dict[str, int]
 
 
@@ -70,9 +72,10 @@ def calibrate(plan: Plan) -> Calibration:
         session = start(_few(plan), Path(folder) / "run", Display())
         try:
             session.model.train()
+            parameters = count_parameters(session.model)
             session.phases = kept = _Kept(session)
             losses = try_step(session)
-            session.phases = profile = Profile(session.device)
+            session.phases = profile = Profile(session.device, session.model.sharing.per_task)
             began = time.perf_counter()
             while profile.steps < 4 or time.perf_counter() - began < SECONDS:
                 with profile("other"):
@@ -86,7 +89,7 @@ def calibrate(plan: Plan) -> Calibration:
                 rest / profile.steps,
                 passes / profile.real,
                 _scored_token(session),
-                sum(p.numel() for p in session.model.parameters()),
+                parameters,
                 memory(session) | {"activations": kept.most},
             )
         finally:
@@ -106,7 +109,8 @@ def estimate(expected: dict[str, Any], found: Calibration, plan: Plan, data: Tas
         "evaluations": evaluations,
         "calibrated_steps": found.steps,
         "seconds": {"training": training, "scoring": scoring, "total": training + scoring},
-        "parameters": found.parameters,
+        "parameters": found.parameters["total"],
+        "sharing": {what: count for what, count in found.parameters.items() if what != "total"},
         "memory_bytes": found.memory | {"total": sum(found.memory.values())},
     }
 

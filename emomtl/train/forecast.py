@@ -42,8 +42,8 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     """Expected steps and, per task, rows, labels, updates, share of updates, examples, passes; with lengths also tokens.
 
     `tokens` of a task are its examples times the mean of its rows; those of the run are what the encoder reads: a text that
-    several tasks of a corpus share in a step counts once. Padding is in neither. The sampler is asked along the run with
-    the sizes alone; one that looks at losses or scores will differ.
+    several tasks of a corpus share in a step counts once, unless the encoder answers each task in its own way. Padding is in
+    neither. The sampler is asked along the run with the sizes alone; one that looks at losses or scores will differ.
     """
     manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
     joint = manifest.sampler.per_step == "all"
@@ -91,7 +91,8 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
         facts["tokens"] = round(examples[task] * lengths.tasks[task])
     means = {corpus: lengths.corpora[corpus, "train"] for corpus in read}
     whole = sum(read[corpus] * mean for corpus, mean in means.items())
-    return {**expected, "tokens": round(whole) if joint else sum(facts["tokens"] for facts in tasks.values())}
+    once = joint and not plan.per_task
+    return {**expected, "tokens": round(whole) if once else sum(facts["tokens"] for facts in tasks.values())}
 
 
 def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:

@@ -15,6 +15,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.evaluate import evaluate
 from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import restore_model
+from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -44,7 +45,8 @@ def train(session: Session) -> Outcome:
     began, told = time.monotonic(), False
     try:
         if not state.finished:
-            run.log_event("start", step=state.step, total=session.length.total, epochs=session.length.epochs)
+            counts, length = count_parameters(session.model), session.length
+            run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts)
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
@@ -106,6 +108,7 @@ def _step(session: Session) -> _Step:
     with session.phases("draw"):
         moment = _moment(session)
         drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
+    session.model.sharing.at(moment)
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
@@ -157,8 +160,9 @@ def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[st
     tables = session.plan.manifest.tasks
     for part in parts:
         with arithmetic(session.device, session.precision):
-            pooled = session.model.encode(to_device(part.inputs, session.device))
-            logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in part.targets.items()}
+            rows = {task: len(targets) for task, targets in part.targets.items()}
+            pooled = session.model.pooled(to_device(part.inputs, session.device), rows)
+            logits = {task: session.model.logits(task, vectors) for task, vectors in pooled.items()}
         for task, targets in to_device(part.targets, session.device).items():
             factor = tables[task].weight * (len(targets) / texts[task] / share)
             losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * factor

@@ -43,11 +43,12 @@ class Phases:
 class Profile(Phases):
     """Seconds by phase, and tokens. A phase inside another interrupts it: no second counts twice.
 
-    On CUDA the device is waited for at every border of a phase, so that each phase has its own arithmetic.
+    On CUDA the device is waited for at every border of a phase, so that each phase has its own arithmetic. With `per_task` a
+    text counts once for each task that encodes it.
     """
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, per_task: bool = False) -> None:
+        self.device, self.per_task = device, per_task
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.steps = self.micro = self.real = self.padded = self.squares = 0
         self._open: list[str] = []
@@ -74,14 +75,16 @@ class Profile(Phases):
         self._since = now
 
     def saw(self, drawing: Drawing) -> None:
-        """Count the tokens of a step: real, with padding, and the sum of squared lengths that attention costs."""
+        """Count the tokens that a step encodes: real, with padding, and the sum of squared lengths that attention costs."""
         self.steps += 1
         for part in (part for parts in drawing.micro for part in parts):
-            lengths = part.inputs["attention_mask"].sum(axis=1)
-            self.micro += 1
-            self.real += int(lengths.sum())
-            self.padded += part.inputs["attention_mask"].size
-            self.squares += int((lengths**2).sum())
+            mask = part.inputs["attention_mask"]
+            for rows in [len(targets) for targets in part.targets.values()] if self.per_task else [part.rows]:
+                lengths = mask[:rows].sum(axis=1)
+                self.micro += 1
+                self.real += int(lengths.sum())
+                self.padded += mask[:rows].size
+                self.squares += int((lengths**2).sum())
 
     def report(self, session: Session) -> dict[str, Any]:
         """What `profile.json` holds; the machine's matrix rate is measured here.
@@ -122,7 +125,7 @@ def profiled(session: Session) -> Iterator[dict[str, Any]]:
 
     A run that is stopped has its profile, too; one that takes no step has none.
     """
-    profile, report = Profile(session.device), dict[str, Any]()
+    profile, report = Profile(session.device, session.model.sharing.per_task), dict[str, Any]()
     session.phases = profile
     try:
         yield report

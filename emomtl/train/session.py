@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import emomtl
-from emomtl.compose import Plan
+from emomtl.compose import Plan, check_ties
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
@@ -114,7 +114,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         now = environment(plan, data, device, precision)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
-            encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+            encoder = _changed(plan, rebuild_encoder(plan.encoder, run.folder / "encoder"))
         else:
             run.cut_events(0)
             encoder = _pretrained(plan)
@@ -134,7 +134,11 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 
 def _pretrained(plan: Plan) -> LoadedEncoder:
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
-    return load_encoder(plan.encoder, special)
+    return _changed(plan, load_encoder(plan.encoder, special))
+
+
+def _changed(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
+    return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
 
 
 def read(
@@ -167,7 +171,7 @@ def _session(
     manifest = plan.manifest
     tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
-    model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
+    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
@@ -202,6 +206,8 @@ def _check_rows(plan: Plan, data: TaskData) -> None:
     """What can be said once the rows are read, and before a folder is made: validation rows, sizes, a target that is drawn."""
     for task in data.taxonomies:
         data.rows(task, "validation")
+    if untied := check_ties(plan.tasks, plan.tasks):
+        raise EmomtlError(*untied)
     plan.sampler.check(data.sizes)
     plan.weighting.check(_facts(plan, data))
     target, cycle = plan.manifest.train.target, range(len(data.sizes))

@@ -28,6 +28,7 @@ WHERE = {
     "head": "docs/concepts.md",
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
+    "change": "docs/sharing.md",
     "manifest": "docs/reference/manifest.md",
     "study": "docs/reference/studies.md",
 }

@@ -21,7 +21,7 @@ from emomtl import MultiLabel, Regression, SingleLabel
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = sorted(Path(emomtl_plugins.__file__).parent.rglob("*.py"))
-HOOKS = ("emomtl_samplers", "emomtl_weightings", "emomtl_heads", "emomtl_encoders")
+HOOKS = ("emomtl_samplers", "emomtl_weightings", "emomtl_heads", "emomtl_encoder_changes", "emomtl_encoders")
 
 
 def test_every_offer_has_an_entry_point_that_names_its_module(offered):
@@ -69,7 +69,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _configurable(offered: Any) -> dict[str, Any]:
-    return {name: offer for hook in HOOKS[:3] for name, (_, offer) in offered(hook).items()}
+    return {name: offer for hook in HOOKS[:4] for name, (_, offer) in offered(hook).items()}
 
 
 def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
@@ -82,7 +82,7 @@ def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
 
 
 def test_every_option_is_explained_where_it_is_declared(offered):
-    for hook in ("emomtl_samplers", "emomtl_weightings"):
+    for hook in ("emomtl_samplers", "emomtl_weightings", "emomtl_encoder_changes"):
         for name, (_, offer) in offered(hook).items():
             for field in dataclasses.fields(offer):
                 assert f"`{field.name}" in offer.__doc__, (name, field.name)
@@ -114,6 +114,12 @@ def test_options_can_be_described_by_a_json_schema(offered):
         ("task-prioritisation", {"smoothing": 0.0}),
         ("task-prioritisation", {"gamma": -1.0}),
         ("uncertainty", {"init": float("inf")}),
+        ("pals", {"rank": 0}),
+        ("lora", {"r": 0}),
+        ("lora", {"dropout": 1.0}),
+        ("frozen", {"layers": -1}),
+        ("gradual", {"until": 0.0}),
+        ("gradual", {"by": "step"}),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(offered, name, options):
@@ -129,6 +135,10 @@ def test_an_option_out_of_its_range_is_refused(offered, name, options):
         ("annealed", {"start": 1.0, "end": 0.0, "by": "epoch"}),
         ("explicit", {"shares": {"sst-2": 1, "goemotions": 0.5}}),
         ("dwa", {"window": 25}),
+        ("pals", {"rank": 12, "heads": 3}),
+        ("lora", {"r": 4, "targets": ("query",), "per_task_adapters": True}),
+        ("frozen", {"layers": 0}),
+        ("gradual", {"start": 1, "until": 1.0, "by": "epoch"}),
         ("task-prioritisation", {"metric": {"sst-2": "top1_accuracy"}, "normalise": False}),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from emomtl import EmomtlError
 from emomtl.plugins import Plugins
-from emomtl.testing import check_head, check_sampler, check_task, check_weighting
+from emomtl.testing import check_change, check_head, check_sampler, check_task, check_weighting
 
 PLUGINS = Plugins.discover()
 
@@ -37,3 +37,8 @@ def test_the_head_has_a_loss_and_figures_for_the_labels_of_the_task():
 
 def test_the_encoder_names_a_repository_of_the_hub():
     assert PLUGINS.offer("encoder", "bert-tiny").value.locate().startswith("google/")
+
+
+def test_the_change_can_be_applied_again_and_leaves_the_encoder_answering():
+    for norms in (False, True):
+        check_change(PLUGINS.offer("change", "biases-only").value(norms=norms))

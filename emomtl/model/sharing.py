@@ -1,0 +1,73 @@
+"""What tasks share and what is their own: changes of the encoder, heads that answer for several tasks, and counts of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from emomtl.changes import EncoderChange, TaskSwitch
+from emomtl.errors import EmomtlError
+from emomtl.sampling import Moment
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from emomtl.model.network import MultiTaskModel
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the encoder was changed: the switch that its changes read, whose each new parameter is, and what is due at a moment.
+
+    `own` names the parameters of the encoder (as it names them) that belong to one task alone, by name.
+    """
+
+    switch: TaskSwitch
+    per_task: bool
+    own: Mapping[str, str]
+    schedules: Sequence[Callable[[Moment], None]] = ()
+
+    @classmethod
+    def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> Sharing:
+        """Apply the changes to the encoder, in their order; what one of them cannot do is an error with its place."""
+        switch = TaskSwitch(tasks, seed)
+        pretrained = list(encoder.parameters())
+        owners: dict[int, str] = {}
+        schedules = []
+        for number, change in enumerate(changes):
+            try:
+                applied = change.apply(encoder, pretrained, switch)
+            except EmomtlError as error:
+                place = f"encoder.changes[{number}]"
+                placed = (replace(problem, place=f"{place}.{problem.place}".strip(".")) for problem in error.problems)
+                raise EmomtlError(*placed) from error
+            owners |= {id(parameter): task for task, theirs in applied.own.items() for parameter in theirs}
+            schedules += [applied.at] if applied.at is not None else []
+        encoder.train(encoder.training)  # what was added answers in the mode of the encoder
+        own = {name: owners[id(parameter)] for name, parameter in encoder.named_parameters() if id(parameter) in owners}
+        return cls(switch, any(change.per_task for change in changes), own, schedules)
+
+    def at(self, moment: Moment) -> None:
+        """Open and close parameters for the step at this moment."""
+        for schedule in self.schedules:
+            schedule(moment)
+
+
+def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
+    """Parameters: `total`, `trainable`, `shared` (of the encoder), and by task (`tasks`) those of its own with its head.
+
+    `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for the one whose it is. What is
+    frozen now and opened later by a schedule counts as trainable only where it is open: count before the first step.
+    """
+    tasks = dict.fromkeys(model.sharing.switch.tasks, 0)
+    for task, head in model.heads.items():
+        tasks[task] += sum(parameter.numel() for parameter in head.parameters())
+    shared = 0
+    for name, parameter in model.encoder.named_parameters():
+        if name in model.sharing.own:
+            tasks[model.sharing.own[name]] += parameter.numel()
+        else:
+            shared += parameter.numel()
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {"total": shared + sum(tasks.values()), "trainable": trainable, "shared": shared, "tasks": tasks}

@@ -1,0 +1,1 @@
+"""Changes of the shared encoder: what is added to it, and what is frozen in it."""
