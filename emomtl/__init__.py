@@ -4,6 +4,7 @@ from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
 from emomtl.hookspecs import hookimpl
+from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
@@ -14,6 +15,7 @@ from emomtl.weighting import TaskFacts, Weighting
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answers",
     "DerivedTask",
     "EmomtlError",
     "EncoderSource",
@@ -25,6 +27,7 @@ __all__ = [
     "Label",
     "Moment",
     "MultiLabel",
+    "Objective",
     "Published",
     "Regression",
     "Run",
@@ -35,6 +38,7 @@ __all__ = [
     "TaskFacts",
     "TaskFamily",
     "Taxonomy",
+    "View",
     "Weighting",
     "__version__",
     "hookimpl",

@@ -11,6 +11,7 @@ import pluggy
 if TYPE_CHECKING:
     from emomtl.encoding import EncoderSource
     from emomtl.heads import Head
+    from emomtl.objectives import Objective
     from emomtl.run import Run
     from emomtl.sampling import Sampler
     from emomtl.task import DerivedTask, Task, TaskFamily
@@ -41,6 +42,11 @@ def emomtl_heads() -> Mapping[str, type[Head]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def emomtl_objectives() -> Mapping[str, type[Objective]]:  # type: ignore[empty-body]
+    """Offer objectives by name: extra losses on a task's texts; the dataclass fields are options of `[objectives.NAME]`."""
+
+
+@hookspec
 def emomtl_encoders() -> Mapping[str, EncoderSource]:  # type: ignore[empty-body]
     """Offer encoders by a short name."""
 
@@ -62,7 +68,7 @@ def emomtl_started(run: Run) -> None:
 
 @hookspec
 def emomtl_stepped(run: Run, step: int, losses: Mapping[str, float]) -> None:
-    """Every `train.log_every` steps: the mean losses since the last time, per task."""
+    """Every `train.log_every` steps: the mean losses since the last time, per task (an objective's as `task/objective`)."""
 
 
 @hookspec

@@ -24,6 +24,7 @@ KINDS = {
     "sampler": "emomtl_samplers",
     "weighting": "emomtl_weightings",
     "head": "emomtl_heads",
+    "objective": "emomtl_objectives",
     "encoder": "emomtl_encoders",
     "manifest": "emomtl_manifests",
 }

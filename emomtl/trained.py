@@ -60,7 +60,8 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     where = choose_device(device)
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed)
+    objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, objectives)
     restore_model(model, checkpoint)
     model.to(where).eval()
     return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))

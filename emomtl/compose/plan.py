@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from emomtl.data.locate import Located
 from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.model.encoder import EncoderChoice
+from emomtl.objectives import Objective
 from emomtl.sampling import Sampler
 from emomtl.task import DerivedTask, Task, TaskFamily
 from emomtl.taxonomy import Taxonomy
@@ -39,6 +40,16 @@ class BoundTask:
 
 
 @dataclass(frozen=True)
+class BoundObjective:
+    """One objective of a run: the task whose texts it learns from, and what its loss is multiplied by."""
+
+    name: str
+    task: str
+    weight: float
+    objective: Objective
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
 
@@ -49,6 +60,7 @@ class Plan:
     weighting: Weighting
     encoder: EncoderChoice
     plugins: Plugins
+    objectives: Mapping[str, BoundObjective] = field(default_factory=dict)
 
     def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
         """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 
 
 class MultiTaskModel(nn.Module):
-    """`encode` turns token ids (B, T) into pooled vectors (B, W); `heads[task]` turns those into logits (B, L)."""
+    """`encode` turns token ids (B, T) into pooled vectors (B, W); `heads[task]` turns those into logits (B, L).
 
-    def __init__(self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module]) -> None:
+    `objectives` holds what extra losses learn, by name; nothing but training reads it.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module], objectives: Mapping[str, nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
         self.heads = nn.ModuleDict(heads)
+        self.objectives = nn.ModuleDict(objectives or {})
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's."""
@@ -47,21 +54,35 @@ class MultiTaskModel(nn.Module):
 
 
 def build_model(
-    encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int
+    encoder: LoadedEncoder,
+    choice: EncoderChoice,
+    heads: Mapping[str, tuple[Head, Taxonomy | None]],
+    seed: int,
+    objectives: Mapping[str, tuple[Objective, Taxonomy | None]] | None = None,
 ) -> MultiTaskModel:
-    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks."""
+    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
+
+    The same holds for the modules of `objectives`, each given with the taxonomy of its task.
+    """
     modules: dict[str, nn.Module] = {}
+    extra: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
             torch.manual_seed(torch_seed(seed, "head", task))
             modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules)
+        for name, (objective, taxonomy) in (objectives or {}).items():
+            torch.manual_seed(torch_seed(seed, "objective", name))
+            extra[name] = objective.build(encoder.width, taxonomy)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, extra)
 
 
 def parameter_groups(
     model: MultiTaskModel, state: nn.Module, lr: float, head_lrs: Mapping[str, float], weighting_lr: float, decay: float
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters."""
+    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
+
+    `head_lrs` are the rates of heads by task, and of objectives by name.
+    """
     groups: dict[tuple[float, float], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
@@ -72,7 +93,7 @@ def parameter_groups(
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = head_lrs[name.split(".")[1]] if name.startswith("heads.") else lr
+            rate = head_lrs[name.split(".")[1]] if name.startswith(("heads.", "objectives.")) else lr
             add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
     for name, parameter in state.named_parameters():
         add(f"weighting.{name}", parameter, weighting_lr, 0.0)
