@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, installed, manifests, results, training
+from emomtl.cli import affinity, cached, installed, manifests, results, training
 
 app = typer.Typer(
     name="emomtl",
@@ -39,6 +39,7 @@ for function, name in (
     (manifests.check, "check"),
     (manifests.schema, "schema"),
     (training.train, "train"),
+    (affinity.affinity, "affinity"),
     (results.evaluate, "eval"),
     (results.report, "report"),
     (results.predict, "predict"),
