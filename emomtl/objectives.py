@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from emomtl.errors import EmomtlError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -75,8 +77,6 @@ class Objective(ABC):
 
         Called when the labels of all tasks are known. By default labels are asked for, which a task with numbers lacks.
         """
-        from emomtl.errors import EmomtlError
-
         if tasks[of][1] is None:
             raise EmomtlError(f"'{of}' answers with numbers and has no labels", remedy="name a task with labels")
 

@@ -1,7 +1,7 @@
 """Composing: a manifest and the installed plugins make a plan, or one error that lists everything wrong."""
 
-from emomtl.compose.objectives import problems_of
+from emomtl.compose.objectives import objective_problems
 from emomtl.compose.plan import BoundObjective, BoundTask, Plan
 from emomtl.compose.whole import compose, compose_file
 
-__all__ = ["BoundObjective", "BoundTask", "Plan", "compose", "compose_file", "problems_of"]
+__all__ = ["BoundObjective", "BoundTask", "Plan", "compose", "compose_file", "objective_problems"]

@@ -28,11 +28,11 @@ def bind_objectives(composer: Composer, manifest: Manifest, tasks: Mapping[str, 
         if objective.partners and manifest.sampler.per_step == "one":
             found = f"'{table.use}' needs the answers of {_named(objective.partners)} on the same texts"
             composer.add(Problem(place, found, '`sampler.per_step = "all"` puts every task into every step'))
-        composer.add(*problems_of(bound[name], tasks, {task: one.taxonomy for task, one in tasks.items()}))
+        composer.add(*objective_problems(bound[name], tasks, {task: one.taxonomy for task, one in tasks.items()}))
     return bound
 
 
-def problems_of(
+def objective_problems(
     one: BoundObjective, tasks: Mapping[str, BoundTask], taxonomies: Mapping[str, Taxonomy | None]
 ) -> tuple[Problem, ...]:
     """What does not fit between an objective and the tasks; nothing while labels are not yet learned from the rows."""

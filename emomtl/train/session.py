@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import emomtl
-from emomtl.compose import Plan, problems_of
+from emomtl.compose import Plan, objective_problems
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
@@ -219,7 +219,7 @@ def _check_objectives(plan: Plan, data: TaskData) -> None:
     """Objectives against labels that were learned from the rows; tasks that they compare have to share texts."""
     problems: list[Problem] = []
     for one in plan.objectives.values():
-        problems += problems_of(one, plan.tasks, data.taxonomies)
+        problems += objective_problems(one, plan.tasks, data.taxonomies)
         for partner in one.objective.partners:
             if data.corpus(partner) is not data.corpus(one.task):
                 found = f"'{partner}' and '{one.task}' do not read the same texts"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from emomtl.analysis.affinity import Measurement, probe
 from emomtl.analysis.affinity.probe import WHOLE, layer_of
+from emomtl.errors import EmomtlError
 
 Losses = Callable[[], Mapping[str, Tensor]]
 
@@ -75,7 +76,7 @@ def test_a_task_stands_to_itself_in_cosine_1_and_only_the_gain_knows_its_size() 
     assert between(found, "magnitudes", "louder", "once") == pytest.approx(14 / 50)
 
 
-def network(seed: int = 0) -> tuple[Losses, nn.Module]:
+def network(seed: int = 0) -> tuple[Losses, nn.ModuleDict]:
     """A shared tanh layer with two heads, one of which reads a layer of its own, too."""
     torch.manual_seed(seed)
     shared = nn.ModuleDict({"embed": nn.Linear(4, 5), "0": nn.Linear(5, 5), "1": nn.Linear(5, 5), "mine": nn.Linear(4, 5)})
@@ -103,6 +104,12 @@ def test_only_what_at_least_two_tasks_use_is_shared_and_parts_are_told_apart() -
     flat = [torch.cat([one.flatten() for one in row]).double() for row in slopes]
     cosine = torch.dot(flat[0], flat[1]) / (flat[0].norm() * flat[1].norm())
     assert found.cosines[WHOLE][0, 1] == pytest.approx(float(cosine), rel=1e-5)
+
+
+def test_tasks_that_share_nothing_that_is_trained_cannot_be_probed() -> None:
+    losses, shared = network()
+    with pytest.raises(EmomtlError, match="no two tasks train a parameter in common"):
+        probe(losses, {"mine.weight": shared["mine"].weight}, 0.1)
 
 
 def test_parameters_are_put_back_bit_for_bit_and_no_gradient_is_left_even_after_an_error() -> None:

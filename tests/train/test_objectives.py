@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from emomtl import Answers
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
 from emomtl.plugins import Plugins
 from emomtl.train.loop import _step, losses_of, try_step
+from emomtl.train.objectives import _view
 
 CONTRAST = {"use": "supervised-contrastive", "task": "mood", "weight": 0.5, "projection": 4}
 ALL = {"sampler": {"per_step": "all"}}
@@ -24,9 +26,11 @@ def problems(manifest: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_the_loss_of_an_objective_times_its_weight_is_added_to_that_of_its_task(desk: Any) -> None:
-    plain = try_step(desk.begin(desk.manifest("plain", **ALL), "plain"))
-    with_it = try_step(desk.begin(desk.manifest("with", **ALL, objectives={"near": CONTRAST}), "with"))
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_the_loss_of_an_objective_times_its_weight_is_added_to_that_of_its_task(desk: Any, accumulate: int) -> None:
+    more = {**ALL, "train": {"accumulate": accumulate}}
+    plain = try_step(desk.begin(desk.manifest("plain", **more), "plain"))
+    with_it = try_step(desk.begin(desk.manifest("with", **more, objectives={"near": CONTRAST}), "with"))
     assert set(with_it) == {"mood", "topics", "mood/near"}
     assert with_it["mood"] == pytest.approx(plain["mood"] + 0.5 * with_it["mood/near"], rel=1e-6)
     assert with_it["topics"] == plain["topics"]
@@ -83,6 +87,16 @@ def test_samplers_and_weightings_see_the_losses_of_tasks_alone(desk: Any) -> Non
     session = desk.begin(desk.manifest(**ALL, objectives={"near": CONTRAST}))
     session.state.losses = {"mood": 1.0, "topics": 2.0, "mood/near": 3.0}
     assert _moment(session).losses == {"mood": 1.0, "topics": 2.0}
+
+
+def test_an_objective_sees_the_texts_of_its_task_and_what_others_answer_for_these() -> None:
+    pooled = torch.arange(12.0).reshape(6, 2)
+    answers = {task: Answers(pooled[:n], torch.zeros(n, 2)) for task, n in (("few", 2), ("some", 4), ("all", 6))}
+    view = _view("some", pooled, answers)
+    assert torch.equal(view.pooled, pooled[:4])
+    assert view.own is answers["some"]
+    assert {task: len(one.logits) for task, one in view.others.items()} == {"few": 2, "all": 4}
+    assert all(len(one.logits) == len(one.targets) for one in view.others.values())
 
 
 def test_what_an_objective_learns_is_trained_saved_and_opened_again(desk: Any, cli: Callable[..., Any]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emomtl.errors import EmomtlError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -47,6 +49,8 @@ def probe(losses: Callable[[], Mapping[str, Tensor]], parameters: Mapping[str, n
     tasks = tuple(before)
     each = [torch.autograd.grad(one, list(parameters.values()), retain_graph=True, allow_unused=True) for one in before.values()]
     used = [place for place in range(len(parameters)) if sum(one[place] is not None for one in each) > 1]
+    if not used:
+        raise EmomtlError("no two tasks train a parameter in common", remedy="let the encoder, or a part of it, be trained")
     names = [name for place, name in enumerate(parameters) if place in set(used)]
     shared = [list(parameters.values())[place] for place in used]
     gradients = [[one[place] for place in used] for one in each]
