@@ -31,6 +31,7 @@ HEADER = "<!-- Written by docs/generate.py: change the code and run it again. --
 TABLES = {
     "encoder": "[encoder]",
     "tasks": "[tasks.NAME]",
+    "objectives": "[objectives.NAME]",
     "sampler": "[sampler]",
     "weighting": "[weighting]",
     "train": "[train]",
@@ -123,7 +124,7 @@ def manifest_page() -> str:
     parts.append(table(("key", "value", "default", "what for"), key_rows(schema, top, described=True)))
     for key, title in TABLES.items():
         node = schema["properties"][key]
-        if key == "tasks":
+        if key in ("tasks", "objectives"):
             node = node.get("additionalProperties") or next(iter(node["patternProperties"].values()))
         parts += _manifest_table(schema, title, resolve(schema, node))
         if key == "tasks":
@@ -134,6 +135,7 @@ def manifest_page() -> str:
         ("weighting", "Weightings", "`[weighting] use = NAME`; the options stand beside `use`."),
         ("head", "Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
         ("change", "Changes of the encoder", "`[[encoder.changes]] use = NAME`, one table each; see [sharing](../sharing.md)."),
+        ("objective", "Objectives", "`[objectives.NAME] use = NAME`; the options stand beside `use`, `task` and `weight`."),
     ):
         parts += [f"## {title}", about]
         for name, offer in plugins.offers(kind).items():

@@ -5,6 +5,7 @@ from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
 from emomtl.hookspecs import hookimpl
+from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
@@ -15,6 +16,7 @@ from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answers",
     "Applied",
     "DerivedTask",
     "EmomtlError",
@@ -28,6 +30,7 @@ __all__ = [
     "Label",
     "Moment",
     "MultiLabel",
+    "Objective",
     "Published",
     "Regression",
     "Run",
@@ -40,6 +43,7 @@ __all__ = [
     "TaskFamily",
     "TaskSwitch",
     "Taxonomy",
+    "View",
     "Weighting",
     "__version__",
     "hookimpl",

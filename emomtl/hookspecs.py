@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emomtl.changes import EncoderChange
     from emomtl.encoding import EncoderSource
     from emomtl.heads import Head
+    from emomtl.objectives import Objective
     from emomtl.run import Run
     from emomtl.sampling import Sampler
     from emomtl.task import DerivedTask, Task, TaskFamily
@@ -39,6 +40,11 @@ def emomtl_weightings() -> Mapping[str, type[Weighting]]:  # type: ignore[empty-
 @hookspec
 def emomtl_heads() -> Mapping[str, type[Head]]:  # type: ignore[empty-body]
     """Offer head kinds by name; the dataclass fields are the options of `[tasks.x.head]`."""
+
+
+@hookspec
+def emomtl_objectives() -> Mapping[str, type[Objective]]:  # type: ignore[empty-body]
+    """Offer objectives by name: extra losses on a task's texts; the dataclass fields are options of `[objectives.NAME]`."""
 
 
 @hookspec
@@ -73,7 +79,7 @@ def emomtl_started(run: Run) -> None:
 
 @hookspec
 def emomtl_stepped(run: Run, step: int, losses: Mapping[str, float]) -> None:
-    """Every `train.log_every` steps: the mean losses since the last time, per task."""
+    """Every `train.log_every` steps: the mean losses since the last time, per task (an objective's as `task/objective`)."""
 
 
 @hookspec

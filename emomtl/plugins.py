@@ -24,6 +24,7 @@ KINDS = {
     "sampler": "emomtl_samplers",
     "weighting": "emomtl_weightings",
     "head": "emomtl_heads",
+    "objective": "emomtl_objectives",
     "encoder": "emomtl_encoders",
     "change": "emomtl_encoder_changes",
     "manifest": "emomtl_manifests",

@@ -62,7 +62,8 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     encoder = encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     where = choose_device(device)
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties)
+    objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives)
     restore_model(model, checkpoint)
     model.to(where).eval()
     return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))

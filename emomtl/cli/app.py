@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, calibration, compare, installed, manifests, results, study, training
+from emomtl.cli import affinity, cached, calibration, compare, installed, manifests, results, study, training
 
 app = typer.Typer(
     name="emomtl",
@@ -40,6 +40,7 @@ for function, name in (
     (manifests.schema, "schema"),
     (training.train, "train"),
     (study.study, "study"),
+    (affinity.affinity, "affinity"),
     (results.evaluate, "eval"),
     (results.report, "report"),
     (compare.compare, "compare"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from emomtl.data.locate import Located
 from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.model.encoder import EncoderChoice
+from emomtl.objectives import Objective
 from emomtl.sampling import Sampler
 from emomtl.scoring import metric_names
 from emomtl.task import DerivedTask, Task, TaskFamily
@@ -48,6 +49,16 @@ class BoundTask:
 
 
 @dataclass(frozen=True)
+class BoundObjective:
+    """One objective of a run: the task whose texts it learns from, and what its loss is multiplied by."""
+
+    name: str
+    task: str
+    weight: float
+    objective: Objective
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
 
@@ -59,6 +70,7 @@ class Plan:
     encoder: EncoderChoice
     plugins: Plugins
     changes: tuple[EncoderChange, ...] = ()
+    objectives: Mapping[str, BoundObjective] = field(default_factory=dict)
 
     @property
     def ties(self) -> dict[str, str]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
-from emomtl.compose.plan import BoundTask, Plan
+from emomtl.compose.objectives import bind_objectives
+from emomtl.compose.plan import BoundObjective, BoundTask, Plan
 from emomtl.compose.sharing import check_ties, encoder_changes
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, Use, options_of
+from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, ObjectiveTable, SamplerTable, Use, options_of
 from emomtl.model.encoder import EncoderChoice
 from emomtl.sampling import Sampler
 from emomtl.weighting import TaskFacts, Weighting
@@ -41,6 +42,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
         except EmomtlError as error:
             composer.add(*error.problems, place="plugins")
     tasks = bind_tasks(composer, manifest.tasks, training)
+    objectives = bind_objectives(composer, manifest, tasks)
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     encoder = _encoder(composer, manifest.encoder, training)
@@ -54,8 +56,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert weighting is not None
     assert encoder is not None
     assert select is not None
-    complete = _complete(manifest, tasks, sampler, weighting, encoder, changes, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes)
+    complete = _complete(manifest, tasks, objectives, sampler, weighting, encoder, changes, select, folder)
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives)
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:
@@ -71,6 +73,7 @@ def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan
 def _complete(
     manifest: Manifest,
     tasks: Mapping[str, BoundTask],
+    objectives: Mapping[str, BoundObjective],
     sampler: Sampler,
     weighting: Weighting,
     encoder: EncoderChoice,
@@ -93,6 +96,12 @@ def _complete(
         update={
             "folder": str(folder),
             "tasks": tables,
+            "objectives": {
+                name: ObjectiveTable(
+                    use=manifest.objectives[name].use, task=one.task, weight=one.weight, **options_of(one.objective)
+                )
+                for name, one in objectives.items()
+            },
             "sampler": SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(sampler)),
             "weighting": Use(use=manifest.weighting.use, **options_of(weighting)),
             "encoder": manifest.encoder.model_copy(update={"pooling": encoder.pooling, "changes": changed}),

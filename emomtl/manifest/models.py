@@ -44,6 +44,16 @@ class SamplerTable(Use):
     per_step: Literal["one", "all"] = Field(default="all", description="one task drawn a step, or every task every step")
 
 
+class ObjectiveTable(Use):
+    """An extra loss on the texts that a task trains: L_t + `weight` * L_o; every other key is an option of what is used."""
+
+    use: str = Field(description="the objective")
+    task: str = Field(description="the task of the run whose texts it learns from")
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="its loss is multiplied by it and added to the task's"
+    )
+
+
 class EncoderTable(Table):
     """The shared encoder."""
 
@@ -168,6 +178,9 @@ class Manifest(Table):
     folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
+    objectives: dict[Annotated[str, Field(pattern=TASK_NAME)], ObjectiveTable] = Field(
+        default_factory=dict, description="extra losses, by name"
+    )
     sampler: SamplerTable = Field(default_factory=SamplerTable)
     weighting: Use = Field(default_factory=lambda: Use(use="equal"))
     train: TrainTable = Field(default_factory=TrainTable)

@@ -10,7 +10,13 @@ from emomtl.manifest.models import Manifest
 from emomtl.manifest.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable", "change": "Use"}
+DEFINITIONS = {
+    "sampler": "SamplerTable",
+    "weighting": "Use",
+    "head": "HeadTable",
+    "change": "Use",
+    "objective": "ObjectiveTable",
+}
 """The table of the manifest that names each kind, by its name in the schema."""
 
 TABLES = {"sampler": "sampler", "weighting": "weighting"}
@@ -21,8 +27,9 @@ changes in [[encoder.changes]]."""
 def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `Manifest`.
 
-    `offers` names dataclasses by kind ("sampler", "weighting", "head", "change", "task") and then by the name that `use` gives;
-    each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
+    `offers` names dataclasses by kind ("sampler", "weighting", "head", "change", "objective", "task") and then by the name that
+    `use` gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name
+    what is not here.
     """
     schema = _tidy(Manifest.model_json_schema())
     schema = {"$schema": DIALECT, **schema, "title": "emomtl manifest"}
@@ -39,6 +46,8 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
         keys["head"] = {**head, "description": keys["head"].get("description", "")}
     if kinds.get("change"):
         schema["$defs"]["EncoderTable"]["properties"]["changes"]["items"] = _branches(schema, "change", kinds["change"])
+    if kinds.get("objective"):
+        schema["$defs"]["ObjectiveTable"] = _branches(schema, "objective", kinds["objective"])
     if kinds.get("task"):
         schema["$defs"]["TaskTable"] = _families(schema, kinds["task"])
     return schema
@@ -48,15 +57,15 @@ def _branches(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> 
     """One closed branch for each name, and an open one for every other."""
     own = schema["$defs"][DEFINITIONS[kind]]["properties"]
     beside = {key: node for key, node in own.items() if key != "use"}
+    needed = [key for key in schema["$defs"][DEFINITIONS[kind]].get("required", ()) if key != "use"]
     branches = []
     for name, cls in sorted(offers.items()):
         options = _options(schema, f"{kind}.{name}", cls)
         options["properties"] = {"use": {"const": name, "type": "string"}, **beside, **options.get("properties", {})}
-        options["required"] = [*([] if own["use"].get("default") == name else ["use"]), *options.get("required", [])]
+        options["required"] = [*([] if own["use"].get("default") == name else ["use"]), *needed, *options.get("required", [])]
         branches.append({**options, "title": name})
-    branches.append(
-        _other(sorted(offers), {"type": "object", "properties": beside, "required": ["use"], "additionalProperties": True})
-    )
+    other = {"type": "object", "properties": beside, "required": ["use", *needed], "additionalProperties": True}
+    branches.append(_other(sorted(offers), other))
     return {"type": "object", "oneOf": branches}
 
 

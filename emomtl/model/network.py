@@ -12,6 +12,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.sharing import Sharing
+from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import SharedParameters
@@ -24,6 +25,7 @@ class MultiTaskModel(nn.Module):
     """`pooled` turns token ids (B, T) into vectors (B, W) by task; `logits` turns those into a task's logits (B, L).
 
     `ties` says with whose head a task answers that has none of its own; such a head is in the model, and in a checkpoint, once.
+    `objectives` holds what extra losses learn, by name; nothing but training reads it.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class MultiTaskModel(nn.Module):
         heads: Mapping[str, nn.Module],
         ties: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
+        objectives: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -40,6 +43,7 @@ class MultiTaskModel(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.ties = dict(ties or {})
         self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
+        self.objectives = nn.ModuleDict(objectives or {})
 
     def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
         """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
@@ -80,25 +84,34 @@ def build_model(
     heads: Mapping[str, tuple[Head, Taxonomy | None]],
     seed: int,
     ties: Mapping[str, str] | None = None,
+    objectives: Mapping[str, tuple[Objective, Taxonomy | None]] | None = None,
 ) -> MultiTaskModel:
     """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
 
-    A task in `ties` answers with another task's head and gets none.
+    The same holds for the modules of `objectives`, each given with the taxonomy of its task. A task in `ties` answers with
+    another task's head and gets none.
     """
     ties = ties or {}
     modules: dict[str, nn.Module] = {}
+    extra: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
             if task not in ties:
                 torch.manual_seed(torch_seed(seed, "head", task))
                 modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing)
+        for name, (objective, taxonomy) in (objectives or {}).items():
+            torch.manual_seed(torch_seed(seed, "objective", name))
+            extra[name] = objective.build(encoder.width, taxonomy)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra)
 
 
 def parameter_groups(
     model: MultiTaskModel, state: nn.Module, lr: float, head_lrs: Mapping[str, float], weighting_lr: float, decay: float
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters."""
+    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
+
+    `head_lrs` are the rates of heads by task, and of objectives by name.
+    """
     groups: dict[tuple[float, float], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
@@ -109,7 +122,7 @@ def parameter_groups(
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = head_lrs[name.split(".")[1]] if name.startswith("heads.") else lr
+            rate = head_lrs[name.split(".")[1]] if name.startswith(("heads.", "objectives.")) else lr
             add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
     for name, parameter in state.named_parameters():
         add(f"weighting.{name}", parameter, weighting_lr, 0.0)

@@ -22,6 +22,7 @@ from emomtl.scoring import TaskScores
 from emomtl.seeds import torch_seed
 from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
+from emomtl.train.objectives import objective_losses
 from emomtl.train.session import Outcome, Session
 from emomtl.train.signals import Interrupted, Signals
 
@@ -120,14 +121,14 @@ def _step(session: Session) -> _Step:
     for share, parts in zip(drawing.shares, drawing.micro, strict=True):
         try:
             with session.phases("forward"):
-                micro = _losses(session, parts, share, texts)
+                micro, extra = _losses(session, parts, share, texts)
             with session.phases("backward"):
                 here = {task: len(targets) / texts[task] for part in parts for task, targets in part.targets.items()}
                 now = replace(moment, share=share, parts=here, ahead=ahead)
                 weights.update(weighting.backward(session.weighting, micro, now))
         except torch.OutOfMemoryError as error:
             raise _too_large(parts, moment.step) from error
-        _add(losses, micro, share)
+        _add(losses, micro | extra, share)
     with session.phases("backward"):
         torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
         weights.update(weighting.finish(session.weighting, moment) or {})
@@ -150,23 +151,33 @@ def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Te
     optimizer.step()
 
 
-def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[str, int]) -> dict[str, Tensor]:
+def _losses(
+    session: Session, parts: list[Part], share: float, texts: Mapping[str, int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
+
+    With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.
 
     A task may have a smaller part of its step's `texts` here than the micro-batch's `share`; its loss is scaled by the
     quotient, so that the step's loss is the mean over its texts however they are cut.
     """
-    losses = {}
+    losses, extra = {}, {}
     tables = session.plan.manifest.tasks
     for part in parts:
         with arithmetic(session.device, session.precision):
             rows = {task: len(targets) for task, targets in part.targets.items()}
             pooled = session.model.pooled(to_device(part.inputs, session.device), rows)
             logits = {task: session.model.logits(task, vectors) for task, vectors in pooled.items()}
-        for task, targets in to_device(part.targets, session.device).items():
-            factor = tables[task].weight * (len(targets) / texts[task] / share)
-            losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * factor
-    return losses
+        on_device = to_device(part.targets, session.device)
+        beside = objective_losses(session, pooled, logits, on_device)
+        for task, targets in on_device.items():
+            part_of_step = len(targets) / texts[task] / share
+            loss = session.plan.tasks[task].head.loss(logits[task], targets)
+            for name, one in beside.get(task, {}).items():
+                loss = loss + session.plan.objectives[name].weight * one
+                extra[f"{task}/{name}"] = one * part_of_step
+            losses[task] = loss * (tables[task].weight * part_of_step)
+    return losses, extra
 
 
 def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tensor]:
@@ -175,7 +186,7 @@ def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tenso
     torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     with torch.no_grad(), session.phases("forward"):
         for share, parts in zip(drawing.shares, drawing.micro, strict=True):
-            _add(losses, _losses(session, parts, share, drawing.texts), share)
+            _add(losses, _losses(session, parts, share, drawing.texts)[0], share)
     return losses
 
 
@@ -203,7 +214,7 @@ def _moment(session: Session) -> Moment:
         epochs=session.length.whole_epochs,
         sizes=session.data.sizes,
         counts=state.counts,
-        losses=state.losses,
+        losses={task: loss for task, loss in state.losses.items() if task in state.counts},
         scores=state.scores,
         evaluation=state.evaluation,
         joint=session.plan.manifest.sampler.per_step == "all",
@@ -343,6 +354,11 @@ def _validate(session: Session) -> dict[str, TaskScores]:
     batch_size = session.plan.manifest.eval.batch_size
     model, tokens = session.model, session.tokens
     return evaluate(model, session.plan.tasks, session.data, tokens, "validation", session.device, session.precision, batch_size)
+
+
+def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:
+    """The loss of each task on some texts as a step computes it, with its graph; nothing is drawn, counted or updated."""
+    return _losses(session, parts, 1.0, {task: len(targets) for part in parts for task, targets in part.targets.items()})[0]
 
 
 def try_step(session: Session) -> dict[str, float]:

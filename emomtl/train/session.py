@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import emomtl
-from emomtl.compose import Plan, check_ties
+from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
@@ -171,12 +171,14 @@ def _session(
     manifest = plan.manifest
     tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
-    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties).to(device)
+    objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
+    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
+    rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
     groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay)
     optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
     batches = batch_sizes(manifest)
@@ -208,6 +210,7 @@ def _check_rows(plan: Plan, data: TaskData) -> None:
         data.rows(task, "validation")
     if untied := check_ties(plan.tasks, plan.tasks):
         raise EmomtlError(*untied)
+    _check_objectives(plan, data)
     plan.sampler.check(data.sizes)
     plan.weighting.check(_facts(plan, data))
     target, cycle = plan.manifest.train.target, range(len(data.sizes))
@@ -216,6 +219,19 @@ def _check_rows(plan: Plan, data: TaskData) -> None:
         if not any(plan.sampler.probabilities(moment).get(target, 0.0) for moment in moments):
             remedy = "a run as long as this task's updates would never end: let the sampler draw it, or give `steps`"
             raise EmomtlError(Problem("train.target", f"the sampler never draws '{target}'", remedy))
+
+
+def _check_objectives(plan: Plan, data: TaskData) -> None:
+    """Objectives against labels that were learned from the rows; tasks that they compare have to share texts."""
+    problems: list[Problem] = []
+    for one in plan.objectives.values():
+        problems += objective_problems(one, plan.tasks, data.taxonomies)
+        for partner in one.objective.partners:
+            if data.corpus(partner) is not data.corpus(one.task):
+                found = f"'{partner}' and '{one.task}' do not read the same texts"
+                problems.append(Problem(f"objectives.{one.name}", found, "tasks of one corpus: give both the same `source`"))
+    if problems:
+        raise EmomtlError(*problems)
 
 
 def _machine(manifest: Manifest) -> tuple[str, str]:

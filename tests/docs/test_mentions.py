@@ -26,6 +26,7 @@ WHERE = {
     "sampler": "docs/concepts.md",
     "weighting": "docs/weighting.md",
     "head": "docs/concepts.md",
+    "objective": "docs/objectives.md",
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
     "change": "docs/sharing.md",
@@ -49,7 +50,10 @@ def test_every_public_name_has_a_section(text_of: dict[str, str], name: str) -> 
 def test_every_key_of_the_manifest_has_a_row_under_its_table(text_of: dict[str, str]) -> None:
     sections = _sections(text_of["docs/reference/manifest.md"])
     schema = Manifest.model_json_schema()
-    titles = {name: f"`[{name}]`" for name in schema["properties"]} | {"tasks": "`[tasks.NAME]`"}
+    titles = {name: f"`[{name}]`" for name in schema["properties"]} | {
+        "tasks": "`[tasks.NAME]`",
+        "objectives": "`[objectives.NAME]`",
+    }
     lacking = []
     for name, node in schema["properties"].items():
         node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), node)

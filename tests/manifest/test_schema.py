@@ -33,6 +33,11 @@ class Uniform:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    temperature: Annotated[float, annotated_types.Gt(0)] = 0.3
+
+
+@dataclass(frozen=True)
 class Part:
     share: float = 0.5
 
@@ -48,6 +53,7 @@ OFFERS: dict[str, Mapping[str, type]] = {
     "sampler": {"annealed": Annealed, "proportional": Uniform},
     "weighting": {"equal": Uniform},
     "head": {"single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression},
+    "objective": {"contrast": Contrast},
     "task": {"table": Table},
 }
 
@@ -63,6 +69,14 @@ use = "table"
 source = "x.csv"
 options = { text = "review", part = { share = 0.5 } }
 head = { use = "regression", dimensions = ["v", "a"], low = 1 }
+[objectives.near]
+use = "contrast"
+task = "demo"
+temperature = 0.1
+[objectives.other]
+use = "somebodys"
+task = "demo"
+anything = "goes"
 [sampler]
 use = "annealed"
 by = "epoch"
@@ -85,6 +99,9 @@ BAD: dict[str, tuple[str, str]] = {
     "head's option's name": ("low = 1", "lowest = 1"),
     "family's option": ('text = "review"', "text = 3"),
     "family's option is missing": ('text = "review", ', ""),
+    "objective's option": ("temperature = 0.1", "temperature = 0"),
+    "objective's option's name": ("temperature = 0.1", "temp = 0.1"),
+    "objective without a task": ('use = "contrast"\ntask = "demo"', 'use = "contrast"'),
     "task's key": ('source = "x.csv"', 'sauce = "x.csv"'),
     "task's name": ("[tasks.demo]", '[tasks."a b"]'),
     "two numbers": ("[0.9, 0.99]", "[0.9, 1.5]"),

@@ -15,7 +15,7 @@ from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins import KINDS, Plugins
 from emomtl.study import plan_study, read_study
-from emomtl.testing import check_change, check_head, check_sampler, check_task, check_weighting
+from emomtl.testing import check_change, check_head, check_objective, check_sampler, check_task, check_weighting
 
 ORDERED = {"round-robin"}
 """Samplers that go by the manifest's order, and say so."""
@@ -87,6 +87,10 @@ def test_a_head_has_a_loss_probabilities_and_figures(head: tuple[str, Any], comp
 
 def test_a_change_leaves_an_encoder_that_answers_and_can_be_opened_again(change: tuple[str, Any], complaint: Any) -> None:
     assert complaint(check_change, _made(change[1])[0]) == ""
+
+
+def test_an_objective_has_a_finite_loss_that_does_not_depend_on_order(objective: tuple[str, Any], complaint: Any) -> None:
+    assert complaint(check_objective, _made(objective[1])[0]) == ""
 
 
 def test_an_encoder_says_what_it_is(encoder: tuple[str, Any]) -> None:

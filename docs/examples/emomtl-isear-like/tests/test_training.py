@@ -18,11 +18,16 @@ def test_both_tasks_are_scored(run):
     assert {task for entry in run.scores() for task in entry["tasks"]} == {"isear-like", "demo"}
 
 
-def test_the_table_has_a_line_for_each_task_and_step(run):
+def test_the_table_has_a_line_for_each_loss_and_step(run):
     lines = (run.folder / "losses.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "step,task,loss"
-    assert [line.split(",")[:2] for line in lines[1:3]] == [["1", "isear-like"], ["1", "demo"]]
-    assert len(lines) == 1 + 4 * 2
+    assert [line.split(",")[:2] for line in lines[1:4]] == [["1", "isear-like"], ["1", "demo"], ["1", "isear-like/tidy"]]
+    assert len(lines) == 1 + 4 * 3
+
+
+def test_the_loss_of_the_objective_is_logged_under_its_task(run):
+    logged = [event["losses"] for event in run.events() if event["event"] == "step"]
+    assert all("isear-like/tidy" in losses for losses in logged)
 
 
 def test_the_log_says_what_the_listener_noted(run):
