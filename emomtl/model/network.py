@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
 
@@ -21,18 +22,19 @@ if TYPE_CHECKING:
 class MultiTaskModel(nn.Module):
     """`encode` turns token ids (B, T) into pooled vectors (B, W); `heads[task]` turns those into logits (B, L)."""
 
-    def __init__(self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, encoder: nn.Module, pooling: str, heads: Mapping[str, nn.Module], layers: LastLayers = LAST) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.layers = layers
         self.heads = nn.ModuleDict(heads)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's."""
-        output = self.encoder(**inputs)
+        output = self.encoder(**inputs, **self.layers.asked)
         if self.pooling == "pooler":
             return output.pooler_output  # type: ignore[no-any-return]
-        states: Tensor = output.last_hidden_state
+        states = self.layers.states(output)
         if self.pooling == "cls":
             return states[:, 0]
         mask = inputs["attention_mask"].unsqueeze(-1)
@@ -55,13 +57,23 @@ def build_model(
         for task, (head, taxonomy) in heads.items():
             torch.manual_seed(torch_seed(seed, "head", task))
             modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, choice.layers)
 
 
 def parameter_groups(
-    model: MultiTaskModel, state: nn.Module, lr: float, head_lrs: Mapping[str, float], weighting_lr: float, decay: float
+    model: MultiTaskModel,
+    state: nn.Module,
+    lr: float,
+    head_lrs: Mapping[str, float],
+    weighting_lr: float,
+    decay: float,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters."""
+    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
+
+    `layer_decay` lowers the rates of the encoder's layers, see `layer_factors`.
+    """
+    factors = layer_factors(model.encoder, layer_decay)
     groups: dict[tuple[float, float], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
@@ -72,7 +84,7 @@ def parameter_groups(
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = head_lrs[name.split(".")[1]] if name.startswith("heads.") else lr
+            rate = head_lrs[name.split(".")[1]] if name.startswith("heads.") else lr * factors.get(parameter, 1.0)
             add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
     for name, parameter in state.named_parameters():
         add(f"weighting.{name}", parameter, weighting_lr, 0.0)

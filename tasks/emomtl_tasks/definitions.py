@@ -35,7 +35,7 @@ some `false` pairs are true.
 class Definitions(DerivedTask):
     """Pairs of a text and the definition of one of its labels, `true`, or of a label that it does not have, `false`.
 
-    Class definition prediction (Singh et al., 2021, section 4). A text with k labels gives k `true` pairs and as many `false`
+    The `class definition prediction` of Singh et al. (2021). A text with k labels gives k `true` pairs and as many `false`
     ones, whose labels are drawn without repetition from those that the text lacks, by `seed` and the text alone (the paper's
     code shuffles them with one generator over all rows, so that a pair depends on the rows before it). A label like neutral
     takes part like any other, as in the paper. `negatives = false` leaves the `false` pairs out: for masked language
