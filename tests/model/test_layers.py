@@ -15,6 +15,7 @@ from emomtl.compose import compose_file
 from emomtl.model.layers import LAST, LastLayers, layer_factors, layers_of
 from emomtl.model.network import MultiTaskModel, parameter_groups
 from emomtl.plugins import Plugins
+from emomtl.run import Run
 
 DEPTH = 3
 SMALL = {"num_hidden_layers": DEPTH, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
@@ -194,3 +195,12 @@ def test_a_quarter_is_the_head_where_nothing_is_said(desk: Any) -> None:
     plan = compose_file(desk.manifest(encoder={"truncate": "head+tail", "max_tokens": 512}), [], Plugins.discover())
     assert plan.encoder.truncation.head_tokens == plan.manifest.encoder.head_tokens == 128
     assert compose_file(desk.manifest(), [], Plugins.discover()).manifest.encoder.head_tokens is None
+
+
+def test_eval_reads_long_texts_as_the_run_did(desk: Any, cli: Any) -> None:
+    """Had eval kept another part of the texts, its figures would be others: the encoder's answers depend on all tokens."""
+    run = desk.train(desk.manifest(**{**CRAFT, "encoder": {**CRAFT["encoder"], "max_tokens": 8}}))
+    assert cli("eval", run.folder, "--split", "validation", "--checkpoint", "last").code == 0
+    mine, again = [entry["tasks"] for entry in Run.open(run.folder).scores() if entry["which"] == "last"]
+    for task in ("mood", "topics"):
+        assert again[task]["metrics"] == pytest.approx(mine[task]["metrics"])
