@@ -113,7 +113,7 @@ class TaskFamily(ABC):
 class DerivedTask(ABC):
     """Tasks made from another task's rows: a dataclass whose fields are options, one of them `of`, which names that task.
 
-    `of` is a task of the run, whose options and source it takes, or else an installed one.
+    `of` is a task of the run, whose options and source it takes and which may be derived itself, or else an installed one.
     """
 
     name: ClassVar[str]
@@ -124,4 +124,7 @@ class DerivedTask(ABC):
 
     @abstractmethod
     def derive(self, base: Task) -> Task:
-        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers)."""
+        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers).
+
+        Its `read` asks `base.examples(row)` for what the base makes of a row, which may be several examples.
+        """
