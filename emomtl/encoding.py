@@ -1,4 +1,4 @@
-"""What an encoder source is: a short name for a folder or a hub id with a pretrained encoder in it."""
+"""What an encoder source is, a short name for a folder or a hub id with a pretrained encoder in it; and how texts are cut."""
 
 from __future__ import annotations
 
@@ -6,8 +6,28 @@ import hashlib
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from emomtl.errors import EmomtlError
+
+Side = Literal["head", "tail", "head+tail"]
+"""What is kept of a text that is too long."""
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What is kept of a text that is too long: its head, its tail, or `head_tokens` of its head and the rest of its tail."""
+
+    keep: Side = "head"
+    head_tokens: int = 0
+
+    def of_head(self, room: int) -> int:
+        """How many of `room` tokens are the first ones of a text; the others are its last ones."""
+        return room if self.keep == "head" else min(self.head_tokens, room) if self.keep == "head+tail" else 0
+
+
+HEAD = Truncation()
+"""The first tokens are kept, as tokenizers do by themselves."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Predictor:
         clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
         split = CorpusSplit(np.arange(len(clean)), clean)
         trained = self.trained
-        tokens = tokenise(trained.tokenizer, split, trained.plan.encoder.max_tokens)
+        choice = trained.plan.encoder
+        tokens = tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation)
         batch = trained.plan.manifest.eval.batch_size
         logits = logits_of(trained.model, tokens, list(self.tasks), trained.device, trained.precision, batch)
         answers: list[Answer] = [{} for _ in texts]

@@ -15,6 +15,9 @@ from emomtl.taxonomy import Taxonomy
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
+MOST_EXAMPLES = 1 << 10
+"""The most examples that one row may read as."""
+
 LabelValue = str | Sequence[str] | Mapping[str, float | None] | float | Sequence[float | None] | None
 """One name, several names, names with soft values (None: unknown), one number, several numbers; None: not labelled."""
 
@@ -43,15 +46,17 @@ class Published:
 class Task:
     """A corpus with a question.
 
-    `read` is a pure function from one row to an `Example`, or None to drop the row. `sources` lists the known layouts,
-    each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from the training rows
-    (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a `sensitive` task
-    are never printed, logged or reported. `special_tokens` are strings, such as `[NAME]`, that the tokenizer keeps whole.
+    `read` is a pure function from one row to an `Example`, to several of them in a list, or to None to drop the row.
+    Several examples of a row stay together: the text of the first decides about their split and about `limit`. `sources`
+    lists the known layouts, each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from
+    the training rows (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a
+    `sensitive` task are never printed, logged or reported. `special_tokens` are strings, such as `[NAME]`, that the
+    tokenizer keeps whole.
     """
 
     name: str
     sources: Source | Sequence[Source]
-    read: Callable[[Mapping[str, Any]], Example | None]
+    read: Callable[[Mapping[str, Any]], Example | Sequence[Example] | None]
     taxonomy: Taxonomy | None = None
     head: Head = field(kw_only=True)
     split: Split | None = field(default=None, kw_only=True)
@@ -71,6 +76,26 @@ class Task:
         """The sources, as a tuple even where one was given."""
         return tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
 
+    def examples(self, row: Mapping[str, Any]) -> tuple[Example, ...]:
+        """What `read` makes of a row, in order; nothing where it drops the row.
+
+        `EmomtlError` where it gives something else, or more than MOST_EXAMPLES. A derived task reads its base with this.
+        """
+        found = self.read(row)
+        if found is None:
+            return ()
+        if isinstance(found, Example):
+            return (found,)
+        remedy = "return Example(text, label), several of them in a list, or None"
+        if not isinstance(found, (list, tuple)):
+            raise EmomtlError(f"`read` gave {type(found).__name__}", remedy=remedy)
+        strange = [type(one).__name__ for one in found if not isinstance(one, Example)]
+        if strange:
+            raise EmomtlError(f"`read` gave {type(found).__name__} with {strange[0]}", remedy=remedy)
+        if len(found) > MOST_EXAMPLES:
+            raise EmomtlError(f"`read` gave {len(found):,} examples", remedy=f"at most {MOST_EXAMPLES:,} of one row")
+        return tuple(found)
+
 
 class TaskFamily(ABC):
     """Tasks with options: a dataclass whose fields are the options in the manifest and whose `task()` gives the task."""
@@ -88,7 +113,7 @@ class TaskFamily(ABC):
 class DerivedTask(ABC):
     """Tasks made from another task's rows: a dataclass whose fields are options, one of them `of`, which names that task.
 
-    `of` is a task of the run, whose options and source it takes, or else an installed one.
+    `of` is a task of the run, whose options and source it takes and which may be derived itself, or else an installed one.
     """
 
     name: ClassVar[str]
@@ -99,4 +124,7 @@ class DerivedTask(ABC):
 
     @abstractmethod
     def derive(self, base: Task) -> Task:
-        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers)."""
+        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers).
+
+        Its `read` asks `base.examples(row)` for what the base makes of a row, which may be several examples.
+        """

@@ -107,7 +107,8 @@ def evaluate_run(
     if problems:
         raise EmomtlError(*problems)
     data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
-    tokens = corpus_tokens(data, trained.tokenizer, trained.plan.encoder.max_tokens, data.notes.append)
+    choice = trained.plan.encoder
+    tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
     batch_size = trained.plan.manifest.eval.batch_size
     kept: dict[str, tuple[Any, Any]] = {}
     scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size, keep=kept)

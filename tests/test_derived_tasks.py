@@ -57,7 +57,7 @@ def test_a_finished_run_with_a_derived_task_opens_and_scores_on_the_same_source(
     assert (said.code, "long" in said.out) == (0, True)
 
 
-def test_what_a_derived_task_names_must_be_there_and_have_rows_of_its_own(desk: Any, with_length: None) -> None:
+def test_what_a_derived_task_names_must_be_there_and_an_installed_one_have_rows_of_its_own(desk: Any, with_length: None) -> None:
     tables = {"a": {"use": "length", "options": {"of": "moood"}}, "b": {"use": "length", "options": {"of": "length"}}}
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
@@ -80,3 +80,39 @@ def test_check_task_reads_a_derived_task_over_a_sample(with_length: None) -> Non
 
     offered = Plugins.discover().offer("task", "length").value
     assert check_task(offered).labels == {"long": 1, "short": 1}
+
+
+def test_a_derived_task_may_be_made_of_a_derived_one_wherever_it_stands(desk: Any, with_length: None) -> None:
+    tables = {
+        "third": {"use": "length", "options": {"of": "second", "long": 20}},
+        "first": {"use": "length", "options": {"of": "mood"}},
+        "second": {"use": "length", "options": {"of": "first", "long": 25}},
+    }
+    plan = compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
+    assert list(plan.tasks) == ["mood", "topics", "third", "first", "second"]
+    assert {plan.tasks[name].source for name in tables} == {"mood.csv"}
+    texts = [{"text": "x" * n, "label": "joy"} for n in (19, 20, 24, 25, 30)]
+    read = plan.tasks["third"].task.read
+    assert [read(row).label for row in texts] == ["short", "long", "long", "long", "long"]  # type: ignore[union-attr]
+
+
+def test_tasks_that_are_made_of_one_another_are_one_problem(desk: Any, with_length: None) -> None:
+    tables = {name: {"use": "length", "options": {"of": of}} for name, of in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))}
+    tables["e"] = {"use": "length", "options": {"of": "mood"}}
+    with pytest.raises(EmomtlError) as caught:
+        compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
+    (problem,) = caught.value.problems
+    assert "made of one another" in problem.found
+    assert problem.found.count("' of '") == 3
+    assert problem.place.startswith("tasks.")
+
+
+def test_what_is_wrong_with_a_task_is_not_said_again_of_those_made_of_it(desk: Any, with_length: None) -> None:
+    tables = {
+        "a": {"use": "length", "options": {"of": "mood", "long": "far"}},
+        "b": {"use": "length", "options": {"of": "a"}},
+        "c": {"use": "length", "options": {"of": "b"}},
+    }
+    with pytest.raises(EmomtlError) as caught:
+        compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
+    assert [problem.place for problem in caught.value.problems] == ["tasks.a.options.long"]

@@ -1,8 +1,9 @@
-"""The tasks of a run, resolved: each with its head and its rows; derived tasks from those that they are made of."""
+"""The tasks of a run, resolved: each with its head and its rows; derived tasks after those that they are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from emomtl.compose.composer import Composer
@@ -15,14 +16,39 @@ from emomtl.task import DerivedTask, Task
 
 
 def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bool) -> dict[str, BoundTask]:
-    """The tasks of the run that resolve, in the manifest's order; derived ones are made when all others are there."""
+    """The tasks of the run that resolve, in the manifest's order; a derived one is made when the one that it names is there."""
     offers = {name: _offered(composer, name, table) for name, table in tables.items()}
-    derived = {name for name, offer in offers.items() if isinstance(offer, type) and issubclass(offer, DerivedTask)}
+    made_of = {name: of for name, table in tables.items() if (of := _made_of(name, offers[name], tables)) is not None}
     bound: dict[str, BoundTask] = {}
-    for name in sorted(offers, key=lambda name: name in derived):
-        if offers[name] is not None and (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:
+    for name in _in_order(composer, list(tables), made_of):
+        if offers[name] is None or made_of.get(name, name) not in {*bound, name}:  # what is wrong was said at its own place
+            continue
+        if (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:
             bound[name] = task
     return {name: bound[name] for name in tables if name in bound}
+
+
+def _made_of(name: str, offer: Any, tables: Mapping[str, TaskTable]) -> str | None:
+    """The other task of the run that a derived one names."""
+    of = tables[name].options.get("of") if _is_derived(offer) else None
+    return of if isinstance(of, str) and of in tables and of != name else None
+
+
+def _in_order(composer: Composer, names: list[str], made_of: Mapping[str, str]) -> list[str]:
+    """The tasks, each after the one that it is made of; those that are made of one another are said once and left out."""
+    while True:
+        try:
+            graph = {name: [made_of[name]] if made_of.get(name) in names else [] for name in names}
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            circle = error.args[1][::-1]
+            found = "these tasks are made of one another: " + " of ".join(f"'{name}'" for name in circle)
+            composer.add(Problem(f"tasks.{circle[0]}.options", found, "one of them needs a task that has rows of its own"))
+            names = [name for name in names if name not in circle]
+
+
+def _is_derived(offer: Any) -> bool:
+    return isinstance(offer, type) and issubclass(offer, DerivedTask)
 
 
 def _offered(composer: Composer, name: str, table: TaskTable) -> Any | None:
@@ -52,7 +78,7 @@ def _task(
         try:
             if isinstance(family, DerivedTask):
                 base = _base(composer, family.of, others)
-                task, source = family.derive(base.task), source or base.table.source
+                task, source = family.derive(base.task), source or base.source
             else:
                 task = family.task()
         except EmomtlError as error:
@@ -73,8 +99,8 @@ def _base(composer: Composer, of: str, others: Mapping[str, BoundTask]) -> Bound
     if of in others:
         return others[of]
     offered = composer.plugins.offer("task", of).value
-    if isinstance(offered, type) and issubclass(offered, DerivedTask):
-        raise EmomtlError(f"'{of}' is derived itself", remedy="derive from a task that has rows of its own")
+    if _is_derived(offered):
+        raise EmomtlError(f"'{of}' is derived itself", remedy=f"give it a table, [tasks.{of}], that says what it is made of")
     task = offered if isinstance(offered, Task) else offered().task()
     return BoundTask(of, task, task.head, TaskTable(), None)
 

@@ -13,10 +13,11 @@ from emomtl.compose.objectives import bind_objectives
 from emomtl.compose.plan import BoundObjective, BoundTask, Plan
 from emomtl.compose.sharing import check_ties, encoder_changes
 from emomtl.compose.tasks import bind_tasks
-from emomtl.encoding import EncoderSource
+from emomtl.encoding import EncoderSource, Truncation
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, ObjectiveTable, SamplerTable, Use, options_of
 from emomtl.model.encoder import EncoderChoice
+from emomtl.model.layers import LastLayers
 from emomtl.sampling import Sampler
 from emomtl.weighting import TaskFacts, Weighting
 
@@ -104,19 +105,26 @@ def _complete(
             },
             "sampler": SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(sampler)),
             "weighting": Use(use=manifest.weighting.use, **options_of(weighting)),
-            "encoder": manifest.encoder.model_copy(update={"pooling": encoder.pooling, "changes": changed}),
+            "encoder": _complete_encoder(manifest.encoder, encoder).model_copy(update={"changes": changed}),
             "train": train,
             "eval": manifest.eval.model_copy(update={"select": select}),
         }
     )
 
 
+def _complete_encoder(table: EncoderTable, encoder: EncoderChoice) -> EncoderTable:
+    """The encoder's table with the pooling that suits it, and the length of the head where the tail is kept too."""
+    head = {"head_tokens": encoder.truncation.head_tokens} if table.truncate == "head+tail" else {}
+    return table.model_copy(update={"pooling": encoder.pooling, **head})
+
+
 def _encoder(composer: Composer, table: EncoderTable, training: bool) -> EncoderChoice | None:
     name = table.use
     if composer.doubtful("encoder", "use"):
         return None
+    reading = table.max_tokens, table.dropout, _truncation(composer, table), LastLayers(table.layers, table.layers_by)
     if not training:
-        return EncoderChoice(name, name, table.revision, table.pooling or "mean", table.max_tokens, table.dropout)
+        return EncoderChoice(name, name, table.revision, table.pooling or "mean", *reading)
     source = EncoderSource(hub=name)
     folder = composer.folder / Path(name).expanduser()
     try:
@@ -134,7 +142,20 @@ def _encoder(composer: Composer, table: EncoderTable, training: bool) -> Encoder
         composer.add(*error.problems, place="encoder.use")
         return None
     pooling = table.pooling or source.pooling
-    return EncoderChoice(name, where, table.revision or source.revision, pooling, table.max_tokens, table.dropout)
+    if pooling == "pooler" and table.layers > 1:
+        composer.add(Problem("encoder.layers", "the pooler reads the last layer only", "layers = 1, or another `pooling`"))
+    return EncoderChoice(name, where, table.revision or source.revision, pooling, *reading)
+
+
+def _truncation(composer: Composer, table: EncoderTable) -> Truncation:
+    """What is kept of a text that is too long; of head and tail a quarter is head where nothing else is said, as in the paper."""
+    if table.truncate != "head+tail":
+        return Truncation(table.truncate)
+    head = table.max_tokens // 4 if table.head_tokens is None else table.head_tokens
+    if head > table.max_tokens - 3:
+        found = f"{head} of {table.max_tokens} tokens, two of which are special ones, leave no tail"
+        composer.add(Problem("encoder.head_tokens", found, f"at most {table.max_tokens - 3}, or more max_tokens"))
+    return Truncation(table.truncate, head)
 
 
 def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTask]) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
+from emomtl.task import MOST_EXAMPLES
 from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -46,17 +47,23 @@ class TaskRows:
 
 @dataclass(frozen=True)
 class CorpusSplit:
-    """The texts of one split, once for all tasks of the corpus, with their numbers in the source.
+    """The texts of one split, once for all tasks of the corpus, with their keys in the source, which rise.
 
-    `pairs` is None where no row has a second text.
+    A key tells which example of which row a text is (`keys_of`): two tasks share the texts of a source where they read the
+    same ones under the same keys. `pairs` is None where no row has a second text.
     """
 
-    numbers: NDArray[np.int64]
+    keys: NDArray[np.int64]
     texts: Sequence[str]
     pairs: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of the rows in the source (n,), by which a row's file and line are found."""
+        return self.keys // MOST_EXAMPLES
 
 
 @dataclass
@@ -150,7 +157,7 @@ def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tall
         corpus = Corpus(one.name, one.located.identity, dict(texts))
         data.corpora.append(corpus)
     for split, part in texts.items():
-        corpus.rows[one.name, split] = TaskRows(_positions(corpus.splits[split], part.numbers), targets[split])
+        corpus.rows[one.name, split] = TaskRows(_positions(corpus.splits[split], part.keys), targets[split])
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
 
@@ -167,7 +174,10 @@ def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
 
 
 def _limited(one: TaskInput, rows: Mapping[str, ReadRows]) -> dict[str, ReadRows]:
-    """At most `limit` training and `eval_limit` validation rows: those whose text hashes lowest, in their old order."""
+    """At most `limit` training and `eval_limit` validation rows: those whose text hashes lowest, in their old order.
+
+    Rows are counted, not examples: a row keeps all of its own, and tasks of one corpus keep the same rows.
+    """
     limits = {"train": one.limit, "validation": one.eval_limit}
     return {split: _lowest(part, limits.get(split)) for split, part in rows.items()}
 
@@ -177,25 +187,33 @@ def _lowest(rows: ReadRows, limit: int | None) -> ReadRows:
 
     if limit is None or len(rows.texts) <= limit:
         return rows
-    places = np.array([stable_fraction(text, seed=1) for text in rows.texts])
-    return rows.only(np.sort(np.argsort(places, kind="stable")[:limit]).tolist())
+    numbers, first = np.unique(rows.numbers, return_index=True)
+    places = np.array([stable_fraction(rows.texts[i], seed=1) for i in first])
+    kept = numbers[np.argsort(places, kind="stable")[:limit]]
+    return rows.only(np.flatnonzero(np.isin(rows.numbers, kept)).tolist())
+
+
+def keys_of(numbers: Sequence[int]) -> NDArray[np.int64]:
+    """A key for each example from the rising numbers of the rows (n,): number * MOST_EXAMPLES + its position in its row."""
+    import numpy as np
+
+    found = np.asarray(numbers, dtype=np.int64)
+    return found * MOST_EXAMPLES + np.arange(len(found)) - np.searchsorted(found, found)
 
 
 def _as_split(rows: ReadRows) -> CorpusSplit:
+    return CorpusSplit(keys_of(rows.numbers), rows.texts, rows.pairs)
+
+
+def _positions(split: CorpusSplit, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the examples of these keys stand; keys rise."""
     import numpy as np
 
-    return CorpusSplit(np.asarray(rows.numbers, dtype=np.int64), rows.texts, rows.pairs)
-
-
-def _positions(split: CorpusSplit, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where rows of these numbers stand; a source's numbers rise."""
-    import numpy as np
-
-    return np.searchsorted(split.numbers, numbers).astype(np.int64)
+    return np.searchsorted(split.keys, keys).astype(np.int64)
 
 
 def _merge(corpus: Corpus, texts: Mapping[str, CorpusSplit]) -> bool:
-    """Add the rows that the corpus lacks; False, and nothing done, where a row that both have differs in its texts."""
+    """Add the examples that the corpus lacks; False, and nothing done, where one that both have differs in its texts."""
     import numpy as np
 
     merged: dict[str, CorpusSplit] = {}
@@ -204,39 +222,44 @@ def _merge(corpus: Corpus, texts: Mapping[str, CorpusSplit]) -> bool:
         if old is None or (len(old) == 0 and len(new) > 0):
             merged[split] = new
             continue
-        if np.array_equal(old.numbers, new.numbers):
+        if np.array_equal(old.keys, new.keys):
             if old.texts != new.texts or old.pairs != new.pairs:
                 return False
             continue
-        both = dict(zip(old.numbers.tolist(), zip(old.texts, old.pairs or [""] * len(old), strict=True), strict=True))
-        for number, row in zip(new.numbers.tolist(), zip(new.texts, new.pairs or [""] * len(new), strict=True), strict=True):
-            if both.setdefault(number, row) != row:
+        both = dict(zip(old.keys.tolist(), zip(old.texts, old.pairs or [""] * len(old), strict=True), strict=True))
+        for key, row in zip(new.keys.tolist(), zip(new.texts, new.pairs or [""] * len(new), strict=True), strict=True):
+            if both.setdefault(key, row) != row:
                 return False
-        numbers = sorted(both)
-        pairs = [both[number][1] for number in numbers] if old.pairs or new.pairs else None
-        merged[split] = CorpusSplit(np.asarray(numbers, dtype=np.int64), [both[number][0] for number in numbers], pairs)
+        keys = sorted(both)
+        pairs = [both[key][1] for key in keys] if old.pairs or new.pairs else None
+        merged[split] = CorpusSplit(np.asarray(keys, dtype=np.int64), [both[key][0] for key in keys], pairs)
     for split, union in merged.items():
         for task in corpus.tasks:
             if (task, split) in corpus.rows:
                 was = corpus.rows[task, split]
-                kept = corpus.splits[split].numbers[was.index]
+                kept = corpus.splits[split].keys[was.index]
                 corpus.rows[task, split] = TaskRows(_positions(union, kept), was.targets)
         corpus.splits[split] = union
     return True
 
 
 def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: str, bad: Tally) -> NDArray[Any]:
-    """Labels to targets; a label that does not fit is a bad row with its place, and counts as unlabelled where it is skipped."""
+    """Labels to targets; a label that does not fit is a bad row with its place, and counts as unlabelled where it is skipped.
+
+    A row of which several examples have such a label is said once.
+    """
     import numpy as np
 
     missing = one.head.encode(None, taxonomy)
-    encoded = []
+    encoded, said = [], None
     for number, label in zip(rows.numbers, rows.labels, strict=True):
         try:
             encoded.append(one.head.encode(label, taxonomy))
         except EmomtlError as error:
-            bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
             encoded.append(missing)
+            if number != said:
+                bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
+                said = number
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
 
 

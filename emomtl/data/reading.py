@@ -11,6 +11,8 @@ from emomtl.sources import SPLITS
 from emomtl.task import Example
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from emomtl.data.locate import Located, RawRow
     from emomtl.task import Task
 
@@ -20,7 +22,10 @@ MOST_PROBLEMS = 10
 
 @dataclass
 class ReadRows:
-    """The rows of one task in one split, in the source's order; `origin` is the split of the source they stand in."""
+    """The examples of one task in one split, in the source's order; `origin` is the split of the source they stand in.
+
+    `numbers` are those of the rows; a row that reads as several examples has its number as many times.
+    """
 
     origin: str
     numbers: list[int] = field(default_factory=list)
@@ -29,7 +34,7 @@ class ReadRows:
     labels: list[Any] = field(default_factory=list)
 
     def add(self, number: int, example: Example) -> None:
-        """One more row."""
+        """One more example."""
         if example.pair is not None and self.pairs is None:
             self.pairs = [""] * len(self.texts)
         if self.pairs is not None:
@@ -39,7 +44,7 @@ class ReadRows:
         self.labels.append(example.label)
 
     def only(self, chosen: Sequence[int]) -> ReadRows:
-        """The rows at these positions."""
+        """The examples at these positions."""
         pairs = None if self.pairs is None else [self.pairs[i] for i in chosen]
         numbers, texts = [self.numbers[i] for i in chosen], [self.texts[i] for i in chosen]
         return ReadRows(self.origin, numbers, texts, pairs, [self.labels[i] for i in chosen])
@@ -48,7 +53,7 @@ class ReadRows:
 @dataclass
 class Tally:
     """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
-    and `seen`, the examples of each task in each split of the source.
+    and `seen`, the rows of each task that are not dropped, in each split of the source.
     """
 
     on_bad_row: str = "stop"
@@ -97,12 +102,12 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
             continue
         for raw in located.rows(origin):
             for name, task in tasks.items():
-                example = _example(name, task, located, origin, raw, bad)
-                if example is None:
+                examples = _examples(name, task, located, origin, raw, bad)
+                if not examples:
                     continue
                 bad.seen[name, origin] = bad.seen.get((name, origin), 0) + 1
-                split = _split(task, located, origin, example.text)
-                if split in splits:
+                split = _split(task, located, origin, examples[0].text)
+                for example in examples if split in splits else ():
                     found[name].setdefault(split, ReadRows(origin)).add(raw.number, example)
     return {name: {split: parts[split] for split in SPLITS if split in parts} for name, parts in found.items()}
 
@@ -115,20 +120,29 @@ def _split(task: Task, located: Located, origin: str, text: str) -> str:
     return "train" if wanted in located.splits else wanted
 
 
-def _example(name: str, task: Task, located: Located, origin: str, raw: RawRow, bad: Tally) -> Example | None:
-    """One row through the task's `read`, made fit for a tokenizer; None where the row is dropped or bad."""
+def _examples(name: str, task: Task, located: Located, origin: str, raw: RawRow, bad: Tally) -> list[Example]:
+    """One row through the task's `read`, made fit for a tokenizer; nothing where the row is dropped or bad."""
     try:
-        example = task.read(raw.values)
-        if example is None:
-            return None
-        if not isinstance(example, Example):
-            raise EmomtlError(f"`read` gave {type(example).__name__}", remedy="return Example(text, label) or None")
-        for value in (example.text, "" if example.pair is None else example.pair):
+        examples = task.examples(raw.values)
+        for value in _texts(examples):
             if not isinstance(value, str):
                 raise EmomtlError(f"the text is {type(value).__name__}, not a string")
     except Exception as error:  # a stranger's code: whatever it raises is a bad row with a place
         bad.add(name, task, located, origin, origin, raw.number, error)
-        return None
+        return []
+    return [_fit(name, example, bad) for example in examples]
+
+
+def _texts(examples: Sequence[Example]) -> Iterable[Any]:
+    """All texts of a row's examples, the second ones of pairs among them."""
+    for example in examples:
+        yield example.text
+        if example.pair is not None:
+            yield example.pair
+
+
+def _fit(name: str, example: Example, bad: Tally) -> Example:
+    """An example whose texts a tokenizer takes; odd ones are counted."""
     text, pair = _sane(name, example.text, bad), example.pair
     if not text.strip():
         bad.count(name, "empty texts")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.locate import locate
-from emomtl.data.reading import Tally, read_rows
+from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.sources import SPLITS
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]
     splits = list(rows)
     sizes = [[split, len(rows[split].texts), _unlabelled(rows[split].labels), _words(rows[split].texts)] for split in splits]
-    tables = [
-        {"title": f"{task.name}: {located.layout}", "columns": ["split", "rows", "unlabelled", "mean words"], "rows": sizes}
-    ]
+    columns = ["split", _counted(rows), "unlabelled", "mean words"]
+    tables: list[dict[str, Any]] = [{"title": f"{task.name}: {located.layout}", "columns": columns, "rows": sizes}]
     counts = {split: label_counts(rows[split].labels) for split in splits}
     names = task.taxonomy.names if task.taxonomy is not None else sorted({name for found in counts.values() for name in found})
     if task.head.kind == "regression":
@@ -42,6 +42,11 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
         body = [[n, *(per_row[split][n] for split in splits)] for n in range(1, most + 1)]
         tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
     return {"tables": tables, "notes": [f"{task.name}: {n:,} {what}" for what, n in bad.counted(task.name).items()]}
+
+
+def _counted(rows: Mapping[str, ReadRows]) -> str:
+    """What the sizes are sizes of: rows, or examples where a row reads as several."""
+    return "rows" if all(len(set(part.numbers)) == len(part.numbers) for part in rows.values()) else "examples"
 
 
 def _unlabelled(labels: list[Any]) -> int:

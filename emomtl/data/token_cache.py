@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.tokens import CHARACTERS_PER_TOKEN, CHUNK, TRUNCATION, Tokens, tokenise
+from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
@@ -60,16 +61,18 @@ class Entry:
         return self.folder.name
 
 
-def corpus_tokens(data: TaskData, tokenizer: Any, max_tokens: int, note: Callable[[str], None]) -> dict[tuple[str, str], Tokens]:
+def corpus_tokens(
+    data: TaskData, tokenizer: Any, max_tokens: int, note: Callable[[str], None], truncation: Truncation = HEAD
+) -> dict[tuple[str, str], Tokens]:
     """The tokens of every corpus by (corpus, split), from the cache where they may be kept; `note` hears what is worth a line."""
     cache = TokenCache(cache_folder(), note)
     found = {}
     for corpus in data.corpora:
         for split, texts in corpus.splits.items():
             if corpus.sensitive or len(texts) < FEWEST:
-                tokens = tokenise(tokenizer, texts, max_tokens)
+                tokens = tokenise(tokenizer, texts, max_tokens, truncation)
             else:
-                tokens = cache.tokens(tokenizer, texts, max_tokens, {"corpus": corpus.name, "split": split})
+                tokens = cache.tokens(tokenizer, texts, max_tokens, {"corpus": corpus.name, "split": split}, truncation)
             found[corpus.name, split] = tokens
             if tokens.cut:
                 note(f"{corpus.name}: {tokens.cut:,} {split} text(s) were so long that they were cut before tokenising")
@@ -133,11 +136,17 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f"{ASIDE}{folder.name[:16]}-{uuid.uuid4().hex}")
 
 
-def key_of(tokenizer: Any, split: CorpusSplit, max_tokens: int) -> str:
-    """The key of a split's tokens: a SHA-256 over the texts as they are tokenised, the tokenizer, the length and the format."""
+def key_of(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD) -> str:
+    """The key of a split's tokens: a SHA-256 over the texts as they are tokenised, the tokenizer, the length and the format.
+
+    Where more than the head of a text is kept, the whole texts are in it.
+    """
     digest = hashlib.sha256(json.dumps([FORMAT, _tokenizer_facts(tokenizer), TRUNCATION]).encode())
     digest.update(f"{max_tokens} {CHARACTERS_PER_TOKEN} {len(split)}".encode())
-    most = max_tokens * CHARACTERS_PER_TOKEN + 1  # one more than is read: it tells whether the text was cut
+    most: int | None = max_tokens * CHARACTERS_PER_TOKEN + 1  # one more than is read: it tells whether the text was cut
+    if truncation != HEAD:
+        digest.update(f"{truncation.keep} {truncation.head_tokens}".encode())
+        most = None
     for texts in (split.texts, split.pairs):
         digest.update(b"none" if texts is None else b"some")
         for start in range(0, 0 if texts is None else len(texts), CHUNK):
@@ -166,19 +175,21 @@ class TokenCache:
         self.folder, self.note = folder, note
         self.checked = False
 
-    def tokens(self, tokenizer: Any, split: CorpusSplit, max_tokens: int, facts: Mapping[str, Any]) -> Tokens:
+    def tokens(
+        self, tokenizer: Any, split: CorpusSplit, max_tokens: int, facts: Mapping[str, Any], truncation: Truncation = HEAD
+    ) -> Tokens:
         """The tokens of a split: mapped from its entry, which is made where it is lacking; in memory where that cannot be."""
         if not self._usable():
-            return tokenise(tokenizer, split, max_tokens)
+            return tokenise(tokenizer, split, max_tokens, truncation)
         assert self.folder is not None
-        folder = self.folder / key_of(tokenizer, split, max_tokens)
+        folder = self.folder / key_of(tokenizer, split, max_tokens, truncation)
         try:
             found = self._load(folder)
         except OSError as error:
-            return self._without(error, tokenise(tokenizer, split, max_tokens))
+            return self._without(error, tokenise(tokenizer, split, max_tokens, truncation))
         if found is not None:
             return found
-        made = tokenise(tokenizer, split, max_tokens)
+        made = tokenise(tokenizer, split, max_tokens, truncation)
         if not len(made.ids):
             return made
         name = getattr(tokenizer, "name_or_path", "") or None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.corpus import CorpusSplit
+from emomtl.data.truncation import fitted, reach, shortened
+from emomtl.encoding import HEAD, Truncation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,24 +58,26 @@ class Tokens:
         return inputs
 
 
-def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int) -> Tokens:
+def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD) -> Tokens:
     """The tokens of a split, each text cut to `max_tokens`; texts so long that most would be thrown away are cut first."""
     import numpy as np
 
     most = max_tokens * CHARACTERS_PER_TOKEN
-    encode = _encoder(tokenizer, max_tokens)
+    encode = _encoder(tokenizer, max_tokens if truncation == HEAD else None)
     typed = split.pairs is not None and "token_type_ids" in tokenizer.model_input_names
     ids: list[NDArray[np.int32]] = []
     types: list[NDArray[np.int8]] = []
     lengths: list[int] = []
     cut = 0
     for start in range(0, len(split), CHUNK):
-        texts = [text[:most] for text in split.texts[start : start + CHUNK]]
+        texts = [shortened(text, most, truncation) for text in split.texts[start : start + CHUNK]]
         pairs = [text[:most] for text in split.pairs[start : start + CHUNK]] if split.pairs else None
         encoded = encode(texts, pairs)
+        if truncation != HEAD:
+            encoded = [fitted(one, max_tokens, truncation) for one in encoded]
         rows = [one.ids for one in encoded]
         lengths += [len(row) for row in rows]
-        cut += sum(len(text) > most for text in split.texts[start : start + CHUNK])
+        cut += sum(len(text) > reach(most, truncation) for text in split.texts[start : start + CHUNK])
         ids.append(_flat(rows, np.int32))
         if typed:
             types.append(_flat([one.type_ids for one in encoded], np.int8))
@@ -82,8 +86,8 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int) -> Tokens:
     return Tokens(flat, starts, np.concatenate(types) if types else None, int(tokenizer.pad_token_id or 0), cut)
 
 
-def _encoder(tokenizer: Any, max_tokens: int) -> Callable[[list[str], list[str] | None], Sequence[Any]]:
-    """A function from texts, and their pairs, to encodings with `ids` and `type_ids`.
+def _encoder(tokenizer: Any, max_tokens: int | None) -> Callable[[list[str], list[str] | None], Sequence[Any]]:
+    """A function from texts, and their pairs, to encodings with `ids` and `type_ids`; of any length where `max_tokens` is None.
 
     What transformers does beyond the tokenizer (masks, lists of lists, offsets) takes more time than the tokenizer itself.
     """
@@ -91,7 +95,7 @@ def _encoder(tokenizer: Any, max_tokens: int) -> Callable[[list[str], list[str] 
 
     tokenizer.set_truncation_and_padding(
         padding_strategy=PaddingStrategy.DO_NOT_PAD,
-        truncation_strategy=TruncationStrategy(TRUNCATION),
+        truncation_strategy=TruncationStrategy.DO_NOT_TRUNCATE if max_tokens is None else TruncationStrategy(TRUNCATION),
         max_length=max_tokens,
         stride=0,
         pad_to_multiple_of=None,

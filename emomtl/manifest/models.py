@@ -62,6 +62,17 @@ class EncoderTable(Table):
     max_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(
         default=64, description="tokens of a text that are read, special ones included"
     )
+    truncate: Literal["head", "tail", "head+tail"] = Field(
+        default="head", description="what is kept of a text that is too long; of a pair's second text always the head"
+    )
+    head_tokens: Positive | None = Field(
+        default=None,
+        description="first tokens that `head+tail` keeps, without special ones; left out, a quarter of `max_tokens`",
+    )
+    layers: Positive = Field(default=1, description="last layers that are read; their vectors of a token are joined")
+    layers_by: Literal["mean", "max", "concat"] = Field(
+        default="mean", description="how the vectors of several layers are joined"
+    )
     pooling: Literal["cls", "mean", "max", "pooler"] | None = Field(
         default=None, description="how token vectors become one; left out, what suits the encoder"
     )
@@ -100,6 +111,9 @@ class TrainTable(Table):
     accumulate: Positive = Field(default=1, description="micro-batches that a step's batch is cut into")
     lr: Rate = Field(default=5e-5, description="peak learning rate")
     head_lr: Rate | None = Field(default=None, description="peak learning rate of heads; left out, `lr`")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="xi: each layer of the encoder learns at xi times the rate of the one above it"
+    )
     weighting_lr: Rate = Field(default=1e-3, description="learning rate of a weighting's own parameters")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of the run in which the rate rises from 0"

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "t
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """Which encoder a run uses: the name in the manifest, a folder or hub id, and how token vectors are pooled."""
+    """Which encoder a run uses: the name in the manifest, a folder or hub id, how texts are cut, and how vectors are pooled."""
 
     name: str
     where: str
@@ -31,11 +33,15 @@ class EncoderChoice:
     pooling: str
     max_tokens: int
     dropout: float | None = None
+    truncation: Truncation = HEAD
+    layers: LastLayers = LAST
 
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors, and how tasks share it."""
+    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors of its joined last layers, and how tasks
+    share it.
+    """
 
     module: nn.Module
     tokenizer: Any
@@ -77,6 +83,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
     try:
         config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
+        choice.layers.check(config)
         if choice.dropout is not None:
             for key in (
                 "hidden_dropout_prob",
@@ -109,7 +116,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
     new = [token for token in special_tokens if token not in tokenizer.get_vocab()]
     if new:
         _add_tokens(module, tokenizer, new)
-    return LoadedEncoder(module, tokenizer, int(config.hidden_size))
+    return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)))
 
 
 def _add_tokens(module: Any, tokenizer: Any, tokens: list[str]) -> None:

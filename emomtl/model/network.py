@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.sharing import Sharing
 from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
@@ -36,10 +37,12 @@ class MultiTaskModel(nn.Module):
         ties: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         objectives: Mapping[str, nn.Module] | None = None,
+        layers: LastLayers = LAST,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.layers = layers
         self.heads = nn.ModuleDict(heads)
         self.ties = dict(ties or {})
         self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
@@ -61,10 +64,10 @@ class MultiTaskModel(nn.Module):
         `task` is needed where a change of the encoder depends on it, and makes no difference elsewhere.
         """
         with self.sharing.switch.using(task):
-            output = self.encoder(**inputs)
+            output = self.encoder(**inputs, **self.layers.asked)
         if self.pooling == "pooler":
             return output.pooler_output  # type: ignore[no-any-return]
-        states: Tensor = output.last_hidden_state
+        states = self.layers.states(output)
         if self.pooling == "cls":
             return states[:, 0]
         mask = inputs["attention_mask"].unsqueeze(-1)
@@ -102,16 +105,24 @@ def build_model(
         for name, (objective, taxonomy) in (objectives or {}).items():
             torch.manual_seed(torch_seed(seed, "objective", name))
             extra[name] = objective.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra)
+    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
 
 
 def parameter_groups(
-    model: MultiTaskModel, state: nn.Module, lr: float, head_lrs: Mapping[str, float], weighting_lr: float, decay: float
+    model: MultiTaskModel,
+    state: nn.Module,
+    lr: float,
+    head_lrs: Mapping[str, float],
+    weighting_lr: float,
+    decay: float,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
 
-    `head_lrs` are the rates of heads by task, and of objectives by name.
+    `head_lrs` are the rates of heads by task, and of objectives by name. `layer_decay` lowers the rates of the encoder's
+    layers, see `layer_factors`.
     """
+    factors = layer_factors(model.encoder, layer_decay)
     groups: dict[tuple[float, float], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
@@ -122,7 +133,8 @@ def parameter_groups(
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = head_lrs[name.split(".")[1]] if name.startswith(("heads.", "objectives.")) else lr
+            own = name.startswith(("heads.", "objectives."))
+            rate = head_lrs[name.split(".")[1]] if own else lr * factors.get(parameter, 1.0)
             add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
     for name, parameter in state.named_parameters():
         add(f"weighting.{name}", parameter, weighting_lr, 0.0)

@@ -63,7 +63,7 @@ def check_task(
     """Raise one `EmomtlError` with everything that emomtl expects of a task and that does not hold; else say what was seen.
 
     The name is usable, the head fits the taxonomy, importing the module imports no torch (unless `light_import=False`), and
-    for each row: `read` gives an `Example` or None, the same one when it reads the row again, leaves the row as it was,
+    for each row: `read` gives an `Example`, several or None, the same when it reads the row again, leaves the row as it was,
     texts are `str`, and the head can encode the label. Over all rows at least two different labels occur. A family must also
     work with its default options (or those of the object that is given), and its options must read back. A derived task is
     made of `base`, or of a small sample with two labels, whose rows are then read.
@@ -200,11 +200,9 @@ class _Reading:
             self.report.rows += 1
             place = f"{split} row {number}"
             with self._row(place):
-                example = self._read(row)
-                if example is None:
-                    self.report.dropped += 1
-                else:
-                    self.examples.append((place, example))
+                examples = self._read(row)
+                self.report.dropped += not examples
+                self.examples += [(place, example) for example in examples]
         if self.bad > MOST_ROWS:
             self.findings.add(f"{self.bad - MOST_ROWS} more row(s) do not read")
         if self.report.rows and not self.bad:
@@ -213,16 +211,14 @@ class _Reading:
     def _row(self, place: str) -> _Row:
         return _Row(self, place)
 
-    def _read(self, row: Mapping[str, Any]) -> Example | None:
+    def _read(self, row: Mapping[str, Any]) -> tuple[Example, ...]:
         before = copy.deepcopy(dict(row))
-        first = self.task.read(row)
-        if first is not None and not isinstance(first, Example):
-            raise EmomtlError(f"`read` gave {type(first).__name__}", remedy="return Example(text, label) or None")
+        first = self.task.examples(row)
         if dict(row) != before:
             raise EmomtlError("`read` changed the row", remedy="copy what you change")
-        if repr(self.task.read(row)) != repr(first):
+        if repr(self.task.examples(row)) != repr(first):
             raise EmomtlError("`read` gives another example when it reads the row again", remedy="keep no state, draw nothing")
-        for text in () if first is None else (first.text, first.pair or ""):
+        for text in (text for example in first for text in (example.text, example.pair or "")):
             if not isinstance(text, str):
                 raise EmomtlError(f"the text is {type(text).__name__}, not a string", remedy="take the text from the row")
         return first

@@ -62,7 +62,7 @@ def sample_lengths(plan: Plan) -> Lengths:
     few = _few(plan)
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     data = read(few, Display())
-    tokens = tokenise_all(data, load_encoder(plan.encoder, special).tokenizer, plan.encoder.max_tokens, Display())
+    tokens = tokenise_all(data, load_encoder(plan.encoder, special).tokenizer, plan.encoder, Display())
     return Lengths.of(data, tokens)
 
 

@@ -19,7 +19,7 @@ from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import EncoderChoice, LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
@@ -159,17 +159,17 @@ def read(
     return data
 
 
-def tokenise_all(data: TaskData, tokenizer: Any, max_tokens: int, display: Display) -> dict[tuple[str, str], Tokens]:
+def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display) -> dict[tuple[str, str], Tokens]:
     """Tokens by (corpus, split), from the token cache where they are kept."""
     display.phase("tokenising")
-    return corpus_tokens(data, tokenizer, max_tokens, display.note)
+    return corpus_tokens(data, tokenizer, choice.max_tokens, display.note, choice.truncation)
 
 
 def _session(
     plan: Plan, run: Run, data: TaskData, encoder: LoadedEncoder, device: str, precision: str, display: Display
 ) -> Session:
     manifest = plan.manifest
-    tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
+    tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives).to(device)
@@ -179,7 +179,7 @@ def _session(
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
     rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
-    groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay)
+    groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay, train.layer_decay)
     optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
     batches = batch_sizes(manifest)
     feeder = Feeder(

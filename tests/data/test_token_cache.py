@@ -20,6 +20,7 @@ from emomtl.data import token_cache
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData
 from emomtl.data.token_cache import FEWEST, TokenCache, cache_folder, corpus_tokens, entries, key_of, remove_entry
 from emomtl.data.tokens import Tokens, tokenise
+from emomtl.encoding import Truncation
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 TEXTS = [f"i was so happy {'today and so ' * (n % 7)}{n}" for n in range(FEWEST)]
@@ -51,9 +52,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the splits that were tokenised."""
     made: list[int] = []
 
-    def spy(tokenizer: Any, split: CorpusSplit, max_tokens: int) -> Tokens:
+    def spy(tokenizer: Any, split: CorpusSplit, *more: Any) -> Tokens:
         made.append(len(split))
-        return tokenise(tokenizer, split, max_tokens)
+        return tokenise(tokenizer, split, *more)
 
     monkeypatch.setattr(token_cache, "tokenise", spy)
     return made
@@ -149,6 +150,11 @@ def test_other_texts_pairs_and_lengths_have_other_keys(tokenizer: Any) -> None:
         key_of(tokenizer, split(["a", "b", "c", "d"]), 12),
         key_of(tokenizer, split([long]), 12),
         key_of(tokenizer, split([long + "a"]), 12),
+        key_of(tokenizer, split(TEXTS), 12, Truncation("tail")),
+        key_of(tokenizer, split(TEXTS), 12, Truncation("head+tail", 3)),
+        key_of(tokenizer, split(TEXTS), 12, Truncation("head+tail", 4)),
+        key_of(tokenizer, split([long + "a" * 9]), 12, Truncation("tail")),
+        key_of(tokenizer, split(["b" + long + "a" * 9]), 12, Truncation("tail")),
     ]
     assert len(set(keys)) == len(keys)
 

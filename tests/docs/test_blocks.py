@@ -15,6 +15,7 @@ from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
 from emomtl.manifest import read_draft, read_manifest, read_options
 from emomtl.plugins import Plugins
+from emomtl.task import DerivedTask
 from emomtl.testing import check_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,9 @@ def test_every_name_and_option_of_a_shipped_manifest_resolves(path: Path, plugin
             family, problems = read_options(offered, table.options, f"tasks.{name}.options")
             assert problems == []
             assert family is not None
+            if isinstance(family, DerivedTask):
+                assert family.of in manifest.tasks
+                continue
             task = family.task()
         else:
             assert table.options == {}

@@ -71,7 +71,10 @@ def test_numbers_need_no_labels() -> None:
         (lambda row: Example(row["text"], row["mood"].upper()), "train row 1: unknown label 'GLAD' (known: glad, sad)"),
         (lambda row: Example(row["text"], "gladd"), "unknown label 'gladd' (did you mean 'glad'?)"),
         (lambda row: Example(row["txt"], row["mood"]), "train row 1: `read` found no column 'txt' (look at the source's header)"),
-        (lambda row: (row["text"], row["mood"]), "train row 1: `read` gave tuple (return Example(text, label) or None)"),
+        (
+            lambda row: (row["text"], row["mood"]),
+            "train row 1: `read` gave tuple with str (return Example(text, label), several of them in a list, or None)",
+        ),
         (lambda row: Example(7, row["mood"]), "train row 1: the text is int, not a string"),  # type: ignore[arg-type]
         (lambda row: Example(row["text"], row["mood"], 7), "train row 1: the text is int, not a string"),  # type: ignore[arg-type]
         (lambda row: Example(row.pop("text"), row["mood"]), "train row 1: `read` changed the row (copy what you change)"),

@@ -26,6 +26,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "nash-mtl": {"sampler": {"per_step": "all"}, "weighting": {"use": "nash-mtl", "update_every": 3}},
     "task prioritisation": {"weighting": {"use": "task-prioritisation"}},
     "annealing by epochs, no buckets": {"sampler": {"by": "epoch"}, "data": {"buckets": False}},
+    "two layers at two rates, head and tail": {
+        "encoder": {"layers": 2, "layers_by": "concat", "truncate": "head+tail", "head_tokens": 3, "max_tokens": 10},
+        "train": {"layer_decay": 0.5},
+    },
     "target updates": {"train": {"steps": None, "target_updates": 4, "target": "topics"}},
     "epochs, round robin": {"sampler": {"use": "round-robin"}, "train": {"steps": None, "epochs": 1.0}, "eval": {"every": None}},
 }
