@@ -2,7 +2,7 @@
 
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
-from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
+from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.hookspecs import hookimpl
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
@@ -35,6 +35,8 @@ __all__ = [
     "TaskFacts",
     "TaskFamily",
     "Taxonomy",
+    "TokenHead",
+    "Vocabulary",
     "Weighting",
     "__version__",
     "hookimpl",

@@ -39,8 +39,20 @@ class BoundTask:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The run that another starts from: its folder, which of its checkpoints, and whether heads are taken over too."""
+
+    folder: Path
+    checkpoint: str
+    heads: bool
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
+    """A run with every name resolved; `manifest` is complete: each option stands in it with its value.
+
+    `start` is the run whose encoder it begins with, where it does; `pretrain` the plan of a run that has to come before.
+    """
 
     manifest: Manifest
     folder: Path
@@ -49,6 +61,8 @@ class Plan:
     weighting: Weighting
     encoder: EncoderChoice
     plugins: Plugins
+    start: Start | None = None
+    pretrain: Plan | None = None
 
     def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
         """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from emomtl.compose.composer import Composer
@@ -19,10 +19,26 @@ def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bo
     offers = {name: _offered(composer, name, table) for name, table in tables.items()}
     derived = {name for name, offer in offers.items() if isinstance(offer, type) and issubclass(offer, DerivedTask)}
     bound: dict[str, BoundTask] = {}
-    for name in sorted(offers, key=lambda name: name in derived):
-        if offers[name] is not None and (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:
+    for name in _in_order(composer, tables, derived):
+        of = tables[name].options.get("of") if name in derived else None
+        if offers[name] is None or (of in tables and of not in bound):  # what is wrong with that task is said there
+            continue
+        if (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:
             bound[name] = task
     return {name: bound[name] for name in tables if name in bound}
+
+
+def _in_order(composer: Composer, tables: Mapping[str, TaskTable], derived: Collection[str]) -> list[str]:
+    """The tasks so that each comes after the one that it is made of; tasks that are made of each other are a problem."""
+    order = [name for name in tables if name not in derived]
+    waiting = [name for name in tables if name in derived]
+    while ready := [name for name in waiting if tables[name].options.get("of") not in waiting]:
+        order += ready
+        waiting = [name for name in waiting if name not in ready]
+    for name in waiting:
+        found = f"'{name}' is made of '{tables[name].options['of']}', which is made of it, or waits for one that is"
+        composer.add(Problem(f"tasks.{name}.options.of", found, "let one of them be made of a task that has rows of its own"))
+    return order
 
 
 def _offered(composer: Composer, name: str, table: TaskTable) -> Any | None:
@@ -60,12 +76,14 @@ def _task(
             return None
     head = _head(composer, task, table.head, f"{place}.head")
     located: Located | None = None
-    if head is not None and training:
+    if head is not None and training and table.trained:
         try:
             located = locate(task.layouts, source, composer.folder, name)
         except EmomtlError as error:
             composer.add(*error.problems, place=f"{place}.source" if table.source else place)
-    return None if head is None or (training and located is None) else BoundTask(name, task, head, table, located, source, family)
+    if head is None or (training and table.trained and located is None):
+        return None
+    return BoundTask(name, task, head, table, located, source, family)
 
 
 def _base(composer: Composer, of: str, others: Mapping[str, BoundTask]) -> BoundTask:
@@ -89,11 +107,13 @@ def _head(composer: Composer, task: Task, table: HeadTable | None, place: str) -
         head = composer.used("head", table, place)
     if head is None:
         return None
-    learns = task.taxonomy is None and head.kind == "regression"
+    learns = task.taxonomy is None and head.answers != "labels"
     try:
         head.check(task.taxonomy)
-        if task.taxonomy is None and not learns and task.head.kind == "regression":
-            raise EmomtlError("the task answers with numbers and has no labels", remedy='keep its "regression" head')
+        if task.taxonomy is None and not learns and task.head.answers != "labels":
+            raise EmomtlError(
+                f"the task answers with {task.head.answers} and has no labels", remedy=f'keep its "{task.head.kind}" head'
+            )
     except EmomtlError as error:
         composer.add(*error.problems, place=place)
         return None

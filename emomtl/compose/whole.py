@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.compose.composer import Composer
-from emomtl.compose.plan import BoundTask, Plan
+from emomtl.compose.plan import BoundTask, Plan, Start
+from emomtl.compose.stages import pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -40,10 +41,15 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
             plugins.activate(name, folder)
         except EmomtlError as error:
             composer.add(*error.problems, place="plugins")
-    tasks = bind_tasks(composer, manifest.tasks, training)
+    bound = bind_tasks(composer, manifest.tasks, training)
+    tasks = {name: task for name, task in bound.items() if task.table.trained}
+    if not any(table.trained for table in manifest.tasks.values()):
+        composer.add(Problem("tasks", "none is trained", "leave `trained = false` out of one of them"))
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
-    encoder = _encoder(composer, manifest.encoder, training)
+    start = _start(manifest, folder)
+    encoder = _encoder(composer, manifest.encoder, training, start)
+    before = _pretraining(composer, manifest) if training and manifest.pretrain is not None else None
     _checks(composer, manifest, sampler, weighting, tasks)
     select = _select(composer, manifest.eval.select, tasks) if tasks else None
     if composer.problems:
@@ -52,8 +58,19 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert weighting is not None
     assert encoder is not None
     assert select is not None
-    complete = _complete(manifest, tasks, sampler, weighting, encoder, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins)
+    complete = _complete(manifest, bound, sampler, weighting, encoder, select, folder)
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, start, before)
+
+
+def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
+    """The plan of the run before this one; what is wrong with it and not already with this one stands under `pretrain`."""
+    try:
+        return compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
+    except EmomtlError as error:
+        known = ("encoder", "plugins", "devices", *(f"tasks.{name}" for name in manifest.tasks))
+        new = [p for p in error.problems if not p.place.startswith(known)]
+        composer.add(*new, place="pretrain")
+        return None
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:
@@ -97,7 +114,13 @@ def _complete(
     )
 
 
-def _encoder(composer: Composer, table: EncoderTable, training: bool) -> EncoderChoice | None:
+def _start(manifest: Manifest, folder: Path) -> Start | None:
+    """The run to start from. It is opened when the run begins, and not here: a resumed run does without it."""
+    table = manifest.start
+    return None if table is None else Start((folder / Path(table.run).expanduser()).resolve(), str(table.checkpoint), table.heads)
+
+
+def _encoder(composer: Composer, table: EncoderTable, training: bool, start: Start | None) -> EncoderChoice | None:
     name = table.use
     if composer.doubtful("encoder", "use"):
         return None
@@ -111,14 +134,17 @@ def _encoder(composer: Composer, table: EncoderTable, training: bool) -> Encoder
                 where = str(folder.resolve())
             elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
                 where = name
+            elif start is not None:
+                where = ""
             else:
                 raise EmomtlError(f"there is no folder {clean(str(folder))}", remedy="a short name, a hub id or a folder")
         else:
             source = composer.plugins.offer("encoder", name).value
-            where = source.locate()
+            where = source.locate() if start is None else ""
     except EmomtlError as error:
         composer.add(*error.problems, place="encoder.use")
         return None
+    where = where if start is None else str(start.folder / "encoder")
     pooling = table.pooling or source.pooling
     return EncoderChoice(name, where, table.revision or source.revision, pooling, table.max_tokens, table.dropout)
 
@@ -132,7 +158,7 @@ def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTas
         composer.add(Problem("eval.select", f"'{task}' is no task of this run", suggest(task, tasks)))
     else:
         head, taxonomy = tasks[task].head, tasks[task].taxonomy
-        if taxonomy is None and head.kind != "regression":  # learned from the rows later; its names change no figure's name
+        if taxonomy is None and head.answers == "labels":  # learned from the rows later; its names change no figure's name
             taxonomy = Taxonomy(["one", "other"])
         known = metric_names(head, taxonomy)
         if metric not in known:
@@ -145,8 +171,9 @@ def _checks(
 ) -> None:
     """What can only be said of the parts together."""
     target = manifest.train.target
-    if target is not None and target not in manifest.tasks:
-        composer.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, manifest.tasks)))
+    names = [name for name, table in manifest.tasks.items() if table.trained]
+    if target is not None and target not in names:
+        composer.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, names)))
     if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
         remedy = '`sampler.per_step = "all"` puts every task into every step'
         composer.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))
@@ -157,7 +184,7 @@ def _checks(
         )
     elif world > 1:
         composer.add(Problem("devices", f"{world} processes: this version trains in one", "devices = 1, without a launcher"))
-    sizes = dict.fromkeys(manifest.tasks, 1)
+    sizes = dict.fromkeys(names, 1)
     facts = {name: TaskFacts(1, max(1, len(t.head.outputs(t.taxonomy))), t.head.kind) for name, t in tasks.items()}
     for part, checked, arguments in (("sampler", sampler, sizes), ("weighting", weighting, facts)):
         try:

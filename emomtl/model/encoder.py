@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.heads import Vocabulary
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +38,13 @@ class LoadedEncoder:
     module: nn.Module
     tokenizer: Any
     width: int
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What a head that reads tokens may know."""
+        rows, width = self.module.get_input_embeddings().weight.shape  # type: ignore[operator, union-attr]
+        special = frozenset(self.tokenizer.all_special_ids)
+        return Vocabulary(len(self.tokenizer), int(rows), int(width), self.tokenizer.mask_token_id, special)
 
 
 def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:
@@ -98,16 +106,17 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
         remedy = "is the folder complete? It needs tokenizer.json"
         raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no tokenizer, or one without words", remedy))
     module.float()
-    new = [token for token in special_tokens if token not in tokenizer.get_vocab()]
-    if new:
-        _add_tokens(module, tokenizer, new)
+    add_tokens(module, tokenizer, special_tokens)
     return LoadedEncoder(module, tokenizer, int(config.hidden_size))
 
 
-def _add_tokens(module: Any, tokenizer: Any, tokens: list[str]) -> None:
-    """New rows of the embedding, each the mean of the old ones: no random numbers, no surprise in the first step."""
+def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
+    """Special tokens that are lacking get new rows of the embedding, each the mean of the old: no surprise in the first step."""
     import torch
 
+    tokens = [token for token in wanted if token not in tokenizer.get_vocab()]
+    if not tokens:
+        return
     tokenizer.add_tokens(tokens, special_tokens=True)
     mean = module.get_input_embeddings().weight.detach().mean(dim=0)
     module.resize_token_embeddings(max(len(tokenizer), module.get_input_embeddings().num_embeddings), mean_resizing=False)

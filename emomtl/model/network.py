@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import Head
+from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
@@ -26,6 +26,7 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.pooling = pooling
         self.heads = nn.ModuleDict(heads)
+        self.vocabulary: Vocabulary | None = None
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's."""
@@ -45,6 +46,12 @@ class MultiTaskModel(nn.Module):
         """The logits of a task's head, (B, W) -> (B, L)."""
         return self.heads[task](pooled)  # type: ignore[no-any-return]
 
+    def token_figures(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+        """What a head that reads token states gives for inputs and targets (B, T) that it prepared: (B, L)."""
+        states = self.encoder(**inputs).last_hidden_state
+        words = self.encoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+        return self.heads[task](states, targets, words)  # type: ignore[no-any-return]
+
 
 def build_model(
     encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int
@@ -54,8 +61,13 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
             torch.manual_seed(torch_seed(seed, "head", task))
-            modules[task] = head.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules)
+            if isinstance(head, TokenHead):
+                modules[task] = head.build_on_tokens(encoder.width, encoder.vocabulary)
+            else:
+                modules[task] = head.build(encoder.width, taxonomy)
+    model = MultiTaskModel(encoder.module, choice.pooling, modules)
+    model.vocabulary = encoder.vocabulary
+    return model
 
 
 def parameter_groups(

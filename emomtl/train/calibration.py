@@ -15,11 +15,11 @@ import torch
 
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
-from emomtl.evaluate import logits_of
-from emomtl.model.encoder import load_encoder
+from emomtl.evaluate import outputs_of
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.loop import try_step
+from emomtl.train.origin import origin_of
 from emomtl.train.profile import Phases, Profile
 from emomtl.train.session import Session, read, start, tokenise_all
 
@@ -58,9 +58,8 @@ class Calibration:
 def sample_lengths(plan: Plan) -> Lengths:
     """Mean tokens of each task's texts, from at most SAMPLE rows a task; loads the encoder for its tokenizer."""
     few = _few(plan)
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     data = read(few, Display())
-    tokens = tokenise_all(data, load_encoder(plan.encoder, special).tokenizer, plan.encoder.max_tokens, Display())
+    tokens = tokenise_all(data, origin_of(plan).encoder.tokenizer, plan.encoder.max_tokens, Display())
     return Lengths.of(data, tokens)
 
 
@@ -140,7 +139,8 @@ def _scored_token(session: Session) -> float:
     for corpus in session.data.corpora:
         mine = session.tokens[corpus.name, "validation"]
         began = time.perf_counter()
-        logits_of(session.model, mine, corpus.tasks, session.device, session.precision, size)
+        heads = {task: session.plan.tasks[task].head for task in corpus.tasks}
+        outputs_of(session.model, heads, mine, session.device, session.precision, size)
         spent += time.perf_counter() - began
         tokens += int(mine.lengths.sum())
     return spent / max(1, tokens)

@@ -154,10 +154,14 @@ def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[st
     losses = {}
     tables = session.plan.manifest.tasks
     for part in parts:
+        inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
         with arithmetic(session.device, session.precision):
-            pooled = session.model.encode(to_device(part.inputs, session.device))
-            logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in part.targets.items()}
-        for task, targets in to_device(part.targets, session.device).items():
+            if part.tokens:
+                logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
+            else:
+                pooled = session.model.encode(inputs)
+                logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in wanted.items()}
+        for task, targets in wanted.items():
             factor = tables[task].weight * (len(targets) / texts[task] / share)
             losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * factor
     return losses
@@ -257,7 +261,8 @@ def _score(session: Session) -> bool:
     assert manifest.eval.select is not None
     task, _, metric = manifest.eval.select.partition("/")
     value = state.scores[task].get(metric)
-    better = value is not None and (state.best_value is None or _better(metric, value, state.best_value))
+    less = session.plan.tasks[task].head.less_is_better(metric)
+    better = value is not None and (state.best_value is None or _better(less, value, state.best_value))
     if better:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
@@ -274,9 +279,9 @@ def _score(session: Session) -> bool:
     return better
 
 
-def _better(metric: str, value: float, best: float) -> bool:
-    """Higher is better, except for errors."""
-    return value < best if "rmse" in metric else value > best
+def _better(less: bool, value: float, best: float) -> bool:
+    """Higher is better, except for errors, of which `less` is."""
+    return value < best if less else value > best
 
 
 def _save(session: Session, best: bool) -> None:

@@ -19,7 +19,7 @@ from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
@@ -29,6 +29,7 @@ from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
 from emomtl.train.length import Length, batch_sizes
+from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
 from emomtl.train.state import State
 from emomtl.weighting import TaskFacts
@@ -93,11 +94,13 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
-    encoder = _pretrained(plan)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
+    origin = origin_of(plan)
+    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision) | origin.record)
     try:
-        _keep(encoder, plan, run)
-        return _session(plan, run, data, encoder, device, precision, display)
+        _keep(origin.encoder, plan, run)
+        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        origin.give_heads(session.model)
+        return session
     except BaseException:
         run.close()
         raise
@@ -111,17 +114,18 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
-        now = environment(plan, data, device, precision)
+        now = environment(plan, data, device, precision) | recorded(run)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
-            encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
         else:
             run.cut_events(0)
-            encoder = _pretrained(plan)
+            origin = origin_of(plan)
         if checkpoint is None or changed:
-            _keep(encoder, plan, run)
-            run.amend(plan.manifest, now)
-        session = _session(plan, run, data, encoder, device, precision, display)
+            _keep(origin.encoder, plan, run)
+            run.amend(plan.manifest, now | origin.record)
+        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
@@ -130,11 +134,6 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     except BaseException:
         run.close()
         raise
-
-
-def _pretrained(plan: Plan) -> LoadedEncoder:
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
-    return load_encoder(plan.encoder, special)
 
 
 def read(
@@ -186,6 +185,7 @@ def _session(
         manifest.seed,
         manifest.data.buckets,
         train.accumulate,
+        encoder.vocabulary,
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
