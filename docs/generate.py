@@ -29,6 +29,8 @@ from emomtl.task import DerivedTask  # noqa: E402
 HEADER = "<!-- Written by docs/generate.py: change the code and run it again. -->\n\n"
 TABLES = {
     "encoder": "[encoder]",
+    "start": "[start]",
+    "pretrain": "[pretrain]",
     "tasks": "[tasks.NAME]",
     "sampler": "[sampler]",
     "weighting": "[weighting]",

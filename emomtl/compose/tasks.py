@@ -68,7 +68,7 @@ def _task(
         try:
             if isinstance(family, DerivedTask):
                 base = _base(composer, family.of, others)
-                task, source = family.derive(base.task), source or base.table.source
+                task, source = family.derive(base.task), source or base.source
             else:
                 task = family.task()
         except EmomtlError as error:

@@ -50,6 +50,9 @@ class TokenHead(Head):
     """
 
     answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "nothing"
+    pretrained: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Parameters of the module, each with the names that it may have in a pretrained encoder's own file; taken from there where
+    all are found, so that training goes on where the encoder's authors stopped."""
 
     def check(self, taxonomy: Taxonomy | None) -> None:
         """Refuse a taxonomy: there is nothing to do with labels."""

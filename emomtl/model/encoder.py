@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Vocabulary
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "trust_remote_code")
 """Keys of a model's config.json that name code; a folder with one of them is refused before transformers reads it."""
@@ -55,6 +55,29 @@ def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> L
 def rebuild_encoder(choice: EncoderChoice, folder: Path) -> LoadedEncoder:
     """The encoder of a run, from the configuration and tokenizer that it saved; the weights come from a checkpoint."""
     return _load(choice, str(folder), (), pretrained=False)
+
+
+def own_tensors(choice: EncoderChoice, wanted: Mapping[str, Iterable[str]]) -> dict[str, Tensor]:
+    """Tensors of the pretrained encoder's own file that are no part of the encoder, such as those of its language model's head.
+
+    `wanted` gives for each name the names that it may have there; all are found, or nothing is returned.
+    """
+    from safetensors import SafetensorError, safe_open
+    from transformers.utils import cached_file
+
+    found: dict[str, Tensor] = {}
+    try:
+        path = cached_file(choice.where, "model.safetensors", revision=choice.revision or "main")
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            names = set(file.keys())
+            for name, others in wanted.items():
+                there = next((other for other in others if other in names), None)
+                if there is None:
+                    return {}
+                found[name] = file.get_tensor(there).float()
+    except (OSError, SafetensorError):  # several files, another format: the encoder itself has been loaded, and that is enough
+        return {}
+    return found
 
 
 def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:

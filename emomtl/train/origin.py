@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from emomtl.compose import Plan, Start
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import TokenHead
-from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, rebuild_encoder
+from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors, rebuild_encoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
 
@@ -26,10 +27,11 @@ class Origin:
     record: dict[str, Any] = field(default_factory=dict)
 
     def give_heads(self, model: MultiTaskModel) -> None:
-        """Put the weights of heads that were taken over into a model."""
+        """Put the weights of heads that were taken over into a model; rows of words that are new since stay as they began."""
         for task, weights in self.heads.items():
+            begun = model.heads[task].state_dict()
             try:
-                model.heads[task].load_state_dict(dict(weights))
+                model.heads[task].load_state_dict({name: _lengthened(value, begun.get(name)) for name, value in weights.items()})
             except RuntimeError as error:
                 found = f"the head of '{task}' does not fit: {_first_line(error)}"
                 raise EmomtlError(Problem("start.heads", found, "heads = false, or the plugin's version of that run")) from error
@@ -39,7 +41,9 @@ def origin_of(plan: Plan) -> Origin:
     """What a new run of this plan begins with; every token that its tasks keep whole has a row in the embedding."""
     special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     if plan.start is None:
-        origin = Origin(load_encoder(plan.encoder, special))
+        encoder = load_encoder(plan.encoder, special)
+        heads = _own_heads(plan)
+        origin = Origin(encoder, heads, {"encoder_heads": list(heads)} if heads else {})
     else:
         origin = _of_run(plan, plan.start)
         add_tokens(origin.encoder.module, origin.encoder.tokenizer, special)
@@ -48,8 +52,15 @@ def origin_of(plan: Plan) -> Origin:
 
 
 def recorded(run: Run) -> dict[str, Any]:
-    """What a run's environment says of the run that it started from; nothing where it did not."""
-    return {key: run.environment[key] for key in ("start",) if key in run.environment}
+    """What a run's environment says of where its encoder and heads came from; nothing where both were what a run begins with."""
+    return {key: run.environment[key] for key in ("start", "encoder_heads") if key in run.environment}
+
+
+def _own_heads(plan: Plan) -> dict[str, dict[str, Tensor]]:
+    """Heads over tokens that the pretrained encoder's own file has."""
+    tokens = {name: bound.head for name, bound in plan.tasks.items() if isinstance(bound.head, TokenHead)}
+    found = {name: own_tensors(plan.encoder, head.pretrained) for name, head in tokens.items() if head.pretrained}
+    return {name: tensors for name, tensors in found.items() if tensors}
 
 
 def _check_vocabulary(plan: Plan, encoder: LoadedEncoder) -> None:
@@ -129,6 +140,13 @@ def _load(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: Checkpoi
         found = f"{checkpoint.path} does not fit this encoder: {_first_line(error)}"
         remedy = "`encoder.pooling` and whatever changes the encoder must be as in that run"
         raise EmomtlError(Problem("start.run", found, remedy)) from error
+
+
+def _lengthened(value: Tensor, begun: Tensor | None) -> Tensor:
+    """A tensor, followed by the rows that `begun` has more."""
+    if begun is None or value.shape[1:] != begun.shape[1:] or len(value) >= len(begun):
+        return value
+    return torch.cat([value.to(begun.device), begun[len(value) :]])
 
 
 def _first_line(error: RuntimeError) -> str:

@@ -24,6 +24,9 @@ MISSING = -100
 FIGURES = ("negative_log_likelihood", "chosen_tokens", "right_tokens")
 """What the module gives for a text: the sum over its chosen tokens, how many there are, and how many are told rightly."""
 
+LAYER_NORM = "cls.predictions.transform.LayerNorm"
+"""BERT's layer norm before its output layer; its oldest files have other names for the two parameters."""
+
 
 @dataclass(frozen=True)
 class MaskedTokens(TokenHead):
@@ -33,7 +36,8 @@ class MaskedTokens(TokenHead):
     the part `mask` becomes the mask token, the part `random` any word of the vocabulary, and the rest stays. Only chosen
     tokens have a loss. Special tokens are never chosen. Masks are dynamic (Liu et al. 2019, arXiv:1907.11692): drawn anew
     at every step. The head is BERT's: dense layer, GELU, layer norm, and the encoder's word embedding as the output layer
-    (tied), with a bias of its own; logits are computed at chosen places only.
+    (tied), with a bias of its own; logits are computed at chosen places only. It begins with the encoder's own head where
+    its file has one, as those of BERT and RoBERTa do; a sentence encoder's does not, and the head then begins fresh.
 
     Departures from Devlin et al.: they hide a fixed number of tokens of a text, at least one, and mask once for all
     passes; here a token is chosen independently of the others, so a short text may have none. The next-sentence objective
@@ -48,6 +52,13 @@ class MaskedTokens(TokenHead):
     kind: ClassVar[str] = "masked-tokens"
     main_metric: ClassVar[str] = "masked_nll"
     errors: ClassVar[tuple[str, ...]] = ("masked_nll", "perplexity")
+    pretrained: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "dense.weight": ("cls.predictions.transform.dense.weight", "lm_head.dense.weight"),
+        "dense.bias": ("cls.predictions.transform.dense.bias", "lm_head.dense.bias"),
+        "norm.weight": (f"{LAYER_NORM}.weight", f"{LAYER_NORM}.gamma", "lm_head.layer_norm.weight"),
+        "norm.bias": (f"{LAYER_NORM}.bias", f"{LAYER_NORM}.beta", "lm_head.layer_norm.bias"),
+        "bias": ("cls.predictions.bias", "lm_head.bias"),
+    }
 
     def __post_init__(self) -> None:
         if self.mask + self.random > 1:
