@@ -99,6 +99,7 @@ def test_tasks_outside_of_the_run_can_be_read_and_tasks_made_of_others_bring_tho
         ({"on": ["mood"], "steps": 3, "epochs": 1.0}, ["pretrain.*one length"]),
         ({"on": ["mood"], "mask": 0.9, "random": 0.2}, ["pretrain.*more than the whole together"]),
         ({"on": ["mood"], "share": 1.5, "step": 4}, ["pretrain.share", "pretrain.step.*did you mean 'steps'"]),
+        ({"on": ["mood"], "head_lr": 0.0}, ["pretrain.head_lr.*greater than 0"]),
         ({"on": ["topics"], "sources": {"topics": "nowhere.csv"}}, ["pretrain.*nowhere.csv"]),
     ],
 )
@@ -111,6 +112,17 @@ def test_what_is_wrong_with_pretrain_is_said_once_with_its_line(desk: Any, table
     for problem, pattern in zip(sorted(found), sorted(said), strict=True):
         assert re.search(pattern, problem), problem
         assert "small.toml:" in problem
+
+
+def test_a_task_that_is_wrong_is_told_once_and_not_again_for_its_pretraining(desk: Any) -> None:
+    with pytest.raises(EmomtlError) as caught:
+        compose_file(desk.manifest(tasks={"mood": {"source": "nowhere.csv"}}, pretrain=PRETRAIN), [], Plugins.discover())
+    assert {problem.place for problem in caught.value.problems} == {"tasks.mood.source"}
+
+
+def test_a_plan_of_two_runs_is_not_started_as_one(desk: Any) -> None:
+    with pytest.raises(ValueError, match="is two runs"):
+        desk.begin(desk.manifest(pretrain=PRETRAIN))
 
 
 def test_a_name_that_pretraining_would_take_twice_is_refused(desk: Any) -> None:

@@ -14,6 +14,9 @@ from emomtl.run import is_run
 OBJECTIVE = "masked-tokens"
 """The task that pre-training makes of others, and its head."""
 
+MASKED = "masked-"
+"""What stands before the name of a task for that of masked language modelling on it."""
+
 SUFFIX = "-pretrain"
 """What stands behind the name, and behind the folder, of a run for that of its pre-training."""
 
@@ -31,11 +34,11 @@ def pretraining(manifest: Manifest) -> Manifest:
     if strange := [name for name in table.sources if name not in names]:
         raise EmomtlError(Problem("pretrain.sources", f"'{strange[0]}' is not among `on`", suggest(strange[0], names)))
     bases = {name: _base(manifest, table, name) for name in _needed(manifest.tasks, names)}
-    made = {f"masked-{name}": _masked(table, name, bases[name]) for name in names}
+    made = {MASKED + name: _masked(table, name, bases[name]) for name in names}
     if taken := [name for name in made if name in bases]:
         raise EmomtlError(Problem("pretrain.on", f"there is a task '{taken[0]}' already", "give that task another name"))
-    length = {"epochs": table.epochs, "steps": table.steps, "target": None, "target_updates": None, "head_lr": None}
-    rates = {"batch_size": table.batch_size, "lr": table.lr, "warmup": table.warmup}
+    length = {"epochs": table.epochs, "steps": table.steps, "target": None, "target_updates": None}
+    rates = {"batch_size": table.batch_size, "lr": table.lr, "head_lr": table.head_lr, "warmup": table.warmup}
     stage = {
         "name": manifest.name[: 100 - len(SUFFIX)] + SUFFIX,
         "pretrain": None,
@@ -52,9 +55,9 @@ def _needed(tables: Mapping[str, TaskTable], names: list[str]) -> list[str]:
     """The tasks named, and those of the run that they are made of."""
     found = list(names)
     for name in found:
-        of = tables[name].options.get("of") if name in tables else None
+        of = str(tables[name].options.get("of")) if name in tables else ""
         if of in tables and of not in found:
-            found.append(str(of))
+            found.append(of)
     return found
 
 

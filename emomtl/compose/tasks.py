@@ -20,7 +20,7 @@ def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bo
     derived = {name for name, offer in offers.items() if isinstance(offer, type) and issubclass(offer, DerivedTask)}
     bound: dict[str, BoundTask] = {}
     for name in _in_order(composer, tables, derived):
-        of = tables[name].options.get("of") if name in derived else None
+        of = str(tables[name].options.get("of")) if name in derived else ""
         if offers[name] is None or (of in tables and of not in bound):  # what is wrong with that task is said there
             continue
         if (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask, Plan, Start
-from emomtl.compose.stages import pretraining
+from emomtl.compose.stages import MASKED, pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -67,9 +67,10 @@ def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
     try:
         return compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
     except EmomtlError as error:
-        known = ("encoder", "plugins", "devices", *(f"tasks.{name}" for name in manifest.tasks))
-        new = [p for p in error.problems if not p.place.startswith(known)]
-        composer.add(*new, place="pretrain")
+        names = [f"tasks.{name}" for name in manifest.tasks]
+        broken = [name for name in manifest.tasks if any(p.place.startswith(f"tasks.{name}") for p in composer.problems)]
+        known = ("encoder", "plugins", "devices", *names, *(f"tasks.{MASKED}{name}" for name in broken))
+        composer.add(*(p for p in error.problems if not p.place.startswith(known)), place="pretrain")
         return None
 
 

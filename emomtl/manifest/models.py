@@ -97,6 +97,7 @@ class PretrainTable(Table):
     steps: Positive | None = Field(default=None, description="optimiser steps")
     batch_size: Positive = Field(default=32, description="texts a task and step")
     lr: Rate = Field(default=5e-5, description="peak learning rate")
+    head_lr: Rate | None = Field(default=None, description="peak learning rate of the heads; left out, `lr`")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="share of the steps in which the rate rises")
     limit: Positive | None = Field(default=None, description="read at most this many training texts of a task")
     share: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.15, description="share of tokens that are chosen")

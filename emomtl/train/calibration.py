@@ -123,13 +123,13 @@ def _bytes(tensors: Any) -> int:
 
 
 def _few(plan: Plan) -> Plan:
-    """The plan on a sample of its rows."""
+    """The plan on a sample of its rows, and without the run that comes before."""
     tasks = {}
     for name, bound in plan.tasks.items():
         table = bound.table
         few = {"limit": min(SAMPLE, table.limit or SAMPLE), "eval_limit": min(SCORED, table.eval_limit or SCORED)}
         tasks[name] = replace(bound, table=table.model_copy(update=few))
-    return replace(plan, tasks=tasks)
+    return replace(plan, tasks=tasks, pretrain=None)
 
 
 def _scored_token(session: Session) -> float:

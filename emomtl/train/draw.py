@@ -122,7 +122,7 @@ class Feeder:
         parts = []
         for stream, tasks in streams.items():
             for together in sharing(tasks, self.heads):
-                mine = {task: rows[stream][: wanted[task]][number :: self.accumulate] for task in together}
+                mine = {task: self._own(task, rows[stream][: wanted[task]][number :: self.accumulate]) for task in together}
                 mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
                 if not mine:
                     continue
@@ -130,6 +130,14 @@ class Feeder:
                 targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
                 parts.append(self._prepared(Part(self.corpus_of[tasks[0]], inputs, targets), number, step))
         return parts
+
+    def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that a task takes into a part: all of them, or those that it has (at least one) where the part is its own."""
+        head = self.heads[task]
+        if not isinstance(head, TokenHead):
+            return rows
+        known = head.present(self.targets[task][rows])
+        return rows[known] if known.any() else rows[:1]
 
     def _prepared(self, part: Part, number: int, step: int) -> Part:
         """The part as it is, or as the head of its task prepares it, where that reads tokens."""
@@ -170,5 +178,5 @@ def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any
 def _labelled(targets: NDArray[Any]) -> int:
     """Rows with a known target, whatever the head: NaN and -100 are unknown."""
     if targets.dtype.kind == "f":
-        return int((~np.isnan(targets)).reshape(len(targets), -1).any(axis=1).sum())
+        return int((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))).sum())
     return int((targets != -100).sum())

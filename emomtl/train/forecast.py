@@ -78,7 +78,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     tasks = {
         task: {
             "rows": sizes[task],
-            "labels": len(plan.tasks[task].head.outputs(data.taxonomies[task])),
+            "labels": 0 if heads[task].answers == "nothing" else len(heads[task].outputs(data.taxonomies[task])),
             "updates": round(updates[task]),
             "share of updates": updates[task] / total,
             "examples": round(examples[task]),

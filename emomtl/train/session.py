@@ -90,6 +90,8 @@ class Session:
 
 def start(plan: Plan, folder: Path, display: Display) -> Session:
     """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
+    if plan.pretrain is not None:
+        raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data)

@@ -298,6 +298,8 @@ def test_pairs_are_read_all_or_only_those_with_a_label(desk: Any, install: Calla
     rows = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     assert sizes["all-pairs"] == sizes["pairs"] == sum(row[2] == "train" for row in rows)
     assert sizes["true-pairs"] == sum(row[1:] == ["joy", "train"] for row in rows)
+    steps = [event for event in run.events() if event["event"] == "step"]
+    assert 0 < steps[-1]["counts"]["true-pairs"] < steps[-1]["counts"]["all-pairs"]
     scores = run.scores()[-1]["tasks"]
     assert scores["true-pairs"]["rows"] < scores["all-pairs"]["rows"]
     wrong = {**tasks, "true-pairs": {"use": "masked-tokens", "options": {"of": "pairs", "only": "ture"}}}
