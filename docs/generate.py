@@ -29,8 +29,6 @@ from emomtl.task import DerivedTask  # noqa: E402
 HEADER = "<!-- Written by docs/generate.py: change the code and run it again. -->\n\n"
 TABLES = {
     "encoder": "[encoder]",
-    "start": "[start]",
-    "pretrain": "[pretrain]",
     "tasks": "[tasks.NAME]",
     "sampler": "[sampler]",
     "weighting": "[weighting]",
@@ -38,6 +36,8 @@ TABLES = {
     "eval": "[eval]",
     "checkpoint": "[checkpoint]",
     "data": "[data]",
+    "start": "[start]",
+    "pretrain": "[pretrain]",
 }
 """The tables of the manifest, by key."""
 

@@ -149,6 +149,11 @@ def test_train_makes_both_runs_and_the_second_starts_from_the_best_of_the_first(
         "sha256": checkpoint.files["model.safetensors"][0],
         "heads": [],
     }
+    before = (first.folder / "metrics.jsonl").read_bytes()
+    again = cli("train", desk.folder / "small.toml", "--out", desk.folder / "main", "--resume")
+    assert again.code == 0, again.err
+    assert "masked-mood" not in again.out
+    assert (first.folder / "metrics.jsonl").read_bytes() == before
     scores = json.loads(cli("eval", second.folder, "--json").out)
     assert set(scores["tasks"]) == {"mood", "topics"}
 

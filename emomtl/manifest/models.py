@@ -203,8 +203,6 @@ class Manifest(Table):
     devices: Positive = Field(default=1, description="processes that the run expects")
     folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
-    start: StartTable | None = Field(default=None, description="another run to start from")
-    pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
     sampler: SamplerTable = Field(default_factory=SamplerTable)
     weighting: Use = Field(default_factory=lambda: Use(use="equal"))
@@ -212,3 +210,5 @@ class Manifest(Table):
     eval: EvalTable = Field(default_factory=EvalTable)
     checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
     data: DataTable = Field(default_factory=DataTable)
+    start: StartTable | None = Field(default=None, description="another run to start from")
+    pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")

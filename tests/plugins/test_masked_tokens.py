@@ -241,6 +241,19 @@ def test_hidden_words_are_hidden_from_this_task_alone_and_anew_at_every_step(des
     assert seen > 2
 
 
+def test_the_foretold_tokens_count_the_copy_in_which_words_are_hidden(desk: Any, cli: Any) -> None:
+    from emomtl.train import train
+
+    sampler, steps = {"use": "uniform", "per_step": "all"}, {"steps": 60}
+    manifest = desk.manifest(tasks=WORDS, sampler=sampler, train=steps, eval={"every": 60}, checkpoint={"every": 60})
+    foretold = json.loads(cli("check", manifest, "--json", "--no-step").out)
+    assert foretold["tasks"]["words"]["labels"] == 0
+    session, read = desk.begin(manifest), []
+    session.phases.saw = lambda drawing: read.extend(part.inputs["attention_mask"].sum() for part in drawing.micro[0])
+    train(session)
+    assert foretold["tokens"] == pytest.approx(sum(read), rel=0.05)
+
+
 def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it(desk: Any) -> None:
     from emomtl.train.loop import try_step
 
