@@ -38,6 +38,8 @@ TABLES = {
     "eval": "[eval]",
     "checkpoint": "[checkpoint]",
     "data": "[data]",
+    "start": "[start]",
+    "pretrain": "[pretrain]",
 }
 """The tables of the manifest, by key."""
 

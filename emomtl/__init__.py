@@ -3,7 +3,7 @@
 from emomtl.changes import Applied, EncoderChange, TaskSwitch
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
-from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
+from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.hookspecs import hookimpl
 from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
@@ -43,7 +43,9 @@ __all__ = [
     "TaskFamily",
     "TaskSwitch",
     "Taxonomy",
+    "TokenHead",
     "View",
+    "Vocabulary",
     "Weighting",
     "__version__",
     "hookimpl",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
+from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
 from emomtl.model.device import arithmetic, to_device
 from emomtl.scoring import TaskScores, score
 
@@ -52,6 +53,55 @@ def logits_of(
     return found
 
 
+@torch.inference_mode()
+def figures_of(
+    model: MultiTaskModel,
+    tokens: Tokens,
+    task: str,
+    head: TokenHead,
+    device: str,
+    precision: str,
+    batch_size: int,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """What a head that reads tokens gives for every text (n, L); what it makes of a text is the same every time."""
+    assert model.vocabulary is not None
+    was_training = model.training
+    model.eval()
+    order = np.argsort(tokens.lengths, kind="stable")
+    found = np.zeros((len(order), len(head.outputs(None))), np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        inputs, targets = prepare_fixed(head, tokens.batch(rows), model.vocabulary)
+        with arithmetic(device, precision):
+            figures = model.token_figures(task, to_device(inputs, device), to_device({task: targets}, device)[task])
+        found[rows] = figures.float().cpu().numpy()
+        if advance is not None:
+            advance(len(rows))
+    model.train(was_training)
+    return found
+
+
+def outputs_of(
+    model: MultiTaskModel,
+    heads: Mapping[str, Head],
+    tokens: Tokens,
+    device: str,
+    precision: str,
+    batch_size: int,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """What these heads give for every text, (n, L) each: one encoder pass for all with a pooled vector, one for each other."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for together in sharing(heads, heads):
+        head = heads[together[0]]
+        if isinstance(head, TokenHead):
+            found[together[0]] = figures_of(model, tokens, together[0], head, device, precision, batch_size, advance)
+        else:
+            found |= logits_of(model, tokens, together, device, precision, batch_size, advance)
+    return found
+
+
 def evaluate(
     model: MultiTaskModel,
     bound: Mapping[str, BoundTask],
@@ -72,7 +122,8 @@ def evaluate(
     for corpus in data.corpora:
         tasks = [task for task in corpus.tasks if task in bound and len(corpus.rows.get((task, split), ()))]
         if tasks:
-            logits = logits_of(model, tokens[corpus.name, split], tasks, device, precision, batch_size, advance)
+            heads = {task: bound[task].head for task in tasks}
+            logits = outputs_of(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance)
             found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
             if keep is not None:
                 keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in tasks}

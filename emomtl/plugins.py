@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -162,6 +163,12 @@ class Plugins:
             except EmomtlError as error:
                 self.broken[plugin.label] = str(error)
         return dict(sorted(found.items()))
+
+    def apart(self) -> Plugins:
+        """The same plugins for another run, in which none is active yet."""
+        other = copy.copy(self)
+        other._active = {}
+        return other
 
     # -- activation -----------------------------------------------------------------------------------------------
 

@@ -39,8 +39,15 @@ class Predictor:
 
     @classmethod
     def of(cls, trained: Trained, tasks: Collection[str] = ()) -> Predictor:
-        """A predictor for all tasks of a run, or for those named."""
-        return cls(trained, trained.tasks(tasks))
+        """A predictor for all tasks of a run that answer with something, or for those named; an error where there is none."""
+        found = trained.tasks(tasks)
+        silent = [name for name, bound in found.items() if bound.head.answers == "nothing"]
+        if any(name in silent for name in tasks) or len(silent) == len(found):
+            said = f"{', '.join(silent)}: a head of the kind '{found[silent[0]].head.kind}' has no answer for a text"
+            raise EmomtlError(
+                Problem("--task", said, "name a task with labels or numbers; this one can be scored by `emomtl eval`")
+            )
+        return cls(trained, {name: bound for name, bound in found.items() if name not in silent})
 
     def __call__(self, texts: Sequence[str]) -> list[Answer]:
         """One answer per text."""
@@ -73,7 +80,7 @@ def _decoded(bound: BoundTask, logits: np.ndarray[Any, Any]) -> list[dict[str, A
 
 
 def _level(bound: BoundTask, probabilities: np.ndarray[Any, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    if bound.head.kind == "regression":
+    if bound.head.answers == "numbers":
         return [{"values": dict(zip(names, map(float, row), strict=True))} for row in probabilities]
     decoded = bound.head.decode(probabilities, names)
     return [

@@ -50,7 +50,7 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     checkpoint = open_checkpoint(find_checkpoint(run, which).resolve())
     plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
     labels = checkpoint.state["labels"]
-    learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.kind != "regression"}
+    learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.answers == "labels"}
     plan = plan.with_taxonomies(learned)
     for name, bound in plan.tasks.items():
         if list(bound.head.outputs(bound.taxonomy)) != labels.get(name):

@@ -89,29 +89,36 @@ def check(
     from emomtl.cli.output import print_json, say
     from emomtl.compose import compose_file
     from emomtl.plugins import Plugins
-    from emomtl.train.calibration import calibrate, estimate
-    from emomtl.train.forecast import forecast
 
     plugins = Plugins.discover()
     plan = compose_file(manifest, set_ or [], plugins)
-    data = _read(plan)
-    if step:
-        found = calibrate(plan)
-        expected = forecast(plan, data, found.lengths)
-        expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
-    else:
-        expected = forecast(plan, data, _lengths(plan))
+    before = _expected(plan.pretrain, step) if plan.pretrain is not None else None
+    expected = _expected(plan, step)
     if against is not None:
         expected["against"] = _against(plan, expected, against, plugins)
     if json:
-        print_json(expected)
+        print_json(expected if before is None else {**expected, "pretrain": before})
     else:
-        _print_expected(plan.manifest.name, expected)
+        for one in (before, expected) if before is not None else (expected,):
+            _print_expected(one["run"], one)
     for warning in expected.get("against", {}).get("warnings", ()):
         remedy = "give both the same `train.target_updates` and `train.target`"
         say(f"warning: {warning}: the two do not compare at equal training ({remedy}, and the task the same batch size)")
     if not json:
         say(f"{manifest} is fine")
+
+
+def _expected(plan: Plan, step: bool) -> dict[str, Any]:
+    """What a run would do and, with `step`, what it would cost."""
+    from emomtl.train.calibration import calibrate, estimate
+    from emomtl.train.forecast import forecast
+
+    data = _read(plan)
+    if not step:
+        return forecast(plan, data, _lengths(plan))
+    found = calibrate(plan)
+    expected = forecast(plan, data, found.lengths)
+    return expected | {"first_losses": found.losses, **estimate(expected, found, plan, data)}
 
 
 def _read(plan: Plan) -> TaskData:

@@ -87,7 +87,10 @@ def cell(value: Any) -> str:
     return clean(str(value), 2000)
 
 
-HEADLINE = ("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "top1_accuracy", "pearson_r", "rmse")
+HEADLINE = (
+    *("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "top1_accuracy", "pearson_r", "rmse"),
+    *("masked_nll", "perplexity"),
+)
 """Figures that a short table shows, where a task has them."""
 
 

@@ -21,10 +21,10 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Time every phase, and write profile.json into the run.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the best checkpoint's validation scores as JSON.")] = False,
 ) -> None:
-    """Train what a manifest says, into a run directory with checkpoints, scores and logs."""
+    """Train what a manifest says, into a run directory with checkpoints, scores and logs; `[pretrain]` is a run before it."""
     from emomtl.cli.output import console, print_json, say, scores_json, scores_table
     from emomtl.cli.progress import make_display
-    from emomtl.compose import compose_file
+    from emomtl.compose import compose_file, left, stages
     from emomtl.plugins import Plugins
     from emomtl.train import resume as resume_run
     from emomtl.train import start
@@ -32,23 +32,26 @@ def train(
     from emomtl.train.profile import profiled
 
     plugins = Plugins.discover()
-    plan = compose_file(manifest, set_ or [], plugins)
+    whole = compose_file(manifest, set_ or [], plugins)
     for note in plugins.notes:
         say(f"note: {note}")
-    folder = out or Path("runs") / plan.manifest.name
-    display = make_display()
-    with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
-        session = resume_run(plan, folder, display, allow_changed or []) if resume else start(plan, folder, display)
-        timing: contextlib.AbstractContextManager[dict[str, Any]] = profiled(session) if profile else contextlib.nullcontext({})
-        with timing as times:
-            outcome = run_to_its_end(session)
-    if times:
-        _print_profile(times)
+    every = stages(whole, out or Path("runs") / whole.manifest.name)
+    every = left(every) if resume else every
+    for number, (plan, folder) in enumerate(every):
+        display, begun = make_display(), resume and number == 0
+        with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
+            session = resume_run(plan, folder, display, allow_changed or []) if begun else start(plan, folder, display)
+            timing: contextlib.AbstractContextManager[dict[str, Any]] = contextlib.nullcontext({})
+            timing = profiled(session) if profile else timing
+            with timing as times:
+                outcome = run_to_its_end(session)
+        if times:
+            _print_profile(times)
+        if not json:
+            title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
+            console().print(scores_table(title, outcome.scores))
     if json:
         print_json(scores_json(plan.manifest.name, "validation", outcome.scores["best"]))
-    else:
-        title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
-        console().print(scores_table(title, outcome.scores))
     say(f"saved in {folder}; next: emomtl eval {folder} --split test, emomtl report {folder}, emomtl predict {folder} TEXT")
 
 

@@ -1,8 +1,21 @@
 """Composing: a manifest and the installed plugins make a plan, or one error that lists everything wrong."""
 
 from emomtl.compose.objectives import objective_problems
-from emomtl.compose.plan import BoundObjective, BoundTask, Plan
+from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties
+from emomtl.compose.stages import left, pretraining, stages
 from emomtl.compose.whole import compose, compose_file
 
-__all__ = ["BoundObjective", "BoundTask", "Plan", "check_ties", "compose", "compose_file", "objective_problems"]
+__all__ = [
+    "BoundObjective",
+    "BoundTask",
+    "Plan",
+    "Start",
+    "check_ties",
+    "compose",
+    "compose_file",
+    "left",
+    "objective_problems",
+    "pretraining",
+    "stages",
+]

@@ -43,7 +43,7 @@ class BoundTask:
     def figures(self) -> list[str]:
         """The names of the figures that scoring the task will give."""
         taxonomy = self.taxonomy
-        if taxonomy is None and self.head.kind != "regression":  # learned from the rows later; its names change no figure's name
+        if taxonomy is None and self.head.answers == "labels":  # learned from the rows later; its names change no figure's name
             taxonomy = Taxonomy(["one", "other"])
         return metric_names(self.head, taxonomy)
 
@@ -59,8 +59,20 @@ class BoundObjective:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The run that another starts from: its folder, which of its checkpoints, and whether heads are taken over too."""
+
+    folder: Path
+    checkpoint: str
+    heads: bool
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
+    """A run with every name resolved; `manifest` is complete: each option stands in it with its value.
+
+    `start` is the run whose encoder it begins with, where it does; `pretrain` the plan of a run that has to come before.
+    """
 
     manifest: Manifest
     folder: Path
@@ -71,6 +83,8 @@ class Plan:
     plugins: Plugins
     changes: tuple[EncoderChange, ...] = ()
     objectives: Mapping[str, BoundObjective] = field(default_factory=dict)
+    start: Start | None = None
+    pretrain: Plan | None = None
 
     @property
     def ties(self) -> dict[str, str]:

@@ -86,12 +86,14 @@ def _task(
             return None
     head = _head(composer, task, table.head, f"{place}.head")
     located: Located | None = None
-    if head is not None and training:
+    if head is not None and training and table.trained:
         try:
             located = locate(task.layouts, source, composer.folder, name)
         except EmomtlError as error:
             composer.add(*error.problems, place=f"{place}.source" if table.source else place)
-    return None if head is None or (training and located is None) else BoundTask(name, task, head, table, located, source, family)
+    if head is None or (training and table.trained and located is None):
+        return None
+    return BoundTask(name, task, head, table, located, source, family)
 
 
 def _base(composer: Composer, of: str, others: Mapping[str, BoundTask]) -> BoundTask:
@@ -115,11 +117,13 @@ def _head(composer: Composer, task: Task, table: HeadTable | None, place: str) -
         head = composer.used("head", table, place)
     if head is None:
         return None
-    learns = task.taxonomy is None and head.kind == "regression"
+    learns = task.taxonomy is None and head.answers != "labels"
     try:
         head.check(task.taxonomy)
-        if task.taxonomy is None and not learns and task.head.kind == "regression":
-            raise EmomtlError("the task answers with numbers and has no labels", remedy='keep its "regression" head')
+        if task.taxonomy is None and not learns and task.head.answers != "labels":
+            raise EmomtlError(
+                f"the task answers with {task.head.answers} and has no labels", remedy=f'keep its "{task.head.kind}" head'
+            )
     except EmomtlError as error:
         composer.add(*error.problems, place=place)
         return None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
 from emomtl.compose.objectives import bind_objectives
-from emomtl.compose.plan import BoundObjective, BoundTask, Plan
+from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties, encoder_changes
+from emomtl.compose.stages import MASKED, pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource, Truncation
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -42,13 +43,19 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
             plugins.activate(name, folder)
         except EmomtlError as error:
             composer.add(*error.problems, place="plugins")
-    tasks = bind_tasks(composer, manifest.tasks, training)
+    bound = bind_tasks(composer, manifest.tasks, training)
+    tables = {name: table for name, table in manifest.tasks.items() if table.trained}
+    tasks = {name: task for name, task in bound.items() if name in tables}
+    if not tables:
+        composer.add(Problem("tasks", "none is trained", "leave `trained = false` out of one of them"))
     objectives = bind_objectives(composer, manifest, tasks)
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
-    encoder = _encoder(composer, manifest.encoder, training)
-    changes = encoder_changes(composer, manifest.encoder.changes, tuple(manifest.tasks))
-    composer.add(*check_ties(tasks, manifest.tasks))
+    start = _start(manifest, folder)
+    encoder = _encoder(composer, manifest.encoder, training, start)
+    changes = encoder_changes(composer, manifest.encoder.changes, tuple(tables))
+    composer.add(*check_ties(tasks, tables))
+    before = _pretraining(composer, manifest) if training and manifest.pretrain is not None else None
     _checks(composer, manifest, sampler, weighting, tasks, training)
     select = _select(composer, manifest.eval.select, tasks) if tasks else None
     if composer.problems:
@@ -57,8 +64,20 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert weighting is not None
     assert encoder is not None
     assert select is not None
-    complete = _complete(manifest, tasks, objectives, sampler, weighting, encoder, changes, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives)
+    complete = _complete(manifest, bound, objectives, sampler, weighting, encoder, changes, select, folder)
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives, start, before)
+
+
+def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
+    """The plan of the run before this one; what is wrong with it and not already with this one stands under `pretrain`."""
+    try:
+        return compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
+    except EmomtlError as error:
+        names = [f"tasks.{name}" for name in manifest.tasks]
+        broken = [name for name in manifest.tasks if any(p.place.startswith(f"tasks.{name}") for p in composer.problems)]
+        known = ("encoder", "plugins", "devices", *names, *(f"tasks.{MASKED}{name}" for name in broken))
+        composer.add(*(p for p in error.problems if not p.place.startswith(known)), place="pretrain")
+        return None
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:
@@ -118,7 +137,13 @@ def _complete_encoder(table: EncoderTable, encoder: EncoderChoice) -> EncoderTab
     return table.model_copy(update={"pooling": encoder.pooling, **head})
 
 
-def _encoder(composer: Composer, table: EncoderTable, training: bool) -> EncoderChoice | None:
+def _start(manifest: Manifest, folder: Path) -> Start | None:
+    """The run to start from. It is opened when the run begins, and not here: a resumed run does without it."""
+    table = manifest.start
+    return None if table is None else Start((folder / Path(table.run).expanduser()).resolve(), str(table.checkpoint), table.heads)
+
+
+def _encoder(composer: Composer, table: EncoderTable, training: bool, start: Start | None) -> EncoderChoice | None:
     name = table.use
     if composer.doubtful("encoder", "use"):
         return None
@@ -133,14 +158,17 @@ def _encoder(composer: Composer, table: EncoderTable, training: bool) -> Encoder
                 where = str(folder.resolve())
             elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
                 where = name
+            elif start is not None:
+                where = ""
             else:
                 raise EmomtlError(f"there is no folder {clean(str(folder))}", remedy="a short name, a hub id or a folder")
         else:
             source = composer.plugins.offer("encoder", name).value
-            where = source.locate()
+            where = source.locate() if start is None else ""
     except EmomtlError as error:
         composer.add(*error.problems, place="encoder.use")
         return None
+    where = where if start is None else str(start.folder / "encoder")
     pooling = table.pooling or source.pooling
     if pooling == "pooler" and table.layers > 1:
         composer.add(Problem("encoder.layers", "the pooler reads the last layer only", "layers = 1, or another `pooling`"))
@@ -182,8 +210,9 @@ def _checks(
 ) -> None:
     """What can only be said of the parts together."""
     target = manifest.train.target
-    if target is not None and target not in manifest.tasks:
-        composer.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, manifest.tasks)))
+    names = [name for name, table in manifest.tasks.items() if table.trained]
+    if target is not None and target not in names:
+        composer.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, names)))
     if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
         remedy = '`sampler.per_step = "all"` puts every task into every step'
         composer.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))
@@ -194,7 +223,7 @@ def _checks(
         )
     elif world > 1:
         composer.add(Problem("devices", f"{world} processes: this version trains in one", "devices = 1, without a launcher"))
-    sizes = dict.fromkeys(manifest.tasks, 1)
+    sizes = dict.fromkeys(names, 1)
     facts = {name: TaskFacts(1, max(1, len(t.head.outputs(t.taxonomy))), t.head.kind) for name, t in tasks.items()}
     for part, checked, arguments in (("sampler", sampler, sizes), ("weighting", weighting, facts)):
         try:

@@ -164,7 +164,7 @@ def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tall
 
 def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
     """The task's taxonomy; where it left it open and the head answers with labels, the names in its training rows."""
-    if one.task.taxonomy is not None or one.head.kind == "regression":
+    if one.task.taxonomy is not None or one.head.answers != "labels":
         return one.task.taxonomy
     names = label_counts(rows["train"].labels) if "train" in rows else {}
     if len(names) < 2:

@@ -28,7 +28,7 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     tables: list[dict[str, Any]] = [{"title": f"{task.name}: {located.layout}", "columns": columns, "rows": sizes}]
     counts = {split: label_counts(rows[split].labels) for split in splits}
     names = task.taxonomy.names if task.taxonomy is not None else sorted({name for found in counts.values() for name in found})
-    if task.head.kind == "regression":
+    if task.head.answers != "labels":
         names = ()
     if names:
         groupings = task.taxonomy.groupings if task.taxonomy is not None else ()

@@ -4,5 +4,17 @@ from emomtl.heads.declaration import Head, Row
 from emomtl.heads.multi_label import MultiLabel
 from emomtl.heads.regression import Regression
 from emomtl.heads.single_label import SingleLabel
+from emomtl.heads.tokens import MISSING_TOKEN, TokenHead, Vocabulary, prepare_fixed, sharing
 
-__all__ = ["Head", "MultiLabel", "Regression", "Row", "SingleLabel"]
+__all__ = [
+    "MISSING_TOKEN",
+    "Head",
+    "MultiLabel",
+    "Regression",
+    "Row",
+    "SingleLabel",
+    "TokenHead",
+    "Vocabulary",
+    "prepare_fixed",
+    "sharing",
+]

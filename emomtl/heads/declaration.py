@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +25,19 @@ class Head(ABC):
 
     kind: ClassVar[str]
     main_metric: ClassVar[str]
+    answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "labels"
+    """What a text is answered with: names of a taxonomy, numbers, or nothing that a user could read."""
+    errors: ClassVar[tuple[str, ...]] = ()
+    """How the names of figures begin of which less is better."""
     lr: float | None
     dropout: float
 
     def __init__(self, **options: Any) -> None:
         """Subclasses are dataclasses: their fields are the options."""
+
+    def less_is_better(self, metric: str) -> bool:
+        """Whether a figure of this head, or the same on a grouping, is an error."""
+        return metric.rpartition("/")[2].startswith(self.errors)
 
     def check(self, taxonomy: Taxonomy | None) -> None:
         """Raise `EmomtlError` where head and taxonomy do not go together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types
 
@@ -35,6 +35,8 @@ class Regression(Head):
     high: float | None = None
     kind: ClassVar[str] = "regression"
     main_metric: ClassVar[str] = "pearson_r"
+    answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "numbers"
+    errors: ClassVar[tuple[str, ...]] = ("rmse",)
 
     def __post_init__(self) -> None:
         if not self.dimensions or len(set(self.dimensions)) != len(self.dimensions):

@@ -96,6 +96,44 @@ class TaskTable(Table):
     batch_size: Positive | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
+    trained: bool = Field(
+        default=True, description="whether the run trains it; if not, it is there for the tasks that are made of it"
+    )
+
+
+class StartTable(Table):
+    """Another run to start from: its encoder and tokenizer, and on demand its heads, instead of the pretrained encoder."""
+
+    run: str = Field(description="the other run's directory")
+    checkpoint: Literal["best", "last"] | Positive = Field(default="best", description="`best`, `last`, or a step that was kept")
+    heads: bool = Field(default=False, description="take over the heads of tasks that have the same name, kind and outputs")
+
+
+class PretrainTable(Table):
+    """A run before this one: masked language modelling on the training texts of some tasks, from which this run starts."""
+
+    on: tuple[str, ...] = Field(min_length=1, description="tasks whose texts are read: those of this run, or any installed ones")
+    sources: dict[str, str] = Field(default_factory=dict, description="where a task's rows are, for those outside of this run")
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="passes' worth of texts; left out together with `steps`, 3"
+    )
+    steps: Positive | None = Field(default=None, description="optimiser steps")
+    batch_size: Positive = Field(default=32, description="texts a task and step")
+    lr: Rate = Field(default=5e-5, description="peak learning rate")
+    head_lr: Rate | None = Field(default=None, description="peak learning rate of the heads; left out, `lr`")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="share of the steps in which the rate rises")
+    limit: Positive | None = Field(default=None, description="read at most this many training texts of a task")
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.15, description="share of tokens that are chosen")
+    mask: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.8, description="part of the chosen that is hidden by the mask token"
+    )
+    random: Annotated[float, Field(ge=0, le=1)] = Field(default=0.1, description="part of the chosen that becomes any other word")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> PretrainTable:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps are given; a run has one length: keep one of them")
+        return self
 
 
 class TrainTable(Table):
@@ -201,3 +239,5 @@ class Manifest(Table):
     eval: EvalTable = Field(default_factory=EvalTable)
     checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
     data: DataTable = Field(default_factory=DataTable)
+    start: StartTable | None = Field(default=None, description="another run to start from")
+    pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")

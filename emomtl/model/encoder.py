@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.heads import Vocabulary
 from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.sharing import Sharing
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from emomtl.changes import EncoderChange
 
@@ -52,6 +53,18 @@ class LoadedEncoder:
         """The same encoder, with the changes applied to it in their order."""
         return replace(self, sharing=Sharing.of(self.module, changes, tasks, seed))
 
+    @property
+    def hidden(self) -> int:
+        """The width of one layer's vector of a token."""
+        return int(self.module.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What a head that reads tokens may know."""
+        rows, width = self.module.get_input_embeddings().weight.shape  # type: ignore[operator, union-attr]
+        special = frozenset(self.tokenizer.all_special_ids)
+        return Vocabulary(len(self.tokenizer), int(rows), int(width), self.tokenizer.mask_token_id, special)
+
 
 def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:
     """The pretrained encoder; `special_tokens` get rows of their own in the embedding, set to its mean."""
@@ -61,6 +74,29 @@ def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> L
 def rebuild_encoder(choice: EncoderChoice, folder: Path) -> LoadedEncoder:
     """The encoder of a run, from the configuration and tokenizer that it saved; the weights come from a checkpoint."""
     return _load(choice, str(folder), (), pretrained=False)
+
+
+def own_tensors(choice: EncoderChoice, wanted: Mapping[str, Iterable[str]]) -> dict[str, Tensor]:
+    """Tensors of the pretrained encoder's own file that are no part of the encoder, such as those of its language model's head.
+
+    `wanted` gives for each name the names that it may have there; all are found, or nothing is returned.
+    """
+    from safetensors import SafetensorError, safe_open
+    from transformers.utils import cached_file
+
+    found: dict[str, Tensor] = {}
+    try:
+        path = cached_file(choice.where, "model.safetensors", revision=choice.revision or "main")
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            names = set(file.keys())
+            for name, others in wanted.items():
+                there = next((other for other in others if other in names), None)
+                if there is None:
+                    return {}
+                found[name] = file.get_tensor(there).float()
+    except (OSError, SafetensorError):  # several files, another format: the encoder itself has been loaded, and that is enough
+        return {}
+    return found
 
 
 def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
@@ -113,16 +149,17 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
         remedy = "is the folder complete? It needs tokenizer.json"
         raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no tokenizer, or one without words", remedy))
     module.float()
-    new = [token for token in special_tokens if token not in tokenizer.get_vocab()]
-    if new:
-        _add_tokens(module, tokenizer, new)
+    add_tokens(module, tokenizer, special_tokens)
     return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)))
 
 
-def _add_tokens(module: Any, tokenizer: Any, tokens: list[str]) -> None:
-    """New rows of the embedding, each the mean of the old ones: no random numbers, no surprise in the first step."""
+def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
+    """Special tokens that are lacking get new rows of the embedding, each the mean of the old: no surprise in the first step."""
     import torch
 
+    tokens = [token for token in wanted if token not in tokenizer.get_vocab()]
+    if not tokens:
+        return
     tokenizer.add_tokens(tokens, special_tokens=True)
     mean = module.get_input_embeddings().weight.detach().mean(dim=0)
     module.resize_token_embeddings(max(len(tokenizer), module.get_input_embeddings().num_embeddings), mean_resizing=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import Head
+from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.sharing import Sharing
@@ -47,6 +47,7 @@ class MultiTaskModel(nn.Module):
         self.ties = dict(ties or {})
         self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
         self.objectives = nn.ModuleDict(objectives or {})
+        self.vocabulary: Vocabulary | None = None
 
     def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
         """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
@@ -80,6 +81,13 @@ class MultiTaskModel(nn.Module):
         """The logits of a task's head, (B, W) -> (B, L)."""
         return self.heads[self.ties.get(task, task)](pooled)  # type: ignore[no-any-return]
 
+    def token_figures(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+        """What a head that reads token states gives for inputs and targets (B, T) that it prepared: (B, L)."""
+        with self.sharing.switch.using(task):
+            states = self.encoder(**inputs).last_hidden_state
+        words = self.encoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+        return self.heads[task](states, targets, words)  # type: ignore[no-any-return]
+
 
 def build_model(
     encoder: LoadedEncoder,
@@ -99,13 +107,17 @@ def build_model(
     extra: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
-            if task not in ties:
-                torch.manual_seed(torch_seed(seed, "head", task))
+            torch.manual_seed(torch_seed(seed, "head", task))
+            if isinstance(head, TokenHead):
+                modules[task] = head.build_on_tokens(encoder.hidden, encoder.vocabulary)
+            elif task not in ties:
                 modules[task] = head.build(encoder.width, taxonomy)
         for name, (objective, taxonomy) in (objectives or {}).items():
             torch.manual_seed(torch_seed(seed, "objective", name))
             extra[name] = objective.build(encoder.width, taxonomy)
-    return MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
+    model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
+    model.vocabulary = encoder.vocabulary
+    return model
 
 
 def parameter_groups(

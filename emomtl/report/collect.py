@@ -43,7 +43,7 @@ class RunResult:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks in the manifest's order."""
-        return tuple(self.manifest.tasks)
+        return tuple(name for name, table in self.manifest.tasks.items() if table.trained)
 
     @property
     def step(self) -> int:

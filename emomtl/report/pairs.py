@@ -10,6 +10,9 @@ from emomtl.report.scores import Scored, main_metric, rows_in_words, selected
 
 UNEQUAL = 0.02
 """The part by which budgets may differ before a warning says so."""
+ERRORS = ("rmse", "masked_nll", "perplexity")
+"""How figures begin of which less is better."""
+
 COLUMNS = (
     *("task", "metric", "checkpoint", "single-task run", "multi-task run", "single-task", "multi-task", "difference"),
     *("updates, single-task", "updates, multi-task"),
@@ -32,8 +35,8 @@ def pairs_table(found: Sequence[Scored], split: str) -> list[Table]:
         updates = (_had(single, "updates"), _had(multi, "updates"))
         rows.append((*names, ours, theirs, difference, *updates))
         notes += _warnings(single, multi)
-        if "rmse" in metric:
-            notes.append("rmse is an error: below 0 the multi-task run is the better one")
+        if metric.startswith(ERRORS):
+            notes.append(f"{metric} is an error: below 0 the multi-task run is the better one")
     if not rows:
         return []
     counts = sorted({one.rows for pair in pairs for one in pair[:2]})

@@ -79,7 +79,7 @@ def _a_step(result: RunResult, probabilities: dict[str, float]) -> dict[str, flo
     One task a step: its batch, when it is drawn. Every task: a batch of its own where the manifest gives one; the others
     share the sum of their batches by probability.
     """
-    tables, train = result.manifest.tasks, result.manifest.train
+    tables, train = {task: result.manifest.tasks[task] for task in result.tasks}, result.manifest.train
     batches = {task: table.batch_size or train.batch_size for task, table in tables.items()}
     if result.manifest.sampler.per_step == "one":
         return {task: probabilities.get(task, 0.0) * batches[task] for task in batches}

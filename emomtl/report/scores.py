@@ -84,7 +84,7 @@ def selected(result: RunResult, task: str) -> str | None:
 def main_metric(metrics: Iterable[str]) -> str | None:
     """The one figure that stands for a task, by the kind of head that gives such metrics."""
     names = list(metrics)
-    if "top1_accuracy" in names:
+    if {"top1_accuracy", "macro_f1"} <= set(names):
         return SingleLabel.main_metric
     if "pearson_r" in names:
         return Regression.main_metric
@@ -94,7 +94,7 @@ def main_metric(metrics: Iterable[str]) -> str | None:
 def main_columns(one: Scored) -> list[str]:
     """The metrics that are shown of a task: those of its kind of head, each grouping's macro F1, and the one that chose best."""
     names = list(one.metrics)
-    if "top1_accuracy" in names:
+    if {"top1_accuracy", "macro_f1"} <= set(names):
         shown = list(SINGLE_LABEL)
     elif "pearson_r" in names:
         shown = [name for figure in REGRESSION for name in names if name == figure or name.startswith(f"{figure}_")]
@@ -144,6 +144,8 @@ def label_tables(found: Sequence[Scored], split: str) -> list[Table]:
     tables = []
     for one in first.values():
         for grouping, rows in one.tables.items():
+            if not rows:
+                continue
             columns = tuple(dict.fromkeys(str(key) for row in rows for key in row))
             what = f"{one.task}, grouping {grouping}," if grouping else one.task
             checkpoint = one.which if one.which in ("best", "last") else f"step {one.which}"

@@ -1,7 +1,7 @@
 """The run directory: everything that a run leaves behind, written so that a kill, a full disk or a power cut costs no result."""
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
-from emomtl.run.directory import FORMAT, Run
+from emomtl.run.directory import FORMAT, Run, is_run
 from emomtl.run.shelf import find_checkpoint, point, prune, resume_point
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Checkpoint",
     "Run",
     "find_checkpoint",
+    "is_run",
     "open_checkpoint",
     "point",
     "prune",

@@ -147,6 +147,11 @@ class Run:
         record.append_text(self.folder / "log.txt", line)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, whole or interrupted; what a crash left of one that was being made is none."""
+    return (Path(folder) / ABOUT).is_file()
+
+
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, each durably."""
     with storage(folder):

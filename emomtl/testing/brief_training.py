@@ -20,7 +20,8 @@ def train_briefly(
 ) -> Run:
     """Train a manifest for `steps` steps into `folder / "run"` and return the run, closed; its events and scores can be read.
 
-    The encoder is `tiny_encoder`, every step is logged, every second scored, and at most 64 rows of a task are read.
+    The encoder is `tiny_encoder`, every step is logged, every second scored, and at most 64 rows of a task are read. Another
+    run to start from, and pre-training, are left out.
     `overrides` are `KEY=VALUE` as for `emomtl train --set`; `plugins` are those that are installed unless given.
     """
     from emomtl.compose import compose
@@ -36,6 +37,8 @@ def train_briefly(
         "encoder": given.encoder.model_copy(update={"use": str(tiny_encoder(folder / "tiny-encoder"))}),
         "train": given.train.model_copy(update={**brief, "batch_size": min(8, given.train.batch_size)}),
         "eval": given.eval.model_copy(update={"every": 2}),
+        "start": None,
+        "pretrain": None,
         "tasks": {name: task.model_copy(update={"limit": ROWS, "eval_limit": ROWS}) for name, task in given.tasks.items()},
     }
     draft = replace(draft, manifest=given.model_copy(update=small))

@@ -64,9 +64,9 @@ def check_task(
 
     The name is usable, the head fits the taxonomy, importing the module imports no torch (unless `light_import=False`), and
     for each row: `read` gives an `Example`, several or None, the same when it reads the row again, leaves the row as it was,
-    texts are `str`, and the head can encode the label. Over all rows at least two different labels occur. A family must also
-    work with its default options (or those of the object that is given), and its options must read back. A derived task is
-    made of `base`, or of a small sample with two labels, whose rows are then read.
+    texts are `str`, and the head can encode the label. Over all rows at least two different labels occur, unless the head
+    answers with nothing. A family must also work with its default options (or those of the object that is given), and its
+    options must read back. A derived task is made of `base`, or of a small sample with two labels, whose rows are then read.
 
     `rows` are rows as the source gives them, by split or in one list; `source` is a file or folder as in a manifest. Without
     either, the files that a plugin brings along are read (those that it names by an absolute path), or none.
@@ -238,7 +238,8 @@ class _Reading:
         if self.bad > MOST_ROWS:
             self.findings.add(f"{self.bad - MOST_ROWS} more label(s) do not fit")
         said = f"{self.report.rows} row(s) have {len(different)} different label(s)"
-        self.findings.expect(bool(self.bad) or len(different) > 1, said, "a task needs two; give rows of both")
+        least = 0 if self.task.head.answers == "nothing" else 1
+        self.findings.expect(bool(self.bad) or len(different) > least, said, "a task needs two; give rows of both")
 
     def _target(self, example: Example, taxonomy: Taxonomy | None) -> set[bytes]:
         """The encoded label as bytes; nothing where the row has none."""

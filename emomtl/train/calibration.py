@@ -15,12 +15,12 @@ import torch
 
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
-from emomtl.evaluate import logits_of
-from emomtl.model.encoder import load_encoder
+from emomtl.evaluate import outputs_of
 from emomtl.model.sharing import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.loop import try_step
+from emomtl.train.origin import origin_of
 from emomtl.train.profile import Phases, Profile
 from emomtl.train.session import Session, read, start, tokenise_all
 
@@ -60,9 +60,8 @@ class Calibration:
 def sample_lengths(plan: Plan) -> Lengths:
     """Mean tokens of each task's texts, from at most SAMPLE rows a task; loads the encoder for its tokenizer."""
     few = _few(plan)
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     data = read(few, Display())
-    tokens = tokenise_all(data, load_encoder(plan.encoder, special).tokenizer, plan.encoder, Display())
+    tokens = tokenise_all(data, origin_of(plan).encoder.tokenizer, plan.encoder, Display())
     return Lengths.of(data, tokens)
 
 
@@ -129,13 +128,13 @@ def _bytes(tensors: Any) -> int:
 
 
 def _few(plan: Plan) -> Plan:
-    """The plan on a sample of its rows."""
+    """The plan on a sample of its rows, and without the run that comes before."""
     tasks = {}
     for name, bound in plan.tasks.items():
         table = bound.table
         few = {"limit": min(SAMPLE, table.limit or SAMPLE), "eval_limit": min(SCORED, table.eval_limit or SCORED)}
         tasks[name] = replace(bound, table=table.model_copy(update=few))
-    return replace(plan, tasks=tasks)
+    return replace(plan, tasks=tasks, pretrain=None)
 
 
 def _scored_token(session: Session) -> float:
@@ -145,7 +144,8 @@ def _scored_token(session: Session) -> float:
     for corpus in session.data.corpora:
         mine = session.tokens[corpus.name, "validation"]
         began = time.perf_counter()
-        logits_of(session.model, mine, corpus.tasks, session.device, session.precision, size)
+        heads = {task: session.plan.tasks[task].head for task in corpus.tasks}
+        outputs_of(session.model, heads, mine, session.device, session.precision, size)
         spent += time.perf_counter() - began
         tokens += int(mine.lengths.sum())
     return spent / max(1, tokens)

@@ -14,7 +14,7 @@ from emomtl.data.batches import Stream, apportion
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import Head
+from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
 from emomtl.sampling import Moment, Sampler
 from emomtl.seeds import generator
 from emomtl.train.state import State
@@ -22,11 +22,15 @@ from emomtl.train.state import State
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one corpus in a step: padded encoder inputs (B, T), and for each task its first n rows' targets."""
+    """Rows of one corpus in a step: padded encoder inputs (B, T), and for each task its first n rows' targets.
+
+    With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
+    """
 
     corpus: str
     inputs: dict[str, NDArray[np.int64]]
     targets: dict[str, NDArray[Any]]
+    tokens: bool = False
 
     @property
     def rows(self) -> int:
@@ -73,7 +77,9 @@ class Feeder:
         seed: int,
         buckets: bool,
         accumulate: int,
+        vocabulary: Vocabulary,
     ) -> None:
+        self.heads, self.vocabulary = dict(heads), vocabulary
         self.batches, self.fixed, self.joint = dict(batches), fixed, joint
         self.seed, self.accumulate = seed, accumulate
         self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
@@ -110,31 +116,53 @@ class Feeder:
                 streams.setdefault(self.corpus_of[task], []).append(task)
         advance = {stream: max(wanted[task] for task in tasks) for stream, tasks in streams.items()}
         rows = {stream: self.streams[stream].take(state.positions.get(stream, 0), n) for stream, n in advance.items()}
-        micro = [self._parts(rows, streams, wanted, number) for number in range(self.accumulate)]
+        micro = [self._parts(rows, streams, wanted, number, moment.step) for number in range(self.accumulate)]
         micro = [parts for parts in micro if parts]
         examples = {
-            task: int(sum(_labelled(part.targets[task]) for parts in micro for part in parts if task in part.targets))
-            for task in wanted
+            task: _labelled(self.targets[task][rows[stream][: wanted[task]]])
+            for stream, tasks in streams.items()
+            for task in tasks
         }
         return Drawing(advance, examples, micro, probabilities, rows)
 
     def _parts(
-        self, rows: Mapping[str, NDArray[np.int64]], streams: Mapping[str, list[str]], wanted: Mapping[str, int], number: int
+        self,
+        rows: Mapping[str, NDArray[np.int64]],
+        streams: Mapping[str, list[str]],
+        wanted: Mapping[str, int],
+        number: int,
+        step: int,
     ) -> list[Part]:
         """Micro-batch `number`: every `accumulate`-th row of each stream, so that each has rows of all lengths and tasks."""
         parts = []
         for stream, tasks in streams.items():
-            chosen = rows[stream][number :: self.accumulate]
-            if not len(chosen):
-                continue
-            corpus = self.corpus_of[tasks[0]]
-            targets = {}
-            for task in tasks:
-                mine = rows[stream][: wanted[task]][number :: self.accumulate]
-                if len(mine):
-                    targets[task] = self.targets[task][mine]
-            parts.append(Part(corpus, self.tokens[corpus].batch(chosen), targets))
+            for together in sharing(tasks, self.heads):
+                mine = {task: self._own(task, rows[stream][: wanted[task]][number :: self.accumulate]) for task in together}
+                mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
+                if not mine:
+                    continue
+                inputs = self.tokens[self.corpus_of[tasks[0]]].batch(max(mine.values(), key=len))
+                targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
+                parts.append(self._prepared(Part(self.corpus_of[tasks[0]], inputs, targets), number, step))
         return parts
+
+    def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that a task takes into a part: all of them, or those that it has (at least one) where the part is its own."""
+        head = self.heads[task]
+        if not isinstance(head, TokenHead):
+            return rows
+        known = head.present(self.targets[task][rows])
+        return rows[known] if known.any() else rows[:1]
+
+    def _prepared(self, part: Part, number: int, step: int) -> Part:
+        """The part as it is, or as the head of its task prepares it, where that reads tokens."""
+        task = next(iter(part.targets))
+        head = self.heads[task]
+        if not isinstance(head, TokenHead):
+            return part
+        inputs, targets = head.prepare(part.inputs, self.vocabulary, generator(self.seed, "tokens", task, step, number))
+        targets = np.where(head.present(part.targets[task])[:, None], targets, MISSING_TOKEN)
+        return Part(part.corpus, inputs, {task: targets}, tokens=True)
 
 
 def _checked(given: Mapping[str, float], moment: Moment) -> dict[str, float]:
@@ -165,5 +193,5 @@ def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any
 def _labelled(targets: NDArray[Any]) -> int:
     """Rows with a known target, whatever the head: NaN and -100 are unknown."""
     if targets.dtype.kind == "f":
-        return int((~np.isnan(targets)).reshape(len(targets), -1).any(axis=1).sum())
+        return int((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))).sum())
     return int((targets != -100).sum())

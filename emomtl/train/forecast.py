@@ -10,6 +10,7 @@ from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
+from emomtl.heads import sharing
 from emomtl.sampling import Moment
 from emomtl.train.length import Length, batch_sizes
 
@@ -42,8 +43,9 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     """Expected steps and, per task, rows, labels, updates, share of updates, examples, passes; with lengths also tokens.
 
     `tokens` of a task are its examples times the mean of its rows; those of the run are what the encoder reads: a text that
-    several tasks of a corpus share in a step counts once, unless the encoder answers each task in its own way. Padding is in
-    neither. The sampler is asked along the run with the sizes alone; one that looks at losses or scores will differ.
+    several tasks of a corpus share in a step counts once, unless the encoder answers each task in its own way or a head reads
+    tokens. Padding is in neither. The sampler is asked along the run with the sizes alone; one that looks at losses or
+    scores will differ.
     """
     manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
     joint = manifest.sampler.per_step == "all"
@@ -51,6 +53,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     updates = dict.fromkeys(sizes, 0.0)
     examples = dict.fromkeys(sizes, 0.0)
     read = dict.fromkeys((corpus.name for corpus in data.corpora), 0.0)
+    heads = {name: bound.head for name, bound in plan.tasks.items()}
     steps = 0.0
     fixed = {name for name, table in manifest.tasks.items() if table.batch_size} if joint else set()
     for point in range(GRID):
@@ -71,12 +74,12 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
             examples[task] += here * each * (1 if joint else p)
             shared[task] = here * each
         for corpus in data.corpora if joint else ():
-            read[corpus.name] += max(shared[task] for task in corpus.tasks)
+            read[corpus.name] += sum(max(shared[task] for task in together) for together in sharing(corpus.tasks, heads))
     total = sum(updates.values())
     tasks = {
         task: {
             "rows": sizes[task],
-            "labels": len(plan.tasks[task].head.outputs(data.taxonomies[task])),
+            "labels": 0 if heads[task].answers == "nothing" else len(heads[task].outputs(data.taxonomies[task])),
             "updates": round(updates[task]),
             "share of updates": updates[task] / total,
             "examples": round(examples[task]),

@@ -12,7 +12,7 @@ from emomtl.train.state import State
 
 def batch_sizes(manifest: Manifest) -> dict[str, int]:
     """Examples of each task in a step that it shares equally."""
-    return {name: table.batch_size or manifest.train.batch_size for name, table in manifest.tasks.items()}
+    return {name: table.batch_size or manifest.train.batch_size for name, table in manifest.tasks.items() if table.trained}
 
 
 @dataclass(frozen=True)

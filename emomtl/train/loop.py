@@ -164,13 +164,16 @@ def _losses(
     losses, extra = {}, {}
     tables = session.plan.manifest.tasks
     for part in parts:
+        inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
         with arithmetic(session.device, session.precision):
-            rows = {task: len(targets) for task, targets in part.targets.items()}
-            pooled = session.model.pooled(to_device(part.inputs, session.device), rows)
-            logits = {task: session.model.logits(task, vectors) for task, vectors in pooled.items()}
-        on_device = to_device(part.targets, session.device)
-        beside = objective_losses(session, pooled, logits, on_device)
-        for task, targets in on_device.items():
+            if part.tokens:
+                pooled: dict[str, Tensor] = {}
+                logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
+            else:
+                pooled = session.model.pooled(inputs, {task: len(targets) for task, targets in wanted.items()})
+                logits = {task: session.model.logits(task, vectors) for task, vectors in pooled.items()}
+        beside = objective_losses(session, pooled, logits, wanted)
+        for task, targets in wanted.items():
             part_of_step = len(targets) / texts[task] / share
             loss = session.plan.tasks[task].head.loss(logits[task], targets)
             for name, one in beside.get(task, {}).items():
@@ -286,7 +289,8 @@ def _score(session: Session) -> bool:
     assert manifest.eval.select is not None
     task, _, metric = manifest.eval.select.partition("/")
     value = state.scores[task].get(metric)
-    better = value is not None and (state.best_value is None or _better(metric, value, state.best_value))
+    less = session.plan.tasks[task].head.less_is_better(metric)
+    better = value is not None and (state.best_value is None or _better(less, value, state.best_value))
     if better:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
@@ -303,9 +307,9 @@ def _score(session: Session) -> bool:
     return better
 
 
-def _better(metric: str, value: float, best: float) -> bool:
-    """Higher is better, except for errors."""
-    return value < best if "rmse" in metric else value > best
+def _better(less: bool, value: float, best: float) -> bool:
+    """Higher is better, except for errors, of which `less` is."""
+    return value < best if less else value > best
 
 
 def _save(session: Session, best: bool) -> None:

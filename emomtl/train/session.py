@@ -19,7 +19,7 @@ from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
@@ -29,6 +29,7 @@ from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
 from emomtl.train.length import Length, batch_sizes
+from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
 from emomtl.train.state import State
 from emomtl.weighting import TaskFacts
@@ -89,15 +90,19 @@ class Session:
 
 def start(plan: Plan, folder: Path, display: Display) -> Session:
     """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
+    if plan.pretrain is not None:
+        raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
-    encoder = _pretrained(plan)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
+    origin = origin_of(plan)
+    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision) | origin.record)
     try:
-        _keep(encoder, plan, run)
-        return _session(plan, run, data, encoder, device, precision, display)
+        _keep(origin.encoder, plan, run)
+        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        origin.give_heads(session.model)
+        return session
     except BaseException:
         run.close()
         raise
@@ -111,17 +116,18 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
-        now = environment(plan, data, device, precision)
+        now = environment(plan, data, device, precision) | recorded(run)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
-            encoder = _changed(plan, rebuild_encoder(plan.encoder, run.folder / "encoder"))
+            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
         else:
             run.cut_events(0)
-            encoder = _pretrained(plan)
+            origin = origin_of(plan)
         if checkpoint is None or changed:
-            _keep(encoder, plan, run)
-            run.amend(plan.manifest, now)
-        session = _session(plan, run, data, encoder, device, precision, display)
+            _keep(origin.encoder, plan, run)
+            run.amend(plan.manifest, now | origin.record)
+        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
@@ -130,15 +136,6 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     except BaseException:
         run.close()
         raise
-
-
-def _pretrained(plan: Plan) -> LoadedEncoder:
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
-    return _changed(plan, load_encoder(plan.encoder, special))
-
-
-def _changed(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
-    return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
 
 
 def read(
@@ -170,6 +167,7 @@ def _session(
 ) -> Session:
     manifest = plan.manifest
     tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
+    encoder = encoder.changed(plan.changes, tuple(plan.tasks), manifest.seed)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives).to(device)
@@ -192,6 +190,7 @@ def _session(
         manifest.seed,
         manifest.data.buckets,
         train.accumulate,
+        encoder.vocabulary,
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)

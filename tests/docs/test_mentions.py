@@ -18,6 +18,7 @@ from emomtl.manifest import Manifest, option_model
 from emomtl.plugins import KINDS, Plugins
 from emomtl.run import Run, directory, lock
 from emomtl.scoring import metric_names
+from emomtl_plugins.masked_tokens import MaskedTokens
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("emomtl_")]
@@ -57,6 +58,7 @@ def test_every_key_of_the_manifest_has_a_row_under_its_table(text_of: dict[str, 
     lacking = []
     for name, node in schema["properties"].items():
         node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), node)
+        node = next((choice for choice in node.get("anyOf", ()) if "$ref" in choice), node)
         if isinstance(node, dict) and "$ref" in node:
             table = schema["$defs"][node["$ref"].rpartition("/")[2]]
             section = sections.get(titles[name], "")
@@ -97,9 +99,10 @@ def test_every_command_and_option_has_a_row_and_a_word_outside_of_the_reference(
 
 
 def _metrics() -> set[str]:
-    """The names that the three heads give, with dimensions and groupings put generally."""
+    """The names that our heads give, with dimensions and groupings put generally."""
     taxonomy = Taxonomy(["a", "b"])
     names = {*metric_names(MultiLabel(), taxonomy), *metric_names(SingleLabel(), taxonomy), *metric_names(Regression(), None)}
+    names |= {*metric_names(MaskedTokens(), None)}
     several = metric_names(Regression(("valence", "arousal")), None)
     return names | {re.sub("_(valence|arousal)$", "_DIMENSION", name) for name in several}
 

@@ -159,4 +159,5 @@ def test_an_option_within_its_range_is_taken_as_it_is(offered, name, options):
 
 def test_heads_are_offered_under_their_kinds(offered):
     found = {name: offer for name, (_, offer) in offered("emomtl_heads").items()}
-    assert found == {"single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression}
+    assert {name: offer.kind for name, offer in found.items()} == {name: name for name in found}
+    assert {**found, "single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression} == found

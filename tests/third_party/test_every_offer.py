@@ -56,7 +56,7 @@ def test_a_task_reads_what_it_brings_along(task: tuple[str, Any]) -> None:
     report = check_task(value)
     assert name == value.name
     assert report.dropped == report.unlabelled == 0
-    assert isinstance(value, Task) or issubclass(value, (TaskFamily, DerivedTask))
+    assert isinstance(value, Task) or issubclass(value, TaskFamily | DerivedTask)
 
 
 def test_a_sampler_gives_probabilities_at_every_moment(sampler: tuple[str, Any], complaint: Any) -> None:

@@ -17,6 +17,14 @@ BASE: dict[str, Any] = {"train": {"steps": STEPS, "accumulate": 2, "log_every": 
 VARIANTS: dict[str, dict[str, Any]] = {
     "every task in every step": {"sampler": {"per_step": "all"}},
     "dwa": {"sampler": {"per_step": "all"}, "weighting": {"use": "dwa", "window": 2}},
+    "masked tokens beside": {
+        "tasks": {"words": {"use": "masked-tokens", "options": {"of": "mood"}, "head": {"dropout": 0.1}}},
+        "sampler": {"use": "uniform", "per_step": "all"},
+    },
+    "masked tokens in turn": {
+        "tasks": {"words": {"use": "masked-tokens", "options": {"of": "mood"}}},
+        "sampler": {"use": "round-robin"},
+    },
     "random": {"weighting": {"use": "random"}},
     "famo": {"sampler": {"per_step": "all"}, "weighting": {"use": "famo"}},
     "gradnorm": {"sampler": {"per_step": "all"}, "weighting": {"use": "gradnorm"}},

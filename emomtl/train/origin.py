@@ -1,0 +1,160 @@
+"""What a run begins with: the pretrained encoder, or the encoder (and heads) of another run's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emomtl.compose import Plan, Start
+from emomtl.errors import EmomtlError, Problem
+from emomtl.heads import TokenHead
+from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors, rebuild_encoder
+from emomtl.model.network import MultiTaskModel
+from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An encoder with its weights, heads of an earlier run by task, and what the run's environment records of both."""
+
+    encoder: LoadedEncoder
+    heads: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def give_heads(self, model: MultiTaskModel) -> None:
+        """Put the weights of heads that were taken over into a model; rows of words that are new since stay as they began."""
+        for task, weights in self.heads.items():
+            begun = model.heads[task].state_dict()
+            try:
+                model.heads[task].load_state_dict({name: _lengthened(value, begun.get(name)) for name, value in weights.items()})
+            except RuntimeError as error:
+                found = f"the head of '{task}' does not fit: {_first_line(error)}"
+                raise EmomtlError(Problem("start.heads", found, "heads = false, or the plugin's version of that run")) from error
+
+
+def origin_of(plan: Plan) -> Origin:
+    """What a new run of this plan begins with; every token that its tasks keep whole has a row in the embedding."""
+    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
+    if plan.start is None:
+        encoder = load_encoder(plan.encoder, special)
+        heads = _own_heads(plan)
+        origin = Origin(encoder, heads, {"encoder_heads": list(heads)} if heads else {})
+    else:
+        origin = _of_run(plan, plan.start)
+        add_tokens(origin.encoder.module, origin.encoder.tokenizer, special)
+    _check_vocabulary(plan, origin.encoder)
+    return origin
+
+
+def recorded(run: Run) -> dict[str, Any]:
+    """What a run's environment says of where its encoder and heads came from; nothing where both were what a run begins with."""
+    return {key: run.environment[key] for key in ("start", "encoder_heads") if key in run.environment}
+
+
+def _own_heads(plan: Plan) -> dict[str, dict[str, Tensor]]:
+    """Heads over tokens that the pretrained encoder's own file has."""
+    tokens = {name: bound.head for name, bound in plan.tasks.items() if isinstance(bound.head, TokenHead)}
+    found = {name: own_tensors(plan.encoder, head.pretrained) for name, head in tokens.items() if head.pretrained}
+    return {name: tensors for name, tensors in found.items() if tensors}
+
+
+def _check_vocabulary(plan: Plan, encoder: LoadedEncoder) -> None:
+    """Let each head that reads tokens see whether the tokenizer has what it needs."""
+    problems: list[Problem] = []
+    for name, bound in plan.tasks.items():
+        if isinstance(bound.head, TokenHead):
+            try:
+                bound.head.check_vocabulary(encoder.vocabulary)
+            except EmomtlError as error:
+                problems += [replace(problem, place=f"tasks.{name}") for problem in error.problems]
+    if problems:
+        raise EmomtlError(*problems)
+
+
+def _of_run(plan: Plan, start: Start) -> Origin:
+    """The encoder of a verified checkpoint, and the heads that fit where they are wanted."""
+    try:
+        run = Run.open(start.folder)
+    except EmomtlError as error:
+        raise EmomtlError(*(replace(p, place="start.run", found=f"{p.place}: {p.found}") for p in error.problems)) from error
+    _check_encoder(plan, run)
+    try:
+        path = find_checkpoint(run, start.checkpoint).resolve()
+    except EmomtlError as error:
+        found = (replace(p, place="start.checkpoint", found=f"{p.place}: {p.found}") for p in error.problems)
+        raise EmomtlError(*found) from error
+    checkpoint = open_checkpoint(path)
+    tensors = checkpoint.tensors("model")
+    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+    _load(encoder.module, _below(tensors, "encoder."), checkpoint)
+    heads = {name: _below(tensors, f"heads.{name}.") for name in _fitting(plan, run, checkpoint)} if start.heads else {}
+    record = {
+        "run": str(run.folder),
+        "name": run.name,
+        "checkpoint": path.name,
+        "sha256": checkpoint.files["model.safetensors"][0],
+        "heads": list(heads),
+    }
+    return Origin(encoder, heads, {"start": record})
+
+
+def _check_encoder(plan: Plan, run: Run) -> None:
+    """The manifest has to name the encoder that the other run was trained with: by the same name, or as the same folder."""
+    ours, theirs = plan.encoder.name, run.manifest.encoder.use
+    if ours != theirs and _folder(plan.folder, ours) != _folder(Path(run.manifest.folder or "."), theirs):
+        found = f"is '{ours}', and the run that [start] names was trained with '{theirs}'"
+        raise EmomtlError(Problem("encoder.use", found, f'use = "{theirs}", or start from another run'))
+
+
+def _folder(base: Path, use: str) -> Path:
+    return (base / Path(use).expanduser()).resolve()
+
+
+def _fitting(plan: Plan, run: Run, checkpoint: Checkpoint) -> list[str]:
+    """The tasks of a plan whose heads the other run has: the same name, kind and outputs."""
+    labels = checkpoint.state["labels"]
+    found = []
+    for name, bound in plan.tasks.items():
+        table = run.manifest.tasks[name].head if name in labels else None
+        if (
+            name not in plan.ties
+            and table is not None
+            and table.use == bound.head.kind
+            and list(bound.head.outputs(bound.taxonomy)) == labels[name]
+        ):
+            found.append(name)
+    return found
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _load(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    """All weights of the encoder; a pooler that this run does not use is left out, anything else that differs is refused."""
+    known = module.state_dict()
+    weights = {name: tensor for name, tensor in weights.items() if name in known or not name.startswith("pooler.")}
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        found = f"{checkpoint.path} does not fit this encoder: {_first_line(error)}"
+        remedy = "`encoder.pooling` and whatever changes the encoder must be as in that run"
+        raise EmomtlError(Problem("start.run", found, remedy)) from error
+
+
+def _lengthened(value: Tensor, begun: Tensor | None) -> Tensor:
+    """A tensor, followed by the rows that `begun` has more."""
+    if begun is None or value.shape[1:] != begun.shape[1:] or len(value) >= len(begun):
+        return value
+    return torch.cat([value.to(begun.device), begun[len(value) :]])
+
+
+def _first_line(error: RuntimeError) -> str:
+    """What torch says first of what does not fit."""
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    return (lines[1] if len(lines) > 1 else lines[0])[:200]

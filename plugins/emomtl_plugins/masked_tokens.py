@@ -1,0 +1,194 @@
+"""Masked language modelling: words of a text are hidden, and the encoder learns to tell them from those around."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from emomtl import DerivedTask, EmomtlError, Example, Head, Task, TokenHead, Vocabulary, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from emomtl import Taxonomy
+
+MISSING = -100
+"""The target of a token that was not chosen."""
+
+FIGURES = ("negative_log_likelihood", "chosen_tokens", "right_tokens")
+"""What the module gives for a text: the sum over its chosen tokens, how many there are, and how many are told rightly."""
+
+LAYER_NORM = "cls.predictions.transform.LayerNorm"
+"""BERT's layer norm before its output layer; its oldest files have other names for the two parameters."""
+
+
+@dataclass(frozen=True)
+class MaskedTokens(TokenHead):
+    """Tells the words that were hidden: the mean negative log-likelihood over them.
+
+    Devlin et al. (2019), arXiv:1810.04805, section 3.1, task 1: each token is chosen with probability `share`; of the chosen ones
+    the part `mask` becomes the mask token, the part `random` any word of the vocabulary, and the rest stays. Only chosen
+    tokens have a loss. Special tokens are never chosen. Masks are dynamic (Liu et al. 2019, arXiv:1907.11692): drawn anew
+    at every step. The head is BERT's: dense layer, GELU, layer norm, and the encoder's word embedding as the output layer
+    (tied), with a bias of its own; logits are computed at chosen places only. It begins with the encoder's own head where
+    its file has one, as those of BERT and RoBERTa do; a sentence encoder's does not, and the head then begins fresh.
+
+    Departures from Devlin et al.: they hide a fixed number of tokens of a text, at least one, and mask once for all
+    passes; here a token is chosen independently of the others, so a short text may have none. The next-sentence objective
+    is left out, as Liu et al. recommend.
+    """
+
+    share: Annotated[float, Gt(0), Lt(1)] = 0.15
+    mask: Annotated[float, Ge(0), Le(1)] = 0.8
+    random: Annotated[float, Ge(0), Le(1)] = 0.1
+    lr: Annotated[float, Gt(0)] | None = None
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    kind: ClassVar[str] = "masked-tokens"
+    main_metric: ClassVar[str] = "masked_nll"
+    errors: ClassVar[tuple[str, ...]] = ("masked_nll", "perplexity")
+    pretrained: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "dense.weight": ("cls.predictions.transform.dense.weight", "lm_head.dense.weight"),
+        "dense.bias": ("cls.predictions.transform.dense.bias", "lm_head.dense.bias"),
+        "norm.weight": (f"{LAYER_NORM}.weight", f"{LAYER_NORM}.gamma", "lm_head.layer_norm.weight"),
+        "norm.bias": (f"{LAYER_NORM}.bias", f"{LAYER_NORM}.beta", "lm_head.layer_norm.bias"),
+        "bias": ("cls.predictions.bias", "lm_head.bias"),
+    }
+
+    def __post_init__(self) -> None:
+        if self.mask + self.random > 1:
+            raise ValueError(f"mask = {self.mask} and random = {self.random} are more than the whole together")
+
+    def outputs(self, taxonomy: Taxonomy | None) -> tuple[str, ...]:
+        return FIGURES
+
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        if vocabulary.mask is None and self.mask > 0:
+            remedy = "take an encoder that was trained with one (BERT, RoBERTa, MiniLM), or mask = 0.0 with random = 1.0"
+            raise EmomtlError("the encoder's tokenizer has no mask token", remedy=remedy)
+
+    def prepare(
+        self, inputs: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, draw: np.random.Generator
+    ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+        import numpy as np
+
+        ids = inputs["input_ids"]
+        words = (inputs["attention_mask"] == 1) & ~np.isin(ids, list(vocabulary.special))
+        chosen = words & (draw.random(ids.shape) < self.share)
+        lot, other = draw.random(ids.shape), draw.integers(vocabulary.size, size=ids.shape)
+        hidden = chosen & (lot < self.mask)
+        replaced = chosen & (lot >= self.mask) & (lot < self.mask + self.random)
+        changed = np.where(replaced, other, np.where(hidden, vocabulary.mask or 0, ids))
+        return {**inputs, "input_ids": changed}, np.where(chosen, ids, MISSING)
+
+    def build_on_tokens(self, width: int, vocabulary: Vocabulary) -> nn.Module:
+        return _module(width, vocabulary, self.dropout)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        sums = logits.sum(dim=0)
+        return sums[0] / sums[1].clamp(min=1)
+
+    def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+        total, number, right = (float(value) for value in probabilities.sum(axis=0))
+        if not number:
+            return {"masked_nll": None, "perplexity": None, "top1_accuracy": None}
+        mean = total / number
+        perplexity = math.exp(mean) if mean < 700 else None  # beyond it no float holds it
+        return {"masked_nll": mean, "perplexity": perplexity, "top1_accuracy": right / number}
+
+
+def _module(width: int, vocabulary: Vocabulary, dropout: float) -> nn.Module:
+    """The trainable part: the transform and the bias; the output layer is the encoder's own embedding."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Transform(nn.Module):
+        """States (B, T, W), targets (B, T), words (rows, width) -> sums over the chosen tokens of each text (B, 3)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout = nn.Dropout(dropout)
+            self.dense = nn.Linear(width, vocabulary.width)
+            self.norm = nn.LayerNorm(vocabulary.width, eps=1e-12)
+            self.bias = nn.Parameter(torch.zeros(vocabulary.rows))
+            nn.init.normal_(self.dense.weight, std=0.02)
+            nn.init.zeros_(self.dense.bias)
+
+        def forward(self, states: Tensor, targets: Tensor, words: Tensor) -> Tensor:
+            chosen = targets != MISSING
+            hidden = self.norm(functional.gelu(self.dense(self.dropout(states[chosen]))))
+            logits = functional.linear(hidden, words, self.bias).float()
+            costs = functional.cross_entropy(logits, targets[chosen], reduction="none")
+            right = (logits.argmax(dim=1) == targets[chosen]).float()
+            empty = torch.zeros(targets.shape, device=targets.device)
+            sums = [empty.masked_scatter(chosen, values).sum(dim=1) for values in (costs, right)]
+            return torch.stack([sums[0], chosen.sum(dim=1).float(), sums[1]], dim=1)
+
+    return Transform()
+
+
+@dataclass(frozen=True)
+class MaskedTokensTask(DerivedTask):
+    """Masked language modelling on another task's texts, pairs included; no labels are needed.
+
+    `of` names the task. With `only`, rows that have this label are read and no others: `only = "true"` keeps the pairs that
+    belong together. How much is hidden is said by the head's options.
+    """
+
+    name: ClassVar[str] = "masked-tokens"
+    of: str
+    only: str | None = None
+
+    def derive(self, base: Task) -> Task:
+        if self.only is not None and base.taxonomy is not None:
+            base.taxonomy.index(self.only)
+
+        def read(row: Mapping[str, Any]) -> Any:
+            found = base.read(row)
+            if found is None or isinstance(found, Example):
+                return _asked(found, self.only)
+            return [asked for one in found if (asked := _asked(one, self.only)) is not None]
+
+        return Task(
+            self.name,
+            base.sources,
+            read,
+            head=MaskedTokens(),
+            split=base.split,
+            sensitive=base.sensitive,
+            special_tokens=base.special_tokens,
+            card=f"Masked language modelling on the texts of {base.name}.\n\n{base.card}",
+        )
+
+
+def _asked(example: Example | None, only: str | None) -> Example | None:
+    """The example with the number 1 in place of its label, which marks it as read; None where it is left out."""
+    return None if example is None or not _has(example, only) else Example(example.text, 1.0, example.pair)
+
+
+def _has(example: Example, label: str | None) -> bool:
+    """Whether an example has a label, given by name, among several, or as a soft value of at least a half."""
+    given = example.label
+    if label is None or given == label:
+        return True
+    if isinstance(given, Mapping):
+        return (given.get(label) or 0.0) >= 0.5
+    return isinstance(given, Sequence) and not isinstance(given, str) and label in given
+
+
+@hookimpl
+def emomtl_heads() -> dict[str, type[Head]]:
+    """Offer the head `masked-tokens`."""
+    return {MaskedTokens.kind: MaskedTokens}
+
+
+@hookimpl
+def emomtl_tasks() -> list[type[DerivedTask]]:
+    """Offer the task `masked-tokens`, which is made of any other."""
+    return [MaskedTokensTask]
