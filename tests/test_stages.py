@@ -364,13 +364,6 @@ def test_a_manifest_in_which_nothing_is_trained_is_refused(desk: Any) -> None:
         compose_file(desk.manifest(tasks={"mood": {"trained": False}, "topics": {"trained": False}}), [], Plugins.discover())
 
 
-def test_tasks_that_are_made_of_each_other_are_refused(desk: Any) -> None:
-    tasks = {name: {"use": "masked-tokens", "options": {"of": of}} for name, of in {"a": "b", "b": "a", "c": "c"}.items()}
-    with pytest.raises(EmomtlError) as caught:
-        compose_file(desk.manifest(tasks=tasks), [], Plugins.discover())
-    assert [problem.place for problem in caught.value.problems] == [f"tasks.{name}.options.of" for name in "abc"]
-
-
 def test_the_schema_knows_the_new_tables() -> None:
     schema = Manifest.model_json_schema()
     assert {"start", "pretrain"} <= set(schema["properties"])
