@@ -37,7 +37,8 @@ class ImtlGradient(GradientMethod):
 class NashMtl(GradientMethod):
     """d = sum_t a_t g_t with a > 0 and G a = 1/a: what the tasks agree on as bargainers (Navon et al., 2022; arXiv:2202.01017).
 
-    Solved by at most `iterations` rounds of convex programs from the last a, which is kept in the run's state. `update_every`
+    Solved by at most `iterations` rounds of convex programs from the last a, which is kept in the run's state; the rounds
+    do not always come to the solution, as TorchJD warns of the authors' code that it took over. `update_every`
     solves in every so many steps only and uses the last a between. d is made no longer than `max_norm`, 0 for no limit:
     1 as in the authors' code. G is divided by its norm for the solver and a not multiplied back, as there. A step costs
     milliseconds of solver for a few tasks. `scope` is "all" shared parameters or "last-layer".

@@ -32,8 +32,8 @@ class GradientMethod(Weighting):
     every method but `graddrop` is a function of G alone, so nothing of the size of the model goes through a solver. TorchJD
     itself treats gradients with a norm below 0.01 as none in some methods, which the scaling avoids.
 
-    A task without a gradient in the step has no part in the mixture. A step that is not finite is left as the plain sum,
-    of which the loop makes no update.
+    A task without a gradient in the step has no part in the mixture, and one alone gets its gradient as it is. A step that is
+    not finite is left as the plain sum, of which the loop makes no update.
     """
 
     joint: ClassVar[bool] = True
@@ -96,7 +96,7 @@ class GradientMethod(Weighting):
         sizes = gramian.diagonal()
         here = sizes > 0
         weights = torch.ones(len(rows))
-        if bool(torch.isfinite(gramian).all()) and bool(here.any()) and (bool(here.all()) or not self.remembers):
+        if bool(torch.isfinite(gramian).all()) and int(here.sum()) > 1 and (bool(here.all()) or not self.remembers):
             size = float(sizes[here].mean())
             weights = torch.zeros(len(rows))
             weights[here] = self.weights(state, gramian[here][:, here] / size, size).to(weights)
