@@ -91,18 +91,23 @@ def check(
     plugins = Plugins.discover()
     plan = compose_file(manifest, set_ or [], plugins)
     data = _read(plan)
+    leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
     if step:
         found = calibrate(plan)
         expected = forecast(plan, data, found.lengths)
         expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
     else:
         expected = forecast(plan, data, _lengths(plan))
+    if leaks:
+        expected["leaks"] = {task: leak.as_json() for task, leak in leaks.items()}
     if against is not None:
         expected["against"] = _against(plan, expected, against, plugins)
     if json:
         print_json(expected)
     else:
         _print_expected(plan.manifest.name, expected)
+    for task, leak in leaks.items() if not plan.manifest.data.drop_leaks else ():
+        say(f"warning: {task}: {leak}: `[data] drop_leaks = true` leaves them out, `emomtl data audit` shows them")
     for warning in expected.get("against", {}).get("warnings", ()):
         remedy = "give both the same `train.target_updates` and `train.target`"
         say(f"warning: {warning}: the two do not compare at equal training ({remedy}, and the task the same batch size)")
@@ -122,7 +127,7 @@ def _read(plan: Plan) -> TaskData:
         def note(self, line: str) -> None:
             say(f"note: {line}")
 
-    data = read(plan, Notes(), ("train", "validation"))
+    data = read(plan, Notes(), ("train", "validation"), leaks="count")
     for task in data.taxonomies:
         data.rows(task, "validation")
     return data

@@ -13,7 +13,7 @@ from torch import nn
 
 import emomtl
 from emomtl.compose import Plan
-from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import LeakPolicy, TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
@@ -138,9 +138,16 @@ def _pretrained(plan: Plan) -> LoadedEncoder:
 
 
 def read(
-    plan: Plan, display: Display, splits: tuple[str, ...] = ("train", "validation"), tasks: Collection[str] = ()
+    plan: Plan,
+    display: Display,
+    splits: tuple[str, ...] = ("train", "validation"),
+    tasks: Collection[str] = (),
+    leaks: LeakPolicy = "keep",
 ) -> TaskData:
-    """The rows of a plan's tasks (all, or those named) in some splits."""
+    """The rows of a plan's tasks (all, or those named) in some splits.
+
+    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
+    """
     display.phase("reading")
     inputs = []
     for bound in plan.tasks.values():
@@ -149,7 +156,8 @@ def read(
         assert bound.located is not None
         limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
         inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits))
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, need_train="train" in splits)
+    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
+    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy)
     for line in data.notes:
         display.note(line)
     return data
@@ -240,6 +248,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
+        "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
     }
 
 
