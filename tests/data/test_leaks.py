@@ -45,6 +45,7 @@ def texts(data: TaskData, task: str, split: str = "train") -> list[str]:
     return [found[i] for i in rows.index]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_texts_are_normalised_by_nfkc_lower_case_and_single_spaces(text: str) -> None:
     assert normalise(text) == re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().lower()
@@ -55,7 +56,7 @@ def test_every_unicode_space_separates_words() -> None:
     assert normalise(f"a{spaces}b") == "a b"
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=30))
 def test_keys_are_equal_exactly_where_texts_are(texts: list[str]) -> None:
     assert len(set(exact_keys(texts).tolist())) == len(set(texts))

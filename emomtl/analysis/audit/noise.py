@@ -1,15 +1,15 @@
 """Suspected label noise: rows whose label a cross-validated linear model confidently contradicts.
 
 The rule is that of confident learning (Northcutt, Jiang and Chuang, 2021, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", JAIR 70): a label's threshold is its mean probability over the rows that carry it; a row is suspected where
-another label is at or above its own threshold and is the most probable of all. It is what cleanlab's `find_label_issues` does
-with `filter_by="confident_learning"` (a test compares the two), written out so that a finding does not hang on what is
-installed. Probabilities come from logistic regression on TF-IDF of words and pairs of words, five folds; copies of a text stay
-in one fold.
+Dataset Labels", JAIR 70): a label's threshold is its mean probability over the rows that carry it, and a row is suspected
+where the most probable label reaches its own threshold and is not the given one. cleanlab's `find_label_issues` with
+`filter_by="confident_learning"` finds the same rows, and also those whose most probable label does not reach its threshold
+while another does (a test compares the two); written out here, a finding does not hang on what is installed. Probabilities
+come from logistic regression on TF-IDF of words and pairs of words, five folds; copies of a text stay in one fold.
 
-A task with several labels a row is asked label by label. There the rule is too eager: most labels are rare, so a given one
-that the words do not show looks contradicted. So a given label is suspected only where the text makes it less than a `QUARTER`
-as likely as it is in any row, and a missing one where the rule says so.
+A task with several labels a row is asked label by label: a missing one by that rule, and a given one is suspected where the
+text makes it less than a QUARTER as likely as it is in any row. (Most labels are rare, so the rule alone would suspect every
+given label that the words do not show.)
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _features(texts: Sequence[str]) -> Any | None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(
-        ngram_range=(1, 2), min_df=2, max_features=FEATURES, sublinear_tf=True, token_pattern=r"\w+|[^\w\s]+", dtype="float32"
+        ngram_range=(1, 2), min_df=2, max_features=FEATURES, sublinear_tf=True, token_pattern=r"\w+|[^\w\s]+"
     )
     try:
         return vectors.fit_transform(texts)
@@ -134,8 +134,7 @@ def _suspects_by_label(answers: Answers, chosen: NDArray[np.int64], features: An
         if min(given.sum(), len(given) - given.sum()) < LEAST:
             continue
         p = out_of_fold(features[known], given, folds[known], 2)
-        suspected, _ = contradicted(given, p)
-        suspected &= (given == 0) | (p[:, 1] < QUARTER * given.mean())
+        suspected = np.where(given == 0, contradicted(given, p)[0], p[:, 1] < QUARTER * given.mean())
         own = np.ones(len(chosen))
         own[np.flatnonzero(known)[suspected]] = p[suspected, given[suspected]]
         where = np.where(own < surest, place, where)
@@ -179,9 +178,8 @@ def contradicted(given: NDArray[np.int64], p: NDArray[np.float64]) -> tuple[NDAr
     import numpy as np
 
     thresholds = np.array([p[given == label, label].mean() if (given == label).any() else np.inf for label in range(p.shape[1])])
-    confident = p >= thresholds - 1e-6
-    likely = np.where(confident, p, -1.0).argmax(axis=1)
-    return confident.any(axis=1) & (likely != given) & (p.argmax(axis=1) != given), likely
+    likely = p.argmax(axis=1)
+    return (likely != given) & (p[np.arange(len(p)), likely] >= thresholds[likely]), likely
 
 
 def _confusions(task: str, found: Suspects) -> list[list[Any]]:

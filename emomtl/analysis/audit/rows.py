@@ -135,5 +135,7 @@ def _group(corpus: Corpus, tasks: Sequence[str], data: TaskData, heads: Mapping[
         one = all(found.ndim == 1 for found in targets.values())
         form: Literal["one", "several", "numbers"] = "numbers" if taxonomy is None else "one" if one else "several"
         present = {split: head.present(found) for split, found in targets.items()}
+        if form == "numbers":
+            targets = {split: found.reshape(len(found), -1) for split, found in targets.items()}
         answers.append(Answers(task, form, head.outputs(taxonomy), targets, present))
     return Group(rows, answers, corpus.sensitive, " + ".join(tasks))

@@ -23,11 +23,6 @@ def pieces(text: str) -> set[bytes]:
     return {squeezed[i : i + PIECE] for i in range(len(squeezed) - PIECE + 1)} if len(squeezed) >= LEAST else set()
 
 
-def jaccard(one: str, other: str) -> float:
-    a, b = pieces(one), pieces(other)
-    return len(a & b) / len(a | b) if a and b else 0.0
-
-
 def sentences(n: int, seed: int) -> list[str]:
     """n sentences and as many edited copies of them: a few letters changed, words added, case and punctuation."""
     draw = np.random.default_rng(seed)
@@ -42,12 +37,14 @@ def sentences(n: int, seed: int) -> list[str]:
 
 
 def brute(texts: list[str], least: float) -> dict[tuple[int, int], float]:
-    return {
-        (i, j): value
-        for i in range(len(texts))
-        for j in range(i + 1, len(texts))
-        if (value := jaccard(texts[i], texts[j])) >= least
-    }
+    """All pairs with a Jaccard similarity of `least` or more."""
+    sets = [pieces(text) for text in texts]
+    found = {}
+    for i, one in enumerate(sets):
+        for j in range(i + 1, len(sets)):
+            if one and sets[j] and (value := len(one & sets[j]) / len(one | sets[j])) >= least:
+                found[i, j] = value
+    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,18 +61,19 @@ def test_no_pair_is_false_and_its_similarity_is_exact(texts: list[str]) -> None:
 def test_of_pairs_with_a_similarity_of_09_nearly_all_are_found_and_of_all_near_ones_most() -> None:
     texts = sentences(150, seed=3)
     found = {(one, other) for one, other in near_duplicates(texts)[0].tolist()}
-    near, nearer = brute(texts, THRESHOLD), brute(texts, 0.9)
+    near = brute(texts, THRESHOLD)
+    nearer = {pair for pair, value in near.items() if value >= 0.9}
     assert len(nearer) > 50
-    assert len(set(near) - set(nearer)) > 10
-    assert len(found & set(nearer)) >= 0.99 * len(nearer)
+    assert len(set(near) - nearer) > 10
+    assert len(found & nearer) >= 0.99 * len(nearer)
     assert len(found & set(near)) >= 0.93 * len(near)
     assert found <= set(near)
 
 
 def test_in_a_crowd_every_text_meets_another_and_the_pairs_stay_few() -> None:
-    crowd = [f"get a hundred followers a day if you visit this wonderful page today number {i}" for i in range(600)]
+    crowd = [f"get a hundred followers a day if you visit this wonderful page today number {i}" for i in range(200)]
     pairs, _ = near_duplicates(crowd)
-    assert set(pairs.ravel().tolist()) == set(range(600))
+    assert set(pairs.ravel().tolist()) == set(range(200))
     assert len(pairs) <= minhash.BANDS * minhash.NEIGHBOURS * len(crowd)
 
 

@@ -54,7 +54,7 @@ def test_planted_wrong_labels_are_suspected_and_hardly_any_right_one(plant: Any,
     report = Report("test")
     noise(plant({"one": {"train": train}}, labels=labels), 1000, report)
     count, examples = places(report)
-    assert 0.9 * len(wrong) <= count <= 1.2 * len(wrong)
+    assert 0.75 * len(wrong) <= count <= len(wrong)
     assert set(examples) <= wrong
     assert "more probable" in report.findings[0].examples[0].said
     table = report.tables[0].rows[0]
@@ -65,7 +65,7 @@ def test_planted_wrong_labels_are_suspected_and_hardly_any_right_one(plant: Any,
 
 def test_with_several_labels_a_missing_and_a_wrong_one_are_suspected(plant: Any) -> None:
     labels = ("joy", "anger", "fear")
-    train: list[tuple[str, Any]] = [(text, [label]) for text, label in rows(500, labels, seed=4)]
+    train: list[tuple[str, Any]] = [(text, [label]) for text, label in rows(1200, labels, seed=4)]
     missing = [row for row, (_, given) in enumerate(train) if given == ["joy"]][:8]
     extra = [row for row, (_, given) in enumerate(train) if given == ["fear"]][:8]
     for row in missing:
@@ -73,9 +73,9 @@ def test_with_several_labels_a_missing_and_a_wrong_one_are_suspected(plant: Any)
     for row in extra:
         train[row] = (train[row][0], ["fear", "anger"])
     report = Report("test")
-    noise(plant({"one": {"train": train}}, labels=labels, head=MultiLabel()), 1000, report)
+    noise(plant({"one": {"train": train}}, labels=labels, head=MultiLabel()), 2000, report)
     count, examples = places(report)
-    assert 14 <= count <= 20
+    assert 8 <= count <= 16
     assert {number - 1 for number in examples} <= {*missing, *extra}
     confusions = {(row[1], row[2]) for row in report.tables[1].rows}
     assert {("not joy", "joy"), ("anger", "not anger")} <= confusions
@@ -116,11 +116,14 @@ def test_numbers_and_tasks_with_too_few_rows_are_not_asked(plant: Any) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 5), st.integers(0, 10_000))
-def test_the_rule_is_the_confident_learning_of_cleanlab(labels: int, seed: int) -> None:
+def test_the_rule_finds_what_cleanlab_finds_where_the_most_probable_label_is_sure(labels: int, seed: int) -> None:
     filter_ = pytest.importorskip("cleanlab.filter", reason="the extra `dev` brings cleanlab")
     draw = np.random.default_rng(seed)
     given = np.concatenate([np.arange(labels), draw.integers(labels, size=60)])
     p = draw.dirichlet(np.full(labels, 0.6), size=len(given))
-    mine, _ = contradicted(given, p)
+    mine, likely = contradicted(given, p)
     theirs = filter_.find_label_issues(given, p, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1)
-    assert np.array_equal(mine, theirs)
+    thresholds = np.array([p[given == label, label].mean() for label in range(labels)])
+    sure = p.max(axis=1) >= thresholds[likely]
+    assert np.array_equal(mine[sure], theirs[sure])
+    assert not mine[~sure].any()

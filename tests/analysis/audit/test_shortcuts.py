@@ -1,8 +1,7 @@
-"""Lexical shortcuts: planted marks and words are found with their counts, innocent ones are not, and private ones are not named."""
+"""Lexical shortcuts: planted marks and words are found with their counts, others are not, and private ones are not named."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,9 @@ def test_marks_and_words_that_predict_a_label_are_found_and_others_are_not(plant
     assert (found[":)"].kind, found[":)"].label, found[":)"].rows, found[":)"].told) == ("emoticon", "joy", 100, 1.0)
     assert (found["r/rage"].kind, found["r/rage"].label) == ("subreddit", "anger")
     assert found["furious"].kind == "word"
-    a, b, c, d = 100.5, 0.5, 200.5, 300.5
-    assert found[":)"].z == pytest.approx(math.log(a * d / (b * c)) / math.sqrt(1 / a + 1 / b + 1 / c + 1 / d))
+    chi2_contingency = pytest.importorskip("scipy.stats").chi2_contingency
+    table = [[100, 0], [200, 300]]
+    assert found[":)"].z ** 2 == pytest.approx(chi2_contingency(table, correction=False).statistic)
 
 
 def test_marks_are_a_warning_and_words_a_note(plant: Any) -> None:
