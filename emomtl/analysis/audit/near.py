@@ -22,7 +22,7 @@ def near(index: Index, report: Report) -> None:
     import numpy as np
 
     pairs, similar = near_duplicates(index.texts())
-    links = Links(*(np.concatenate([pairs[:, side], pairs[:, 1 - side]]) for side in (0, 1)), np.tile(similar, 2))
+    links = Links(np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]]), np.tile(similar, 2))
     rows = []
     for one, other in [pair for pair in meetings(index) if pair[0].split == "train"]:
         here = np.isin(other.ids, links.between(one, other, len(index)).right) & ~np.isin(other.ids, one.ids)
