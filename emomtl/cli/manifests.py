@@ -109,16 +109,22 @@ def check(
 
 
 def _expected(plan: Plan, step: bool) -> dict[str, Any]:
-    """What a run would do and, with `step`, what it would cost."""
+    """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
+    from emomtl.cli.output import say
     from emomtl.train.calibration import calibrate, estimate
     from emomtl.train.forecast import forecast
 
     data = _read(plan)
-    if not step:
-        return forecast(plan, data, _lengths(plan))
-    found = calibrate(plan)
-    expected = forecast(plan, data, found.lengths)
-    return expected | {"first_losses": found.losses, **estimate(expected, found, plan, data)}
+    if step:
+        found = calibrate(plan)
+        expected = forecast(plan, data, found.lengths)
+        expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
+    else:
+        expected = forecast(plan, data, _lengths(plan))
+    leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
+    for task, leak in leaks.items() if not plan.manifest.data.drop_leaks else ():
+        say(f"warning: {task}: {leak}: `[data] drop_leaks = true` leaves them out, `emomtl data audit` shows them")
+    return expected | ({"leaks": {task: leak.as_json() for task, leak in leaks.items()}} if leaks else {})
 
 
 def _read(plan: Plan) -> TaskData:
@@ -133,7 +139,7 @@ def _read(plan: Plan) -> TaskData:
         def note(self, line: str) -> None:
             say(f"note: {line}")
 
-    data = read(plan, Notes(), ("train", "validation"))
+    data = read(plan, Notes(), ("train", "validation"), leaks="count")
     for task in data.taxonomies:
         data.rows(task, "validation")
     return data

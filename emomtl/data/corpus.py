@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from emomtl.data.leaks import Leaks, Scored
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from emomtl.data.locate import Located
     from emomtl.heads import Head
     from emomtl.task import Task
+
+
+LeakPolicy = Literal["keep", "count", "drop"]
+"""What becomes of training rows whose text is scored: nothing, they are counted, or they are left out."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,17 @@ class Corpus:
 
 @dataclass
 class TaskData:
-    """All that was read: corpora, the taxonomy of each task (learned where it was open), and what there is to say."""
+    """All that was read: corpora, the taxonomy of each task (learned where it was open), and what there is to say.
+
+    `leaks` are the training rows that were found (and, where wanted, left out) because their text is scored, by task.
+    """
 
     corpora: list[Corpus]
     taxonomies: dict[str, Taxonomy | None]
     fingerprints: dict[str, str]
     notes: list[str] = field(default_factory=list)
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
+    leaks: dict[str, Leaks] = field(default_factory=dict)
 
     def corpus(self, task: str) -> Corpus:
         """The corpus that holds a task's rows."""
@@ -113,20 +122,37 @@ class TaskData:
 
 
 def read_tasks(
-    inputs: Sequence[TaskInput], splits: Sequence[str] = SPLITS, on_bad_row: str = "stop", need_train: bool = True
+    inputs: Sequence[TaskInput],
+    splits: Sequence[str] = SPLITS,
+    on_bad_row: str = "stop",
+    need_train: bool = True,
+    leaks: LeakPolicy = "keep",
 ) -> TaskData:
-    """Read every task; sources that several tasks share are read once. All problems come in one error."""
+    """Read every task; sources that several tasks share are read once. All problems come in one error.
+
+    With `leaks` "count" or "drop", training rows whose text stands in validation or test of any of the tasks are
+    counted, or left out before `limit` chooses; validation and test are read for that, whole, whatever `splits` says.
+    """
     problems: list[Problem] = []
     by_source: dict[str, list[TaskInput]] = {}
     for one in inputs:
         by_source.setdefault(one.located.identity, []).append(one)
     data = TaskData([], {one.name: None for one in inputs}, {})
-    for members in by_source.values():
-        bad = Tally(on_bad_row)
+    tallies = {source: Tally(on_bad_row) for source in by_source}
+    found: dict[str, dict[str, ReadRows]] = {}
+    for source, members in by_source.items():
+        wanted = splits if leaks == "keep" else SPLITS
         try:
-            found = read_rows({one.name: one.task for one in members}, members[0].located, splits, bad)
-            for one in members:
-                _add(data, one, found[one.name], bad, need_train)
+            found |= read_rows({one.name: one.task for one in members}, members[0].located, wanted, tallies[source])
+        except EmomtlError as error:
+            problems += [problem for problem in error.problems if problem not in tallies[source].problems]
+    scored = None if leaks == "keep" else Scored(found, drop=leaks == "drop")
+    for source, members in by_source.items():
+        bad = tallies[source]
+        try:
+            for one in members if members[0].name in found else ():
+                rows = {split: part for split, part in found[one.name].items() if split in splits}
+                _add(data, one, rows, bad, need_train, scored)
         except EmomtlError as error:
             problems += [problem for problem in error.problems if problem not in bad.problems]
         problems += bad.problems
@@ -139,7 +165,9 @@ def read_tasks(
     return data
 
 
-def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tally, need_train: bool) -> None:
+def _add(
+    data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tally, need_train: bool, scored: Scored | None
+) -> None:
     """Put a task's rows into the corpus whose texts they share, else into a new one."""
     if need_train and not (read.get("train") and read["train"].texts):
         raise EmomtlError(
@@ -147,7 +175,9 @@ def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tall
         )
     taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
     data.notes += _published(one, read, bad)
-    rows = _limited(one, read)
+    rows = _limited(one, read if scored is None or not scored.drop else _without_leaks(data, one, read, scored))
+    if scored is not None and not scored.drop and "train" in rows:
+        data.leaks[one.name] = scored.find(rows["train"])[1]
     targets = {split: _targets(one, part, taxonomy, split, bad) for split, part in rows.items()}
     texts = {split: _as_split(part) for split, part in rows.items()}
     for corpus in data.corpora:
@@ -160,6 +190,23 @@ def _add(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tall
         corpus.rows[one.name, split] = TaskRows(_positions(corpus.splits[split], part.keys), targets[split])
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
+
+
+def _without_leaks(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], scored: Scored) -> dict[str, ReadRows]:
+    """The rows with train made honest: none of its texts is scored in the run. What was left out is noted."""
+    import numpy as np
+
+    if "train" not in read:
+        return dict(read)
+    leaking, found = scored.find(read["train"])
+    data.leaks[one.name] = found
+    if leaking.all():
+        remedy = "give the task other training rows, or leave `data.drop_leaks` out"
+        raise EmomtlError(Problem(f"tasks.{one.name}", "every training row has a text of validation or test", remedy))
+    if not found.rows:
+        return dict(read)
+    data.notes.append(f"{one.name}: {found}: left out of training")
+    return {**read, "train": read["train"].only(np.flatnonzero(~leaking).tolist())}
 
 
 def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:

@@ -216,6 +216,9 @@ class DataTable(Table):
         default="stop", description="a row that does not read ends the run, or is skipped, counted and listed"
     )
     buckets: bool = Field(default=True, description="texts of like length share a batch (less padding, still random)")
+    drop_leaks: bool = Field(
+        default=False, description="leave out training rows whose text stands in validation or test of a task of the run"
+    )
 
 
 class Manifest(Table):

@@ -13,7 +13,7 @@ from torch import nn
 
 import emomtl
 from emomtl.compose import Plan, check_ties, objective_problems
-from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import LeakPolicy, TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
@@ -139,9 +139,16 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 
 
 def read(
-    plan: Plan, display: Display, splits: tuple[str, ...] = ("train", "validation"), tasks: Collection[str] = ()
+    plan: Plan,
+    display: Display,
+    splits: tuple[str, ...] = ("train", "validation"),
+    tasks: Collection[str] = (),
+    leaks: LeakPolicy = "keep",
 ) -> TaskData:
-    """The rows of a plan's tasks (all, or those named) in some splits."""
+    """The rows of a plan's tasks (all, or those named) in some splits.
+
+    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
+    """
     display.phase("reading")
     inputs = []
     for bound in plan.tasks.values():
@@ -150,7 +157,8 @@ def read(
         assert bound.located is not None
         limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
         inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits))
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, need_train="train" in splits)
+    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
+    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy)
     for line in data.notes:
         display.note(line)
     return data
@@ -261,6 +269,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
+        "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
     }
 
 

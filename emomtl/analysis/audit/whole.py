@@ -1,0 +1,77 @@
+"""A whole audit: read the rows as the run would, then ask every part what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from emomtl.analysis.audit.conflicts import conflicts
+from emomtl.analysis.audit.duplicates import Index, duplicates
+from emomtl.analysis.audit.findings import KINDS, Finding, Report
+from emomtl.analysis.audit.labels import labels
+from emomtl.analysis.audit.lengths import lengths
+from emomtl.analysis.audit.near import near
+from emomtl.analysis.audit.noise import noise
+from emomtl.analysis.audit.rows import groups
+from emomtl.analysis.audit.shortcuts import shortcuts
+from emomtl.compose import Plan
+from emomtl.data.corpus import TaskInput, read_tasks
+from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.sources import SPLITS
+
+SAMPLE = 100_000
+"""Training rows of a task above which label noise is asked of a sample."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which parts of an audit are wanted, and how many training rows label noise is asked of at most."""
+
+    near: bool = True
+    noise: bool = True
+    sample: int = SAMPLE
+
+
+def audit(plan: Plan, wanted: Wanted, phase: Callable[[str], None]) -> Report:
+    """Read the rows of a run's tasks, test among them, and look for all that is known to go wrong with rows.
+
+    The training rows are those of the run: `limit` and `data.drop_leaks` hold. Validation and test are read whole. Nothing
+    is scored, so this is no look at test. `phase` hears what is going on.
+    """
+    phase("reading")
+    inputs = []
+    for bound in plan.tasks.values():
+        assert bound.located is not None
+        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, bound.table.limit))
+    options = plan.manifest.data
+    data = read_tasks(inputs, SPLITS, options.on_bad_row, leaks="drop" if options.drop_leaks else "keep")
+    report = Report(plan.manifest.name, notes=list(data.notes))
+    phase("texts that stand twice")
+    found = groups(data, {name: bound.head for name, bound in plan.tasks.items()})
+    index = Index(found)
+    duplicates(index, report)
+    if wanted.near:
+        phase(f"near duplicates of {len(index):,} texts")
+        near(index, report)
+    phase("labels, lengths and shortcuts")
+    conflicts(found, report)
+    labels(found, report)
+    lengths(found, report)
+    shortcuts(found, report)
+    if wanted.noise:
+        phase("label noise")
+        noise(found, wanted.sample, report)
+    return report
+
+
+def known_kinds(given: Collection[str]) -> frozenset[str]:
+    """The kinds of findings that are allowed; EmomtlError for one that does not exist."""
+    wrong = [kind for kind in given if kind not in KINDS]
+    if wrong:
+        raise EmomtlError(*(Problem("--allow", f"no finding is called '{kind}'", suggest(kind, KINDS)) for kind in wrong))
+    return frozenset(given)
+
+
+def refused(report: Report, allowed: Collection[str]) -> list[Finding]:
+    """The findings that are errors and not allowed."""
+    return [one for one in report.sorted() if one.severity == "error" and one.kind not in allowed]
