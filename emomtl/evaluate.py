@@ -29,8 +29,12 @@ def logits_of(
     precision: str,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    seen: Callable[[NDArray[np.int64], torch.Tensor], None] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """The logits of every text for these tasks, (n, L) each; texts of like length share a batch. Leaves the mode as it was."""
+    """The logits of every text for these tasks, (n, L) each; texts of like length share a batch. Leaves the mode as it was.
+
+    `seen` is told each batch's texts (B,) and their pooled vectors (B, W).
+    """
     was_training = model.training
     model.eval()
     order = np.argsort(tokens.lengths, kind="stable")
@@ -39,6 +43,8 @@ def logits_of(
         rows = order[start : start + batch_size]
         with arithmetic(device, precision):
             pooled = model.encode(to_device(tokens.batch(rows), device))
+            if seen is not None:
+                seen(rows, pooled)
             for task in tasks:
                 parts[task].append(model.logits(task, pooled).float().cpu().numpy())
         if advance is not None:

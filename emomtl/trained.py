@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.compose import BoundTask, Plan, compose
-from emomtl.data.corpus import TaskInput, read_tasks
+from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.locate import locate
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
@@ -72,22 +72,20 @@ def _with_kept_files(run: Run) -> Manifest:
     return run.manifest.model_copy(update={"plugins": tuple(kept)})
 
 
-def evaluate_run(
+def read_split(
     trained: Trained,
     split: str,
     tasks: Collection[str] = (),
     sources: Mapping[str, str] | None = None,
     allow_changed: bool = False,
-    which: str = "best",
-) -> tuple[dict[str, TaskScores], int, list[str]]:
-    """Score a run on a split, write the scores into the run, and say how often this checkpoint has now seen that split.
+) -> TaskData:
+    """The rows of one split of a run's tasks, or of those wanted, read where the run read them or where `sources` says.
 
-    Returns the scores, that number, and notes. A corpus that differs from the one trained on stops it, unless allowed.
+    A corpus that differs from the one trained on is an error, unless allowed; all that is wrong comes in one EmomtlError.
     """
-    bound = trained.tasks(tasks)
     inputs: list[TaskInput] = []
     problems: list[Problem] = []
-    for name, one in bound.items():
+    for name, one in trained.tasks(tasks).items():
         source = (sources or {}).get(name, one.source)
         try:
             located = locate(one.task.layouts, source, trained.plan.folder, name)
@@ -101,7 +99,23 @@ def evaluate_run(
             problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
     if problems:
         raise EmomtlError(*problems)
-    data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+    return read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+
+
+def evaluate_run(
+    trained: Trained,
+    split: str,
+    tasks: Collection[str] = (),
+    sources: Mapping[str, str] | None = None,
+    allow_changed: bool = False,
+    which: str = "best",
+) -> tuple[dict[str, TaskScores], int, list[str]]:
+    """Score a run on a split, write the scores into the run, and say how often this checkpoint has now seen that split.
+
+    Returns the scores, that number, and notes. A corpus that differs from the one trained on stops it, unless allowed.
+    """
+    bound = trained.tasks(tasks)
+    data = read_split(trained, split, tasks, sources, allow_changed)
     tokens = corpus_tokens(data, trained.tokenizer, trained.plan.encoder.max_tokens, data.notes.append)
     batch_size = trained.plan.manifest.eval.batch_size
     scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)

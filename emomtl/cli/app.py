@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, installed, manifests, results, training
+from emomtl.cli import analyse, cached, installed, manifests, results, training
 
 app = typer.Typer(
     name="emomtl",
@@ -51,7 +51,9 @@ for function, name in (
     app.command(name)(function)
 
 
-GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "analyse": ("What is asked of runs beside scores.", {"space": analyse.space}),
+}
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
 
 for word, (about, functions) in GROUPS.items():

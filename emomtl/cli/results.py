@@ -44,7 +44,7 @@ def evaluate(
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
     if allow_changed not in (None, "data"):
         raise EmomtlError(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
-    sources = _sources(source or [])
+    sources = read_sources(source or [])
     trained = open_trained(run, checkpoint, Plugins.discover(), device)
     trained.tasks(sources)
     scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint)
@@ -65,7 +65,8 @@ def evaluate(
             console().print(make_table(title, columns, [[row[column] for column in columns] for row in rows]))
 
 
-def _sources(given: list[str]) -> dict[str, str]:
+def read_sources(given: list[str]) -> dict[str, str]:
+    """Where rows are to be read, by task, from the TASK=PATH of `--source`; EmomtlError for what is none."""
     from emomtl.errors import EmomtlError, Problem
 
     found = {}

@@ -97,6 +97,15 @@ def _complete(
     )
 
 
+def pretrained_choice(manifest: Manifest, plugins: Plugins, folder: Path) -> EncoderChoice:
+    """The encoder from which a run began, found and verified again; EmomtlError where it is not there any more."""
+    composer = Composer(plugins, folder, None)
+    choice = _encoder(composer, manifest.encoder, training=True)
+    if choice is None:
+        raise EmomtlError(*composer.problems)
+    return choice
+
+
 def _encoder(composer: Composer, table: EncoderTable, training: bool) -> EncoderChoice | None:
     name = table.use
     if composer.doubtful("encoder", "use"):
