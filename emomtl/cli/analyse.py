@@ -58,7 +58,7 @@ def space(
         raise EmomtlError(*problems)
     changed = allow_changed == "data"
     question = Question(task, split, checkpoint, read_sources(source or []), changed, pretrained, device, limit, seed)
-    found = analyse(runs, Plugins.discover(), question, permutations, vad, columns, say, out)
+    found = analyse(runs, Plugins.discover, question, permutations, vad, columns, say, out)
     if json:
         print_json(as_json(found))
     else:

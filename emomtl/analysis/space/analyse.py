@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def analyse(
     runs: Sequence[Path],
-    plugins: Plugins,
+    discover: Callable[[], Plugins],
     question: Question,
     permutations: int,
     vad: Path | None = None,
@@ -30,7 +30,7 @@ def analyse(
 
     `vad` is a file with coordinates of the labels, the taxonomy's own where it is left out; `say` hears what is being done.
     """
-    texts, spaces, notes = gather(runs, plugins, question, say)
+    texts, spaces, notes = gather(runs, discover, question, say)
     coordinates = file_coordinates(vad, texts.taxonomy, columns) if vad is not None else taxonomy_coordinates(texts.taxonomy)
     measured = measure(texts, spaces, coordinates, permutations, question.seed, say)
     found = Analysis(texts, coordinates, measured, permutations, question.seed, notes)

@@ -29,7 +29,8 @@ def centroids(vectors: NDArray[Any], members: NDArray[np.int64], number: int) ->
     """The mean vector of each of `number` groups (G, W), all texts counting alike; NaN for a group without texts."""
     import numpy as np
 
-    return drawn_centroids(vectors, members, number, np.ones((1, len(members)), np.float32))[0]
+    whole = np.ones((1, len(members)), np.float32)
+    return np.asarray(drawn_centroids(vectors, members, number, whole)[0])
 
 
 def drawn_centroids(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ class Figure:
     """A number with what it takes to judge it.
 
     `draws` (B,) are its values on the bootstrap's samples; `chance` what is to be expected without any structure; `shuffled`
-    the same for a model's own wrong answers, dealt anew among the texts; `p` the one-sided p-value of a permutation test.
+    the same for a model's own wrong answers, dealt anew among the texts; `p` the one-sided p-value of a permutation test;
+    `bounds` what the number cannot leave.
     """
 
     value: float | None
@@ -31,6 +33,7 @@ class Figure:
     chance: float | None = None
     shuffled: float | None = None
     p: float | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -46,7 +49,8 @@ class Figure:
         known = self.draws[np.isfinite(self.draws)]
         if not len(known):
             return None
-        low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) - known.mean() + self.value
+        moved = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) - known.mean() + self.value
+        low, high = np.clip(moved, *self.bounds)
         return float(low), float(high)
 
     def minus(self, other: Figure) -> Figure:
@@ -88,4 +92,4 @@ def mean_figure(
     kept = np.where(included, values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = (counts @ kept) / (counts @ included.astype(np.float64))
-    return Figure(float(values[included].mean()), draws, chance, shuffled, p)
+    return Figure(float(values[included].mean()), np.asarray(draws, np.float64), chance, shuffled, p)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ANGLES, RINGS, STEP = 24, 60, 5.0
 """Where a place for a name is looked for: in so many directions from its point, on so many rings, so many pixels apart."""
 
-GAP, POINT = 2.0, 6.0
+GAP, POINT = 2.0, 8.0
 """Pixels around a name, and around a point."""
 
 
@@ -31,9 +31,9 @@ def place_names(axes: Axes, points: NDArray[np.float64], names: Sequence[str], s
     half = np.zeros((len(names), 2))
     for place, name in enumerate(names):
         text = axes.annotate(name, (0, 0), xycoords="figure pixels", parse_math=False, **look)
-        box = text.get_window_extent(renderer)
+        extent = text.get_window_extent(renderer)
         text.remove()
-        half[place] = box.width / 2 + GAP, box.height / 2 + GAP
+        half[place] = extent.width / 2 + GAP, extent.height / 2 + GAP
     anchors = axes.transData.transform(points)
     frame = axes.get_window_extent(renderer)
     centres = _apart(anchors, half, np.array([[frame.x0, frame.y0], [frame.x1, frame.y1]]))
@@ -71,4 +71,5 @@ def _around(half: NDArray[np.float64]) -> NDArray[np.float64]:
 
     angles = np.pi / 2 + np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
     rings = np.arange(RINGS)[:, None, None] * STEP + half + POINT + 1
-    return (rings * np.stack([np.cos(angles), np.sin(angles)], axis=1)[None]).reshape(-1, 2)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray(rings * circle[None]).reshape(-1, 2)

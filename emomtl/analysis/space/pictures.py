@@ -145,7 +145,9 @@ def _texts(axes: Axes, flat: Flat, groups: NDArray[np.int64]) -> None:
 
     order = np.random.default_rng(0).permutation(len(groups))
     colours = np.array(COLOURS)[groups % len(COLOURS)]
-    axes.scatter(*flat.points[order].T, c=colours[order], s=7, alpha=0.4, linewidths=0, rasterized=True, zorder=2)
+    axes.scatter(
+        flat.points[order, 0], flat.points[order, 1], c=colours[order], s=7, alpha=0.4, linewidths=0, rasterized=True, zorder=2
+    )
 
 
 def _axes(axes: Axes, flat: Flat, limits: tuple[tuple[float, float], tuple[float, float]]) -> None:

@@ -66,10 +66,10 @@ def cautions(found: Analysis) -> list[str]:
                 nested = all(len(coarse.fold(members)) == 1 for members in fine.groups.values())
                 if nested and len(fine.names) > len(coarse.names):
                     lines.append(f"A label's group in {fine.name} decides its group in {coarse.name}.")
-    for one in found.measured:
-        for grouping, task in one.space.taught.items():
-            said = f"{one.space.name} also trains {task}, whose labels are the groups of {grouping}"
-            lines.append(f"{said}: that its space is ordered by {grouping} is what it was taught, and no finding.")
+    for space in (one.space for one in found.measured):
+        for taught, task in space.taught.items():
+            said = f"{space.name} also trains {task}, whose labels are the groups of {taught}"
+            lines.append(f"{said}: that its space is ordered by {taught} is what it was taught, and no finding.")
     shares = explained(found)
     for grouping, share in shares.items():
         parts = ", ".join(f"{value:.0%} in {name}" for name, value in share.items())
@@ -124,7 +124,7 @@ def tables(found: Analysis) -> list[Table]:
     """All tables, in the order in which they are read; `difference` is from the first run, over the same samples."""
     about = tuple((one.space.name, one.space.about, one.space.vectors.shape[1]) for one in found.measured)
     made = [Table("Spaces", ("run", "what it is", "width"), about, tuple(remarks(found)))]
-    columns = ("distances compared with", "run", "Spearman's rho", "low", "high", "p", *DIFFERENCE)
+    columns: tuple[str, ...] = ("distances compared with", "run", "Spearman's rho", "low", "high", "p", *DIFFERENCE)
     note = f"p: {found.permutations:,} permutations of the labels, one-sided. {len(found.kept)} labels have a centroid."
     made += _table(found, "Similarity of label distances", (SIMILARITY,), columns, ("p",), (note, *cautions(found)))
     chances = ("chance",)

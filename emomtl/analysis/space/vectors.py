@@ -80,10 +80,11 @@ class _Chosen:
 
 
 def gather(
-    runs: Sequence[Path], plugins: Plugins, question: Question, say: Callable[[str], None]
+    runs: Sequence[Path], discover: Callable[[], Plugins], question: Question, say: Callable[[str], None]
 ) -> tuple[Texts, list[Space], list[str]]:
     """Open each run and encode the texts; gives the texts, the spaces (pretrained encoders first) and notes on the rows.
 
+    `discover` makes the plugins anew for each run: two runs may each have their own copy of one single-file plugin.
     EmomtlError where runs do not share a task with the same labels, or read other texts for it.
     """
     from emomtl.trained import open_trained
@@ -95,6 +96,7 @@ def gather(
     notes: list[str] = []
     for folder in runs:
         say(f"{folder}: reading and encoding")
+        plugins = discover()
         trained = open_trained(folder, question.checkpoint, plugins, question.device)
         trained.tasks(question.sources)
         taxonomy = trained.tasks([task])[task].taxonomy

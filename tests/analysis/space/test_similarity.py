@@ -106,5 +106,12 @@ def test_a_space_that_knows_only_the_groups_shows_nothing_beyond_them() -> None:
     assert found["arousal and dominance given valence and groupings"].p > 0.05
 
 
+def test_distances_that_are_equal_on_paper_are_ties_and_a_unit_changes_no_rank() -> None:
+    points = np.array([[0.9], [0.2], [0.8], [0.1]])
+    assert 0.9 - 0.2 != 0.8 - 0.1
+    found = rankdata(euclidean(points))
+    assert found.tolist() == rankdata(euclidean(10 * points)).tolist() == [4.5, 1.5, 6, 3, 1.5, 4.5]
+
+
 def test_distances_are_euclidean() -> None:
     assert euclidean(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])) == pytest.approx([5, 1, np.sqrt(18)])

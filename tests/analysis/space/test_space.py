@@ -37,7 +37,7 @@ def test_vectors_are_the_models_pooled_ones_and_top_labels_its_heads(vad_runs: l
     from emomtl.predict import Predictor
     from emomtl.trained import open_trained, read_split
 
-    texts, spaces, _ = gather(vad_runs, Plugins.discover(), Question(pretrained=True), silent)
+    texts, spaces, _ = gather(vad_runs, Plugins.discover, Question(pretrained=True), silent)
     assert [space.name for space in spaces][1:] == ["alone", "both"]
     assert spaces[0].predicted is None
     assert (texts.task, texts.rows) == ("feelings", len(texts.gold))
@@ -55,7 +55,7 @@ def test_vectors_are_the_models_pooled_ones_and_top_labels_its_heads(vad_runs: l
 
 
 def test_a_limit_takes_the_same_texts_of_every_run(vad_runs: list[Path]) -> None:
-    texts, spaces, _ = gather(vad_runs, Plugins.discover(), Question(limit=20), silent)
+    texts, spaces, _ = gather(vad_runs, Plugins.discover, Question(limit=20), silent)
     assert len(texts.gold) == 20
     assert {len(space.vectors) for space in spaces} == {20}
 
@@ -152,16 +152,16 @@ def test_what_it_does_not_know_is_one_message(cli: Any, vad_runs: list[Path], ar
 
 def test_a_regression_has_no_space(desk: Any) -> None:
     with pytest.raises(EmomtlError, match="no run is given"):
-        gather([], Plugins.discover(), Question(), silent)
+        gather([], Plugins.discover, Question(), silent)
     rows = ["text,label,part", *(f"word {i},{i},{'train' if i < 8 else 'validation'}" for i in range(12))]
     (desk.folder / "numbers.csv").write_text("\n".join(rows) + "\n")
     table = {"use": "table", "source": "numbers.csv", "options": {"split": "part"}, "head": {"use": "regression"}}
     tasks = {"mood": None, "topics": None, "numbers": table}
     run = desk.train(desk.manifest(tasks=tasks, train={"steps": 2}, weighting={"use": "equal"}))
     with pytest.raises(EmomtlError, match="share no task with labels"):
-        gather([run.folder], Plugins.discover(), Question(), silent)
+        gather([run.folder], Plugins.discover, Question(), silent)
     with pytest.raises(EmomtlError, match="answers with numbers"):
-        gather([run.folder], Plugins.discover(), Question(task="numbers"), silent)
+        gather([run.folder], Plugins.discover, Question(task="numbers"), silent)
 
 
 def test_that_joy_and_positive_are_one_set_is_said_of_goemotions() -> None:
