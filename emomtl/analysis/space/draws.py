@@ -1,4 +1,8 @@
-"""Numbers with their uncertainty: one bootstrap over texts, the same for every run, so that differences are paired."""
+"""Numbers with their uncertainty: one bootstrap over texts, the same for every run, so that differences are paired.
+
+scipy.stats.bootstrap draws anew for each call, so two runs would not share their samples; the samples here are ours, and a test
+holds their intervals against scipy's.
+"""
 
 from __future__ import annotations
 

@@ -109,6 +109,8 @@ def remarks(found: Analysis) -> list[str]:
         f"Intervals hold 95% of {RESAMPLES:,} samples of the texts, drawn within labels and the same for every run. They say "
         "nothing of other seeds.",
     ]
+    if texts.split == "test":
+        lines.append("This was a look at test, and scores.json does not count it: choose nothing by it.")
     if few:
         lines.append(f"Too few texts for a centroid (below {FEWEST}): {', '.join(few)}.")
     if found.coordinates.points:

@@ -94,6 +94,12 @@ def test_the_terminal_shows_tables_and_two_calls_agree(cli: Any, vad_runs: list[
         assert title in said[0].out
 
 
+def test_a_look_at_test_is_called_one(cli: Any, vad_runs: list[Path]) -> None:
+    said = cli("analyse", "space", vad_runs[0], "--permutations", "20", "--split", "test")
+    assert said.code == 0, said.err
+    assert "This was a look at test, and scores.json does not count it" in said.out
+
+
 def test_a_task_without_coordinates_or_groupings_has_the_rest(cli: Any, trained: Any) -> None:
     said = cli("analyse", "space", trained.folder, "--task", "mood", "--permutations", "20", "--json")
     assert said.code == 0, said.err
