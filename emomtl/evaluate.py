@@ -30,8 +30,12 @@ def logits_of(
     precision: str,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    seen: Callable[[NDArray[np.int64], torch.Tensor], None] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """The logits of every text for these tasks, (n, L) each; texts of like length share a batch. Leaves the mode as it was."""
+    """The logits of every text for these tasks, (n, L) each; texts of like length share a batch. Leaves the mode as it was.
+
+    `seen` is told each batch's texts (B,) and their pooled vectors (B, W).
+    """
     was_training = model.training
     model.eval()
     order = np.argsort(tokens.lengths, kind="stable")
@@ -39,7 +43,10 @@ def logits_of(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         with arithmetic(device, precision):
-            pooled = model.pooled(to_device(tokens.batch(rows), device), dict.fromkeys(tasks, len(rows)))
+            inputs = to_device(tokens.batch(rows), device)
+            pooled = model.pooled(inputs, dict.fromkeys(tasks, len(rows))) if tasks else {}
+            if seen is not None:
+                seen(rows, next(iter(pooled.values())) if pooled else model.encode(inputs))
             for task, vectors in pooled.items():
                 parts[task].append(model.logits(task, vectors).float().cpu().numpy())
         if advance is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.compose import BoundTask, Plan, compose
-from emomtl.data.corpus import TaskInput, read_tasks
+from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.locate import locate
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
@@ -75,6 +75,36 @@ def _with_kept_files(run: Run) -> Manifest:
     return run.manifest.model_copy(update={"plugins": tuple(kept)})
 
 
+def read_split(
+    trained: Trained,
+    split: str,
+    tasks: Collection[str] = (),
+    sources: Mapping[str, str] | None = None,
+    allow_changed: bool = False,
+) -> TaskData:
+    """The rows of one split of a run's tasks, or of those wanted, read where the run read them or where `sources` says.
+
+    A corpus that differs from the one trained on is an error, unless allowed; all that is wrong comes in one EmomtlError.
+    """
+    inputs: list[TaskInput] = []
+    problems: list[Problem] = []
+    for name, one in trained.tasks(tasks).items():
+        source = (sources or {}).get(name, one.source)
+        try:
+            located = locate(one.task.layouts, source, trained.plan.folder, name)
+            inputs.append(TaskInput(name, one.task, one.head, located))
+        except EmomtlError as error:
+            problems += error.problems
+            continue
+        trained_on = trained.run.environment.get("data", {}).get(name)
+        if trained_on not in (None, located.fingerprint()) and not allow_changed:
+            found = "the corpus is not the one that the run was trained on"
+            problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
+    if problems:
+        raise EmomtlError(*problems)
+    return read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+
+
 def evaluate_run(
     trained: Trained,
     split: str,
@@ -90,23 +120,7 @@ def evaluate_run(
     that differs from the one trained on stops it, unless allowed.
     """
     bound = trained.tasks(tasks)
-    inputs: list[TaskInput] = []
-    problems: list[Problem] = []
-    for name, one in bound.items():
-        source = (sources or {}).get(name, one.source)
-        try:
-            located = locate(one.task.layouts, source, trained.plan.folder, name)
-            inputs.append(TaskInput(name, one.task, one.head, located))
-        except EmomtlError as error:
-            problems += error.problems
-            continue
-        trained_on = trained.run.environment.get("data", {}).get(name)
-        if trained_on not in (None, located.fingerprint()) and not allow_changed:
-            found = "the corpus is not the one that the run was trained on"
-            problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
-    if problems:
-        raise EmomtlError(*problems)
-    data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+    data = read_split(trained, split, tasks, sources, allow_changed)
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
     batch_size = trained.plan.manifest.eval.batch_size

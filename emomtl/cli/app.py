@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import affinity, cached, calibration, compare, data, installed, manifests, results, study, training
+from emomtl.cli import affinity, analyse, cached, calibration, compare, data, installed, manifests, results, study, training
 
 app = typer.Typer(
     name="emomtl",
@@ -55,7 +55,10 @@ for function, name in (
 
 
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-    "analyse": ("What is asked of runs beside their scores.", {"calibration": calibration.calibration}),
+    "analyse": (
+        "What is asked of runs beside their scores.",
+        {"space": analyse.space, "calibration": calibration.calibration},
+    ),
     "data": ("What is wrong with the rows of a run.", {"audit": data.audit}),
 }
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""

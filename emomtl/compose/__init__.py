@@ -4,7 +4,7 @@ from emomtl.compose.objectives import objective_problems
 from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties
 from emomtl.compose.stages import left, pretraining, stages
-from emomtl.compose.whole import compose, compose_file
+from emomtl.compose.whole import compose, compose_file, pretrained_choice
 
 __all__ = [
     "BoundObjective",
@@ -16,6 +16,7 @@ __all__ = [
     "compose_file",
     "left",
     "objective_problems",
+    "pretrained_choice",
     "pretraining",
     "stages",
 ]

@@ -143,6 +143,15 @@ def _start(manifest: Manifest, folder: Path) -> Start | None:
     return None if table is None else Start((folder / Path(table.run).expanduser()).resolve(), str(table.checkpoint), table.heads)
 
 
+def pretrained_choice(manifest: Manifest, plugins: Plugins, folder: Path) -> EncoderChoice:
+    """The pretrained encoder of a run, found and verified again; EmomtlError where it is not there any more."""
+    composer = Composer(plugins, folder, None)
+    choice = _encoder(composer, manifest.encoder, training=True, start=None)
+    if choice is None:
+        raise EmomtlError(*composer.problems)
+    return choice
+
+
 def _encoder(composer: Composer, table: EncoderTable, training: bool, start: Start | None) -> EncoderChoice | None:
     name = table.use
     if composer.doubtful("encoder", "use"):

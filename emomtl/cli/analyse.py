@@ -1,0 +1,64 @@
+"""`emomtl analyse`: what is asked of runs beside scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def space(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories that share a task.", show_default=False)],
+    task: Annotated[str | None, typer.Option("--task", help="The task whose labels are looked at; else the first.")] = None,
+    split: Annotated[str, typer.Option("--split", help="`validation`, `test` or `train`.")] = "validation",
+    checkpoint: Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")] = "best",
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Look at the encoders before training too, as a baseline.")
+    ] = False,
+    vad: Annotated[
+        Path | None, typer.Option("--vad", help="A file with valence, arousal and dominance of the labels' words.")
+    ] = None,
+    vad_columns: Annotated[
+        str | None, typer.Option("--vad-columns", metavar="WORD,V,A,D", help="The file's columns, where they have other names.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
+    ] = None,
+    allow_changed: Annotated[
+        str | None, typer.Option("--allow-changed", metavar="data", help="Read rows that are not those of the training run.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=3, help="Texts at most; those whose hash is lowest.")] = 5_000,
+    permutations: Annotated[int, typer.Option("--permutations", min=1, help="Permutations of each test.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of samples, permutations and t-SNE.")] = 17,
+    out: Annotated[Path | None, typer.Option("--out", help="Write space.json, space.md and pictures into this folder.")] = None,
+    device: Annotated[str, typer.Option("--device", help="`auto`, `cpu` or `cuda`.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Where runs put the texts of each label: similarity to VAD, clusters, neighbours, severity of errors, pictures."""
+    from emomtl.analysis.space.analyse import analyse
+    from emomtl.analysis.space.report import as_json, tables
+    from emomtl.analysis.space.vectors import Question
+    from emomtl.cli.output import console, print_json, say, sources_of
+    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.plugins import Plugins
+    from emomtl.report.terminal import show
+    from emomtl.sources import SPLITS
+
+    problems = []
+    if split not in SPLITS:
+        problems.append(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
+    if allow_changed not in (None, "data"):
+        problems.append(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
+    columns = vad_columns.split(",") if vad_columns else []
+    if columns and (len(columns) != 4 or vad is None):
+        problems.append(Problem("--vad-columns", f"'{vad_columns}' does not name four columns of --vad", "WORD,V,A,D"))
+    if problems:
+        raise EmomtlError(*problems)
+    changed = allow_changed == "data"
+    question = Question(task, split, checkpoint, sources_of(source or []), changed, pretrained, device, limit, seed)
+    found = analyse(runs, Plugins.discover, question, permutations, vad, columns, say, out)
+    if json:
+        print_json(as_json(found))
+    else:
+        show(tables(found), console())
