@@ -2,8 +2,10 @@
 
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
+from emomtl.features import Feature, Learned, TrainingRows
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel
 from emomtl.hookspecs import hookimpl
+from emomtl.lexicon import Lexicon
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
 from emomtl.sources import Files, Hub, Split, stable_fraction
@@ -18,11 +20,14 @@ __all__ = [
     "EmomtlError",
     "EncoderSource",
     "Example",
+    "Feature",
     "Files",
     "Grouping",
     "Head",
     "Hub",
     "Label",
+    "Learned",
+    "Lexicon",
     "Moment",
     "MultiLabel",
     "Published",
@@ -35,6 +40,7 @@ __all__ = [
     "TaskFacts",
     "TaskFamily",
     "Taxonomy",
+    "TrainingRows",
     "Weighting",
     "__version__",
     "hookimpl",

@@ -13,6 +13,7 @@ from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.model.device import arithmetic, to_device
+from emomtl.model.network import beside
 from emomtl.scoring import TaskScores, score
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def logits_of(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         with arithmetic(device, precision):
-            pooled = model.encode(to_device(tokens.batch(rows), device))
+            pooled = beside(model.encode(to_device(tokens.batch(rows), device)), tokens.beside(rows))
             for task in tasks:
                 parts[task].append(model.logits(task, pooled).float().cpu().numpy())
         if advance is not None:

@@ -10,6 +10,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from emomtl.encoding import EncoderSource
+    from emomtl.features import Feature
     from emomtl.heads import Head
     from emomtl.run import Run
     from emomtl.sampling import Sampler
@@ -43,6 +44,11 @@ def emomtl_heads() -> Mapping[str, type[Head]]:  # type: ignore[empty-body]
 @hookspec
 def emomtl_encoders() -> Mapping[str, EncoderSource]:  # type: ignore[empty-body]
     """Offer encoders by a short name."""
+
+
+@hookspec
+def emomtl_features() -> Mapping[str, type[Feature]]:  # type: ignore[empty-body]
+    """Offer features, vectors made of texts, by name; the dataclass fields are the options of `[features.NAME]`."""
 
 
 @hookspec

@@ -25,6 +25,7 @@ KINDS = {
     "weighting": "emomtl_weightings",
     "head": "emomtl_heads",
     "encoder": "emomtl_encoders",
+    "feature": "emomtl_features",
     "manifest": "emomtl_manifests",
 }
 """What can be offered, and the hook that asks for it."""

@@ -47,7 +47,7 @@ class Predictor:
         clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
         split = CorpusSplit(np.arange(len(clean)), clean)
         trained = self.trained
-        tokens = tokenise(trained.tokenizer, split, trained.plan.encoder.max_tokens)
+        tokens = trained.fusion.beside(tokenise(trained.tokenizer, split, trained.plan.encoder.max_tokens), split)
         batch = trained.plan.manifest.eval.batch_size
         logits = logits_of(trained.model, tokens, list(self.tasks), trained.device, trained.precision, batch)
         answers: list[Answer] = [{} for _ in texts]

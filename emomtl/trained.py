@@ -13,6 +13,7 @@ from emomtl.data.locate import locate
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import evaluate
+from emomtl.fusion import Fusion, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import rebuild_encoder
@@ -34,6 +35,7 @@ class Trained:
     tokenizer: Any
     device: str
     precision: str
+    fusion: Fusion
 
     def tasks(self, wanted: Collection[str] = ()) -> dict[str, BoundTask]:
         """The tasks of the run, or those that are wanted; an unknown one is an error."""
@@ -60,10 +62,12 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     where = choose_device(device)
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed)
+    fusion = reopen(plan.features, run)
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, fusion.width)
     restore_model(model, checkpoint)
     model.to(where).eval()
-    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))
+    precision = choose_precision(plan.manifest.train.precision, where)
+    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion)
 
 
 def _with_kept_files(run: Run) -> Manifest:
@@ -103,6 +107,7 @@ def evaluate_run(
         raise EmomtlError(*problems)
     data = read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
     tokens = corpus_tokens(data, trained.tokenizer, trained.plan.encoder.max_tokens, data.notes.append)
+    tokens = trained.fusion.beside_all(data, tokens)
     batch_size = trained.plan.manifest.eval.batch_size
     scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)
     entry = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.data.locate import Located
+from emomtl.features import Feature
 from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.model.encoder import EncoderChoice
@@ -39,6 +40,16 @@ class BoundTask:
 
 
 @dataclass(frozen=True)
+class BoundFeature:
+    """One feature of a run: its name there, the name of its kind, the task whose training rows it learns from, its options."""
+
+    name: str
+    use: str
+    of: str
+    feature: Feature
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run with every name resolved; `manifest` is complete: each option stands in it with its value."""
 
@@ -49,6 +60,7 @@ class Plan:
     weighting: Weighting
     encoder: EncoderChoice
     plugins: Plugins
+    features: Mapping[str, BoundFeature] = field(default_factory=dict)
 
     def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
         """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""

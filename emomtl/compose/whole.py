@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.compose.composer import Composer
+from emomtl.compose.features import bind_features, complete_features
 from emomtl.compose.plan import BoundTask, Plan
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource
@@ -41,6 +42,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
         except EmomtlError as error:
             composer.add(*error.problems, place="plugins")
     tasks = bind_tasks(composer, manifest.tasks, training)
+    features = bind_features(composer, manifest.features, manifest.tasks)
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     encoder = _encoder(composer, manifest.encoder, training)
@@ -53,7 +55,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert encoder is not None
     assert select is not None
     complete = _complete(manifest, tasks, sampler, weighting, encoder, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins)
+    complete = complete.model_copy(update={"features": complete_features(features)})
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, features)
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:

@@ -75,6 +75,15 @@ class TaskTable(Table):
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
 
 
+class FeatureTable(Use):
+    """Vectors made of texts that stand beside the encoder's; every key beside `use` and `of` is an option of the feature."""
+
+    use: str = Field(default="", description="the feature; left out, the table's name")
+    of: str | None = Field(
+        default=None, description="the task whose training rows it learns from; left out, the first task of the run"
+    )
+
+
 class TrainTable(Table):
     """How long and how the run trains; exactly one of `epochs`, `steps` and `target_updates`."""
 
@@ -166,6 +175,9 @@ class Manifest(Table):
     folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
+    features: dict[Annotated[str, Field(pattern=TASK_NAME)], FeatureTable] = Field(
+        default_factory=dict, description="vectors that every head reads beside the encoder's, by name"
+    )
     sampler: SamplerTable = Field(default_factory=SamplerTable)
     weighting: Use = Field(default_factory=lambda: Use(use="equal"))
     train: TrainTable = Field(default_factory=TrainTable)

@@ -15,6 +15,9 @@ from emomtl.seeds import torch_seed
 from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from emomtl.run import Checkpoint
 
 
@@ -47,15 +50,25 @@ class MultiTaskModel(nn.Module):
 
 
 def build_model(
-    encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int
+    encoder: LoadedEncoder, choice: EncoderChoice, heads: Mapping[str, tuple[Head, Taxonomy | None]], seed: int, features: int = 0
 ) -> MultiTaskModel:
-    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks."""
+    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
+
+    Heads read the encoder's W numbers and, with `features`, so many more.
+    """
     modules: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         for task, (head, taxonomy) in heads.items():
             torch.manual_seed(torch_seed(seed, "head", task))
-            modules[task] = head.build(encoder.width, taxonomy)
+            modules[task] = head.build(encoder.width + features, taxonomy)
     return MultiTaskModel(encoder.module, choice.pooling, modules)
+
+
+def beside(pooled: Tensor, features: NDArray[np.float32] | None) -> Tensor:
+    """What heads read: pooled vectors (B, W), and after them the features (B, F) where the run has any."""
+    if features is None:
+        return pooled
+    return torch.cat([pooled, torch.from_numpy(features).to(pooled.device, pooled.dtype)], dim=1)
 
 
 def parameter_groups(

@@ -21,11 +21,12 @@ from emomtl.train.state import State
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one corpus in a step: padded encoder inputs (B, T), and for each task its first n rows' targets."""
+    """Rows of one corpus in a step: padded encoder inputs (B, T), for each task its first n rows' targets, features (B, F)."""
 
     corpus: str
     inputs: dict[str, NDArray[np.int64]]
     targets: dict[str, NDArray[Any]]
+    features: NDArray[np.float32] | None = None
 
     @property
     def rows(self) -> int:
@@ -118,7 +119,8 @@ class Feeder:
                 mine = rows[stream][: wanted[task]][number :: self.accumulate]
                 if len(mine):
                     targets[task] = self.targets[task][mine]
-            parts.append(Part(corpus, self.tokens[corpus].batch(chosen), targets))
+            tokens = self.tokens[corpus]
+            parts.append(Part(corpus, tokens.batch(chosen), targets, tokens.beside(chosen)))
         return parts
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from emomtl.errors import EmomtlError, Problem
 from emomtl.evaluate import evaluate
 from emomtl.model.device import arithmetic, to_device
-from emomtl.model.network import restore_model
+from emomtl.model.network import beside, restore_model
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -156,7 +156,8 @@ def _losses(session: Session, parts: list[Part], share: float, texts: Mapping[st
     for part in parts:
         with arithmetic(session.device, session.precision):
             pooled = session.model.encode(to_device(part.inputs, session.device))
-            logits = {task: session.model.logits(task, pooled[: len(targets)]) for task, targets in part.targets.items()}
+            read = beside(pooled, part.features)
+            logits = {task: session.model.logits(task, read[: len(targets)]) for task, targets in part.targets.items()}
         for task, targets in to_device(part.targets, session.device).items():
             factor = tables[task].weight * (len(targets) / texts[task] / share)
             losses[task] = session.plan.tasks[task].head.loss(logits[task], targets) * factor

@@ -17,6 +17,7 @@ from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
+from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, load_encoder, rebuild_encoder, save_encoder
@@ -63,6 +64,7 @@ class Session:
     window: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: tuple[int, dict[str, TaskScores]] | None = None
     phases: Phases = field(default_factory=Phases)
+    fusion: Fusion = field(default_factory=Fusion)
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
@@ -94,10 +96,11 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
     encoder = _pretrained(plan)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision))
+    fusion = learn(plan.features, data)
+    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion))
     try:
-        _keep(encoder, plan, run)
-        return _session(plan, run, data, encoder, device, precision, display)
+        _keep(encoder, plan, run, fusion)
+        return _session(plan, run, data, encoder, device, precision, display, fusion)
     except BaseException:
         run.close()
         raise
@@ -111,7 +114,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
-        now = environment(plan, data, device, precision)
+        fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
+        now = environment(plan, data, device, precision, fusion)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
             encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
@@ -119,9 +123,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             run.cut_events(0)
             encoder = _pretrained(plan)
         if checkpoint is None or changed:
-            _keep(encoder, plan, run)
+            _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now)
-        session = _session(plan, run, data, encoder, device, precision, display)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
@@ -162,12 +166,19 @@ def tokenise_all(data: TaskData, tokenizer: Any, max_tokens: int, display: Displ
 
 
 def _session(
-    plan: Plan, run: Run, data: TaskData, encoder: LoadedEncoder, device: str, precision: str, display: Display
+    plan: Plan,
+    run: Run,
+    data: TaskData,
+    encoder: LoadedEncoder,
+    device: str,
+    precision: str,
+    display: Display,
+    fusion: Fusion,
 ) -> Session:
     manifest = plan.manifest
-    tokens = tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display)
+    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display))
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
-    model = build_model(encoder, plan.encoder, heads, manifest.seed).to(device)
+    model = build_model(encoder, plan.encoder, heads, manifest.seed, fusion.width).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
@@ -189,7 +200,9 @@ def _session(
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
-    return Session(plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display)
+    return Session(
+        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, fusion=fusion
+    )
 
 
 def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
@@ -220,7 +233,7 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
     return device, choose_precision(manifest.train.precision, device)
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict[str, Any]:
+def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion) -> dict[str, Any]:
     """What a run writes down of where it ran and on what."""
     import numpy
     import transformers
@@ -240,11 +253,13 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
+        **({"features": fusion.digests} if fusion.features else {}),
     }
 
 
-def _keep(encoder: LoadedEncoder, plan: Plan, run: Run) -> None:
-    """Write the encoder's configuration and tokenizer, and single-file plugins, into the run, so that it opens without them."""
+def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
+    """Write the encoder's configuration and tokenizer, features and single-file plugins into the run, so that it opens alone."""
+    fusion.keep(run.folder)
     folder = run.folder / "encoder"
     with storage(folder):
         try:
