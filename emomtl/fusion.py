@@ -79,8 +79,7 @@ class Fusion:
 
         if not self.features:
             return tokens
-        pairs = split.pairs or [""] * len(split)
-        texts = [f"{text}\n{pair}" if pair else text for text, pair in zip(split.texts, pairs, strict=True)]
+        texts = whole_texts(split)
         vectors = np.concatenate([one.vectors(texts) for one in self.features], axis=1)
         return replace(tokens, features=vectors)
 
@@ -127,13 +126,20 @@ def reopen(features: Mapping[str, BoundFeature], run: Run) -> Fusion:
     return Fusion(tuple(fitted))
 
 
+def whole_texts(split: CorpusSplit) -> list[str]:
+    """What features read of each row: the text, and after it that of a pair."""
+    pairs = split.pairs or [""] * len(split)
+    return [f"{text}\n{pair}" if pair else text for text, pair in zip(split.texts, pairs, strict=True)]
+
+
 def training_rows(data: TaskData, task: str) -> TrainingRows:
     """A task's training texts with their labels, whatever its head."""
     import numpy as np
 
     corpus, rows = data.corpus(task), data.rows(task, "train")
     split, taxonomy = corpus.splits["train"], data.taxonomies[task]
-    texts = [f"{split.texts[i]}\n{split.pairs[i]}" if split.pairs and split.pairs[i] else split.texts[i] for i in rows.index]
+    every = whole_texts(split)
+    texts = [every[i] for i in rows.index]
     if taxonomy is None:
         return TrainingRows(texts, (), np.zeros((len(texts), 0), bool))
     labels = np.arange(len(taxonomy))

@@ -134,7 +134,7 @@ def fused(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFac
 
 
 def test_eval_and_predict_answer_as_training_did_without_the_training_rows(fused: tuple[Any, Run], tmp_path: Path) -> None:
-    desk, run = fused
+    _, run = fused
     folder = Path(shutil.copytree(run.folder, tmp_path / "moved", symlinks=True))
     trained = open_trained(folder, "last", Plugins.discover())
     kept = next(entry for entry in run.scores() if entry["which"] == "last")["tasks"]
@@ -148,7 +148,7 @@ def test_eval_and_predict_answer_as_training_did_without_the_training_rows(fused
 
 
 def test_the_complete_manifest_holds_the_features_and_reads_back_equal(fused: tuple[Any, Run]) -> None:
-    desk, run = fused
+    _, run = fused
     table = run.manifest.features["lexicon"]
     assert (table.use, table.of) == ("lexicon", "topics")
     assert table.options == {"method": "mixture", "threshold": 0.25, "min_rows": 2}

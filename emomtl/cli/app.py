@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import cached, installed, manifests, results, training
+from emomtl.cli import cached, installed, lexicon, manifests, results, training
 
 app = typer.Typer(
     name="emomtl",
@@ -51,7 +51,12 @@ for function, name in (
     app.command(name)(function)
 
 
-GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "lexicon": (
+        "Emotion lexica: learn one, show its words, score it without an encoder.",
+        {"build": lexicon.build, "show": lexicon.show, "baseline": lexicon.baseline},
+    ),
+}
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
 
 for word, (about, functions) in GROUPS.items():
