@@ -30,6 +30,7 @@ HEADER = "<!-- Written by docs/generate.py: change the code and run it again. --
 TABLES = {
     "encoder": "[encoder]",
     "tasks": "[tasks.NAME]",
+    "features": "[features.NAME]",
     "sampler": "[sampler]",
     "weighting": "[weighting]",
     "train": "[train]",
@@ -122,7 +123,7 @@ def manifest_page() -> str:
     parts.append(table(("key", "value", "default", "what for"), key_rows(schema, top, described=True)))
     for key, title in TABLES.items():
         node = schema["properties"][key]
-        if key == "tasks":
+        if key in ("tasks", "features"):
             node = node.get("additionalProperties") or next(iter(node["patternProperties"].values()))
         parts += _manifest_table(schema, title, resolve(schema, node))
         if key == "tasks":
@@ -132,6 +133,7 @@ def manifest_page() -> str:
         ("sampler", "Samplers", "`[sampler] use = NAME`; the options stand beside `use`."),
         ("weighting", "Weightings", "`[weighting] use = NAME`; the options stand beside `use`."),
         ("head", "Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
+        ("feature", "Features", "`[features.NAME] use = NAME`; the options stand beside `use`."),
     ):
         parts += [f"## {title}", about]
         for name, offer in plugins.offers(kind).items():

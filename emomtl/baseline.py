@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
-from emomtl.fusion import training_rows, whole_texts
+from emomtl.features import FOLDS
+from emomtl.fusion import out_of_fold, training_rows, whole_texts
 from emomtl.lexicon import Lexicon, tokens
 from emomtl.run import Run
 from emomtl.scoring import TaskScores, score
@@ -49,8 +50,9 @@ def read_task(plan: Plan, task: str, splits: Sequence[str]) -> TaskData:
 def score_baseline(plan: Plan, data: TaskData, task: str, kind: str, split: str) -> TaskScores:
     """Fit on the task's training rows and score a split, by the scoring that runs have.
 
-    There is one binary logistic regression a label (L2, C = 1, scikit-learn's lbfgs); the figures of a lexicon are
-    standardised first. Its log-odds are the logits. EmomtlError for a task that answers with numbers.
+    There is one binary logistic regression a label (L2, C = 1, scikit-learn's lbfgs); its log-odds are the logits. The figures
+    of a lexicon are standardised first, and those of the training rows come from lexica without them, as in a run. EmomtlError
+    for a task that answers with numbers.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -63,9 +65,14 @@ def score_baseline(plan: Plan, data: TaskData, task: str, kind: str, split: str)
     if kind == "tfidf":
         given, asked = _tfidf(rows.texts, texts)
     else:
-        lexicon = Lexicon.learn(rows, "mixture" if kind == "lexicon" else "pmi", min_rows=MIN_ROWS)
-        scaler = StandardScaler().fit(lexicon.features(rows.texts))
-        given, asked = (scaler.transform(lexicon.features(part)) for part in (rows.texts, texts))
+        method: Literal["mixture", "pmi"] = "pmi" if kind == "pmi" else "mixture"
+
+        def figures(learned_from: TrainingRows, of: Sequence[str]) -> NDArray[Any]:
+            return Lexicon.learn(learned_from, method, min_rows=MIN_ROWS).features(of)
+
+        own = out_of_fold(rows, FOLDS, figures)
+        scaler = StandardScaler().fit(own)
+        given, asked = scaler.transform(own), scaler.transform(figures(rows, texts))
     logits = _logits(given, rows, data.rows(task, "train").targets, asked, head)
     return score(head, taxonomy, found.targets, logits)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEY = "emomtl"
 """The one entry of a file's metadata; of several entries the library does not keep the order, and bytes would differ."""
 
+FOLDS = 5
+"""Parts of the training rows, unless a manifest says otherwise, each of which gets vectors of a fit without it."""
+
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -28,6 +31,12 @@ class TrainingRows:
     texts: Sequence[str]
     labels: tuple[str, ...]
     has: NDArray[Any]
+
+    def only(self, chosen: NDArray[Any]) -> TrainingRows:
+        """The rows at which `chosen` (n,) is true."""
+        return TrainingRows(
+            [text for text, wanted in zip(self.texts, chosen, strict=True) if wanted], self.labels, self.has[chosen]
+        )
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,10 @@ def _digest(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> str
 class Feature(ABC):
     """Numbers made of a text; a frozen dataclass whose fields are the options of `[features.NAME]`.
 
-    `fit` sees the training rows of one task, once, before a run begins. What it returns is kept in the run, and `transform`
-    gets it back: in training, after a resume, in `eval` and in `predict`. Each column is standardised with the mean and the
-    standard deviation of the same training rows, and every head reads the encoder's W numbers and these F.
+    `fit` sees the training rows of one task before a run begins. What it returns is kept in the run, and `transform` gets it
+    back: in training, after a resume, in `eval` and in `predict`. The very rows that it learns from get, for training, the
+    vectors of fits without them (`folds`), so that no vector knows its row's labels. Each column is standardised with the mean
+    and the standard deviation of those vectors, and every head reads the encoder's W numbers and these F.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.features import Learned, TrainingRows
+from emomtl.features import Feature, Learned, TrainingRows
 from emomtl.run.files import damaged, storage, write_bytes
+from emomtl.sources import stable_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ FURTHEST = 10.0
 
 @dataclass(frozen=True)
 class Fitted:
-    """One feature that has learned, with the mean and the scale, (F,) each, of its columns over the same training rows."""
+    """One feature that has learned, with the mean and the scale, (F,) each, of its columns over its training rows."""
 
     bound: BoundFeature
     learned: Learned
@@ -38,11 +39,17 @@ class Fitted:
     scale: NDArray[Any]
 
     def vectors(self, texts: Sequence[str]) -> NDArray[Any]:
-        """(n, F) of float32, standardised."""
+        """(n, F) of float32, standardised, for any texts."""
+        return self._standardised(_transformed(self.bound, self.learned, texts))
+
+    def training_vectors(self, data: TaskData) -> NDArray[Any]:
+        """The same for the training rows that it learned from, each by a fit without it; computed anew after a resume."""
+        return self._standardised(_own_vectors(self.bound, self.learned, training_rows(data, self.bound.of)))
+
+    def _standardised(self, values: NDArray[Any]) -> NDArray[Any]:
         import numpy as np
 
-        found = (_transformed(self.bound, self.learned, texts) - self.mean) / self.scale
-        return np.asarray(np.clip(found, -FURTHEST, FURTHEST), np.float32)
+        return np.asarray(np.clip((values - self.mean) / self.scale, -FURTHEST, FURTHEST), np.float32)
 
     def to_bytes(self) -> bytes:
         """The file of the run."""
@@ -83,10 +90,20 @@ class Fusion:
         vectors = np.concatenate([one.vectors(texts) for one in self.features], axis=1)
         return replace(tokens, features=vectors)
 
-    def beside_all(self, data: TaskData, tokens: Mapping[tuple[str, str], Tokens]) -> dict[tuple[str, str], Tokens]:
-        """The same for every (corpus, split)."""
+    def beside_all(
+        self, data: TaskData, tokens: Mapping[tuple[str, str], Tokens], training: bool = False
+    ) -> dict[tuple[str, str], Tokens]:
+        """The same for every (corpus, split); for `training` the rows that a feature learned from have vectors without them."""
         splits = {(corpus.name, split): found for corpus in data.corpora for split, found in corpus.splits.items()}
-        return {key: self.beside(one, splits[key]) for key, one in tokens.items()}
+        found = {key: self.beside(one, splits[key]) for key, one in tokens.items()}
+        start = 0
+        for one in self.features if training else ():
+            corpus, columns = data.corpus(one.bound.of), slice(start, start + len(one.mean))
+            vectors = found[corpus.name, "train"].features
+            assert vectors is not None
+            vectors[data.rows(one.bound.of, "train").index, columns] = one.training_vectors(data)
+            start = columns.stop
+        return found
 
     def keep(self, folder: Path) -> None:
         """Write each feature into the run's folder, so that the run opens without the rows."""
@@ -152,9 +169,42 @@ def _fitted(bound: BoundFeature, data: TaskData) -> Fitted:
 
     rows = training_rows(data, bound.of)
     learned = bound.feature.fit(rows)
-    values = _transformed(bound, learned, rows.texts)
+    values = _own_vectors(bound, learned, rows)
     spread = values.std(axis=0)
     return Fitted(bound, learned, values.mean(axis=0), np.where(spread > 0, spread, 1.0))
+
+
+def out_of_fold(
+    rows: TrainingRows, folds: int, vectors_of: Callable[[TrainingRows, Sequence[str]], NDArray[Any]]
+) -> NDArray[Any]:
+    """(n, F): each row's vector by `vectors_of(the rows of all other folds, its text)`, so that it does not know its labels.
+
+    A hash of the text says the fold: equal texts share one, and neither the order nor the number of rows moves any.
+    """
+    import numpy as np
+
+    fold = np.array([int(stable_fraction(text, seed=3) * folds) for text in rows.texts])
+    parts = [(fold == number, rows.only(fold == number).texts) for number in range(folds)]
+    made = [(inside, vectors_of(rows.only(~inside), texts)) for inside, texts in parts if texts]
+    found = np.empty((len(rows.texts), made[0][1].shape[1]))
+    for inside, vectors in made:
+        found[inside] = vectors
+    return found
+
+
+def _own_vectors(bound: BoundFeature, learned: Learned, rows: TrainingRows) -> NDArray[Any]:
+    """The vectors of the rows that a feature learned from; one that remembers nothing needs no folds."""
+    if bound.folds == 1 or type(bound.feature).fit is Feature.fit:
+        return _transformed(bound, learned, rows.texts)
+    names = bound.feature.names(learned)
+
+    def vectors_of(others: TrainingRows, texts: Sequence[str]) -> NDArray[Any]:
+        partly = bound.feature.fit(others)
+        if bound.feature.names(partly) != names:
+            raise EmomtlError("without some of its rows it has other columns", remedy="folds = 1", place="folds")
+        return _transformed(bound, partly, texts)
+
+    return out_of_fold(rows, bound.folds, vectors_of)
 
 
 def _transformed(bound: BoundFeature, learned: Learned, texts: Sequence[str]) -> NDArray[Any]:

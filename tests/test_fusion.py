@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from emomtl import EmomtlError, Run
+from emomtl import EmomtlError, Run, TrainingRows
 from emomtl.compose import compose_file
 from emomtl.data.corpus import CorpusSplit
-from emomtl.fusion import FURTHEST, learn, reopen, training_rows
+from emomtl.fusion import FURTHEST, learn, out_of_fold, reopen, training_rows
 from emomtl.plugins import Plugins
 from emomtl.predict import Predictor
 from emomtl.trained import evaluate_run, open_trained
@@ -91,6 +93,38 @@ def test_vectors_are_standardised_on_those_rows_and_cut_far_away(desk: Any) -> N
     session.run.close()
 
 
+def test_the_rows_that_a_feature_learned_from_have_vectors_that_do_not_know_their_labels(desk: Any) -> None:
+    def first_figures(folds: int) -> tuple[Any, Any]:
+        session = desk.begin(desk.manifest(features={"lexicon": {**LEXICON["lexicon"], "folds": folds}}), f"folds-{folds}")
+        session.run.close()
+        return session, session.tokens["topics", "train"].features
+
+    session, crossed = first_figures(4)
+    _, whole = first_figures(1)
+    assert not np.allclose(crossed, whole)
+    texts = training_rows(session.data, "topics").texts
+    place = 3
+    has = session.data.rows("topics", "train").targets
+    before = session.fusion.features[0].training_vectors(session.data)[place]
+    has[place] = 1 - has[place]
+    after = session.fusion.features[0].training_vectors(session.data)[place]
+    assert texts.count(texts[place]) == 1
+    assert np.array_equal(before, after)
+
+
+@given(st.lists(st.text("ab", max_size=4), min_size=2, max_size=12), st.integers(2, 5))
+def test_no_fold_is_seen_by_the_fit_that_answers_for_it(texts: list[str], folds: int) -> None:
+    rows = TrainingRows(texts, ("one",), np.arange(len(texts))[:, None])
+    seen = []
+
+    def vectors_of(others: TrainingRows, asked: Any) -> Any:
+        seen.append((set(others.texts), set(asked), len(others.texts) + len(asked)))
+        return np.array([[len(text)] for text in asked], float)
+
+    assert out_of_fold(rows, folds, vectors_of).tolist() == [[len(text)] for text in texts]
+    assert all(not others & asked and number == len(texts) for others, asked, number in seen)
+
+
 def test_of_a_pair_both_texts_are_read(desk: Any) -> None:
     session = desk.begin(desk.manifest(**letters(desk)))
     tokens = session.tokens["mood", "validation"]
@@ -151,7 +185,7 @@ def test_the_complete_manifest_holds_the_features_and_reads_back_equal(fused: tu
     _, run = fused
     table = run.manifest.features["lexicon"]
     assert (table.use, table.of) == ("lexicon", "topics")
-    assert table.options == {"method": "mixture", "threshold": 0.25, "min_rows": 2}
+    assert table.options == {"method": "mixture", "threshold": 0.25, "share": 0.9, "min_rows": 2}
     assert run.manifest.features["letters"].of == "mood"
     assert Run.open(run.folder).manifest == run.manifest
 
@@ -207,7 +241,7 @@ def test_what_is_wrong_with_a_feature_is_said_with_its_place_and_line(
     ("wrong", "said"),
     [
         ("fit", "features.letters.wrong: these rows do not suit it"),
-        ("shape", r"features.letters: 'letters' gave \(48, 3\) numbers, not \(48, 2\)"),
+        ("shape", r"features.letters: 'letters' gave \(\d+, 3\) numbers, not \(\d+, 2\)"),
         ("nan", "features.letters: 'letters' gave numbers that are not finite"),
     ],
 )

@@ -26,8 +26,8 @@ def build(
     ] = "mixture",
     min_rows: Annotated[int, typer.Option("--min-rows", min=1, help="Leave out words that fewer training rows have.")] = 5,
     share: Annotated[
-        float | None, typer.Option("--share", min=0.01, max=0.99, help="lambda of every label; left out, tuned for each.")
-    ] = None,
+        str, typer.Option("--share", metavar="NUMBER", help="lambda of every label, between 0 and 1, or `tuned` for each.")
+    ] = "0.9",
     background: Annotated[
         str | None, typer.Option("--background", metavar="LABEL", help="Whose rows are the background; left out, `neutral`.")
     ] = None,
@@ -49,7 +49,7 @@ def build(
     data = read_task(plan, name, ["train"])
     for note in data.notes:
         say(f"note: {note}")
-    lexicon = Lexicon.learn(training_rows(data, name), method, background, share, min_rows)
+    lexicon = Lexicon.learn(training_rows(data, name), method, background, _share(share), min_rows)
     write_bytes(out, lexicon.learned().to_bytes())
     about = lexicon.about
     said = f"{about['tokens']:,} tokens of {about['texts']:,} training rows; background: {about['background']}"
@@ -139,6 +139,21 @@ def baseline(
         print_json(answers)
     else:
         console().print(scores_table(f"{name}: {split}", found))
+
+
+def _share(given: str) -> float | Literal["tuned"]:
+    """lambda as it was given."""
+    from emomtl.errors import EmomtlError, Problem, clean
+
+    if given == "tuned":
+        return "tuned"
+    try:
+        share = float(given)
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share < 1.0:
+        raise EmomtlError(Problem("--share", f"'{clean(given)}' is no share", "a number between 0 and 1, or `tuned`"))
+    return share
 
 
 def _plan(manifest: Path, overrides: list[str] | None) -> Plan:

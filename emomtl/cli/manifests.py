@@ -65,7 +65,8 @@ def _schema(plugins: Plugins) -> dict[str, Any]:
     from emomtl.manifest import manifest_schema
 
     offers = {
-        kind: {name: offer.value for name, offer in plugins.offers(kind).items()} for kind in ("sampler", "weighting", "head")
+        kind: {name: offer.value for name, offer in plugins.offers(kind).items()}
+        for kind in ("sampler", "weighting", "head", "feature")
     }
     families = {name: offer.value for name, offer in plugins.offers("task").items() if isinstance(offer.value, type)}
     return manifest_schema({**offers, "task": families})

@@ -22,10 +22,10 @@ def bind_features(
             composer.add(Problem(f"{place}.of", f"'{of}' is no task of this run", suggest(of, tasks)))
         feature = composer.used("feature", Use(use=table.use or name, **table.options), place)
         if feature is not None and known:
-            bound[name] = BoundFeature(name, table.use or name, of, feature)
+            bound[name] = BoundFeature(name, table.use or name, of, table.folds, feature)
     return bound
 
 
 def complete_features(bound: Mapping[str, BoundFeature]) -> dict[str, FeatureTable]:
     """The tables with every default and option written out."""
-    return {name: FeatureTable(use=one.use, of=one.of, **options_of(one.feature)) for name, one in bound.items()}
+    return {name: FeatureTable(use=one.use, of=one.of, folds=one.folds, **options_of(one.feature)) for name, one in bound.items()}

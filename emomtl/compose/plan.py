@@ -41,11 +41,12 @@ class BoundTask:
 
 @dataclass(frozen=True)
 class BoundFeature:
-    """One feature of a run: its name there, the name of its kind, the task whose training rows it learns from, its options."""
+    """One feature of a run: its name there, the name of its kind, the task that it learns from and in how many folds, itself."""
 
     name: str
     use: str
     of: str
+    folds: int
     feature: Feature
 
 

@@ -71,7 +71,11 @@ def expectation_maximisation(
 
 
 def tuned_shares(counts: NDArray[Any], noise: NDArray[Any], held_out: NDArray[Any]) -> NDArray[Any]:
-    """For each label the lambda of SHARES under which its held-out counts (L, V) are likeliest, (L,)."""
+    """For each label the lambda of SHARES under which its held-out counts (L, V) are likeliest, (L,).
+
+    It is a choice of how much to smooth, and no measure of how emotional the texts are: above the true share, theta takes the
+    background's words in and fits as well.
+    """
     import numpy as np
     from scipy.special import xlogy
 

@@ -8,7 +8,7 @@ TOKEN = re.compile(
     r"""
       \[\w+\]                                                            # a placeholder such as [name]
     | </?3+                                                              # a heart, whole or broken
-    | (?<!\w) [:;=8x] ['`]? [-o^]? [)(\[\]dp/\\|*3]+ (?![\w/])           # an emoticon such as :-) ;p x'd
+    | (?<!\w) [:;=x] ['`]? [-o^]? [)(\[\]dp/\\|*3]+ (?![\w/])           # an emoticon such as :-) ;p x'd
     | [^\W\d_]+ (?: ' [^\W\d_]+ )*                                       # a word of any script, with inner apostrophes
     | [\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001f3fa\U0001f400-\U0001faff]   # one emoji, without tones and joiners
     | [!?]+

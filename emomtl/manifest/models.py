@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from emomtl.features import FOLDS
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
@@ -76,11 +78,15 @@ class TaskTable(Table):
 
 
 class FeatureTable(Use):
-    """Vectors made of texts that stand beside the encoder's; every key beside `use` and `of` is an option of the feature."""
+    """Vectors made of texts that stand beside the encoder's; all other keys are options of the feature."""
 
     use: str = Field(default="", description="the feature; left out, the table's name")
     of: str | None = Field(
         default=None, description="the task whose training rows it learns from; left out, the first task of the run"
+    )
+    folds: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=FOLDS,
+        description="parts of those rows, each of which trains with vectors of a fit without it; 1: of the whole fit",
     )
 
 

@@ -10,7 +10,7 @@ from emomtl.manifest.models import Manifest
 from emomtl.manifest.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable"}
+DEFINITIONS = {"sampler": "SamplerTable", "weighting": "Use", "head": "HeadTable", "feature": "FeatureTable"}
 """The table of the manifest that names each kind, by its name in the schema."""
 
 TABLES = {"sampler": "sampler", "weighting": "weighting"}
@@ -20,8 +20,8 @@ TABLES = {"sampler": "sampler", "weighting": "weighting"}
 def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `Manifest`.
 
-    `offers` names dataclasses by kind ("sampler", "weighting", "head", "task") and then by the name that `use` gives; each
-    becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
+    `offers` names dataclasses by kind ("sampler", "weighting", "head", "feature", "task") and then by the name that `use`
+    gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
     """
     schema = _tidy(Manifest.model_json_schema())
     schema = {"$schema": DIALECT, **schema, "title": "emomtl manifest"}
@@ -36,6 +36,8 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
         head["oneOf"].append(declared)
         keys = schema["$defs"]["TaskTable"]["properties"]
         keys["head"] = {**head, "description": keys["head"].get("description", "")}
+    if kinds.get("feature"):
+        schema["$defs"]["FeatureTable"] = _named_tables(schema, "feature", kinds["feature"])
     if kinds.get("task"):
         schema["$defs"]["TaskTable"] = _families(schema, kinds["task"])
     return schema
@@ -55,6 +57,13 @@ def _branches(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> 
         _other(sorted(offers), {"type": "object", "properties": beside, "required": ["use"], "additionalProperties": True})
     )
     return {"type": "object", "oneOf": branches}
+
+
+def _named_tables(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> dict[str, Any]:
+    """Tables whose own name is what is used where they have no `use`: a table without it is open, as its name is not in it."""
+    found = _branches(schema, kind, offers)
+    nameless = {"title": "named by its table", "type": "object", "properties": {"use": False}, "additionalProperties": True}
+    return {**found, "oneOf": [*found["oneOf"], nameless], "description": schema["$defs"][DEFINITIONS[kind]]["description"]}
 
 
 def _families(schema: dict[str, Any], offers: Mapping[str, type]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Checks for plugin authors: all that emomtl expects of a task, sampler, weighting or head, and what of it does not hold."""
+"""Checks for plugin authors: what emomtl expects of a task, sampler, weighting, head or feature, and what does not hold."""
 
 from emomtl.testing.brief_training import train_briefly
+from emomtl.testing.features import check_feature
 from emomtl.testing.heads import check_head
 from emomtl.testing.samplers import check_sampler
 from emomtl.testing.tasks import TaskReport, check_task
@@ -9,6 +10,7 @@ from emomtl.testing.weightings import check_weighting
 
 __all__ = [
     "TaskReport",
+    "check_feature",
     "check_head",
     "check_sampler",
     "check_task",

@@ -176,7 +176,7 @@ def _session(
     fusion: Fusion,
 ) -> Session:
     manifest = plan.manifest
-    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display))
+    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, manifest.encoder.max_tokens, display), training=True)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed, fusion.width).to(device)
     if device == "cpu":

@@ -28,6 +28,7 @@ WHERE = {
     "head": "docs/concepts.md",
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
+    "feature": "docs/lexicon.md",
     "manifest": "docs/reference/manifest.md",
 }
 """The page that tells of the offers of a kind, beside the reference."""
@@ -47,7 +48,7 @@ def test_every_public_name_has_a_section(text_of: dict[str, str], name: str) -> 
 def test_every_key_of_the_manifest_has_a_row_under_its_table(text_of: dict[str, str]) -> None:
     sections = _sections(text_of["docs/reference/manifest.md"])
     schema = Manifest.model_json_schema()
-    titles = {name: f"`[{name}]`" for name in schema["properties"]} | {"tasks": "`[tasks.NAME]`"}
+    titles = {name: f"`[{name}]`" for name in schema["properties"]} | {"tasks": "`[tasks.NAME]`", "features": "`[features.NAME]`"}
     lacking = []
     for name, node in schema["properties"].items():
         node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), node)

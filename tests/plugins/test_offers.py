@@ -21,7 +21,7 @@ from emomtl import MultiLabel, Regression, SingleLabel
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = sorted(Path(emomtl_plugins.__file__).parent.rglob("*.py"))
-HOOKS = ("emomtl_samplers", "emomtl_weightings", "emomtl_heads", "emomtl_encoders")
+HOOKS = ("emomtl_samplers", "emomtl_weightings", "emomtl_heads", "emomtl_features", "emomtl_encoders")
 
 
 def test_every_offer_has_an_entry_point_that_names_its_module(offered):
@@ -69,7 +69,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _configurable(offered: Any) -> dict[str, Any]:
-    return {name: offer for hook in HOOKS[:3] for name, (_, offer) in offered(hook).items()}
+    return {name: offer for hook in HOOKS[:4] for name, (_, offer) in offered(hook).items()}
 
 
 def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
@@ -82,7 +82,7 @@ def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
 
 
 def test_every_option_is_explained_where_it_is_declared(offered):
-    for hook in ("emomtl_samplers", "emomtl_weightings"):
+    for hook in ("emomtl_samplers", "emomtl_weightings", "emomtl_features"):
         for name, (_, offer) in offered(hook).items():
             for field in dataclasses.fields(offer):
                 assert f"`{field.name}" in offer.__doc__, (name, field.name)
@@ -114,6 +114,9 @@ def test_options_can_be_described_by_a_json_schema(offered):
         ("task-prioritisation", {"smoothing": 0.0}),
         ("task-prioritisation", {"gamma": -1.0}),
         ("uncertainty", {"init": float("inf")}),
+        ("lexicon", {"method": "slda"}),
+        ("lexicon", {"share": 1.0}),
+        ("lexicon", {"min_rows": 0}),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(offered, name, options):

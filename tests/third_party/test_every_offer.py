@@ -14,7 +14,7 @@ from emomtl import Grouping, Task, TaskFamily, Taxonomy
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins import KINDS, Plugins
-from emomtl.testing import check_head, check_sampler, check_task, check_weighting
+from emomtl.testing import check_feature, check_head, check_sampler, check_task, check_weighting
 
 ORDERED = {"round-robin"}
 """Samplers that go by the manifest's order, and say so."""
@@ -82,6 +82,10 @@ def test_a_head_has_a_loss_probabilities_and_figures(head: tuple[str, Any], comp
     without = complaint(made.check, TAXONOMY) != ""
     assert complaint(check_head, made, None if without else TAXONOMY) == ""
     assert made.kind == head[0]
+
+
+def test_a_feature_gives_every_text_its_own_numbers(feature: tuple[str, Any], complaint: Any) -> None:
+    assert complaint(check_feature, feature[1]()) == ""
 
 
 def test_an_encoder_says_what_it_is(encoder: tuple[str, Any]) -> None:

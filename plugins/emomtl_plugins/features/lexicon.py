@@ -21,17 +21,18 @@ class LexiconFeature(Feature):
     For the words of a text: how many have the label as their first, the sum and the largest of their weights for it, and
     number and sum of those with a weight of at least `threshold` (the source's delta; it names no value). `method` is the
     unigram mixture model, or `pmi`. `background` is the label whose rows are all text's language: "neutral" where it is left
-    out, and all rows where the task has no such label. `share` is lambda, how much of an emotion's text is its own; left
-    out, it is tuned for each label on a tenth of the training rows. Words that fewer than `min_rows` rows have are left out.
+    out, and all rows where the task has no such label. `share` is lambda, how much of an emotion's text is its own; "tuned"
+    takes for each label what makes a held-out tenth of the training rows likeliest. Words that fewer than `min_rows` rows have
+    are left out.
 
-    Two things that the source does not do: the background's counts are smoothed by 0.1, and the figures of the rows that the
-    lexicon was learned from are taken as they are, although they know those rows' labels.
+    Two things that the source does not do: the background's counts are smoothed by 0.1, and the rows that the lexicon was
+    learned from get the figures of lexica without them (the key `folds` beside `use`; 1 is the source's way).
     """
 
     method: Literal["mixture", "pmi"] = "mixture"
     threshold: Annotated[float, Gt(0), Le(1)] = 0.25
     background: str | None = None
-    share: Annotated[float, Gt(0), Lt(1)] | None = None
+    share: Annotated[float, Gt(0), Lt(1)] | Literal["tuned"] = 0.9
     min_rows: Annotated[int, Ge(1)] = 5
 
     def fit(self, rows: TrainingRows) -> Learned:
