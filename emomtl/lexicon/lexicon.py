@@ -66,8 +66,7 @@ class Lexicon:
         The texts of a label are all rows that have it, among others or alone. The background is the rows that have the label
         `background` alone (left out: "neutral", where there is one), else all rows. `share` is lambda, the part of an
         emotion's text that is its own; "tuned" takes for each label what makes a held-out tenth of the rows likeliest.
-        `EmomtlError` for a task
-        without labels, an unknown `background`, or no word that is frequent enough.
+        `EmomtlError` for a task without labels, an unknown `background`, or no word that is frequent enough.
         """
         import numpy as np
 

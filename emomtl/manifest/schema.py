@@ -21,7 +21,8 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
     """JSON Schema (draft 2020-12) of `Manifest`.
 
     `offers` names dataclasses by kind ("sampler", "weighting", "head", "feature", "task") and then by the name that `use`
-    gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is not here.
+    gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name what is
+    not here.
     """
     schema = _tidy(Manifest.model_json_schema())
     schema = {"$schema": DIALECT, **schema, "title": "emomtl manifest"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from emomtl.features import Feature, Learned, TrainingRows
+from emomtl.manifest import FeatureTable, options_of
 from emomtl.testing.findings import Findings
 
+KEYS = frozenset(FeatureTable.model_fields)
 WORDS = {"joy": "happy glad fun", "anger": "hate rage awful", "neutral": "table seven"}
 FILLER = "the a is so today and we"
 UNSEEN = ("", "happy", "!?", "words that nobody has seen", "a " * 400, "\u2603 \U0001f600 [NAME] don\u2019t", "glad the table")
@@ -36,6 +38,8 @@ def check_feature(feature: Feature, rows: TrainingRows | None = None) -> None:
 
     findings = Findings(f"feature {type(feature).__name__}")
     findings.options(feature)
+    taken = [name for name in options_of(feature) if name in KEYS]
+    findings.expect(not taken, f"has the option {taken}, a key of every `[features.NAME]`", "give it another name")
     given = rows if rows is not None else training_rows()
     with findings.trying("fit"):
         learned = feature.fit(given)

@@ -66,6 +66,7 @@ def test_a_baseline_is_a_row_of_a_report_beside_a_run(desk: Any, cli: Any) -> No
     assert [row[0] for row in runs.rows] == ["small", *figures]
     assert "logistic regression on TF-IDF of words" in runs.rows[-1]
     assert runs.notes == ()
+    assert not any(table.title.startswith("Single-task beside multi-task") for table in found)
     rows = {row[0]: row for row in topics.rows}
     assert set(rows) == {"small", *figures}
     place = topics.columns.index("macro_f1")

@@ -48,6 +48,7 @@ OFFERS: dict[str, Mapping[str, type]] = {
     "sampler": {"annealed": Annealed, "proportional": Uniform},
     "weighting": {"equal": Uniform},
     "head": {"single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression},
+    "feature": {"words": Part},
     "task": {"table": Table},
 }
 
@@ -63,6 +64,12 @@ use = "table"
 source = "x.csv"
 options = { text = "review", part = { share = 0.5 } }
 head = { use = "regression", dimensions = ["v", "a"], low = 1 }
+[features.words]
+share = 0.2
+[features.mine]
+use = "words"
+of = "demo"
+share = 0.1
 [sampler]
 use = "annealed"
 by = "epoch"
@@ -85,6 +92,9 @@ BAD: dict[str, tuple[str, str]] = {
     "head's option's name": ("low = 1", "lowest = 1"),
     "family's option": ('text = "review"', "text = 3"),
     "family's option is missing": ('text = "review", ', ""),
+    "feature's option": ("share = 0.1", 'share = "much"'),
+    "feature's option's name": ("share = 0.1", "shares = 0.1"),
+    "feature's key": ('of = "demo"', "of = 3"),
     "task's key": ('source = "x.csv"', 'sauce = "x.csv"'),
     "task's name": ("[tasks.demo]", '[tasks."a b"]'),
     "two numbers": ("[0.9, 0.99]", "[0.9, 1.5]"),

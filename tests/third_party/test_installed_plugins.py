@@ -48,4 +48,4 @@ def test_the_example_and_a_skeleton_install_and_pass_their_own_tests(python: Pat
     _run(python, *offline, str(example), "-e", str(skeleton), cwd=tmp_path)
     tests = (str(example / "tests"), str(skeleton / "tests"))
     options = ("-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={tmp_path}")
-    assert "13 passed" in _run(python, "pytest", *options, *tests, cwd=tmp_path)
+    assert "14 passed" in _run(python, "pytest", *options, *tests, cwd=tmp_path)
