@@ -32,6 +32,7 @@ TABLES = {
     "encoder": "[encoder]",
     "tasks": "[tasks.NAME]",
     "objectives": "[objectives.NAME]",
+    "features": "[features.NAME]",
     "sampler": "[sampler]",
     "weighting": "[weighting]",
     "train": "[train]",
@@ -126,7 +127,7 @@ def manifest_page() -> str:
     parts.append(table(("key", "value", "default", "what for"), key_rows(schema, top, described=True)))
     for key, title in TABLES.items():
         node = schema["properties"][key]
-        if key in ("tasks", "objectives"):
+        if key in ("tasks", "objectives", "features"):
             node = node.get("additionalProperties") or next(iter(node["patternProperties"].values()))
         parts += _manifest_table(schema, title, resolve(schema, node))
         if key == "tasks":
@@ -138,6 +139,7 @@ def manifest_page() -> str:
         ("head", "Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
         ("change", "Changes of the encoder", "`[[encoder.changes]] use = NAME`, one table each; see [sharing](../sharing.md)."),
         ("objective", "Objectives", "`[objectives.NAME] use = NAME`; the options stand beside `use`, `task` and `weight`."),
+        ("feature", "Features", "`[features.NAME] use = NAME`; the options stand beside `use`."),
     ):
         parts += [f"## {title}", about]
         for name, offer in plugins.offers(kind).items():

@@ -3,8 +3,10 @@
 from emomtl.changes import Applied, EncoderChange, TaskSwitch
 from emomtl.encoding import EncoderSource
 from emomtl.errors import EmomtlError
+from emomtl.features import Feature, Learned, TrainingRows
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.hookspecs import hookimpl
+from emomtl.lexicon import Lexicon
 from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
@@ -23,11 +25,14 @@ __all__ = [
     "EncoderChange",
     "EncoderSource",
     "Example",
+    "Feature",
     "Files",
     "Grouping",
     "Head",
     "Hub",
     "Label",
+    "Learned",
+    "Lexicon",
     "Moment",
     "MultiLabel",
     "Objective",
@@ -44,6 +49,7 @@ __all__ = [
     "TaskSwitch",
     "Taxonomy",
     "TokenHead",
+    "TrainingRows",
     "View",
     "Vocabulary",
     "Weighting",

@@ -14,6 +14,7 @@ from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
 from emomtl.model.device import arithmetic, to_device
+from emomtl.model.network import beside
 from emomtl.scoring import TaskScores, score
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def logits_of(
             if seen is not None:
                 seen(rows, next(iter(pooled.values())) if pooled else model.encode(inputs))
             for task, vectors in pooled.items():
-                parts[task].append(model.logits(task, vectors).float().cpu().numpy())
+                parts[task].append(model.logits(task, beside(vectors, tokens.beside(rows))).float().cpu().numpy())
         if advance is not None:
             advance(len(rows))
     model.train(was_training)

@@ -11,6 +11,7 @@ import pluggy
 if TYPE_CHECKING:
     from emomtl.changes import EncoderChange
     from emomtl.encoding import EncoderSource
+    from emomtl.features import Feature
     from emomtl.heads import Head
     from emomtl.objectives import Objective
     from emomtl.run import Run
@@ -55,6 +56,11 @@ def emomtl_encoders() -> Mapping[str, EncoderSource]:  # type: ignore[empty-body
 @hookspec
 def emomtl_encoder_changes() -> Mapping[str, type[EncoderChange]]:  # type: ignore[empty-body]
     """Offer changes of the encoder by name; the dataclass fields are the options of `[[encoder.changes]]`."""
+
+
+@hookspec
+def emomtl_features() -> Mapping[str, type[Feature]]:  # type: ignore[empty-body]
+    """Offer features, vectors made of texts, by name; the dataclass fields are the options of `[features.NAME]`."""
 
 
 @hookspec

@@ -28,6 +28,7 @@ KINDS = {
     "objective": "emomtl_objectives",
     "encoder": "emomtl_encoders",
     "change": "emomtl_encoder_changes",
+    "feature": "emomtl_features",
     "manifest": "emomtl_manifests",
     "study": "emomtl_studies",
 }

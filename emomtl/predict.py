@@ -55,7 +55,7 @@ class Predictor:
         split = CorpusSplit(np.arange(len(clean)), clean)
         trained = self.trained
         choice = trained.plan.encoder
-        tokens = tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation)
+        tokens = trained.fusion.beside(tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation), split)
         batch = trained.plan.manifest.eval.batch_size
         logits = logits_of(trained.model, tokens, list(self.tasks), trained.device, trained.precision, batch)
         answers: list[Answer] = [{} for _ in texts]

@@ -13,6 +13,7 @@ from emomtl.data.locate import locate
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import evaluate
+from emomtl.fusion import Fusion, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import rebuild_encoder
@@ -35,6 +36,7 @@ class Trained:
     tokenizer: Any
     device: str
     precision: str
+    fusion: Fusion
 
     def tasks(self, wanted: Collection[str] = ()) -> dict[str, BoundTask]:
         """The tasks of the run, or those that are wanted; an unknown one is an error."""
@@ -63,10 +65,12 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     where = choose_device(device)
     objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives)
+    fusion = reopen(plan.features, run)
+    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, fusion.width)
     restore_model(model, checkpoint)
     model.to(where).eval()
-    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, choose_precision(plan.manifest.train.precision, where))
+    precision = choose_precision(plan.manifest.train.precision, where)
+    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion)
 
 
 def _with_kept_files(run: Run) -> Manifest:
@@ -123,6 +127,7 @@ def evaluate_run(
     data = read_split(trained, split, tasks, sources, allow_changed)
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
+    tokens = trained.fusion.beside_all(data, tokens)
     batch_size = trained.plan.manifest.eval.batch_size
     kept: dict[str, tuple[Any, Any]] = {}
     scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size, keep=kept)

@@ -9,7 +9,20 @@ import typer
 import typer.main
 
 from emomtl import __version__
-from emomtl.cli import affinity, analyse, cached, calibration, compare, data, installed, manifests, results, study, training
+from emomtl.cli import (
+    affinity,
+    analyse,
+    cached,
+    calibration,
+    compare,
+    data,
+    installed,
+    lexicon,
+    manifests,
+    results,
+    study,
+    training,
+)
 
 app = typer.Typer(
     name="emomtl",
@@ -60,6 +73,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         {"space": analyse.space, "calibration": calibration.calibration},
     ),
     "data": ("What is wrong with the rows of a run.", {"audit": data.audit}),
+    "lexicon": (
+        "Emotion lexica: learn one, show its words, score it without an encoder.",
+        {"build": lexicon.build, "show": lexicon.show, "baseline": lexicon.baseline},
+    ),
 }
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
 

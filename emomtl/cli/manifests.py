@@ -69,7 +69,7 @@ def _schema(plugins: Plugins) -> dict[str, Any]:
 
     offers = {
         kind: {name: offer.value for name, offer in plugins.offers(kind).items()}
-        for kind in ("sampler", "weighting", "head", "change", "objective")
+        for kind in ("sampler", "weighting", "head", "change", "objective", "feature")
     }
     families = {name: offer.value for name, offer in plugins.offers("task").items() if isinstance(offer.value, type)}
     return manifest_schema({**offers, "task": families})

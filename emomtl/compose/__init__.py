@@ -1,12 +1,13 @@
 """Composing: a manifest and the installed plugins make a plan, or one error that lists everything wrong."""
 
 from emomtl.compose.objectives import objective_problems
-from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
+from emomtl.compose.plan import BoundFeature, BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties
 from emomtl.compose.stages import left, pretraining, stages
 from emomtl.compose.whole import compose, compose_file, pretrained_choice
 
 __all__ = [
+    "BoundFeature",
     "BoundObjective",
     "BoundTask",
     "Plan",

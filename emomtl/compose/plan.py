@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from emomtl.changes import EncoderChange
 from emomtl.data.locate import Located
+from emomtl.features import Feature
 from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.model.encoder import EncoderChoice
@@ -68,6 +69,17 @@ class Start:
 
 
 @dataclass(frozen=True)
+class BoundFeature:
+    """One feature of a run: its name there, the name of its kind, the task that it learns from and in how many folds, itself."""
+
+    name: str
+    use: str
+    of: str
+    folds: int
+    feature: Feature
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run with every name resolved; `manifest` is complete: each option stands in it with its value.
 
@@ -83,6 +95,7 @@ class Plan:
     plugins: Plugins
     changes: tuple[EncoderChange, ...] = ()
     objectives: Mapping[str, BoundObjective] = field(default_factory=dict)
+    features: Mapping[str, BoundFeature] = field(default_factory=dict)
     start: Start | None = None
     pretrain: Plan | None = None
 

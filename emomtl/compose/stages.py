@@ -46,6 +46,7 @@ def pretraining(manifest: Manifest) -> Manifest:
         "encoder": manifest.encoder.model_copy(update={"changes": ()}),
         "tasks": bases | made,
         "objectives": {},
+        "features": {},
         "sampler": Manifest.model_fields["sampler"].get_default(call_default_factory=True),
         "weighting": Manifest.model_fields["weighting"].get_default(call_default_factory=True),
         "train": manifest.train.model_copy(update=length | rates),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
+from emomtl.compose.features import bind_features, complete_features
 from emomtl.compose.objectives import bind_objectives
 from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties, encoder_changes
@@ -49,6 +50,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     if not tables:
         composer.add(Problem("tasks", "none is trained", "leave `trained = false` out of one of them"))
     objectives = bind_objectives(composer, manifest, tasks)
+    features = bind_features(composer, manifest.features, tables)
     sampler = composer.used("sampler", manifest.sampler, "sampler")
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     start = _start(manifest, folder)
@@ -65,7 +67,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert encoder is not None
     assert select is not None
     complete = _complete(manifest, bound, objectives, sampler, weighting, encoder, changes, select, folder)
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives, start, before)
+    complete = complete.model_copy(update={"features": complete_features(features)})
+    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives, features, start, before)
 
 
 def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:

@@ -26,13 +26,17 @@ TRUNCATION = "longest_first"
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of n texts: `ids` flat, text i at `ids[starts[i]:starts[i + 1]]`; `types` are segment ids of pairs."""
+    """Token ids of n texts: `ids` flat, text i at `ids[starts[i]:starts[i + 1]]`; `types` are segment ids of pairs.
+
+    `features` (n, F) are the vectors of the texts that stand beside the encoder's, where the run has any.
+    """
 
     ids: NDArray[np.int32]
     starts: NDArray[np.int64]
     types: NDArray[np.int8] | None
     pad: int
     cut: int
+    features: NDArray[np.float32] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -40,6 +44,10 @@ class Tokens:
         import numpy as np
 
         return np.diff(self.starts)
+
+    def beside(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """The feature vectors of these rows (B, F), or None where the run has no features."""
+        return None if self.features is None else self.features[rows]
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """The padded inputs of an encoder for these rows: (B, longest)."""

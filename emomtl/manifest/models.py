@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from emomtl.features import FOLDS
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
@@ -136,6 +138,19 @@ class PretrainTable(Table):
         return self
 
 
+class FeatureTable(Use):
+    """Vectors made of texts that stand beside the encoder's; all other keys are options of the feature."""
+
+    use: str = Field(default="", description="the feature; left out, the table's name")
+    of: str | None = Field(
+        default=None, description="the task whose training rows it learns from; left out, the first task of the run"
+    )
+    folds: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=FOLDS,
+        description="parts of those rows, each of which trains with vectors of a fit without it; 1: of the whole fit",
+    )
+
+
 class TrainTable(Table):
     """How long and how the run trains; exactly one of `epochs`, `steps` and `target_updates`."""
 
@@ -235,6 +250,9 @@ class Manifest(Table):
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")
     objectives: dict[Annotated[str, Field(pattern=TASK_NAME)], ObjectiveTable] = Field(
         default_factory=dict, description="extra losses, by name"
+    )
+    features: dict[Annotated[str, Field(pattern=TASK_NAME)], FeatureTable] = Field(
+        default_factory=dict, description="vectors that every head reads beside the encoder's, by name"
     )
     sampler: SamplerTable = Field(default_factory=SamplerTable)
     weighting: Use = Field(default_factory=lambda: Use(use="equal"))

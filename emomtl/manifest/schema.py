@@ -16,6 +16,7 @@ DEFINITIONS = {
     "head": "HeadTable",
     "change": "Use",
     "objective": "ObjectiveTable",
+    "feature": "FeatureTable",
 }
 """The table of the manifest that names each kind, by its name in the schema."""
 
@@ -27,9 +28,9 @@ changes in [[encoder.changes]]."""
 def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `Manifest`.
 
-    `offers` names dataclasses by kind ("sampler", "weighting", "head", "change", "objective", "task") and then by the name that
-    `use` gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest may name
-    what is not here.
+    `offers` names dataclasses by kind ("sampler", "weighting", "head", "change", "objective", "feature", "task") and then by the
+    name that `use` gives; each becomes a branch with its options. Other names stay allowed with any options, as a manifest
+    may name what is not here.
     """
     schema = _tidy(Manifest.model_json_schema())
     schema = {"$schema": DIALECT, **schema, "title": "emomtl manifest"}
@@ -48,6 +49,8 @@ def manifest_schema(offers: Mapping[str, Mapping[str, type]] | None = None) -> d
         schema["$defs"]["EncoderTable"]["properties"]["changes"]["items"] = _branches(schema, "change", kinds["change"])
     if kinds.get("objective"):
         schema["$defs"]["ObjectiveTable"] = _branches(schema, "objective", kinds["objective"])
+    if kinds.get("feature"):
+        schema["$defs"]["FeatureTable"] = _named_tables(schema, "feature", kinds["feature"])
     if kinds.get("task"):
         schema["$defs"]["TaskTable"] = _families(schema, kinds["task"])
     return schema
@@ -67,6 +70,13 @@ def _branches(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> 
     other = {"type": "object", "properties": beside, "required": ["use", *needed], "additionalProperties": True}
     branches.append(_other(sorted(offers), other))
     return {"type": "object", "oneOf": branches}
+
+
+def _named_tables(schema: dict[str, Any], kind: str, offers: Mapping[str, type]) -> dict[str, Any]:
+    """Tables whose own name is what is used where they have no `use`: a table without it is open, as its name is not in it."""
+    found = _branches(schema, kind, offers)
+    nameless = {"title": "named by its table", "type": "object", "properties": {"use": False}, "additionalProperties": True}
+    return {**found, "oneOf": [*found["oneOf"], nameless], "description": schema["$defs"][DEFINITIONS[kind]]["description"]}
 
 
 def _families(schema: dict[str, Any], offers: Mapping[str, type]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import SharedParameters
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from emomtl.run import Checkpoint
 
 
@@ -96,11 +99,12 @@ def build_model(
     seed: int,
     ties: Mapping[str, str] | None = None,
     objectives: Mapping[str, tuple[Objective, Taxonomy | None]] | None = None,
+    features: int = 0,
 ) -> MultiTaskModel:
     """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
 
     The same holds for the modules of `objectives`, each given with the taxonomy of its task. A task in `ties` answers with
-    another task's head and gets none.
+    another task's head and gets none. Heads read the encoder's W numbers and, with `features`, so many more.
     """
     ties = ties or {}
     modules: dict[str, nn.Module] = {}
@@ -111,13 +115,20 @@ def build_model(
             if isinstance(head, TokenHead):
                 modules[task] = head.build_on_tokens(encoder.hidden, encoder.vocabulary)
             elif task not in ties:
-                modules[task] = head.build(encoder.width, taxonomy)
+                modules[task] = head.build(encoder.width + features, taxonomy)
         for name, (objective, taxonomy) in (objectives or {}).items():
             torch.manual_seed(torch_seed(seed, "objective", name))
             extra[name] = objective.build(encoder.width, taxonomy)
     model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
     model.vocabulary = encoder.vocabulary
     return model
+
+
+def beside(pooled: Tensor, features: NDArray[np.float32] | None) -> Tensor:
+    """What heads read: pooled vectors (n, W), and after them the features of the first n texts where the run has any."""
+    if features is None:
+        return pooled
+    return torch.cat([pooled, torch.from_numpy(features[: len(pooled)]).to(pooled.device, pooled.dtype)], dim=1)
 
 
 def parameter_groups(

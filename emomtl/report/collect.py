@@ -46,6 +46,11 @@ class RunResult:
         return tuple(name for name, table in self.manifest.tasks.items() if table.trained)
 
     @property
+    def baseline(self) -> str:
+        """What a baseline without an encoder is, in words; empty for a run that was trained."""
+        return str(self.environment.get("baseline", ""))
+
+    @property
     def step(self) -> int:
         """The last step that is known of; 0 where none was logged."""
         logged = self.steps[-1]["step"] if self.steps else 0
@@ -75,6 +80,8 @@ class RunResult:
     @property
     def ended(self) -> str:
         """How the run ended, in words."""
+        if self.baseline:
+            return "fitted at once"
         if self.finish is not None:
             reason = str(self.finish["reason"])
             return reason if reason == "finished" else f"stopped early: {reason}"
@@ -154,7 +161,9 @@ def _in_order(
 
 def _missing(result: RunResult) -> list[str]:
     """What a report on the run will lack, in words."""
-    said = []
+    said: list[str] = []
+    if result.baseline:
+        return said
     if not result.steps:
         said.append("no step was logged: no losses, updates or passes are known")
     elif result.finish is None:

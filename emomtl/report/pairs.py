@@ -46,7 +46,7 @@ def pairs_table(found: Sequence[Scored], split: str) -> list[Table]:
 
 def _pairs(found: Sequence[Scored], task: str) -> list[tuple[Scored, Scored, str]]:
     """The pairs of a task with the metric to compare: the one that chose the single-task run's best, else the main one."""
-    singles = [one for one in found if one.task == task and len(one.result.tasks) == 1]
+    singles = [one for one in found if one.task == task and len(one.result.tasks) == 1 and not one.result.baseline]
     multis = [one for one in found if one.task == task and len(one.result.tasks) > 1]
     pairs = []
     for multi in multis:

@@ -39,7 +39,8 @@ class Scored:
 def scored(results: Sequence[RunResult], split: str) -> list[Scored]:
     """What the runs scored on a split: of each checkpoint and task the newest figures, the best checkpoint first.
 
-    On validation these are the figures that training kept; on other splits those of `emomtl eval`. EmomtlError for a split
+    On validation these are the figures that training kept; on other splits those of `emomtl eval`; a baseline has its own on
+    any split. EmomtlError for a split
     that there is not, and for every run that was never evaluated on a split other than validation.
     """
     if split not in SPLITS:
@@ -58,11 +59,11 @@ def _never_evaluated(result: RunResult, split: str) -> Problem:
 
 
 def _of_run(result: RunResult, split: str) -> list[Scored]:
-    writer = "train" if split == "validation" else "eval"
+    writers = ("train" if split == "validation" else "eval", "baseline")
     order = {task: i for i, task in enumerate(result.tasks)}
     newest: dict[tuple[str, str], Scored] = {}
     for entry in result.evaluations:
-        if entry["split"] != split or entry.get("by") != writer:
+        if entry["split"] != split or entry.get("by") not in writers:
             continue
         which = str(entry.get("which"))
         for task, scores in entry["tasks"].items():

@@ -42,7 +42,11 @@ def _runs(results: Sequence[RunResult]) -> Table:
 
 def _run(result: RunResult) -> tuple[Cell, ...]:
     manifest = result.manifest
-    used = (manifest.encoder.use, _use(manifest.sampler), _use(manifest.weighting), manifest.sampler.per_step)
+    used: tuple[str, ...] = (
+        *(manifest.encoder.use, _use(manifest.sampler), _use(manifest.weighting), manifest.sampler.per_step),
+    )
+    if result.baseline:
+        used = (result.baseline, *["none"] * (len(used) - 1))
     updates, passes = "none logged", "none logged"
     if result.steps:
         updates = _by_task({task: str(n) for task, n in result.updates.items()})

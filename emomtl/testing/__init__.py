@@ -2,6 +2,7 @@
 
 from emomtl.testing.brief_training import train_briefly
 from emomtl.testing.changes import check_change
+from emomtl.testing.features import check_feature
 from emomtl.testing.heads import check_head
 from emomtl.testing.objectives import check_objective
 from emomtl.testing.samplers import check_sampler
@@ -12,6 +13,7 @@ from emomtl.testing.weightings import check_weighting
 __all__ = [
     "TaskReport",
     "check_change",
+    "check_feature",
     "check_head",
     "check_objective",
     "check_sampler",

@@ -22,7 +22,7 @@ from emomtl.train.state import State
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one corpus in a step: padded encoder inputs (B, T), and for each task its first n rows' targets.
+    """Rows of one corpus in a step: padded encoder inputs (B, T), each task's first n rows' targets, and features (B, F).
 
     With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
     """
@@ -31,6 +31,7 @@ class Part:
     inputs: dict[str, NDArray[np.int64]]
     targets: dict[str, NDArray[Any]]
     tokens: bool = False
+    features: NDArray[np.float32] | None = None
 
     @property
     def rows(self) -> int:
@@ -141,9 +142,10 @@ class Feeder:
                 mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
                 if not mine:
                     continue
-                inputs = self.tokens[self.corpus_of[tasks[0]]].batch(max(mine.values(), key=len))
+                tokens, longest = self.tokens[self.corpus_of[tasks[0]]], max(mine.values(), key=len)
                 targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
-                parts.append(self._prepared(Part(self.corpus_of[tasks[0]], inputs, targets), number, step))
+                part = Part(self.corpus_of[tasks[0]], tokens.batch(longest), targets, features=tokens.beside(longest))
+                parts.append(self._prepared(part, number, step))
         return parts
 
     def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from emomtl.errors import EmomtlError, Problem
 from emomtl.evaluate import evaluate
 from emomtl.model.device import arithmetic, to_device
-from emomtl.model.network import restore_model
+from emomtl.model.network import beside, restore_model
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
 from emomtl.sampling import Moment
@@ -171,12 +171,12 @@ def _losses(
                 logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
             else:
                 pooled = session.model.pooled(inputs, {task: len(targets) for task, targets in wanted.items()})
-                logits = {task: session.model.logits(task, vectors) for task, vectors in pooled.items()}
-        beside = objective_losses(session, pooled, logits, wanted)
+                logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
+        own = objective_losses(session, pooled, logits, wanted)
         for task, targets in wanted.items():
             part_of_step = len(targets) / texts[task] / share
             loss = session.plan.tasks[task].head.loss(logits[task], targets)
-            for name, one in beside.get(task, {}).items():
+            for name, one in own.get(task, {}).items():
                 loss = loss + session.plan.objectives[name].weight * one
                 extra[f"{task}/{name}"] = one * part_of_step
             losses[task] = loss * (tables[task].weight * part_of_step)

@@ -17,6 +17,7 @@ from emomtl.data.corpus import LeakPolicy, TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
+from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
@@ -64,6 +65,7 @@ class Session:
     window: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: tuple[int, dict[str, TaskScores]] | None = None
     phases: Phases = field(default_factory=Phases)
+    fusion: Fusion = field(default_factory=Fusion)
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
@@ -97,10 +99,11 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision) | origin.record)
+    fusion = learn(plan.features, data)
+    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion) | origin.record)
     try:
-        _keep(origin.encoder, plan, run)
-        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        _keep(origin.encoder, plan, run, fusion)
+        session = _session(plan, run, data, origin.encoder, device, precision, display, fusion)
         origin.give_heads(session.model)
         return session
     except BaseException:
@@ -116,7 +119,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
-        now = environment(plan, data, device, precision) | recorded(run)
+        fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
+        now = environment(plan, data, device, precision, fusion) | recorded(run)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
             origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
@@ -124,9 +128,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             run.cut_events(0)
             origin = origin_of(plan)
         if checkpoint is None or changed:
-            _keep(origin.encoder, plan, run)
+            _keep(origin.encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
-        session = _session(plan, run, data, origin.encoder, device, precision, display)
+        session = _session(plan, run, data, origin.encoder, device, precision, display, fusion)
         origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
@@ -171,14 +175,21 @@ def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display:
 
 
 def _session(
-    plan: Plan, run: Run, data: TaskData, encoder: LoadedEncoder, device: str, precision: str, display: Display
+    plan: Plan,
+    run: Run,
+    data: TaskData,
+    encoder: LoadedEncoder,
+    device: str,
+    precision: str,
+    display: Display,
+    fusion: Fusion,
 ) -> Session:
     manifest = plan.manifest
-    tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
+    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, plan.encoder, display), training=True)
     encoder = encoder.changed(plan.changes, tuple(plan.tasks), manifest.seed)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
-    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives).to(device)
+    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives, fusion.width).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
@@ -202,7 +213,9 @@ def _session(
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
-    return Session(plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display)
+    return Session(
+        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, fusion=fusion
+    )
 
 
 def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
@@ -249,7 +262,7 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
     return device, choose_precision(manifest.train.precision, device)
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict[str, Any]:
+def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion) -> dict[str, Any]:
     """What a run writes down of where it ran and on what."""
     import numpy
     import transformers
@@ -270,11 +283,13 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str) -> dict
         "data": data.fingerprints,
         "sizes": data.sizes,
         "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
+        **({"features": fusion.digests} if fusion.features else {}),
     }
 
 
-def _keep(encoder: LoadedEncoder, plan: Plan, run: Run) -> None:
-    """Write the encoder's configuration and tokenizer, and single-file plugins, into the run, so that it opens without them."""
+def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
+    """Write the encoder's configuration and tokenizer, features and single-file plugins into the run, so that it opens alone."""
+    fusion.keep(run.folder)
     folder = run.folder / "encoder"
     with storage(folder):
         try:

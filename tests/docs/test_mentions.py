@@ -31,6 +31,7 @@ WHERE = {
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
     "change": "docs/sharing.md",
+    "feature": "docs/lexicon.md",
     "manifest": "docs/reference/manifest.md",
     "study": "docs/reference/studies.md",
 }
@@ -51,10 +52,8 @@ def test_every_public_name_has_a_section(text_of: dict[str, str], name: str) -> 
 def test_every_key_of_the_manifest_has_a_row_under_its_table(text_of: dict[str, str]) -> None:
     sections = _sections(text_of["docs/reference/manifest.md"])
     schema = Manifest.model_json_schema()
-    titles = {name: f"`[{name}]`" for name in schema["properties"]} | {
-        "tasks": "`[tasks.NAME]`",
-        "objectives": "`[objectives.NAME]`",
-    }
+    titles = {name: f"`[{name}]`" for name in schema["properties"]}
+    titles |= {name: f"`[{name}.NAME]`" for name in ("tasks", "objectives", "features")}
     lacking = []
     for name, node in schema["properties"].items():
         node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), node)

@@ -54,6 +54,7 @@ OFFERS: dict[str, Mapping[str, type]] = {
     "weighting": {"equal": Uniform},
     "head": {"single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression},
     "objective": {"contrast": Contrast},
+    "feature": {"words": Part},
     "task": {"table": Table},
 }
 
@@ -77,6 +78,12 @@ temperature = 0.1
 use = "somebodys"
 task = "demo"
 anything = "goes"
+[features.words]
+share = 0.2
+[features.mine]
+use = "words"
+of = "demo"
+share = 0.1
 [sampler]
 use = "annealed"
 by = "epoch"
@@ -102,6 +109,9 @@ BAD: dict[str, tuple[str, str]] = {
     "objective's option": ("temperature = 0.1", "temperature = 0"),
     "objective's option's name": ("temperature = 0.1", "temp = 0.1"),
     "objective without a task": ('use = "contrast"\ntask = "demo"', 'use = "contrast"'),
+    "feature's option": ("share = 0.1", 'share = "much"'),
+    "feature's option's name": ("share = 0.1", "shares = 0.1"),
+    "feature's key": ('of = "demo"', "of = 3"),
     "task's key": ('source = "x.csv"', 'sauce = "x.csv"'),
     "task's name": ("[tasks.demo]", '[tasks."a b"]'),
     "two numbers": ("[0.9, 0.99]", "[0.9, 1.5]"),

@@ -27,6 +27,7 @@ HOOKS = (
     "emomtl_heads",
     "emomtl_encoder_changes",
     "emomtl_objectives",
+    "emomtl_features",
     "emomtl_encoders",
 )
 
@@ -89,7 +90,7 @@ def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
 
 
 def test_every_option_is_explained_where_it_is_declared(offered):
-    for hook in ("emomtl_samplers", "emomtl_weightings", "emomtl_encoder_changes", "emomtl_objectives"):
+    for hook in ("emomtl_samplers", "emomtl_weightings", "emomtl_encoder_changes", "emomtl_objectives", "emomtl_features"):
         for name, (_, offer) in offered(hook).items():
             for field in dataclasses.fields(offer):
                 assert f"`{field.name}" in offer.__doc__, (name, field.name)
@@ -130,6 +131,9 @@ def test_options_can_be_described_by_a_json_schema(offered):
         ("supervised-contrastive", {"temperature": 0.0}),
         ("label-aware-contrastive", {"weights": "lexicon"}),
         ("hierarchical", {"fold": "mean"}),
+        ("lexicon", {"method": "slda"}),
+        ("lexicon", {"share": 1.0}),
+        ("lexicon", {"min_rows": 0}),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(offered, name, options):

@@ -15,7 +15,7 @@ from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins import KINDS, Plugins
 from emomtl.study import plan_study, read_study
-from emomtl.testing import check_change, check_head, check_objective, check_sampler, check_task, check_weighting
+from emomtl.testing import check_change, check_feature, check_head, check_objective, check_sampler, check_task, check_weighting
 
 ORDERED = {"round-robin"}
 """Samplers that go by the manifest's order, and say so."""
@@ -91,6 +91,10 @@ def test_a_change_leaves_an_encoder_that_answers_and_can_be_opened_again(change:
 
 def test_an_objective_has_a_finite_loss_that_does_not_depend_on_order(objective: tuple[str, Any], complaint: Any) -> None:
     assert complaint(check_objective, _made(objective[1])[0]) == ""
+
+
+def test_a_feature_gives_every_text_its_own_numbers(feature: tuple[str, Any], complaint: Any) -> None:
+    assert complaint(check_feature, feature[1]()) == ""
 
 
 def test_an_encoder_says_what_it_is(encoder: tuple[str, Any]) -> None:

@@ -48,11 +48,13 @@ def test_every_check_is_mentioned() -> None:
 
 MANIFEST = """
 name = "single-files"
-plugins = ["./incidents.py", "./by_need.py", "./geometric.py", "./smoothed.py", "./loss_table.py", "./stop_file.py"]
+plugins = ["./incidents.py", "./by_need.py", "./geometric.py", "./smoothed.py", "./lengths.py", "./loss_table.py",
+  "./stop_file.py"]
 encoder = { use = "minilm" }
 tasks.isear-like = { head = { use = "smoothed" } }
 tasks.demo = {}
 sampler = { use = "by-need" }
+features.lengths = { most = 100 }
 weighting = { use = "geometric" }
 """
 

@@ -4,7 +4,7 @@ import pytest
 
 from emomtl import EmomtlError
 from emomtl.plugins import Plugins
-from emomtl.testing import check_change, check_head, check_objective, check_sampler, check_task, check_weighting
+from emomtl.testing import check_change, check_feature, check_head, check_objective, check_sampler, check_task, check_weighting
 
 PLUGINS = Plugins.discover()
 
@@ -38,6 +38,10 @@ def test_the_head_has_a_loss_and_figures_for_the_labels_of_the_task():
 def test_the_objective_has_a_loss_for_the_labels_of_the_task():
     task = PLUGINS.offer("task", "isear-like").value
     check_objective(PLUGINS.offer("objective", "near-centre").value(margin=0.1), task.taxonomy)
+
+
+def test_the_feature_gives_every_text_its_own_numbers():
+    check_feature(PLUGINS.offer("feature", "lengths").value(most=50))
 
 
 def test_the_encoder_names_a_repository_of_the_hub():

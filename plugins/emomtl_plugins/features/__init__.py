@@ -1,0 +1,1 @@
+"""Features: vectors of texts that stand beside the encoder's."""
