@@ -61,7 +61,8 @@ def _label_keys(targets: NDArray[Any]) -> NDArray[np.uint64]:
     import numpy as np
 
     columns = np.ascontiguousarray(targets.reshape(len(targets), -1)).astype(np.float64).view(np.uint64)
-    factors: NDArray[np.uint64] = generator("labels").integers(2**63, size=columns.shape[1]).astype(np.uint64) | np.uint64(1)
+    drawn = generator("labels").integers(2**63, size=columns.shape[1])
+    factors: NDArray[np.uint64] = np.asarray(drawn, np.uint64) | np.uint64(1)
     joined = np.zeros(len(targets), np.uint64)
     for place in range(columns.shape[1]):
         mixed = (columns[:, place] ^ (columns[:, place] >> np.uint64(32))) * factors[place]
