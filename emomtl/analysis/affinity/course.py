@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 RATE = 1e-3
-"""The look-ahead step: large enough for fp32 to tell its effect (at 5e-5 rounding makes errors of up to a tenth), small enough
+"""The look-ahead step: large enough for fp32 to tell its effect (at 5e-5 rounding makes errors of a tenth), small enough
 to be of first order, where Z grows with the step and the order of auxiliaries stays (docs/log.md, 2026-11-24)."""
 
 
