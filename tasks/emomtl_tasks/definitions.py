@@ -25,9 +25,9 @@ Prediction by Modeling Emotion Definitions", ACII) call class definition predict
 
 Licence: that of the task that it is made of; definitions are those of its taxonomy.
 
-Known to be wrong: with a `false` pair for every `true` one a model that ignores the text is right in half of the pairs, and
-more often where it learns which definitions are frequent: a frequent label's is mostly `true`. Raters leave labels out, so
-some `false` pairs are true.
+Known to be wrong: with a `false` pair for every `true` one the majority is right in half of the pairs, but a model that reads
+the definition and not the text is right in 69% of those of GoEmotions: the definition of a frequent label is mostly `true`.
+Raters leave labels out, so some `false` pairs are true.
 """
 
 

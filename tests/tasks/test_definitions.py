@@ -197,3 +197,17 @@ def test_the_pairs_of_the_real_corpus_are_twice_its_labels(corpora: Path) -> Non
     data = read_tasks([TaskInput("definitions", task, task.head, located)], ("validation",), need_train=False)
     rows = data.rows("definitions", "validation")
     assert (len(rows), int(rows.targets.sum())) == (2 * 6380, 6380)
+
+
+def test_the_definition_alone_answers_two_thirds_of_the_real_pairs(corpora: Path, rows_of: Any) -> None:
+    """What docs/definitions.md says: each definition's majority answer in train, held against validation."""
+    base = GoEmotions().task()
+    task, layout = Definitions("goemotions").derive(base), next(one for one in base.layouts if isinstance(one, Files))
+
+    def read(name: str) -> list[Example]:
+        return [pair for row in rows_of(layout, corpora / "goemotions" / name) for pair in task.examples(row)]
+
+    seen = Counter((pair.pair, pair.label) for pair in read("train.tsv"))
+    pairs = read("dev.tsv")
+    right = sum((seen[pair.pair, "true"] >= seen[pair.pair, "false"]) == (pair.label == "true") for pair in pairs)
+    assert (len(pairs), round(right / len(pairs), 3)) == (12_760, 0.691)
