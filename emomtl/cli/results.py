@@ -77,6 +77,7 @@ def report(
         str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
     ] = "validation",
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
+    card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
@@ -106,10 +107,13 @@ def report(
         links = {caption: os.path.relpath(path, markdown.parent) for caption, path in pictures.items()}
         write_bytes(markdown, written(found, links).encode())
         say(f"wrote {markdown}")
-    for path, write in ((latex, as_latex), (csv, as_csv)):
-        if path is not None:
-            write_bytes(path, write(found).encode())
-            say(f"wrote {path}")
+    for out, write in ((latex, as_latex), (csv, as_csv)):
+        if out is not None:
+            write_bytes(out, write(found).encode())
+            say(f"wrote {out}")
+    if card is not None:
+        write_bytes(card, _card(runs).encode())
+        say(f"wrote {card}")
     if html is not None:
         write_bytes(html, _page(results, split).encode())
         say(f"wrote {html}")
@@ -117,6 +121,19 @@ def report(
         print_json(as_json(results, found))
     else:
         show(found, console())
+
+
+def _card(runs: Sequence[Path]) -> str:
+    """The model card of a run."""
+    from emomtl.analysis.card import model_card
+    from emomtl.errors import EmomtlError, Problem
+    from emomtl.plugins import Plugins
+    from emomtl.trained import open_trained
+
+    if len(runs) != 1:
+        raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
+    trained = open_trained(runs[0], "best", Plugins.discover())
+    return model_card(trained.run, trained.plan)
 
 
 def _page(results: Sequence[RunResult], split: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emomtl.manifest import differences
 from emomtl.report.cells import Cell, Table, spelt
@@ -16,6 +17,9 @@ from emomtl.report.pairs import pairs_table
 from emomtl.report.sampling import sampling_table
 from emomtl.report.scores import Scored, label_tables, looks, main_metric, scored, task_tables
 from emomtl.report.tables import runs_table
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 WARNING = "warning: "
 SHOWN = 160
@@ -39,7 +43,7 @@ def sections_of(results: Sequence[RunResult], split: str) -> list[Section]:
     return [section for section in made if section.tables or section.pictures]
 
 
-def pictures_of(results: Sequence[RunResult]) -> list[tuple[str, str]]:
+def pictures_of(results: Sequence[RunResult]) -> list[tuple[str, Markup]]:
     """The runs' figures as markup, by caption."""
     with tempfile.TemporaryDirectory(prefix="emomtl-report-") as folder:
         drawn = figures(results, Path(folder))
