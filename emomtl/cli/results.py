@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emomtl.predict import Predictor
+    from emomtl.report.collect import RunResult
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")]
@@ -74,6 +77,10 @@ def report(
         str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
     ] = "validation",
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
+    card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Write learning curves and more into this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -82,8 +89,10 @@ def report(
 
     from emomtl.cli.output import console, print_json, say
     from emomtl.report.collect import collect
+    from emomtl.report.csv import as_csv
     from emomtl.report.figures import figures as draw
     from emomtl.report.json import as_json
+    from emomtl.report.latex import latex as as_latex
     from emomtl.report.markdown import markdown as written
     from emomtl.report.tables import tables
     from emomtl.report.terminal import show
@@ -98,10 +107,43 @@ def report(
         links = {caption: os.path.relpath(path, markdown.parent) for caption, path in pictures.items()}
         write_bytes(markdown, written(found, links).encode())
         say(f"wrote {markdown}")
+    for out, write in ((latex, as_latex), (csv, as_csv)):
+        if out is not None:
+            write_bytes(out, write(found).encode())
+            say(f"wrote {out}")
+    if card is not None:
+        write_bytes(card, _card(runs).encode())
+        say(f"wrote {card}")
+    if html is not None:
+        write_bytes(html, _page(results, split).encode())
+        say(f"wrote {html}")
     if json:
         print_json(as_json(results, found))
     else:
         show(found, console())
+
+
+def _card(runs: Sequence[Path]) -> str:
+    """The model card of a run."""
+    from emomtl.analysis.card import model_card
+    from emomtl.errors import EmomtlError, Problem
+    from emomtl.plugins import Plugins
+    from emomtl.trained import open_trained
+
+    if len(runs) != 1:
+        raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
+    trained = open_trained(runs[0], "best", Plugins.discover())
+    return model_card(trained.run, trained.plan)
+
+
+def _page(results: Sequence[RunResult], split: str) -> str:
+    """The page of a report, with what is known of thresholds and calibration where answers were kept."""
+    from emomtl import __version__
+    from emomtl.report.html import page, sections_of, summary_of, warnings_of
+
+    sections = sections_of(results, split)
+    name = results[0].name if len(results) == 1 else f"{len(results)} runs"
+    return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
 
 
 def predict(

@@ -38,6 +38,9 @@ STYLE: dict[str, Any] = {
     "savefig.dpi": 160,
     "svg.hashsalt": "emomtl",
 }
+HOVER = "hover:"
+"""How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
+
 MARKED = 60
 """Lines of at most so many points show each of them."""
 LONGEST = 48
@@ -100,10 +103,10 @@ def _look(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
 
 
-def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, **look: Any) -> Any:
-    """A task's line; few points are each marked, so that a single one is seen."""
+def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, task: str, **look: Any) -> Any:
+    """A task's line, which tells its name to a mouse; few points are each marked, so that a single one is seen."""
     few = {"marker": "o", "markersize": 4} if len(points) <= MARKED else {}
-    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look})
+    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look}, gid=HOVER + _named(task))
     return line
 
 
@@ -135,13 +138,13 @@ def _learning(result: RunResult) -> Figure | None:
     figure, axes = _canvas(2 if losses and scores else 1)
     lines: dict[str, Any] = {}
     for task, points in losses.items():
-        lines[task] = _line(axes[0], points, result.tasks.index(task))
+        lines[task] = _line(axes[0], points, result.tasks.index(task), task)
     if losses:
         axes[0].set_ylabel("training loss\n(mean since the last log)", parse_math=False)
     marks: Handles = []
     if scores:
         for task, (_, points) in scores.items():
-            lines[task] = _line(axes[-1], points, result.tasks.index(task))
+            lines[task] = _line(axes[-1], points, result.tasks.index(task), task)
         marks = _mark(result, axes[-1], scores)
         metrics = {metric for metric, _ in scores.values()}
         axes[-1].set_ylabel(f"validation {_named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
@@ -225,7 +228,7 @@ def _sampling(result: RunResult) -> Figure | None:
     for place, task in enumerate(result.tasks):
         points = [(0, 0.0), *((event["step"], event["counts"].get(task, 0)) for event in result.steps)]
         width = 2.2 + 1.5 * max(0, min(len(result.tasks), 4) - 1 - place)  # of lines that coincide every one is seen
-        handles.append((_line(axes, points, place, marker="", linewidth=width, alpha=0.6), _named(task)))
+        handles.append((_line(axes, points, place, task, marker="", linewidth=width, alpha=0.6), _named(task)))
         expected = [0.0, *(one[task] for one in expectation)]
         axes.plot([0, *steps], expected, color=_look(place)["color"], linewidth=1.6, linestyle=EXPECTED, zorder=3)
     sample = Line2D([], [], color="#333333", linewidth=1.6, linestyle=EXPECTED)
@@ -244,7 +247,7 @@ def _weights(result: RunResult) -> Figure | None:
     if all(len({value for _, value in points}) == 1 for points in courses.values()):
         return None
     figure, (axes,) = _canvas(1)
-    handles = [(_line(axes, points, result.tasks.index(task)), _named(task)) for task, points in courses.items()]
+    handles = [(_line(axes, points, result.tasks.index(task), task), _named(task)) for task, points in courses.items()]
     axes.set_ylabel("weight of the task's loss", parse_math=False)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=min(0.0, *(value for points in courses.values() for _, value in points)))

@@ -31,10 +31,10 @@ def tables(results: Sequence[RunResult], split: str = "validation") -> list[Tabl
         return []
     found = scored(results, split)
     parts = [task_tables(found, split), pairs_table(found, split), sampling_table(results), looks(results)]
-    return [_runs(results), *(table for part in parts for table in part), *label_tables(found, split)]
+    return [runs_table(results), *(table for part in parts for table in part), *label_tables(found, split)]
 
 
-def _runs(results: Sequence[RunResult]) -> Table:
+def runs_table(results: Sequence[RunResult]) -> Table:
     """What each run was, how long it trained, how it ended, and as notes what is missing of it."""
     notes = tuple(f"{result.name}: {what}" for result in results for what in result.missing)
     return Table("Runs", RUN_COLUMNS, tuple(_run(result) for result in results), notes)

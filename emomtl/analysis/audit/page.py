@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from emomtl.analysis.audit.findings import KINDS, SEVERITIES, Report
 from emomtl.errors import clean
+from emomtl.report.html import rendered
 
 FOLDER = Path(__file__).parent
 
@@ -18,25 +17,17 @@ def page(report: Report, version: str) -> str:
 
     A content security policy lets the browser load nothing and run nothing; the one style sheet is named by its hash.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    style = (FOLDER / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = _cell
-    template = environment.from_string((FOLDER / "page.html.jinja").read_text(encoding="utf-8"))
     findings = report.sorted()
-    return template.render(
-        name=report.name,
-        version=version,
-        style=style,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        counts={severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES},
-        findings=findings,
-        kinds=KINDS,
-        tables=[table for table in report.tables if table.rows],
-        notes=report.notes,
-    )
+    context = {
+        "name": report.name,
+        "version": version,
+        "counts": {severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES},
+        "findings": findings,
+        "kinds": KINDS,
+        "tables": [table for table in report.tables if table.rows],
+        "notes": report.notes,
+    }
+    return rendered(FOLDER / "page.html.jinja", context, styles=[FOLDER / "page.css"], filters={"cell": _cell})
 
 
 def _cell(value: Any) -> str:

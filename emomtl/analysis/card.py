@@ -1,0 +1,141 @@
+"""A model card: what a run is, what it was trained on, how well it does, and what it must not be used for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emomtl.report.cells import Table, spelt
+from emomtl.report.markdown import escape, markdown
+from emomtl.run.answers import load_answers
+from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, resamples
+
+if TYPE_CHECKING:
+    from emomtl.compose import BoundTask, Plan
+    from emomtl.run import Run
+
+SAFETY = (
+    "This model has a head for {tasks}, whose texts are about suicide, depression or other harm. It is no medical device and no "
+    "diagnosis. It must not decide about a person: not over help, moderation, insurance, work or policing. It misses people in "
+    "danger and names people who are not; whoever uses it must let people with training look at what it says, and at what "
+    "it passes over. It was trained on posts of one forum, and will be wrong elsewhere in ways that nobody has measured."
+)
+LIMITS = (
+    "Figures hold for texts like those of the corpora: mostly short English comments. Who wrote them, and who labelled them, "
+    "is in the corpora's own descriptions.",
+    "Labels of emotions are what raters read into a text, not what its writer felt. Raters disagree.",
+    "Rare labels rest on a handful of test rows; look at their support before you trust their figures.",
+)
+
+
+def model_card(run: Run, plan: Plan) -> str:
+    """The card as Markdown with the metadata of Hugging Face's model cards; no text of a corpus is in it.
+
+    Figures are those of the best checkpoint on test where it was scored, else on validation, with a bootstrap interval over
+    rows where its answers were kept.
+    """
+    parts = [_metadata(run, plan), f"# {escape(run.name)}", *_about(plan), *_safety(plan), *_figures(run, plan)]
+    parts += ["## Limits", "\n".join(f"- {limit}" for limit in LIMITS), *_corpora(plan), *_use(run)]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _metadata(run: Run, plan: Plan) -> str:
+    """The YAML at the top; every text is written as JSON, which YAML reads."""
+    results = []
+    for name, bound, split, entry in _scored(run, plan):
+        value = entry["tasks"][name]["metrics"].get(bound.head.main_metric)
+        if value is not None:
+            metric = {"type": "f1" if "f1" in bound.head.main_metric else bound.head.main_metric, "value": value}
+            data = {"name": name, "type": name, "split": split}
+            metrics = [metric | {"name": f"{bound.head.main_metric} ({split})"}]
+            results.append({"task": {"type": "text-classification"}, "dataset": data, "metrics": metrics})
+    content = {
+        "library_name": "emomtl",
+        "pipeline_tag": "text-classification",
+        "tags": ["emotion", "multi-task-learning"],
+        "base_model": plan.manifest.encoder.use,
+        "model-index": [{"name": run.name, "results": results}],
+    }
+    return "---\n" + "\n".join(f"{key}: {json.dumps(value, ensure_ascii=True)}" for key, value in content.items()) + "\n---"
+
+
+def _about(plan: Plan) -> list[str]:
+    manifest = plan.manifest
+    tasks = ", ".join(f"`{name}`" for name in plan.tasks)
+    how = f"the sampler `{manifest.sampler.use}` and the weighting `{manifest.weighting.use}`, seed {manifest.seed}"
+    what = f"One encoder (`{manifest.encoder.use}`) with a head for each of {len(plan.tasks)} task(s): {tasks}."
+    return [f"{what} Trained by emomtl with {how}."]
+
+
+def _safety(plan: Plan) -> list[str]:
+    sensitive = [name for name, bound in plan.tasks.items() if bound.task.sensitive]
+    return ["## Safety", SAFETY.format(tasks=", ".join(f"`{name}`" for name in sensitive))] if sensitive else []
+
+
+def _scored(run: Run, plan: Plan) -> Iterator[tuple[str, BoundTask, str, Mapping[str, Any]]]:
+    """Each task with the newest evaluation of the best checkpoint, on test where there is one."""
+    entries = [entry for entry in reversed(run.scores()) if entry.get("which") == "best"]
+    for name, bound in plan.tasks.items():
+        for split in ("test", "validation"):
+            found = next((entry for entry in entries if entry["split"] == split and name in entry["tasks"]), None)
+            if found is not None:
+                yield name, bound, split, found
+                break
+
+
+def _figures(run: Run, plan: Plan) -> list[str]:
+    rows = []
+    for name, bound, split, entry in _scored(run, plan):
+        scores, metric = entry["tasks"][name], bound.head.main_metric
+        rows.append(
+            (name, split, scores["rows"], metric, scores["metrics"].get(metric), _interval(run, name, bound, split, entry))
+        )
+    columns = ("task", "split", "rows", "metric", "value", "95% interval over rows")
+    notes = ("the best checkpoint, chosen on validation; one seed, so the interval says nothing of another training",)
+    thresholds = [
+        f"`{n}` answers labels from a probability of {b.head.threshold}"
+        for n, b in plan.tasks.items()
+        if hasattr(b.head, "threshold")
+    ]
+    found = [markdown([Table("Figures", columns, tuple(rows), notes)])]
+    return found + (["Thresholds: " + "; ".join(thresholds) + "."] if thresholds else [])
+
+
+def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[str, Any]) -> str:
+    """The interval of a main figure, where the answers were kept."""
+    kept = [
+        e
+        for e in run.scores()
+        if (e["split"], e["checkpoint"]) == (split, entry["checkpoint"]) and "answers" in e and name in e["tasks"]
+    ]
+    if not kept:
+        return "answers not kept"
+    answers = Answers(*load_answers(run, split, entry["checkpoint"], kept[-1]["answers"])[name])
+
+    def figure(some: Answers) -> float:
+        value = bound.head.metrics(some.targets, some.probabilities).get(bound.head.main_metric)
+        return float("nan") if value is None else value
+
+    sampled = Sampled(figure, resamples(len(answers), RESAMPLES, seed=0))
+    found = estimate([figure(answers)], [sampled(answers)], len(answers))
+    return f"{spelt(found.low)} to {spelt(found.high)}"
+
+
+def _corpora(plan: Plan) -> list[str]:
+    parts: list[str] = ["## Corpora"]
+    for name, bound in plan.tasks.items():
+        parts += [
+            f"### {escape(name)}",
+            escape_lines(bound.task.card) if bound.task.card else "Its plugin says nothing of its origin.",
+        ]
+    return parts
+
+
+def escape_lines(text: str) -> str:
+    """A text of several lines, each standing for itself."""
+    return "\n".join(escape(line) for line in text.strip().splitlines())
+
+
+def _use(run: Run) -> Sequence[str]:
+    return ["## Use", f'```console\n$ emomtl predict {run.name} "what a lovely day"\n```']

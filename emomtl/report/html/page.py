@@ -1,0 +1,59 @@
+"""The page of a report: a summary in one sentence, then sections with tables that sort and filter, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emomtl.report.cells import Cell, Table, plain, spelt
+from emomtl.report.html.shell import rendered
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+FOLDER = Path(__file__).parent
+FILTERED = 8
+"""Rows from which on a table has a field to filter it."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page under a heading: words, tables and pictures (title and markup); `closed` behind a click."""
+
+    title: str
+    tables: Sequence[Table] = ()
+    pictures: Sequence[tuple[str, Markup]] = ()
+    about: str = ""
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as the template draws it: cells as (text, number to sort by or None)."""
+
+    title: str
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[tuple[str, str], ...], ...]
+    notes: tuple[str, ...]
+    filtered: bool = field(default=False)
+
+
+def page(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
+    """The whole page as text; it opens from disk, loads nothing, and holds no text of a corpus that is not given to it."""
+    shown = [(section, [_shown(table) for table in section.tables]) for section in sections]
+    context = {"title": plain(title), "summary": plain(summary), "warnings": [plain(one) for one in warnings], "version": version}
+    return rendered(FOLDER / "page.html.jinja", {**context, "sections": shown}, script=FOLDER / "tables.js")
+
+
+def _shown(table: Table) -> Shown:
+    numeric = tuple(table.numeric(place) for place in range(len(table.columns)))
+    rows = tuple(tuple(_cell(cell, name) for cell, name in zip(row, table.columns, strict=True)) for row in table.rows)
+    notes = tuple(plain(note) for note in table.notes)
+    return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED)
+
+
+def _cell(cell: Cell, column: str) -> tuple[str, str]:
+    return spelt(cell, column), repr(cell) if isinstance(cell, (int, float)) else ""

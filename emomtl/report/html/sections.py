@@ -1,0 +1,101 @@
+"""What a page on runs shows, in the order in which it is read: scores, comparisons, labels, curves, differences, environment."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emomtl.manifest import differences
+from emomtl.report.cells import Cell, Table, spelt
+from emomtl.report.collect import RunResult
+from emomtl.report.figures import figures
+from emomtl.report.html.page import Section
+from emomtl.report.html.svg import inline
+from emomtl.report.pairs import pairs_table
+from emomtl.report.sampling import sampling_table
+from emomtl.report.scores import Scored, label_tables, looks, main_metric, scored, task_tables
+from emomtl.report.tables import runs_table
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WARNING = "warning: "
+SHOWN = 160
+"""Characters of a value that a table of differences shows."""
+
+
+def sections_of(results: Sequence[RunResult], split: str) -> list[Section]:
+    """The sections of a page on these runs, with scores of one split."""
+    found = scored(results, split)
+    made = [
+        Section(f"Scores on {split}", task_tables(found, split)),
+        Section("Single-task beside multi-task", pairs_table(found, split)),
+        Section(
+            "Labels", label_tables(found, split), about="Press a heading to sort by its column; type to filter.", closed=True
+        ),
+        Section("Training", [runs_table(results), *sampling_table(results)], pictures_of(results)),
+        Section("Looks", looks(results)),
+        Section("Manifests", list(_manifests(results)), closed=True),
+        Section("Environment and data", list(_environments(results)), closed=True),
+    ]
+    return [section for section in made if section.tables or section.pictures]
+
+
+def pictures_of(results: Sequence[RunResult]) -> list[tuple[str, Markup]]:
+    """The runs' figures as markup, by caption."""
+    with tempfile.TemporaryDirectory(prefix="emomtl-report-") as folder:
+        drawn = figures(results, Path(folder))
+        return [(title, inline(path.with_suffix(".svg").read_text(encoding="utf-8"), title)) for title, path in drawn.items()]
+
+
+def summary_of(results: Sequence[RunResult], split: str) -> str:
+    """What came out, in a sentence: the best figure of each task, and whose it is."""
+    found = scored(results, split)
+    said = []
+    for task in dict.fromkeys(one.task for one in found):
+        best = _best([one for one in found if one.task == task and one.which == "best"])
+        if best is not None:
+            said.append(f"{task} {best[1]} {spelt(best[2])}" + (f" ({best[0].result.name})" if len(results) > 1 else ""))
+    runs = "1 run" if len(results) == 1 else f"{len(results)} runs"
+    return f"{runs}; best checkpoints on {split}: {', '.join(said)}." if said else f"{runs}, none of them scored on {split} yet."
+
+
+def _best(found: Sequence[Scored]) -> tuple[Scored, str, float] | None:
+    """Of one task's scores those with the best main figure."""
+    named = [(one, name, one.metrics.get(name)) for one in found if (name := main_metric(one.metrics)) is not None]
+    known = [(one, name, value) for one, name, value in named if value is not None]
+    return max(known, key=lambda entry: entry[2], default=None)
+
+
+def warnings_of(sections: Sequence[Section]) -> list[str]:
+    """What the notes of all tables warn of, each once."""
+    notes = [note for section in sections for table in section.tables for note in table.notes]
+    return list(dict.fromkeys(note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)))
+
+
+def _manifests(results: Sequence[RunResult]) -> Iterator[Table]:
+    """Where each run's manifest differs from the first one's."""
+    first = results[0].manifest.model_dump(mode="json", exclude={"folder"})
+    for result in results[1:]:
+        rows = differences(first, result.manifest.model_dump(mode="json", exclude={"folder"}))
+        shown = tuple((place, _short(old), _short(new)) for place, old, new in rows)
+        yield Table(f"{result.name} against {results[0].name}", ("key", results[0].name, result.name), shown)
+
+
+def _environments(results: Sequence[RunResult]) -> Iterator[Table]:
+    """Where and on what the runs were trained, a column a run."""
+    keys = dict.fromkeys(key for result in results for key in result.environment if key not in ("data", "plugins"))
+    rows: list[tuple[Cell, ...]] = [(key, *(_short(result.environment.get(key)) for result in results)) for key in keys]
+    yield Table("Environment", ("what", *(result.name for result in results)), tuple(rows))
+    tasks = dict.fromkeys(task for result in results for task in result.environment.get("data", {}))
+    prints: list[tuple[Cell, ...]] = [
+        (task, *(_short(result.environment.get("data", {}).get(task)) for result in results)) for task in tasks
+    ]
+    yield Table("Fingerprints of rows (SHA-256)", ("task", *(result.name for result in results)), tuple(prints))
+
+
+def _short(value: object) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

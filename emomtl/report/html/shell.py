@@ -1,0 +1,40 @@
+"""The shell of every page: a template, its style and script with their hashes in the policy, and nothing else allowed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+STYLE = Path(__file__).parent / "page.css"
+"""The style that all pages share; a page may add its own."""
+
+
+def rendered(
+    template: Path,
+    context: Mapping[str, Any],
+    styles: Sequence[Path] = (),
+    script: Path | None = None,
+    filters: Mapping[str, Callable[[Any], str]] | None = None,
+) -> str:
+    """The text of a page: everything that the template is given is escaped, but for what is markup already.
+
+    The template gets `style`, `script` and `policy`: a content security policy by which the browser loads nothing, and runs
+    and styles only what stands in this page and has the right hash.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    style = "".join(path.read_text(encoding="utf-8") for path in (STYLE, *styles))
+    code = script.read_text(encoding="utf-8") if script is not None else ""
+    scripts = f"script-src '{_hash(code)}'; " if code else ""
+    policy = f"default-src 'none'; {scripts}style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters or {})
+    page = environment.from_string(template.read_text(encoding="utf-8"))
+    return page.render(**context, style=style, script=code, policy=policy)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,39 @@
+"""A picture of matplotlib as a part of a page: without styles of its own, with a title for whoever cannot see it."""
+
+from __future__ import annotations
+
+import re
+from html import escape, unescape
+from typing import TYPE_CHECKING
+
+from emomtl.report.figures import HOVER
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+STYLED = re.compile(r' style="([^"]*)"')
+NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
+
+
+def inline(svg: str, title: str) -> Markup:
+    """The picture as markup; `title` says what it shows.
+
+    Styles become attributes, as the page's policy allows no styles in elements. Comments and metadata are left out. Names
+    that begin with `HOVER` become titles to hover. ValueError where there is a script in it, which matplotlib never writes.
+    """
+    from markupsafe import Markup
+
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    if re.search(r"<\s*(script|foreignObject)|\son\w+\s*=", body, flags=re.IGNORECASE):
+        raise ValueError("the picture has a script in it")
+    body = STYLED.sub(lambda found: _attributes(found[1]), body)
+    body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
+    return Markup(re.sub(r"<svg ", f'<svg role="img" aria-label="{escape(title)}" ', body, count=1))
+
+
+def _attributes(style: str) -> str:
+    """`fill: none; stroke: #000` as attributes."""
+    pairs = (part.partition(":") for part in style.split(";") if part.strip())
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)

@@ -1,0 +1,66 @@
+"""A model card says what a run is and what it is not for, and holds no text of a corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emomtl.run import Run
+
+SENSITIVE = """
+from emomtl import Example, Files, SingleLabel, Task, Taxonomy, hookimpl
+
+
+@hookimpl
+def emomtl_tasks():
+    return [
+        Task(
+            "posts",
+            Files("mood.csv", columns=None, split_column="part"),
+            lambda row: Example(row["text"], row["label"].split("|")[0]),
+            Taxonomy(["joy", "anger", "sadness", "fear"]),
+            head=SingleLabel(),
+            sensitive=True,
+            card="Posts of a forum.\\n\\nLicence: *none* stated <b>.",
+        )
+    ]
+"""
+
+
+def test_a_card_has_metadata_figures_with_intervals_and_limits(desk: Any, cli: Any, tmp_path: Path) -> None:
+    run = desk.train(desk.manifest())
+    assert cli("eval", run.folder, "--split", "test", "--answers").code == 0
+    said = cli("report", run.folder, "--card", tmp_path / "README.md")
+    assert said.code == 0, said.err
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    _, metadata, body = text.split("---\n", 2)
+    found = yaml.safe_load(metadata)
+    score = run.scores()[-1]["tasks"]["mood"]["metrics"]["macro_f1"]
+    assert found["model-index"][0]["results"][0]["metrics"][0]["value"] == score
+    assert json.loads(json.dumps(found))["library_name"] == "emomtl"
+    assert " to " in body
+    assert "## Limits" in body
+    assert "## Safety" not in body
+
+
+def test_a_sensitive_task_has_a_safety_note_and_its_card_stays_words(desk: Any, cli: Any, install: Any, tmp_path: Path) -> None:
+    install("emomtl-posts", {"emomtl_posts": SENSITIVE}, {"posts": "emomtl_posts"})
+    tasks = {"posts": {"source": "mood.csv"}, "mood": None, "topics": None}
+    run: Run = desk.train(desk.manifest(tasks=tasks, sampler={"use": "uniform"}))
+    said = cli("report", run.folder, "--card", tmp_path / "README.md")
+    assert said.code == 0, said.err
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "`posts`, whose texts are about suicide" in text
+    assert "answers not kept" in text
+    assert "<b>" not in text
+    rows = (desk.folder / "mood.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert not any(row.split(",")[0] in text for row in rows)
+
+
+def test_two_runs_have_no_common_card(desk: Any, cli: Any, tmp_path: Path) -> None:
+    run = desk.train(desk.manifest())
+    said = cli("report", run.folder, run.folder, "--card", tmp_path / "README.md")
+    assert (said.code, "a card is of one run" in said.err) == (1, True)
