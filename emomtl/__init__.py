@@ -1,7 +1,7 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
 from emomtl.changes import Applied, EncoderChange, TaskSwitch
-from emomtl.encoding import EncoderSource
+from emomtl.encoding import EncoderSource, encoder_layers
 from emomtl.errors import EmomtlError
 from emomtl.features import Feature, Learned, TrainingRows
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
@@ -54,6 +54,7 @@ __all__ = [
     "Vocabulary",
     "Weighting",
     "__version__",
+    "encoder_layers",
     "hookimpl",
     "stable_fraction",
 ]

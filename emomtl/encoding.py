@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from emomtl.errors import EmomtlError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Side = Literal["head", "tail", "head+tail"]
 """What is kept of a text that is too long."""
@@ -69,3 +73,21 @@ class EncoderSource:
                     remedy=f"do not use this file; install the package anew: {self.install}",
                 )
         return str(folder)
+
+
+def encoder_layers(encoder: nn.Module) -> Sequence[nn.Module]:
+    """The layers of an encoder, the lowest first: its longest list of modules that stands in no other list.
+
+    EmomtlError where there is none, or where it is shorter than the encoder is deep: layers that share their weights.
+    """
+    from torch import nn
+
+    lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
+    outer = [found for name, found in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
+    longest: Sequence[nn.Module] = max(outer, key=len, default=())  # type: ignore[type-var, arg-type]
+    depth = getattr(getattr(encoder, "config", None), "num_hidden_layers", None) or 1
+    if not longest or len(longest) < depth:
+        found = f"the encoder has {depth} layers with the weights of {len(longest)}" if longest else "the encoder lists no layers"
+        remedy = "an encoder whose layers do not share their weights, such as BERT, RoBERTa, ELECTRA, DeBERTa or ModernBERT"
+        raise EmomtlError(found, remedy=remedy)
+    return longest

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from emomtl.encoding import encoder_layers
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
@@ -59,23 +60,6 @@ LAST = LastLayers()
 """The last layer alone."""
 
 
-def layers_of(encoder: nn.Module) -> Sequence[nn.Module]:
-    """The layers of an encoder in order, found as its longest list of modules that stands in no other list.
-
-    Refused where there is none, or where it is shorter than the encoder is deep: layers that share their weights.
-    """
-    from torch import nn
-
-    lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
-    outer = [found for name, found in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
-    longest: Sequence[nn.Module] = max(outer, key=len, default=())  # type: ignore[type-var, arg-type]
-    depth = getattr(getattr(encoder, "config", None), "num_hidden_layers", None) or 1
-    if not longest or len(longest) < depth:
-        found = f"the encoder has {depth} layers with the weights of {len(longest)}" if longest else "the encoder lists no layers"
-        raise EmomtlError(Problem("train.layer_decay", found, "layer_decay = 1.0: all parameters learn at one rate"))
-    return longest
-
-
 def layer_factors(encoder: nn.Module, decay: float) -> dict[nn.Parameter, float]:
     """The part of the learning rate at which each parameter of a layer learns: decay^(L - 1 - i) in layer i of L, from 0.
 
@@ -85,5 +69,9 @@ def layer_factors(encoder: nn.Module, decay: float) -> dict[nn.Parameter, float]
     """
     if decay == 1.0:
         return {}
-    layers = layers_of(encoder)
+    try:
+        layers = encoder_layers(encoder)
+    except EmomtlError as error:
+        found = error.problems[0].found
+        raise EmomtlError(Problem("train.layer_decay", found, "layer_decay = 1.0: all parameters learn at one rate")) from error
     return {p: decay ** (len(layers) - 1 - number) for number, layer in enumerate(layers) for p in layer.parameters()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from emomtl.encoding import encoder_layers
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
@@ -167,17 +169,16 @@ def parameter_groups(
 def shared_parameters(model: MultiTaskModel) -> SharedParameters:
     """The encoder's trainable parameters that all tasks share, and which of them are the last layer's.
 
-    Those which belong to one task alone are no part of them. The layers are the largest list of modules in the encoder; the
-    last one with something to train counts, and without any such list every parameter does.
+    Those which belong to one task alone are no part of them. Of the layers the last one with something to train counts; where
+    an encoder lists none, every parameter does.
     """
     named = model.encoder.named_parameters()
     shared = [parameter for name, parameter in named if parameter.requires_grad and name not in model.sharing.own]
-    lists = [module for module in model.encoder.modules() if isinstance(module, nn.ModuleList)]
-    layers = max(lists, key=lambda layers: sum(p.numel() for p in layers.parameters()), default=())
     ours = {id(parameter) for parameter in shared}
-    for layer in reversed(list(layers)):
-        if last := [parameter for parameter in layer.parameters() if id(parameter) in ours]:
-            return SharedParameters(shared, last)
+    with suppress(EmomtlError):
+        for layer in reversed(encoder_layers(model.encoder)):
+            if last := [parameter for parameter in layer.parameters() if id(parameter) in ours]:
+                return SharedParameters(shared, last)
     return SharedParameters(shared)
 
 

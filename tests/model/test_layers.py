@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emomtl import EmomtlError
+from emomtl import EmomtlError, encoder_layers
 from emomtl.compose import compose_file
-from emomtl.model.layers import LAST, LastLayers, layer_factors, layers_of
+from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.network import MultiTaskModel, parameter_groups
 from emomtl.plugins import Plugins
 from emomtl.run import Run
@@ -99,7 +99,7 @@ def test_lists_inside_of_layers_are_not_taken_for_them() -> None:
         return nn.ModuleDict({"experts": nn.ModuleList([nn.Linear(1, 1) for _ in range(8)])})
 
     encoder = nn.ModuleDict({"adapters": nn.ModuleList([nn.Linear(1, 1)]), "layer": nn.ModuleList([layer(), layer()])})
-    assert layers_of(encoder) is encoder["layer"]
+    assert encoder_layers(encoder) is encoder["layer"]
 
 
 JOINED = {
@@ -113,7 +113,7 @@ JOINED = {
 @pytest.mark.parametrize("by", JOINED)
 def test_the_last_layers_are_joined_token_by_token_and_then_pooled(family: str, by: Any) -> None:
     encoder, kept = encoder_of(family), {}
-    for number, layer in enumerate(layers_of(encoder)):
+    for number, layer in enumerate(encoder_layers(encoder)):
         layer.register_forward_hook(lambda module, inputs, output, number=number: kept.update({number: output}))
     with torch.no_grad():
         plain = encoder(**INPUTS).last_hidden_state

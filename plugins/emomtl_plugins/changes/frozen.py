@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, hookimpl
-from emomtl_plugins.changes.layers import below_the_layers, layers_of
+from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, encoder_layers, hookimpl
+from emomtl_plugins.changes.embeddings import below_the_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ class Frozen(EncoderChange):
         return Applied()
 
     def _lowest(self, encoder: nn.Module, number: int, pretrained: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        every = layers_of(encoder)
+        every = encoder_layers(encoder)
         if number > len(every):
             remedy = f"a number up to {len(every)}; left out, all of the encoder is frozen"
             raise EmomtlError(f"the encoder has {len(every)} layers", place="layers", remedy=remedy)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from emomtl import Applied, EmomtlError, EncoderChange, Moment, TaskSwitch, hookimpl
+from emomtl import Applied, EmomtlError, EncoderChange, Moment, TaskSwitch, encoder_layers, hookimpl
+from emomtl_plugins.changes.embeddings import below_the_layers
 from emomtl_plugins.changes.frozen import Frozen
-from emomtl_plugins.changes.layers import below_the_layers, layers_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +51,7 @@ class Gradual(EncoderChange):
 
         def at(moment: Moment) -> None:
             if not groups:  # by now all changes were applied, and what is frozen for good is known
-                found = [list(layer.parameters()) for layer in reversed(layers_of(encoder))]
+                found = [list(layer.parameters()) for layer in reversed(encoder_layers(encoder))]
                 found.append(below_the_layers(encoder, pretrained))
                 groups.extend([parameter for parameter in group if parameter.requires_grad] for group in found)
             number = self.open(len(groups), moment)
@@ -59,7 +59,7 @@ class Gradual(EncoderChange):
                 for parameter in group:
                     parameter.requires_grad_(place < number)
 
-        layers_of(encoder)
+        encoder_layers(encoder)
         return Applied(at=at)
 
 
