@@ -122,7 +122,8 @@ def build_model(
             torch.manual_seed(torch_seed(seed, "objective", name))
             extra[name] = objective.build(encoder.width, taxonomy)
     model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
-    model.vocabulary = encoder.vocabulary
+    if any(isinstance(head, TokenHead) for head, _ in heads.values()):
+        model.vocabulary = encoder.vocabulary
     return model
 
 

@@ -99,11 +99,12 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
+    encoder = _changed(plan, origin.encoder)
     fusion = learn(plan.features, data)
     run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion) | origin.record)
     try:
-        _keep(origin.encoder, plan, run, fusion)
-        session = _session(plan, run, data, origin.encoder, device, precision, display, fusion)
+        _keep(encoder, plan, run, fusion)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion)
         origin.give_heads(session.model)
         return session
     except BaseException:
@@ -127,10 +128,11 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         else:
             run.cut_events(0)
             origin = origin_of(plan)
+        encoder = _changed(plan, origin.encoder)
         if checkpoint is None or changed:
-            _keep(origin.encoder, plan, run, fusion)
+            _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
-        session = _session(plan, run, data, origin.encoder, device, precision, display, fusion)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion)
         origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
@@ -140,6 +142,11 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     except BaseException:
         run.close()
         raise
+
+
+def _changed(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
+    """The encoder with the manifest's changes applied; one that a change does not fit is an error."""
+    return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
 
 
 def read(
@@ -186,7 +193,6 @@ def _session(
 ) -> Session:
     manifest = plan.manifest
     tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, plan.encoder, display), training=True)
-    encoder = encoder.changed(plan.changes, tuple(plan.tasks), manifest.seed)
     heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
     objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
     model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives, fusion.width).to(device)

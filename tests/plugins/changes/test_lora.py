@@ -94,7 +94,7 @@ def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, 
     assert all(grad is not None and grad.any() for grad in grads.values())
     assert len(grads) == 2 * 3 * 2 * 2
     assert set(model.sharing.own) == set(grads)
-    assert shared_parameters(model) == []
+    assert list(shared_parameters(model)) == []
 
 
 @pytest.mark.parametrize("options", [{}, {"train_encoder": True}, {"r": 2, "targets": ("dense",)}])
