@@ -48,6 +48,7 @@ TRAIN = some(
     warmup=st.floats(0, 1, exclude_max=True),
     betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
 )
+FEATURES = st.builds(lambda rest, own: {**rest, **own}, OPTIONS, some(use=TEXTS, of=TEXTS, folds=st.integers(1, 20)))
 MANIFESTS = st.fixed_dictionaries(
     {
         "name": NAMES,
@@ -67,6 +68,7 @@ MANIFESTS = st.fixed_dictionaries(
         "folder": TEXTS,
         "sampler": st.builds(lambda use, rest: {**use, **rest}, USES, some(per_step=st.sampled_from(["one", "all"]))),
         "weighting": USES,
+        "features": st.dictionaries(NAMES, FEATURES, max_size=2),
         "train": TRAIN,
         "data": some(buckets=st.booleans()),
     },
@@ -91,7 +93,7 @@ def test_what_is_written_is_complete_and_in_the_order_of_the_model() -> None:
     text = write_manifest(least(tasks={"x": {"head": {"lr": 1e-05}}}))
     data = tomli.loads(text)
     assert text.startswith("# ")
-    assert list(data) == [name for name in Manifest.model_fields if name != "folder"]
+    assert list(data) == [name for name in Manifest.model_fields if name not in ("folder", "features")]
     assert data["train"] | {"lr": 1e-5} == TrainTable(lr=1e-5).model_dump(exclude_none=True) | {"betas": [0.9, 0.999]}
     assert data["tasks"]["x"] == {"weight": 1.0, "head": {"lr": 1e-05}}
     assert "lr = 1e-05" in text
