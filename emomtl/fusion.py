@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,16 @@ FURTHEST = 10.0
 
 @dataclass(frozen=True)
 class Fitted:
-    """One feature that has learned, with the mean and the scale, (F,) each, of its columns over its training rows."""
+    """One feature that has learned, with the mean and the scale, (F,) each, of its columns over its training rows.
+
+    `own` are those rows' vectors, (n, F), not yet standardised, where it learned just now: they cost as many fits as folds.
+    """
 
     bound: BoundFeature
     learned: Learned
     mean: NDArray[Any]
     scale: NDArray[Any]
+    own: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
     def vectors(self, texts: Sequence[str]) -> NDArray[Any]:
         """(n, F) of float32, standardised, for any texts."""
@@ -44,7 +48,8 @@ class Fitted:
 
     def training_vectors(self, data: TaskData) -> NDArray[Any]:
         """The same for the training rows that it learned from, each by a fit without it; computed anew after a resume."""
-        return self._standardised(_own_vectors(self.bound, self.learned, training_rows(data, self.bound.of)))
+        own = self.own if self.own is not None else _own_vectors(self.bound, self.learned, training_rows(data, self.bound.of))
+        return self._standardised(own)
 
     def _standardised(self, values: NDArray[Any]) -> NDArray[Any]:
         import numpy as np
@@ -169,9 +174,9 @@ def _fitted(bound: BoundFeature, data: TaskData) -> Fitted:
 
     rows = training_rows(data, bound.of)
     learned = bound.feature.fit(rows)
-    values = _own_vectors(bound, learned, rows)
-    spread = values.std(axis=0)
-    return Fitted(bound, learned, values.mean(axis=0), np.where(spread > 0, spread, 1.0))
+    own = _own_vectors(bound, learned, rows)
+    spread = own.std(axis=0)
+    return Fitted(bound, learned, own.mean(axis=0), np.where(spread > 0, spread, 1.0), own)
 
 
 def out_of_fold(

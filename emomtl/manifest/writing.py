@@ -16,7 +16,7 @@ HEADER = "# A whole emomtl manifest: every key with its value, defaults included
 
 
 def write_manifest(manifest: Manifest) -> str:
-    """The TOML text of a manifest, in the order of the model; None and empty `options` and `head.use` are left out.
+    """The TOML text of a manifest, in the order of the model; None, empty tables and an empty `head.use` are left out.
 
     Raises `EmomtlError` for what TOML cannot say or a manifest cannot hold: NaN, infinity, a None that is not the default.
     """
