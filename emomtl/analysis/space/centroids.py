@@ -72,7 +72,7 @@ def drawn_pairs(
     """The distances of the centroids of the labels `kept` on every sample: (B, pairs)."""
     import numpy as np
 
-    number = int(kept.max()) + 1
+    number = int(members.max()) + 1
     parts = [
         pairs(cosine_distances(drawn_centroids(vectors, members, number, counts[start : start + CHUNK])[:, kept]))
         for start in range(0, len(counts), CHUNK)

@@ -40,10 +40,8 @@ class Relation:
 def relations(points: NDArray[np.float64], names: Sequence[str], groupings: Sequence[Grouping]) -> list[Relation]:
     """What is asked of a space: VAD and each dimension, then arousal and dominance given valence, then given the groupings too.
 
-    `points` (K, 3) are the labels' coordinates. Distances are Euclidean. A grouping's distance is 0 inside a group, 1 between.
+    `points` (K, 3) are the labels' coordinates. Distances are Euclidean.
     """
-    import numpy as np
-
     vad = euclidean(points)
     one = {name: euclidean(points[:, [place]]) for place, name in enumerate(DIMENSIONS)}
     plane, valence = euclidean(points[:, 1:]), one["valence"]
@@ -51,10 +49,23 @@ def relations(points: NDArray[np.float64], names: Sequence[str], groupings: Sequ
     found += [Relation(f"{name} given valence", one[name], (valence,)) for name in DIMENSIONS[1:]]
     found.append(Relation("arousal and dominance given valence", plane, (valence,)))
     if groupings:
-        apart = tuple(pairs(np.array([[float(g.parents[a] != g.parents[b]) for b in names] for a in names])) for g in groupings)
+        apart = tuple(one for grouping in groupings for one in between_groups(grouping, names))
         found.append(Relation("VAD given groupings", vad, apart))
         found.append(Relation("arousal and dominance given valence and groupings", plane, (valence, *apart)))
     return found
+
+
+def between_groups(grouping: Grouping, names: Sequence[str]) -> list[NDArray[np.float64]]:
+    """For each two groups, and each group with itself, which pairs of labels are of them: 0 or 1, (pairs,) each.
+
+    Whether two labels share a group would be too little to hold constant: positive lies farther from negative than from neutral.
+    """
+    import numpy as np
+
+    places = np.array([grouping.names.index(grouping.parents[name]) for name in names])
+    least, most = np.minimum(places[:, None], places), np.maximum(places[:, None], places)
+    kinds = pairs(least * len(grouping.names) + most)
+    return [(kinds == kind).astype(np.float64) for kind in np.unique(kinds)]
 
 
 def euclidean(points: NDArray[np.float64]) -> NDArray[np.float64]:

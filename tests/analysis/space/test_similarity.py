@@ -12,7 +12,7 @@ from scipy.stats import rankdata, spearmanr
 
 from emomtl import Grouping
 from emomtl.analysis.space.centroids import pairs
-from emomtl.analysis.space.similarity import PartialSpearman, Relation, euclidean, relations, similarity
+from emomtl.analysis.space.similarity import PartialSpearman, Relation, between_groups, euclidean, relations, similarity
 
 seeds = st.integers(0, 10_000)
 
@@ -82,6 +82,21 @@ def test_unrelated_distances_get_p_values_that_are_spread_evenly() -> None:
     ps = [figure(Relation("x", pairs(distances(seed, 9))), distances(seed + 500, 9), 99).p for seed in range(60)]
     assert 0.35 < np.mean(ps) < 0.65
     assert np.mean(np.array(ps) <= 0.1) < 0.25
+
+
+def test_given_groupings_only_pairs_of_the_same_two_groups_are_compared() -> None:
+    names, random = list("abcdefghi"), np.random.default_rng(8)
+    grouping = Grouping("three", {"x": ("a", "b", "c"), "y": ("d", "e", "f", "g"), "z": ("h", "i")})
+    kinds = between_groups(grouping, names)
+    assert np.array_equal(np.sum(kinds, axis=0), np.ones(36))
+    assert [int(kind.sum()) for kind in kinds] == [3, 12, 6, 6, 8, 1]
+    one, other = random.uniform(size=(2, 36))
+    expected = [rankdata(values) for values in (one, other)]
+    for ranks in expected:
+        for kind in kinds:
+            ranks[kind == 1] -= ranks[kind == 1].mean()
+    found = PartialSpearman(Relation("x", other, tuple(kinds))).of_ranks(rankdata(one))
+    assert found == pytest.approx(np.corrcoef(expected)[0, 1], abs=1e-9)
 
 
 def test_scale_of_the_coordinates_makes_no_difference() -> None:
