@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.run import Run, find_checkpoint
+from emomtl.run import Run, find_checkpoint, is_run
 
 if TYPE_CHECKING:
     from emomtl.train import Display
@@ -69,8 +69,8 @@ def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[t
 
 
 def perform(job: Job, display: Display | None = None) -> None:
-    """Train the run, or go on with it, and score test with its best and its last checkpoint; what is done is not done again."""
-    from emomtl.compose import compose_file
+    """Train the run (and the one that it asks for before it), or go on with it, and score test with best and last once."""
+    from emomtl.compose import compose_file, left, stages
     from emomtl.plugins import Plugins
     from emomtl.train import Display, resume, start, train
     from emomtl.trained import evaluate_run, open_trained
@@ -78,12 +78,10 @@ def perform(job: Job, display: Display | None = None) -> None:
     state, folder = state_of(job), Path(job.folder)
     if state in ("missing", "begun"):
         overrides = [f"train.threads={job.threads}"] if job.threads is not None else []
-        plan = compose_file(Path(job.manifest), overrides, Plugins.discover())
-        shown = display or Display()
-        session = (
-            start(plan, folder, shown) if state == "missing" else resume(plan, folder, shown, allow_changed=["train.threads"])
-        )
-        train(session)
+        whole, shown = compose_file(Path(job.manifest), overrides, Plugins.discover()), display or Display()
+        for plan, place in left(stages(whole, folder)):
+            begun = is_run(place)
+            train(resume(plan, place, shown, allow_changed=["train.threads"]) if begun else start(plan, place, shown))
     run = Run.open(folder)
     for split, which in _unscored(job, run, run.scores()):
         trained = open_trained(folder, which, Plugins.discover())

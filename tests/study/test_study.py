@@ -101,6 +101,14 @@ def test_a_run_that_was_killed_is_gone_on_with(write_study: WriteStudy, desk: An
     assert [json.loads(line)["step"] for line in starts] == [1]
 
 
+def test_a_run_with_a_stage_before_it_is_two_runs_and_both_are_done(write_study: WriteStudy) -> None:
+    path = write_study(rows={"pretrained": {"pretrain": {"on": ["mood"], "steps": 2}}}, seeds=[1])
+    job = _jobs(path)[0]
+    assert [event.error for event in InProcess().run([job]) if isinstance(event, Ended)] == [None]
+    assert state_of(job) == "done"
+    assert (Path(job.folder).parent / f"{Path(job.folder).name}-pretrain" / "run.json").is_file()
+
+
 def test_one_run_that_fails_does_not_stop_the_others_and_the_table_says_so(write_study: WriteStudy, cli: Any) -> None:
     path = write_study(rows={"alone": {}, "diverges": {"train": {"lr": 1e30}}}, seeds=[1])
     said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")

@@ -54,7 +54,7 @@ def test_it_adds_alpha_over_r_times_b_a(bert, inputs, change):
                 update = layer.lora_B["shared"].weight @ layer.lora_A["shared"].weight
                 getattr(theirs.attention.self, name).weight += 6 / 2 * update
         wanted = plain(**inputs).last_hidden_state
-        assert torch.allclose(answer(encoder, sharing, inputs, None), wanted, atol=1e-5)
+        assert torch.allclose(answer(encoder, sharing, inputs, None), wanted, atol=1e-4)
 
 
 def test_only_adapters_learn_unless_the_encoder_is_told_to(bert, change):
