@@ -20,7 +20,7 @@ from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
-from emomtl.run.answers import load_answers, save_answers
+from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
 
@@ -143,12 +143,3 @@ def evaluate_run(
     if keep_answers:
         entry["answers"] = save_answers(trained.run, split, trained.checkpoint.path.name, kept)
     return scores, trained.run.add_scores(entry), data.notes
-
-
-def kept_answers(trained: Trained, split: str, task: str) -> tuple[Any, Any] | None:
-    """Targets and probabilities of a split that `evaluate_run` kept last for this checkpoint; None where there are none."""
-    name = trained.checkpoint.path.name
-    for entry in reversed(trained.run.scores()):
-        if (entry["split"], entry["checkpoint"]) == (split, name) and "answers" in entry and task in entry["tasks"]:
-            return load_answers(trained.run, split, name, entry["answers"])[task]
-    return None

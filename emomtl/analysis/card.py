@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Table, spelt
 from emomtl.report.markdown import escape, markdown
-from emomtl.run.answers import load_answers
+from emomtl.run.answers import kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, resamples
 
 if TYPE_CHECKING:
@@ -104,14 +104,10 @@ def _figures(run: Run, plan: Plan) -> list[str]:
 
 def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[str, Any]) -> str:
     """The interval of a main figure, where the answers were kept."""
-    kept = [
-        e
-        for e in run.scores()
-        if (e["split"], e["checkpoint"]) == (split, entry["checkpoint"]) and "answers" in e and name in e["tasks"]
-    ]
-    if not kept:
+    kept = kept_answers(run, split, entry["checkpoint"], name)
+    if kept is None:
         return "answers not kept"
-    answers = Answers(*load_answers(run, split, entry["checkpoint"], kept[-1]["answers"])[name])
+    answers = Answers(*kept)
 
     def figure(some: Answers) -> float:
         value = bound.head.metrics(some.targets, some.probabilities).get(bound.head.main_metric)

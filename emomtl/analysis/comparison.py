@@ -10,7 +10,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import differences
 from emomtl.report.cells import Cell, Table
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import load_answers
+from emomtl.run.answers import kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, resamples
 
 if TYPE_CHECKING:
@@ -94,11 +94,8 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
 
 
 def _kept(run: Run, split: str, task: str) -> Answers | None:
-    best = find_checkpoint(run, "best").resolve().name
-    for entry in reversed(run.scores()):
-        if (entry["split"], entry["checkpoint"]) == (split, best) and "answers" in entry and task in entry["tasks"]:
-            return Answers(*load_answers(run, split, best, entry["answers"])[task])
-    return None
+    answers = kept_answers(run, split, find_checkpoint(run, "best").resolve().name, task)
+    return None if answers is None else Answers(*answers)
 
 
 def paired(one: Answers, other: Answers, head: Head) -> Comparison:

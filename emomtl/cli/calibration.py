@@ -54,10 +54,11 @@ def calibration(
 
 def _answers(trained: Trained, task: str, which: str) -> dict[str, Answered]:
     """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
-    from emomtl.trained import evaluate_run, kept_answers
+    from emomtl.run.answers import kept_answers
+    from emomtl.trained import evaluate_run
 
-    found = {split: kept_answers(trained, split, task) for split in ("validation", "test")}
-    if found["validation"] is None:
+    checkpoint = trained.checkpoint.path.name
+    if kept_answers(trained.run, "validation", checkpoint, task) is None:
         evaluate_run(trained, "validation", [task], which=which, keep_answers=True)
-        found["validation"] = kept_answers(trained, "validation", task)
+    found = {split: kept_answers(trained.run, split, checkpoint, task) for split in ("validation", "test")}
     return {split: answers for split, answers in found.items() if answers is not None}

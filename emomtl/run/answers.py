@@ -54,3 +54,11 @@ def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str
     tensors = load(content)
     tasks = [name.removeprefix("targets:") for name in tensors if name.startswith("targets:")]
     return {task: (tensors[f"targets:{task}"], tensors[f"probabilities:{task}"]) for task in tasks}
+
+
+def kept_answers(run: Run, split: str, checkpoint: str, task: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Targets and probabilities of a task that an evaluation of this checkpoint on this split kept, the newest; else None."""
+    for entry in reversed(run.scores()):
+        if (entry["split"], entry["checkpoint"]) == (split, checkpoint) and "answers" in entry and task in entry["tasks"]:
+            return load_answers(run, split, checkpoint, entry["answers"])[task]
+    return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import load_answers
+from emomtl.run.answers import kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
 
 if TYPE_CHECKING:
@@ -123,24 +123,21 @@ def _tuned(plan: StudyPlan, reference: RowResult, head: Head) -> RowResult:
     """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
     row = RowResult(f"{reference.name}, thresholds tuned on validation", reference.wanted, updates=dict(reference.updates))
     for planned in plan.of(reference.name):
-        if planned.seed not in reference.answers:
+        test = reference.answers.get(planned.seed)
+        if test is None:
             continue
         run = Run.open(planned.folder)
-        best = find_checkpoint(run, "best").resolve().name
-        digest = next(
-            (e["answers"] for e in run.scores() if (e["split"], e["checkpoint"]) == ("validation", best) and "answers" in e), None
-        )
-        if digest is None:
+        kept = kept_answers(run, "validation", find_checkpoint(run, "best").resolve().name, plan.file.study.target)
+        if kept is None:
             continue
-        targets, probabilities = load_answers(run, "validation", best, digest)[plan.file.study.target]
+        targets, probabilities = kept
         values = fit_thresholds(probabilities, targets, "per-label").values
-        answers = reference.answers[planned.seed]
-        row.answers[planned.seed] = Answers(answers.targets, moved(answers.probabilities, values))
-        for split, found in (
-            ("validation", (targets, moved(probabilities, values))),
-            ("test", (answers.targets, row.answers[planned.seed].probabilities)),
+        row.answers[planned.seed] = Answers(test.targets, moved(test.probabilities, values))
+        for split, answers in (
+            ("validation", Answers(targets, moved(probabilities, values))),
+            ("test", row.answers[planned.seed]),
         ):
-            value = head.metrics(*found).get(plan.metric)
+            value = head.metrics(answers.targets, answers.probabilities).get(plan.metric)
             if value is not None:
                 row.figures.setdefault((split, "best"), {})[planned.seed] = value
     return row
@@ -150,23 +147,20 @@ def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
     """The figures of one run, as far as it has come."""
     if not (planned.folder / "run.json").is_file():
         return
-    run = Run.open(planned.folder)
-    target, scores = plan.file.study.target, run.scores()
-    where: dict[str, str] = {}
-    for entry in scores:
-        which = str(entry.get("which"))
-        value = entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)
-        if entry.get("by") == "train" and value is not None:
-            where[which] = entry["checkpoint"]
-            row.figures.setdefault(("validation", which), {})[planned.seed] = value
-    for entry in scores:
-        if entry.get("by") != "eval" or entry["split"] != "test" or "answers" not in entry:
-            continue
-        value = entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)
-        for which in (which for which, checkpoint in where.items() if checkpoint == entry["checkpoint"] and value is not None):
-            row.figures.setdefault(("test", which), {})[planned.seed] = value
-            if which == "best":
-                row.answers[planned.seed] = Answers(*load_answers(run, "test", entry["checkpoint"], entry["answers"])[target])
+    run, target = Run.open(planned.folder), plan.file.study.target
+    figures = [
+        (entry, value)
+        for entry in run.scores()
+        if (value := entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)) is not None
+    ]
+    checkpoints = {str(entry["which"]): entry["checkpoint"] for entry, _ in figures if entry.get("by") == "train"}
+    for which, checkpoint in checkpoints.items():
+        for entry, value in figures:
+            scored = entry.get("by") == "eval" and entry["split"] == "test" and "answers" in entry
+            if entry["checkpoint"] == checkpoint and (scored or (entry.get("by") == "train" and entry["which"] == which)):
+                row.figures.setdefault((entry["split"], which), {})[planned.seed] = value
+    if (answers := kept_answers(run, "test", checkpoints.get("best", ""), target)) is not None:
+        row.answers[planned.seed] = Answers(*answers)
     for event in run.events():
         if event.get("event") == "step":
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
