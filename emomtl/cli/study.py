@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -104,6 +105,22 @@ def _executor(name: str, workers: int) -> Executor:
     return Processes(workers) if name == "processes" else Ray(workers) if name == "ray" else InProcess(PlainDisplay())
 
 
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM end the study with what is under way, even where a shell's `&` had them ignored."""
+    import signal
+    import sys
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, lambda heard, _: sys.exit(128 + heard))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _run(jobs: Sequence[Job], executor: Executor) -> dict[str, EmomtlError]:
     """Do what is left; gives the errors by identity. What is done stays done, whatever happens to the rest."""
     import time
@@ -116,7 +133,7 @@ def _run(jobs: Sequence[Job], executor: Executor) -> dict[str, EmomtlError]:
     say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
     failed: dict[str, EmomtlError] = {}
     over, began = 0, time.monotonic()
-    with closing(executor.run(left)) as events:  # type: ignore[type-var]
+    with _ending_in_order(), closing(executor.run(left)) as events:  # type: ignore[type-var]
         for event in events:
             if not isinstance(event, Ended):
                 say(f"run {Path(event.folder).name} begins")

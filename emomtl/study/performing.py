@@ -119,7 +119,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def broken(job: Job, error: str) -> EmomtlError:
     """The error of a job that another process could not do."""
-    return EmomtlError(Problem(job.key, error, f"look at {job.folder}/log.txt, then start the study again: the rest is kept"))
+    return EmomtlError(
+        Problem(Path(job.folder).name, error, f"look at {job.folder}/log.txt, then start the study again: the rest is kept")
+    )
 
 
 if __name__ == "__main__":

@@ -145,17 +145,19 @@ def test_a_worker_that_is_killed_fails_its_run_alone_and_the_next_start_mends_it
     assert [event.error for event in InProcess().run(jobs) if isinstance(event, Ended)] == [None, None]
 
 
-def test_ctrl_c_ends_the_workers_with_a_checkpoint(write_study: WriteStudy) -> None:
+@pytest.mark.parametrize(("number", "code_of_exit"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_workers_with_a_checkpoint(write_study: WriteStudy, number: int, code_of_exit: int) -> None:
     path = write_study(rows={"long": {"train": {"target_updates": 5000}, "eval": {"every": 100_000}}}, seeds=[1])
     arguments = ["study", str(path), "--out", str(path.parent / "out"), "--runs", str(path.parent / "runs")]
-    code = f"from emomtl.cli import main; main({[*arguments, '--executor', 'processes', '--workers', '1']!r})"
+    ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # as a shell's `&` does
+    code = f"{ignored}from emomtl.cli import main; main({[*arguments, '--executor', 'processes', '--workers', '1']!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while time.monotonic() < until and not list((path.parent / "runs").glob("*/checkpoints/last")):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code_of_exit, err
     job = _jobs(path)[0]
     assert state_of(job) == "begun"
     assert "SIGINT" in (Path(job.folder) / "log.txt").read_text(encoding="utf-8")
