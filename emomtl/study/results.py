@@ -161,7 +161,7 @@ def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
                 row.figures.setdefault((entry["split"], which), {})[planned.seed] = value
     if (answers := kept_answers(run, "test", checkpoints.get("best", ""), target)) is not None:
         row.answers[planned.seed] = Answers(*answers)
-    for event in run.events():
+    for event in run.events() if checkpoints else ():  # a run under way has had fewer updates than it will
         if event.get("event") == "step":
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
 
