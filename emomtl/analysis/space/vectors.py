@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.data.corpus import CorpusSplit, TaskData
+    from emomtl.data.tokens import Tokens
     from emomtl.heads import Head
     from emomtl.model.encoder import EncoderChoice
     from emomtl.model.network import MultiTaskModel
@@ -177,8 +178,9 @@ def only_labels(head: Head, targets: NDArray[Any]) -> NDArray[np.int64]:
 def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
     """The space of a run's checkpoint."""
     bound = trained.plan.tasks[task]
-    tokenizer, choice, batch = trained.tokenizer, trained.plan.encoder, trained.plan.manifest.eval.batch_size
-    vectors, logits = _encoded(trained.model, tokenizer, choice, chosen, [task], trained.device, trained.precision, batch)
+    tokens = trained.fusion.beside(_tokens(trained.tokenizer, trained.plan.encoder, chosen), chosen.split)
+    batch = trained.plan.manifest.eval.batch_size
+    vectors, logits = _encoded(trained.model, tokens, [task], trained.device, trained.precision, batch)
     predicted = bound.head.probabilities(logits[task]).argmax(axis=1)
     assert bound.taxonomy is not None
     others = {name: set(one.taxonomy.names) for name, one in trained.plan.tasks.items() if name != task and one.taxonomy}
@@ -204,28 +206,26 @@ def _add_untrained(found: dict[tuple[Any, ...], Space], trained: Trained, plugin
     where = choose_device(device)
     model = MultiTaskModel(encoder.module, choice.pooling, {}, layers=choice.layers).to(where)
     batch = trained.plan.manifest.eval.batch_size
-    vectors, _ = _encoded(model, encoder.tokenizer, choice, chosen, [], where, trained.precision, batch)
+    vectors, _ = _encoded(model, _tokens(encoder.tokenizer, choice, chosen), [], where, trained.precision, batch)
     found[key] = Space(f"pretrained {choice.name}", f"before training; {choice.name}", vectors)
 
 
+def _tokens(tokenizer: Any, choice: EncoderChoice, chosen: _Chosen) -> Tokens:
+    """The texts as the encoder reads them; nothing is put into the token cache."""
+    from emomtl.data.tokens import tokenise
+
+    return tokenise(tokenizer, chosen.split, choice.max_tokens, choice.truncation)
+
+
 def _encoded(
-    model: MultiTaskModel,
-    tokenizer: Any,
-    choice: EncoderChoice,
-    chosen: _Chosen,
-    tasks: Sequence[str],
-    device: str,
-    precision: str,
-    batch: int,
+    model: MultiTaskModel, tokens: Tokens, tasks: Sequence[str], device: str, precision: str, batch: int
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """Pooled vectors (n, W) and the logits of tasks, in one pass of the encoder."""
+    """The encoder's pooled vectors (n, W), without features, and the logits of tasks, in one pass of the encoder."""
     import numpy as np
 
-    from emomtl.data.tokens import tokenise
     from emomtl.evaluate import logits_of
 
     parts: list[tuple[Any, Any]] = []
-    tokens = tokenise(tokenizer, chosen.split, choice.max_tokens, choice.truncation)
 
     def keep(rows: Any, pooled: Any) -> None:
         parts.append((rows, pooled.float().cpu().numpy()))

@@ -14,6 +14,7 @@ from emomtl.analysis.space.coordinates import taxonomy_coordinates
 from emomtl.analysis.space.report import Analysis, cautions
 from emomtl.analysis.space.vectors import Question, Space, Texts, gather, only_labels
 from emomtl.plugins import Plugins
+from emomtl.trained import open_trained
 
 WORDS = ("happy", "angry", "lonely", "scared", "birthday", "shouted")
 
@@ -182,3 +183,12 @@ def test_that_joy_and_positive_are_one_set_is_said_of_goemotions() -> None:
     assert "A label's group in ekman decides its group in sentiment." in said
     assert "both also trains goemotions-ekman" in said
     assert "arousal and dominance given valence" in said
+
+
+def test_a_run_whose_heads_read_features_too_has_the_space_of_its_encoder(desk: Any) -> None:
+    manifest = desk.manifest(features={"lexicon": {"of": "topics", "min_rows": 2}}, train={"steps": 2})
+    run = desk.train(manifest)
+    _, (space,), _ = gather([run.folder], Plugins.discover, Question(task="mood", checkpoint="last"), silent)
+    width = open_trained(run.folder, "last", Plugins.discover()).model.encoder.config.hidden_size
+    assert space.vectors.shape[1] == width
+    assert space.predicted is not None
