@@ -16,7 +16,7 @@ from emomtl.evaluate import evaluate
 from emomtl.fusion import Fusion, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import rebuild_encoder
+from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
@@ -26,17 +26,12 @@ from emomtl.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The model of one checkpoint, ready to answer."""
+class Opened:
+    """A run with one of its checkpoints: what it is, without its model."""
 
     run: Run
     plan: Plan
     checkpoint: Checkpoint
-    model: MultiTaskModel
-    tokenizer: Any
-    device: str
-    precision: str
-    fusion: Fusion
 
     def tasks(self, wanted: Collection[str] = ()) -> dict[str, BoundTask]:
         """The tasks of the run, or those that are wanted; an unknown one is an error."""
@@ -46,7 +41,18 @@ class Trained:
         return {name: bound for name, bound in self.plan.tasks.items() if not wanted or name in wanted}
 
 
-def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto") -> Trained:
+@dataclass(frozen=True)
+class Trained(Opened):
+    """The model of one checkpoint, ready to answer."""
+
+    model: MultiTaskModel
+    tokenizer: Any
+    device: str
+    precision: str
+    fusion: Fusion
+
+
+def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
     """Open a run's checkpoint (`best`, `last` or a step). Files are verified; labels that changed since are refused."""
     run = Run.open(folder)
     checkpoint = open_checkpoint(find_checkpoint(run, which).resolve())
@@ -60,17 +66,32 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
             raise EmomtlError(
                 Problem(f"tasks.{name}", found, "install the plugin's version that the run records in environment.json")
             )
-    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
-    encoder = encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
-    heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
-    where = choose_device(device)
-    objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
-    fusion = reopen(plan.features, run)
-    model = build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, fusion.width)
-    restore_model(model, checkpoint)
+    return Opened(run, plan, checkpoint)
+
+
+def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto") -> Trained:
+    """Open a run's checkpoint as `open_run` does, with its model on a device."""
+    opened = open_run(folder, which, plugins)
+    plan, where = opened.plan, choose_device(device)
+    encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, opened.run.folder / "encoder"))
+    fusion = reopen(plan.features, opened.run)
+    model = model_of(plan, encoder, fusion)
+    restore_model(model, opened.checkpoint)
     model.to(where).eval()
     precision = choose_precision(plan.manifest.train.precision, where)
-    return Trained(run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion)
+    return Trained(opened.run, plan, opened.checkpoint, model, encoder.tokenizer, where, precision, fusion)
+
+
+def changed_encoder(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
+    """The encoder with the manifest's changes applied; one that a change does not fit is an error."""
+    return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
+
+
+def model_of(plan: Plan, encoder: LoadedEncoder, fusion: Fusion) -> MultiTaskModel:
+    """The model of a plan whose labels are known, with fresh heads and objectives."""
+    heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
+    objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
+    return build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, fusion.width)
 
 
 def _with_kept_files(run: Run) -> Manifest:

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.analysis.calibration.examine import Answered
-    from emomtl.trained import Trained
+    from emomtl.trained import Opened
 
 
 def calibration(
@@ -27,15 +27,15 @@ def calibration(
     from emomtl.report.markdown import markdown
     from emomtl.report.terminal import show
     from emomtl.run.files import storage, write_bytes, write_json
-    from emomtl.trained import open_trained
+    from emomtl.trained import open_run
 
-    trained = open_trained(run, checkpoint, Plugins.discover())
+    opened = open_run(run, checkpoint, Plugins.discover())
     examined = []
-    for name, bound in trained.tasks(task or []).items():
+    for name, bound in opened.tasks(task or []).items():
         if bound.head.kind == "regression" or not bound.head.outputs(bound.taxonomy):
             say(f"note: {name} answers with numbers: there is nothing to calibrate")
             continue
-        examined.append(examine(name, bound.head, bound.taxonomy, _answers(trained, name, checkpoint)))
+        examined.append(examine(name, bound.head, bound.taxonomy, _answers(opened, name, checkpoint)))
     found = tables(examined)
     if out is not None:
         with storage(out):
@@ -47,18 +47,20 @@ def calibration(
         write_json(out / "calibration.json", {"tasks": [one.as_json() for one in examined]})
         say(f"wrote {out}/calibration.md, calibration.json and {len(pictures)} picture(s)")
     if json:
-        print_json({"run": trained.run.name, "tasks": [one.as_json() for one in examined]})
+        print_json({"run": opened.run.name, "tasks": [one.as_json() for one in examined]})
     else:
         show(found, console())
 
 
-def _answers(trained: Trained, task: str, which: str) -> dict[str, Answered]:
+def _answers(opened: Opened, task: str, which: str) -> dict[str, Answered]:
     """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
+    from emomtl.plugins import Plugins
     from emomtl.run.answers import kept_answers
-    from emomtl.trained import evaluate_run
+    from emomtl.trained import evaluate_run, open_trained
 
-    checkpoint = trained.checkpoint.path.name
-    if kept_answers(trained.run, "validation", checkpoint, task) is None:
+    run, checkpoint = opened.run, opened.checkpoint.path.name
+    if kept_answers(run, "validation", checkpoint, task) is None:
+        trained = open_trained(run.folder, which, Plugins.discover())
         evaluate_run(trained, "validation", [task], which=which, keep_answers=True)
-    found = {split: kept_answers(trained.run, split, checkpoint, task) for split in ("validation", "test")}
+    found = {split: kept_answers(run, split, checkpoint, task) for split in ("validation", "test")}
     return {split: answers for split, answers in found.items() if answers is not None}

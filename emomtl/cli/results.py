@@ -128,12 +128,12 @@ def _card(runs: Sequence[Path]) -> str:
     from emomtl.analysis.card import model_card
     from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins import Plugins
-    from emomtl.trained import open_trained
+    from emomtl.trained import open_run
 
     if len(runs) != 1:
         raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
-    trained = open_trained(runs[0], "best", Plugins.discover())
-    return model_card(trained.run, trained.plan)
+    opened = open_run(runs[0], "best", Plugins.discover())
+    return model_card(opened.run, opened.plan)
 
 
 def _page(results: Sequence[RunResult], split: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundObjective, BoundTask
 from emomtl.errors import EmomtlError, Problem, suggest
-from emomtl.manifest import Manifest
+from emomtl.manifest import Manifest, ObjectiveTable, options_of
 from emomtl.taxonomy import Taxonomy
 
 
@@ -30,6 +30,15 @@ def bind_objectives(composer: Composer, manifest: Manifest, tasks: Mapping[str, 
             composer.add(Problem(place, found, '`sampler.per_step = "all"` puts every task into every step'))
         composer.add(*objective_problems(bound[name], tasks, {task: one.taxonomy for task, one in tasks.items()}))
     return bound
+
+
+def complete_objectives(manifest: Manifest, bound: Mapping[str, BoundObjective]) -> dict[str, ObjectiveTable]:
+    """The tables with every default and option written out."""
+    uses = {name: table.use for name, table in manifest.objectives.items()}
+    return {
+        name: ObjectiveTable(use=uses[name], task=one.task, weight=one.weight, **options_of(one.objective))
+        for name, one in bound.items()
+    }
 
 
 def objective_problems(

@@ -105,6 +105,11 @@ class Plan:
         return {name: bound.table.tie for name, bound in self.tasks.items() if bound.table.tie is not None}
 
     @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Every token that one of the tasks keeps whole, each once."""
+        return tuple(dict.fromkeys(token for bound in self.tasks.values() for token in bound.task.special_tokens))
+
+    @property
     def per_task(self) -> bool:
         """Whether the encoder answers each task in its own way, so that a text is encoded once for each of its tasks."""
         return any(change.per_task for change in self.changes)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
 from emomtl.compose.features import bind_features, complete_features
-from emomtl.compose.objectives import bind_objectives
-from emomtl.compose.plan import BoundObjective, BoundTask, Plan, Start
+from emomtl.compose.objectives import bind_objectives, complete_objectives
+from emomtl.compose.plan import BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties, encoder_changes
 from emomtl.compose.stages import MASKED, pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource, Truncation
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, ObjectiveTable, SamplerTable, Use, options_of
+from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, Use, options_of
 from emomtl.model.encoder import EncoderChoice
 from emomtl.model.layers import LastLayers
 from emomtl.sampling import Sampler
@@ -66,9 +66,8 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     assert weighting is not None
     assert encoder is not None
     assert select is not None
-    complete = _complete(manifest, bound, objectives, sampler, weighting, encoder, changes, select, folder)
-    complete = complete.model_copy(update={"features": complete_features(features)})
-    return Plan(complete, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives, features, start, before)
+    plan = Plan(manifest, folder, tasks, sampler, weighting, encoder, plugins, changes, objectives, features, start, before)
+    return replace(plan, manifest=_complete(plan, bound, select))
 
 
 def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
@@ -93,51 +92,39 @@ def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan
     return compose(draft.manifest, plugins, path.parent, draft)
 
 
-def _complete(
-    manifest: Manifest,
-    tasks: Mapping[str, BoundTask],
-    objectives: Mapping[str, BoundObjective],
-    sampler: Sampler,
-    weighting: Weighting,
-    encoder: EncoderChoice,
-    changes: Sequence[EncoderChange],
-    select: str,
-    folder: Path,
-) -> Manifest:
-    """The manifest with every default and option written out."""
+def _complete(plan: Plan, bound: Mapping[str, BoundTask], select: str) -> Manifest:
+    """The manifest of a plan with every default and option written out; `bound` are all its tasks, untrained ones too."""
+    manifest = plan.manifest
     tables = {}
-    for name, bound in tasks.items():
-        head = HeadTable(use=bound.head.kind, **options_of(bound.head))
-        options = options_of(bound.family) if bound.family is not None else {}
-        tables[name] = bound.table.model_copy(update={"use": bound.table.use or name, "options": options, "head": head})
+    for name, one in bound.items():
+        head = HeadTable(use=one.head.kind, **options_of(one.head))
+        options = options_of(one.family) if one.family is not None else {}
+        tables[name] = one.table.model_copy(update={"use": one.table.use or name, "options": options, "head": head})
     train = manifest.train
     if train.epochs is None and train.steps is None and train.target_updates is None:
         train = train.model_copy(update={"epochs": float(DEFAULT_EPOCHS)})
-    named = zip(manifest.encoder.changes, changes, strict=True)
-    changed = tuple(Use(use=use.use, **options_of(change)) for use, change in named)
+    sampler = SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(plan.sampler))
     return manifest.model_copy(
         update={
-            "folder": str(folder),
+            "folder": str(plan.folder),
             "tasks": tables,
-            "objectives": {
-                name: ObjectiveTable(
-                    use=manifest.objectives[name].use, task=one.task, weight=one.weight, **options_of(one.objective)
-                )
-                for name, one in objectives.items()
-            },
-            "sampler": SamplerTable(use=manifest.sampler.use, per_step=manifest.sampler.per_step, **options_of(sampler)),
-            "weighting": Use(use=manifest.weighting.use, **options_of(weighting)),
-            "encoder": _complete_encoder(manifest.encoder, encoder).model_copy(update={"changes": changed}),
+            "objectives": complete_objectives(manifest, plan.objectives),
+            "features": complete_features(plan.features),
+            "sampler": sampler,
+            "weighting": Use(use=manifest.weighting.use, **options_of(plan.weighting)),
+            "encoder": _complete_encoder(manifest.encoder, plan),
             "train": train,
             "eval": manifest.eval.model_copy(update={"select": select}),
         }
     )
 
 
-def _complete_encoder(table: EncoderTable, encoder: EncoderChoice) -> EncoderTable:
-    """The encoder's table with the pooling that suits it, and the length of the head where the tail is kept too."""
-    head = {"head_tokens": encoder.truncation.head_tokens} if table.truncate == "head+tail" else {}
-    return table.model_copy(update={"pooling": encoder.pooling, **head})
+def _complete_encoder(table: EncoderTable, plan: Plan) -> EncoderTable:
+    """The encoder's table with the pooling that suits it, the length of a head where the tail is kept too, and its changes."""
+    head = {"head_tokens": plan.encoder.truncation.head_tokens} if table.truncate == "head+tail" else {}
+    named = zip(table.changes, plan.changes, strict=True)
+    changes = tuple(Use(use=use.use, **options_of(change)) for use, change in named)
+    return table.model_copy(update={"pooling": plan.encoder.pooling, "changes": changes, **head})
 
 
 def _start(manifest: Manifest, folder: Path) -> Start | None:
@@ -240,6 +227,6 @@ def _checks(
     for part, checked, arguments in (("sampler", sampler, sizes), ("weighting", weighting, facts)):
         try:
             if checked is not None and training and len(facts) == len(sizes):  # what trained a finished run need not be installed
-                checked.check(arguments)  # type: ignore[arg-type]
+                checked.check(arguments)  # type: ignore[arg-type]  # each takes its own kind of arguments
         except EmomtlError as error:
             composer.add(*error.problems, place=part)

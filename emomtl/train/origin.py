@@ -39,14 +39,13 @@ class Origin:
 
 def origin_of(plan: Plan) -> Origin:
     """What a new run of this plan begins with; every token that its tasks keep whole has a row in the embedding."""
-    special = tuple(dict.fromkeys(token for bound in plan.tasks.values() for token in bound.task.special_tokens))
     if plan.start is None:
-        encoder = load_encoder(plan.encoder, special)
+        encoder = load_encoder(plan.encoder, plan.special_tokens)
         heads = _own_heads(plan)
         origin = Origin(encoder, heads, {"encoder_heads": list(heads)} if heads else {})
     else:
         origin = _of_run(plan, plan.start)
-        add_tokens(origin.encoder.module, origin.encoder.tokenizer, special)
+        add_tokens(origin.encoder.module, origin.encoder.tokenizer, plan.special_tokens)
     _check_vocabulary(plan, origin.encoder)
     return origin
 

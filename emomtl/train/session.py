@@ -22,7 +22,7 @@ from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
-from emomtl.model.network import MultiTaskModel, build_model, parameter_groups, restore_model, shared_parameters
+from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
@@ -33,6 +33,7 @@ from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
 from emomtl.train.state import State
+from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts
 
 
@@ -99,7 +100,7 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     _check_rows(plan, data)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
-    encoder = _changed(plan, origin.encoder)
+    encoder = changed_encoder(plan, origin.encoder)
     fusion = learn(plan.features, data)
     run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion) | origin.record)
     try:
@@ -128,7 +129,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         else:
             run.cut_events(0)
             origin = origin_of(plan)
-        encoder = _changed(plan, origin.encoder)
+        encoder = changed_encoder(plan, origin.encoder)
         if checkpoint is None or changed:
             _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
@@ -142,11 +143,6 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     except BaseException:
         run.close()
         raise
-
-
-def _changed(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
-    """The encoder with the manifest's changes applied; one that a change does not fit is an error."""
-    return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
 
 
 def read(
@@ -193,14 +189,13 @@ def _session(
 ) -> Session:
     manifest = plan.manifest
     tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, plan.encoder, display), training=True)
-    heads = {name: (bound.head, data.taxonomies[name]) for name, bound in plan.tasks.items()}
-    objectives = {name: (one.objective, data.taxonomies[one.task]) for name, one in plan.objectives.items()}
-    model = build_model(encoder, plan.encoder, heads, manifest.seed, plan.ties, objectives, fusion.width).to(device)
+    heads = {name: bound.head for name, bound in plan.tasks.items()}
+    model = model_of(plan, encoder, fusion).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
-    rates = {name: head.lr or train.head_lr or train.lr for name, (head, _) in heads.items()}
+    rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
     rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
     groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay, train.layer_decay)
     optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
@@ -208,7 +203,7 @@ def _session(
     feeder = Feeder(
         data,
         tokens,
-        {name: head for name, (head, _) in heads.items()},
+        heads,
         batches,
         frozenset(name for name, table in manifest.tasks.items() if table.batch_size),
         manifest.sampler.per_step == "all",

@@ -198,7 +198,7 @@ def _add_untrained(found: dict[tuple[Any, ...], Space], trained: Trained, plugin
     from emomtl.model.network import MultiTaskModel
 
     choice = pretrained_choice(trained.plan.manifest, plugins, trained.plan.folder)
-    special = tuple(dict.fromkeys(token for bound in trained.plan.tasks.values() for token in bound.task.special_tokens))
+    special = trained.plan.special_tokens
     key = (choice.where, choice.revision, choice.pooling, choice.max_tokens, choice.truncation, choice.layers, special)
     if key in found:
         return
