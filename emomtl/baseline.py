@@ -12,7 +12,7 @@ from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.features import FOLDS
 from emomtl.fusion import out_of_fold, training_rows, whole_texts
 from emomtl.lexicon import Lexicon, tokens
-from emomtl.run import Run
+from emomtl.run import Run, is_run
 from emomtl.scoring import TaskScores, score
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def record(plan: Plan, data: TaskData, task: str, kind: str, split: str, scores:
         "data": data.fingerprints,
         "sizes": data.sizes,
     }
-    if (folder / "run.json").exists():
+    if is_run(folder):
         run = Run.open(folder)
         same = all(run.environment.get(key) == environment[key] for key in ("baseline", "data", "sizes"))
         if not same or run.manifest.tasks != manifest.tasks:

@@ -84,7 +84,7 @@ def encoder_layers(encoder: nn.Module) -> Sequence[nn.Module]:
 
     lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
     outer = [found for name, found in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
-    longest: Sequence[nn.Module] = max(outer, key=len, default=())  # type: ignore[type-var, arg-type]
+    longest: Sequence[nn.Module] = max(outer, key=len, default=())  # type: ignore[type-var, arg-type]  # torch does not call a ModuleList a Sequence
     depth = getattr(getattr(encoder, "config", None), "num_hidden_layers", None) or 1
     if not longest or len(longest) < depth:
         found = f"the encoder has {depth} layers with the weights of {len(longest)}" if longest else "the encoder lists no layers"

@@ -15,6 +15,8 @@ from emomtl.errors import EmomtlError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.heads import Head
+
 LEVEL = 0.95
 """The coverage of every interval."""
 
@@ -38,6 +40,16 @@ class Answers:
 
 Figure = Callable[[Answers], float]
 """A figure of some answers, such as their macro F1; NaN where it is undefined."""
+
+
+def figure_of(head: Head, metric: str) -> Figure:
+    """A head's figure by its name, as a function of answers."""
+
+    def figure(answers: Answers) -> float:
+        value = head.metrics(answers.targets, answers.probabilities).get(metric)
+        return math.nan if value is None else value
+
+    return figure
 
 
 @dataclass(frozen=True)

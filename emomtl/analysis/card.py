@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.report.cells import Table, spelt
 from emomtl.report.markdown import escape, markdown
 from emomtl.run.answers import kept_answers
-from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, resamples
+from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, figure_of, resamples
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
@@ -108,11 +108,7 @@ def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[
     if kept is None:
         return "answers not kept"
     answers = Answers(*kept)
-
-    def figure(some: Answers) -> float:
-        value = bound.head.metrics(some.targets, some.probabilities).get(bound.head.main_metric)
-        return float("nan") if value is None else value
-
+    figure = figure_of(bound.head, bound.head.main_metric)
     sampled = Sampled(figure, resamples(len(answers), RESAMPLES, seed=0))
     found = estimate([figure(answers)], [sampled(answers)], len(answers))
     return f"{spelt(found.low)} to {spelt(found.high)}"

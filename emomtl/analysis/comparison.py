@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.manifest import differences
 from emomtl.report.cells import Cell, Table
+from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
-from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, resamples
+from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, figure_of, resamples
 
 if TYPE_CHECKING:
     from emomtl.heads import Head
-
-SHOWN = 120
-"""Characters of a value that a table shows."""
 
 
 def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
@@ -31,18 +28,15 @@ def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
 
 
 def _manifests(one: Run, other: Run) -> Iterator[Table]:
-    before, after = (run.manifest.model_dump(mode="json", exclude={"folder"}) for run in (one, other))
-    rows = tuple((place, _spelt(old), _spelt(new)) for place, old, new in differences(before, after))
-    notes = () if rows else ("the two manifests are equal",)
-    yield Table("Manifest", ("key", _name(one, other), _name(other, one)), rows, notes)
+    names = ("key", _name(one, other), _name(other, one))
+    yield differing("Manifest", names, told(one.manifest), told(other.manifest), "the two manifests are equal")
 
 
 def _environments(one: Run, other: Run) -> Iterator[Table]:
     """Versions, device and plugins; then the rows that each task was trained on."""
     before, after = (dict(run.environment) for run in (one, other))
-    data = tuple(before.pop("data", {}) for before in (before, after))
-    rows = tuple((place, _spelt(old), _spelt(new)) for place, old, new in differences(before, after))
-    yield Table("Environment", ("what", _name(one, other), _name(other, one)), rows, () if rows else ("no difference",))
+    data = tuple(environment.pop("data", {}) for environment in (before, after))
+    yield differing("Environment", ("what", _name(one, other), _name(other, one)), before, after)
     common = [task for task in data[0] if task in data[1]]
     said = tuple(
         (task, "the same rows" if data[0][task] == data[1][task] else "other rows: scores do not compare") for task in common
@@ -99,23 +93,13 @@ def _kept(run: Run, split: str, task: str) -> Answers | None:
 
 
 def paired(one: Answers, other: Answers, head: Head) -> Comparison:
-    """The second less the first, by the head's main figure; errors count the other way round nowhere: read the metric's name."""
-
-    def figure(answers: Answers) -> float:
-        value = head.metrics(answers.targets, answers.probabilities).get(head.main_metric)
-        return float("nan") if value is None else value
-
-    return compare(Sampled(figure, resamples(len(one), RESAMPLES, seed=0)), {0: other}, {0: one})
+    """The second less the first, by the head's main figure."""
+    return compare(Sampled(figure_of(head, head.main_metric), resamples(len(one), RESAMPLES, seed=0)), {0: other}, {0: one})
 
 
 def _name(run: Run, other: Run) -> str:
     """A run's name, with its folder where the two share it."""
     return run.name if run.name != other.name else f"{run.name} ({run.folder})"
-
-
-def _spelt(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def common_heads(one: Path, other: Path) -> tuple[Run, Run, dict[str, Head]]:

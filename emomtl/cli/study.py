@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.errors import EmomtlError
-    from emomtl.heads import Head
     from emomtl.plugins import Plugins
     from emomtl.report.cells import Table
     from emomtl.study import Executor, Job, StudyPlan, StudyResult
@@ -44,14 +43,13 @@ def study(
     from emomtl.cli.output import console, print_json, say, sources_of
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.study import gather, plan_study, read_study, study_table, tuned_row
+    from emomtl.study import gather, plan_study, read_study, study_table
 
     plugins = Plugins.discover()
     file = read_study(_file(study, plugins), scale)
     folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
     planned = plan_study(file, folder, runs, plugins, set_ or [], sources_of(source or []))
-    head = _head(planned, plugins)
-    jobs = _jobs(planned, threads, tuned_row(planned, head))
+    jobs = _jobs(planned, threads)
     if print_commands:
         _print_commands(jobs)
         return
@@ -59,7 +57,7 @@ def study(
         _print_plan(planned, jobs)
         return
     failed = _run(jobs, _executor(executor, workers))
-    result = gather(planned, head, failed)
+    result = gather(planned, failed)
     table = study_table(result)
     _write(folder, result, table)
     if json:
@@ -79,7 +77,7 @@ def _file(study: str, plugins: Plugins) -> Path:
     return Path(plugins.offer("study", study).value)
 
 
-def _jobs(planned: StudyPlan, threads: int | None, tuned: bool) -> list[Job]:
+def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
     """Every run once, whatever rows share it; those of the reference keep validation's answers too where its row is tuned."""
     from emomtl.study import Job
 
@@ -87,15 +85,9 @@ def _jobs(planned: StudyPlan, threads: int | None, tuned: bool) -> list[Job]:
     study, reference = planned.file.study, planned.file.reference
     for run in sorted(planned.runs, key=lambda run: run.row != reference):
         paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
-        job = Job(run.identity, *paths, study.target, study.test, tuned and run.row == reference, threads)
+        job = Job(run.identity, *paths, study.target, study.test, planned.tuned and run.row == reference, threads)
         found.setdefault(run.identity, job)
     return list(found.values())
-
-
-def _head(planned: StudyPlan, plugins: Plugins) -> Head:
-    from emomtl.compose import compose_file
-
-    return compose_file(planned.runs[0].manifest, [], plugins).tasks[planned.file.study.target].head
 
 
 def _executor(name: str, workers: int) -> Executor:
@@ -133,7 +125,7 @@ def _run(jobs: Sequence[Job], executor: Executor) -> dict[str, EmomtlError]:
     say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
     failed: dict[str, EmomtlError] = {}
     over, began = 0, time.monotonic()
-    with _ending_in_order(), closing(executor.run(left)) as events:  # type: ignore[type-var]
+    with _ending_in_order(), closing(executor.run(left)) as events:
         for event in events:
             if not isinstance(event, Ended):
                 say(f"run {Path(event.folder).name} begins")

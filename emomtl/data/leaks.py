@@ -36,7 +36,7 @@ def exact_keys(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDAr
 def _keys(texts: Iterable[str], pairs: Iterable[str] | None) -> NDArray[np.uint64]:
     import numpy as np
 
-    joined = (f"{text}\0{pair}" if pair else text for text, pair in zip(texts, pairs or repeat("")))  # noqa: B905
+    joined = (f"{text}\0{pair}" if pair else text for text, pair in zip(texts, pairs or repeat("")))  # noqa: B905 (`repeat` never ends)
     digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in joined)
     return np.frombuffer(b"".join(digests), dtype="<u8")
 

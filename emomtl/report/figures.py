@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import plain
 from emomtl.report.collect import RunResult
+from emomtl.report.drawing import COLOURS, drawing, save_picture
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric, selected
-from emomtl.run.files import storage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour vision."""
 DASHES = ("-", "-.", (0, (5, 1)), (0, (1, 1)))
 """A second round of colours is drawn in another dash, so that many tasks stay apart."""
 EXPECTED = (0, (1, 1.6))
-STYLE: dict[str, Any] = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.grid": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#E3E3E3",
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "figure.dpi": 100,
-    "savefig.dpi": 160,
-    "svg.hashsalt": "emomtl",
-}
 HOVER = "hover:"
 """How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
 
@@ -55,16 +37,13 @@ def figures(results: Sequence[RunResult], folder: Path) -> dict[str, Path]:
     Learning curves, realised sampling beside the expectation, and weights where a weighting changes them; a run that logged
     nothing has none. Names are drawn as they are, never as formulas. EmomtlError where the folder cannot be written.
     """
-    from matplotlib import style
-
     painters: list[tuple[str, str, Callable[[RunResult], Figure | None]]] = [
         ("Learning curves", "learning", _learning),
         ("Realised sampling", "sampling", _sampling),
         ("Weights", "weights", _weights),
     ]
     made: dict[str, Path] = {}
-    with style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with drawing():
         for number, result in enumerate(results, start=1):
             for title, kind, paint in painters:
                 figure = paint(result)
@@ -73,16 +52,9 @@ def figures(results: Sequence[RunResult], folder: Path) -> dict[str, Path]:
                 slug = re.sub(r"[^A-Za-z0-9._-]+", "-", result.name)[:60].strip("-.")
                 path = folder / f"{number:02d}-{slug or 'run'}-{kind}.png"
                 figure.suptitle(f"{title} of {_named(result.name)}", parse_math=False, fontsize=13, x=0.01, ha="left")
-                _save(figure, path)
+                save_picture(figure, path)
                 made[f"{title} of {result.name}"] = path
     return made
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
 def _canvas(panels: int) -> tuple[Figure, list[Axes]]:

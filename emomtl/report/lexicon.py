@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError, Problem
 from emomtl.report.cells import plain
-from emomtl.report.figures import COLOURS, STYLE
+from emomtl.report.drawing import COLOURS, drawing
 from emomtl.run.files import storage
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ COLUMNS = 4
 
 def draw_lexicon(lexicon: Lexicon, labels: Sequence[str], words: int, path: Path) -> None:
     """One panel a label: its `words` best words, and as bars Lex(w, e). PNG or SVG, by the ending of `path`."""
-    from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -29,8 +27,7 @@ def draw_lexicon(lexicon: Lexicon, labels: Sequence[str], words: int, path: Path
         raise EmomtlError(Problem("--figure", f"'{path.name}' has no known ending", f"one of {', '.join(ENDINGS)}"))
     columns = min(COLUMNS, len(labels))
     lines = -(-len(labels) // columns)
-    with style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with drawing():
         figure = Figure(figsize=(3.2 * columns, (0.6 + 0.2 * words) * lines), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(lines, columns, squeeze=False).ravel()

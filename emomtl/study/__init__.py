@@ -4,7 +4,7 @@ from emomtl.study.executors import Ended, Executor, InProcess, Processes, Ray
 from emomtl.study.performing import Job, commands, state_of
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
 from emomtl.study.reading import StudyFile, read_study
-from emomtl.study.results import StudyResult, gather, tuned_row
+from emomtl.study.results import StudyResult, gather
 from emomtl.study.table import study_table
 
 __all__ = [
@@ -24,5 +24,4 @@ __all__ = [
     "read_study",
     "state_of",
     "study_table",
-    "tuned_row",
 ]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ class Executor(ABC):
     """Does jobs, in any order; a job that fails is reported and the others go on."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[Job | Ended]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """Gives each job when it begins, and `Ended` when it is over. Closing it, or Ctrl-C, ends what is under way."""
 
 
@@ -49,7 +49,7 @@ class InProcess(Executor):
 
     display: Display | None = None
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Job | Ended]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """Each job in turn."""
         for job in jobs:
             yield job
@@ -77,7 +77,7 @@ class Processes(Executor):
     number: int
     _workers: list[_Worker] = field(default_factory=list, init=False)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Job | Ended]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """As many jobs at a time as there are workers."""
         waiting = list(jobs)
         try:
@@ -146,7 +146,7 @@ class Ray(Executor):
     number: int
     retries: int = 2
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Job | Ended]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """All jobs as Ray tasks of one core (more where `threads` says so), at most `number` at a time."""
         ray = _ray()
         mine = not ray.is_initialized()

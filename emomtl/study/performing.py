@@ -44,7 +44,7 @@ class Job:
 def state_of(job: Job) -> State:
     """How far a run is, from its folder; damaged runs are an EmomtlError."""
     folder = Path(job.folder)
-    if not (folder / "run.json").is_file():
+    if not is_run(folder):
         return "missing"
     run = Run.open(folder)
     scores = run.scores()

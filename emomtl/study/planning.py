@@ -20,6 +20,7 @@ from emomtl.run.files import storage, write_bytes
 from emomtl.study.reading import StudyFile, laid_over
 
 if TYPE_CHECKING:
+    from emomtl.heads import Head
     from emomtl.plugins import Plugins
 
 OWN = ("name", "folder")
@@ -43,12 +44,19 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """All runs of a study, the target's figure, and where the study writes."""
+    """All runs of a study, the target's head and figure, and where the study writes."""
 
     file: StudyFile
     folder: Path
+    head: Head
     metric: str
     runs: tuple[PlannedRun, ...]
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
+        study, other = self.file.study, "_at_" in self.metric or "/" in self.metric
+        return study.tuned and study.test and self.head.kind == "multi-label" and not other
 
     def of(self, row: str) -> list[PlannedRun]:
         """The runs of a row, by seed."""
@@ -93,7 +101,7 @@ def plan_study(
     """
     planned: list[PlannedRun] = []
     problems: list[Problem] = []
-    metric: str | None = None
+    target: tuple[Head, str] | None = None
     identities = Identities()
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
@@ -104,7 +112,7 @@ def plan_study(
                 data = run_data(file, row.manifest, seed, _slug(row.name), overrides, sources or {})
                 write_bytes(path, tomli_w.dumps(data).encode())
                 plan = compose_file(path, [], plugins)
-                metric = metric or _metric(file, plan)
+                target = target or _target(file, plan)
             except EmomtlError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
                 break
@@ -117,8 +125,8 @@ def plan_study(
         problems += _unequal(file, planned)
     if problems:
         raise EmomtlError(*problems)
-    assert metric is not None
-    return StudyPlan(file, folder, metric, tuple(_one_folder_each(planned)))
+    assert target is not None
+    return StudyPlan(file, folder, *target, tuple(_one_folder_each(planned)))
 
 
 def run_data(
@@ -144,19 +152,20 @@ def run_data(
     return {**data, "name": f"{name}-seed{seed}", "seed": seed, "folder": str(file.folder)}
 
 
-def _metric(file: StudyFile, plan: Plan) -> str:
+def _target(file: StudyFile, plan: Plan) -> tuple[Head, str]:
+    """The head of the target, and its figure."""
     study = file.study
     if study.target not in plan.tasks:
         raise EmomtlError(Problem("target", f"'{clean(study.target)}' is no task of the runs", suggest(study.target, plan.tasks)))
     bound = plan.tasks[study.target]
     if study.metric is None:
-        return bound.head.main_metric
+        return bound.head, bound.head.main_metric
     known = bound.figures()
     if study.metric not in known:
         raise EmomtlError(
             Problem("metric", f"'{study.target}' has no figure '{clean(study.metric)}'", suggest(study.metric, known))
         )
-    return study.metric
+    return bound.head, study.metric
 
 
 def _unequal(file: StudyFile, planned: list[PlannedRun]) -> list[Problem]:

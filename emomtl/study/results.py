@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, find_checkpoint
+from emomtl.run import Run, find_checkpoint, is_run
 from emomtl.run.answers import kept_answers
-from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, Spread, compare, judged, resamples, spread
+from emomtl.statistics import (
+    RESAMPLES,
+    Answers,
+    Comparison,
+    Figure,
+    Sampled,
+    Spread,
+    compare,
+    figure_of,
+    judged,
+    resamples,
+    spread,
+)
 
 if TYPE_CHECKING:
-    from emomtl.heads import Head
     from emomtl.study.planning import PlannedRun, StudyPlan
 
 COLUMNS = (("validation", "best"), ("validation", "last"), ("test", "best"), ("test", "last"))
@@ -84,7 +96,7 @@ class StudyResult:
         }
 
 
-def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None = None) -> StudyResult:
+def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> StudyResult:
     """The table as far as its runs have come; runs are read, never changed."""
     study = plan.file.study
     rows = []
@@ -97,9 +109,10 @@ def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None
                 row.failed[run.seed] = str(failed[run.identity].problems[0].found)
         rows.append(row)
     reference = next(row for row in rows if row.name == plan.file.reference)
-    if tuned_row(plan, head):
-        rows.append(_tuned(plan, reference, head))
-    _compare(rows, reference, head, plan.metric)
+    figure = figure_of(plan.head, plan.metric)
+    if plan.tuned:
+        rows.append(_tuned(plan, reference, figure))
+    _compare(rows, reference, figure)
     sizes = [len(answers) for row in rows for answers in row.answers.values()]
     return StudyResult(
         study.name,
@@ -113,13 +126,7 @@ def gather(plan: StudyPlan, head: Head, failed: Mapping[str, EmomtlError] | None
     )
 
 
-def tuned_row(plan: StudyPlan, head: Head) -> bool:
-    """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
-    study = plan.file.study
-    return study.tuned and study.test and head.kind == "multi-label" and "_at_" not in plan.metric and "/" not in plan.metric
-
-
-def _tuned(plan: StudyPlan, reference: RowResult, head: Head) -> RowResult:
+def _tuned(plan: StudyPlan, reference: RowResult, figure: Figure) -> RowResult:
     """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
     row = RowResult(f"{reference.name}, thresholds tuned on validation", reference.wanted, updates=dict(reference.updates))
     for planned in plan.of(reference.name):
@@ -137,15 +144,14 @@ def _tuned(plan: StudyPlan, reference: RowResult, head: Head) -> RowResult:
             ("validation", Answers(targets, moved(probabilities, values))),
             ("test", row.answers[planned.seed]),
         ):
-            value = head.metrics(answers.targets, answers.probabilities).get(plan.metric)
-            if value is not None:
+            if not math.isnan(value := figure(answers)):
                 row.figures.setdefault((split, "best"), {})[planned.seed] = value
     return row
 
 
 def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
     """The figures of one run, as far as it has come."""
-    if not (planned.folder / "run.json").is_file():
+    if not is_run(planned.folder):
         return
     run, target = Run.open(planned.folder), plan.file.study.target
     figures = [
@@ -166,15 +172,10 @@ def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
 
 
-def _compare(rows: Sequence[RowResult], reference: RowResult, head: Head, metric: str) -> None:
+def _compare(rows: Sequence[RowResult], reference: RowResult, figure: Figure) -> None:
     """Every row that has a seed in common with the reference, compared on test; p is corrected over the table."""
     if not reference.answers:
         return
-
-    def figure(answers: Answers) -> float:
-        value = head.metrics(answers.targets, answers.probabilities).get(metric)
-        return float("nan") if value is None else value
-
     sampled = Sampled(figure, resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0))
     found = {
         row.name: compare(sampled, row.answers, reference.answers)

@@ -11,7 +11,7 @@ from emomtl.analysis.affinity.course import Affinity
 from emomtl.analysis.affinity.probe import WHOLE
 from emomtl.analysis.affinity.summary import ranking, stacked
 from emomtl.errors import EmomtlError, Problem
-from emomtl.report.figures import COLOURS, STYLE
+from emomtl.report.drawing import COLOURS, drawing
 from emomtl.run.files import storage
 
 if TYPE_CHECKING:
@@ -36,13 +36,11 @@ def check_picture(path: Path) -> None:
 def draw(found: Affinity, target: str, path: Path) -> None:
     """Draw four panels into a PNG, SVG or PDF file: Z of rows on columns, cosines, the ranking, cosines by layer."""
     import numpy as np
-    from matplotlib import style
     from matplotlib.figure import Figure
 
     check_picture(path)
     arrays = stacked(found)
-    with style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with drawing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)
         figure = Figure(figsize=(13, 9.5), layout="constrained")
         (of_steps, of_gradients), (ranked, layers) = figure.subplots(2, 2)

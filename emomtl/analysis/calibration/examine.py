@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.calibration.reliability import Reliability, reliability
 from emomtl.analysis.calibration.scaling import Scaling, fit_scaling
-from emomtl.analysis.calibration.thresholds import MIN_SUPPORT, Kind, Thresholds, cross_fitted, fit_thresholds, moved
+from emomtl.analysis.calibration.thresholds import MIN_SUPPORT, Kind, Thresholds, cross_fitted, moved
 from emomtl.report.cells import Cell, Table
 
 if TYPE_CHECKING:
@@ -103,17 +103,19 @@ def _tunings(head: Head, taxonomy: Taxonomy | None, answers: Mapping[str, Answer
     ways.append(("one a label", "per-label", {}))
     found = []
     for name, kind, options in ways:
-        fitted = fit_thresholds(probabilities, targets, kind, **options)
-        honest, tuned = {}, {}
-        for figure in FIGURES:
-            both = cross_fitted(probabilities, targets, lambda t, p, f=figure: head.metrics(t, p).get(f), kind, **options)  # type: ignore[misc]
-            tuned[figure], honest[figure] = both["tuned"], both["cross_fitted"]
+        fitted = cross_fitted(probabilities, targets, kind, **options)
+        tuned, honest = (_figures(head, targets, bent) for bent in (fitted.tuned, fitted.held_out))
         test = {}
         if "test" in answers:
-            figures = head.metrics(answers["test"][0], moved(answers["test"][1], fitted.values))
-            test = {figure: figures.get(figure) for figure in FIGURES}
-        found.append(Tuning(name, fitted, tuned, honest, test))
+            test = _figures(head, answers["test"][0], moved(answers["test"][1], fitted.thresholds.values))
+        found.append(Tuning(name, fitted.thresholds, tuned, honest, test))
     return found
+
+
+def _figures(head: Head, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+    """The figures that tell ways to choose thresholds apart."""
+    found = head.metrics(targets, probabilities)
+    return {figure: found.get(figure) for figure in FIGURES}
 
 
 def tables(examined: Sequence[Examined]) -> list[Table]:

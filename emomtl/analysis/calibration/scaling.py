@@ -89,6 +89,7 @@ def _logits(probabilities: NDArray[Any], exclusive: bool) -> NDArray[np.float64]
 
 
 def _squash(logits: NDArray[np.float64], exclusive: bool) -> NDArray[np.float64]:
+    import numpy as np
     from scipy import special
 
-    return special.softmax(logits, axis=1) if exclusive else special.expit(logits)  # type: ignore[no-any-return]
+    return np.asarray(special.softmax(logits, axis=1) if exclusive else special.expit(logits))

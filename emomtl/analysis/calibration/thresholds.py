@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -115,19 +115,21 @@ def moved(probabilities: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float
     return np.asarray(np.where(probabilities >= values, np.maximum(above, 0.5), np.minimum(below, np.nextafter(0.5, 0))))
 
 
-def cross_fitted(
-    probabilities: NDArray[Any],
-    targets: NDArray[Any],
-    figure: Callable[[NDArray[Any], NDArray[Any]], float | None],
-    kind: Kind,
-    seed: int = 0,
-    **options: Any,
-) -> Mapping[str, float | None]:
-    """A figure of (targets, probabilities) with thresholds tuned on these rows, and what it is without looking at them.
+@dataclass(frozen=True)
+class CrossFitted:
+    """Thresholds of some rows, and the rows' probabilities bent by them (see `moved`).
 
-    `tuned` is fitted and scored on the same rows. `cross_fitted` is scored on each fold with thresholds of the other four.
-    `optimism` is their difference: what tuning seems to gain and does not.
+    `tuned` are bent by thresholds that have seen them, `held_out` by thresholds of the other folds.
+    A figure of `tuned` less that of `held_out` is its optimism: what tuning seems to gain and does not.
     """
+
+    thresholds: Thresholds
+    tuned: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+
+
+def cross_fitted(probabilities: NDArray[Any], targets: NDArray[Any], kind: Kind, seed: int = 0, **options: Any) -> CrossFitted:
+    """Thresholds tuned on these rows, and what they are worth with and without having seen them."""
     import numpy as np
 
     whole = fit_thresholds(probabilities, targets, kind, **options)
@@ -137,6 +139,4 @@ def cross_fitted(
         inside = folds != fold
         fitted = fit_thresholds(probabilities[inside], targets[inside], kind, **options)
         held_out[~inside] = moved(probabilities[~inside], fitted.values)
-    tuned, honest = figure(targets, moved(probabilities, whole.values)), figure(targets, held_out)
-    optimism = tuned - honest if tuned is not None and honest is not None else None
-    return {"tuned": tuned, "cross_fitted": honest, "optimism": optimism}
+    return CrossFitted(whole, moved(probabilities, whole.values), held_out)

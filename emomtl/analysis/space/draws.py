@@ -61,8 +61,8 @@ class Figure:
         """The difference of two figures over the same samples, its interval paired."""
         if self.value is None or other.value is None:
             return Figure(None)
-        paired = self.draws is not None and other.draws is not None
-        return Figure(self.value - other.value, self.draws - other.draws if paired else None)  # type: ignore[operator]
+        paired = None if self.draws is None or other.draws is None else self.draws - other.draws
+        return Figure(self.value - other.value, paired)
 
 
 def draw_counts(labels: NDArray[np.int64], seed: int, resamples: int = RESAMPLES) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ def place_names(axes: Axes, points: NDArray[np.float64], names: Sequence[str], s
 
     look: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
     look["path_effects"] = [withStroke(linewidth=2.2, foreground="white")]
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[union-attr, attr-defined]
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[union-attr, attr-defined]  # Agg has one
     half = np.zeros((len(names), 2))
     for place, name in enumerate(names):
         text = axes.annotate(name, (0, 0), xycoords="figure pixels", parse_math=False, **look)

@@ -31,11 +31,12 @@ def silhouette(vectors: NDArray[Any], members: NDArray[np.int64], counts: NDArra
 
 def nearest(vectors: NDArray[Any]) -> NDArray[np.int64]:
     """For each text its k nearest others by cosine (n, k), the text itself never among them; fewer where there are fewer."""
+    import numpy as np
     from sklearn.neighbors import NearestNeighbors
 
     k = min(NEIGHBOURS, len(vectors) - 1)
     found = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(vectors)
-    return found.kneighbors(return_distance=False)  # type: ignore[no-any-return]
+    return np.asarray(found.kneighbors(return_distance=False))
 
 
 def purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from emomtl.analysis.space.names import place_names
 from emomtl.analysis.space.projections import Flat, pca, tsne
 from emomtl.analysis.space.vectors import Texts
 from emomtl.report.cells import plain
-from emomtl.report.figures import COLOURS, STYLE
+from emomtl.report.drawing import COLOURS, drawing, save_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 MARKERS = "os^Dv"
 """Centroids of a second and later round of colours have another shape."""
 
-LOOK = {**STYLE, "axes.grid": False, "font.size": 10}
+LOOK = {"axes.grid": False, "font.size": 10}
+"""What differs from other pictures."""
 
 
 def pictures(
@@ -40,20 +40,17 @@ def pictures(
 
     No picture has a text in it: points, and names of labels. EmomtlError where the folder cannot be written.
     """
-    from matplotlib import style
-
     made: dict[str, Path] = {}
-    with style.context(["default", LOOK]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with drawing(**LOOK):
         for method, flats in _projected(measured, seed, say).items():
             for level in _levels(texts):
                 caption = f"{method} of the texts, by {plain(level)}"
                 path = folder / f"{method.lower().replace('-', '')}-{_slug(level)}.png"
-                made[caption] = _save(_panels(texts, measured, flats, level, caption), path)
+                made[caption] = save_picture(_panels(texts, measured, flats, level, caption), path)
         if len(Levels.of(texts).kept) > 1:
-            made["Distances of the labels"] = _save(_distances(texts, measured, coordinates), folder / "distances.png")
+            made["Distances of the labels"] = save_picture(_distances(texts, measured, coordinates), folder / "distances.png")
         if coordinates.points:
-            made["The labels in valence, arousal and dominance"] = _save(_vad(texts, coordinates), folder / "vad.png")
+            made["The labels in valence, arousal and dominance"] = save_picture(_vad(texts, coordinates), folder / "vad.png")
     return made
 
 
@@ -84,16 +81,6 @@ def _groups(texts: Texts, level: str) -> tuple[tuple[str, ...], NDArray[np.int64
     if level == "label":
         return texts.taxonomy.names, np.arange(len(texts.taxonomy))
     return texts.taxonomy.grouping(level).names, parents(texts, level)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    from emomtl.run.files import storage
-
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    return path
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -220,15 +207,14 @@ def _distances(texts: Texts, measured: Sequence[Measured], coordinates: Coordina
     figure = _figure(5.6 * columns + 1.6, 5.9 * rows + 0.7)
     edges = {"left": 0.09, "right": 0.93, "bottom": 0.17 / rows, "top": 1 - 0.13 / rows}
     axes = _grid(figure, len(squares), columns, **edges, wspace=0.06, hspace=0.42)
-    image = None
     for place, (panel, (title, square)) in enumerate(zip(axes, squares.items(), strict=True)):
-        image = panel.imshow(_ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1)
+        panel.imshow(_ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1)
         panel.set_title(title, parse_math=False, fontsize=11)
         ticks: Mapping[str, Any] = {"fontsize": 7, "parse_math": False}
         panel.set_xticks(range(len(names)), names, rotation=90, **ticks)
         panel.set_yticks(range(len(names)), names if place % columns == 0 else [""] * len(names), **ticks)
         panel.tick_params(length=0)
-    bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))  # type: ignore[arg-type]
+    bar = figure.colorbar(axes[0].images[0], cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
     bar.set_label("rank of the distance (0 nearest, 1 farthest pair)", fontsize=9)
     title = f"Distances of the labels: {plain(texts.task)}, {texts.split}"
     figure.suptitle(title, parse_math=False, fontsize=13, x=0.01, ha="left", y=0.995)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.manifest import differences
 from emomtl.report.cells import Cell, Table, spelt
 from emomtl.report.collect import RunResult
+from emomtl.report.differing import differing, shortened, told
 from emomtl.report.figures import figures
 from emomtl.report.html.page import Section
 from emomtl.report.html.svg import inline
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WARNING = "warning: "
-SHOWN = 160
-"""Characters of a value that a table of differences shows."""
 
 
 def sections_of(results: Sequence[RunResult], split: str) -> list[Section]:
@@ -77,25 +75,19 @@ def warnings_of(sections: Sequence[Section]) -> list[str]:
 
 def _manifests(results: Sequence[RunResult]) -> Iterator[Table]:
     """Where each run's manifest differs from the first one's."""
-    first = results[0].manifest.model_dump(mode="json", exclude={"folder"})
+    first = results[0]
     for result in results[1:]:
-        rows = differences(first, result.manifest.model_dump(mode="json", exclude={"folder"}))
-        shown = tuple((place, _short(old), _short(new)) for place, old, new in rows)
-        yield Table(f"{result.name} against {results[0].name}", ("key", results[0].name, result.name), shown)
+        names = ("key", first.name, result.name)
+        yield differing(f"{result.name} against {first.name}", names, told(first.manifest), told(result.manifest))
 
 
 def _environments(results: Sequence[RunResult]) -> Iterator[Table]:
     """Where and on what the runs were trained, a column a run."""
     keys = dict.fromkeys(key for result in results for key in result.environment if key not in ("data", "plugins"))
-    rows: list[tuple[Cell, ...]] = [(key, *(_short(result.environment.get(key)) for result in results)) for key in keys]
+    rows: list[tuple[Cell, ...]] = [(key, *(shortened(result.environment.get(key)) for result in results)) for key in keys]
     yield Table("Environment", ("what", *(result.name for result in results)), tuple(rows))
     tasks = dict.fromkeys(task for result in results for task in result.environment.get("data", {}))
     prints: list[tuple[Cell, ...]] = [
-        (task, *(_short(result.environment.get("data", {}).get(task)) for result in results)) for task in tasks
+        (task, *(shortened(result.environment.get("data", {}).get(task)) for result in results)) for task in tasks
     ]
     yield Table("Fingerprints of rows (SHA-256)", ("task", *(result.name for result in results)), tuple(prints))
-
-
-def _short(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
