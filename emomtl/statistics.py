@@ -77,14 +77,14 @@ class Comparison:
     """A row against the reference: the difference with its interval, tests, effect size and verdict.
 
     `p` is of the t test on the difference, `p_holm` the same corrected over the table, `p_mcnemar` of McNemar's exact test
-    on whole rows right or wrong. `effect` is the difference in standard deviations over seeds. `detectable` is the smallest
-    difference that such an experiment finds with a power of 80%.
+    on whole rows right or wrong, None of numbers, which are neither. `effect` is the difference in standard deviations over
+    seeds. `detectable` is the smallest difference that such an experiment finds with a power of 80%.
     """
 
     difference: Estimate
     p: float
     p_holm: float | None
-    p_mcnemar: float
+    p_mcnemar: float | None
     effect: float | None
     detectable: float
     seeds: int
@@ -147,8 +147,10 @@ class Sampled:
         return self._kept[id(answers)][1]
 
 
-def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int, Answers]) -> Comparison:
+def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int, Answers], *, labels: bool = True) -> Comparison:
     """A row against the reference, by the seeds that both have; rows are paired, and so are seeds.
+
+    `labels` says that an answer is right or wrong, which McNemar's test needs.
 
     EmomtlError where the two share no seed, or answered other rows.
     """
@@ -165,10 +167,10 @@ def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int
     found = estimate(differences, [sampled(row[seed]) - sampled(reference[seed]) for seed in seeds], len(row[seeds[0]]))
     p = float(2 * stats.t.sf(abs(found.value) / found.error, found.freedom)) if found.error > 0 else float(found.value == 0)
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, found.freedom) + stats.t.ppf(POWER, found.freedom))
-    tests = [mcnemar(row[seed], reference[seed]) for seed in seeds]
+    test = middle_of([mcnemar(row[seed], reference[seed]) for seed in seeds]) if labels else None
     sd = spread(differences).sd
     effect = found.value / sd if sd else None
-    return Comparison(found, p, None, middle_of(tests), effect, reach * found.error, len(seeds))
+    return Comparison(found, p, None, test, effect, reach * found.error, len(seeds))
 
 
 def right(answers: Answers) -> NDArray[Any]:
@@ -207,20 +209,23 @@ def holm(tests: Sequence[float]) -> list[float]:
     return corrected
 
 
-def judged(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
-    """The comparisons of a table with p corrected over it, and a verdict each: gain, harm, no evidence, or no verdict."""
+def judged(comparisons: Mapping[str, Comparison], *, less: bool = False) -> dict[str, Comparison]:
+    """The comparisons of a table with p corrected over it, and a verdict each: gain, harm, no evidence, or no verdict.
+
+    `less` says that less is better: the figure is an error.
+    """
     from dataclasses import replace
 
     corrected = holm([comparison.p for comparison in comparisons.values()])
     return {
-        name: replace(comparison, p_holm=p, verdict=_verdict(comparison, p))
+        name: replace(comparison, p_holm=p, verdict=_verdict(comparison, p, less))
         for (name, comparison), p in zip(comparisons.items(), corrected, strict=True)
     }
 
 
-def _verdict(comparison: Comparison, p: float) -> str:
+def _verdict(comparison: Comparison, p: float, less: bool) -> str:
     if comparison.seeds < 2:
         return "one seed: no verdict"
     if p >= 1 - LEVEL:
         return "no evidence"
-    return "gain" if comparison.difference.value > 0 else "harm"
+    return "gain" if (comparison.difference.value < 0) == less else "harm"

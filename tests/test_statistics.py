@@ -152,6 +152,18 @@ def test_verdicts_follow_the_corrected_p_and_not_the_raw_one() -> None:
     found = judged({"a": made(0.03, 0.1), "b": made(0.04, -0.1), "c": made(0.001, -0.1)})
     assert [found[name].verdict for name in "abc"] == ["no evidence", "no evidence", "harm"]
     assert found["a"].p_holm == pytest.approx(0.06)
+    errors = judged({"less": made(0.001, -0.1), "more": made(0.001, 0.1)}, less=True)
+    assert [found.verdict for found in errors.values()] == ["gain", "harm"]
+
+
+def test_numbers_are_neither_right_nor_wrong_and_have_no_mcnemar() -> None:
+    draw = np.random.default_rng(6)
+    targets = draw.normal(size=(50, 2))
+    one, other = (Answers(targets, targets + draw.normal(size=(50, 2))) for _ in range(2))
+    sampled = Sampled(lambda answers: float(np.abs(answers.targets - answers.probabilities).mean()), resamples(50, 20, 0))
+    found = compare(sampled, {1: other}, {1: one}, labels=False)
+    assert found.p_mcnemar is None
+    assert found.p < 1
 
 
 def test_a_spread_has_no_deviation_with_one_seed() -> None:

@@ -94,7 +94,8 @@ def _kept(run: Run, split: str, task: str) -> Answers | None:
 
 def paired(one: Answers, other: Answers, head: Head) -> Comparison:
     """The second less the first, by the head's main figure."""
-    return compare(Sampled(figure_of(head, head.main_metric), resamples(len(one), RESAMPLES, seed=0)), {0: other}, {0: one})
+    sampled = Sampled(figure_of(head, head.main_metric), resamples(len(one), RESAMPLES, seed=0))
+    return compare(sampled, {0: other}, {0: one}, labels=head.answers == "labels")
 
 
 def _name(run: Run, other: Run) -> str:

@@ -68,6 +68,7 @@ class StudyResult:
     target: str
     metric: str
     reference: str
+    less_is_better: bool
     rows: tuple[RowResult, ...]
     test_rows: int
 
@@ -91,6 +92,7 @@ class StudyResult:
             "target": self.target,
             "metric": self.metric,
             "reference": self.reference,
+            "less_is_better": self.less_is_better,
             "test_rows": self.test_rows,
             "rows": rows,
         }
@@ -112,7 +114,7 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
     figure = figure_of(plan.head, plan.metric)
     if plan.tuned:
         rows.append(_tuned(plan, reference, figure))
-    _compare(rows, reference, figure)
+    _compare(rows, reference, figure, plan)
     sizes = [len(answers) for row in rows for answers in row.answers.values()]
     return StudyResult(
         study.name,
@@ -121,6 +123,7 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
         study.target,
         plan.metric,
         reference.name,
+        plan.head.less_is_better(plan.metric),
         tuple(rows),
         sizes[0] if sizes else 0,
     )
@@ -172,16 +175,16 @@ def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
 
 
-def _compare(rows: Sequence[RowResult], reference: RowResult, figure: Figure) -> None:
+def _compare(rows: Sequence[RowResult], reference: RowResult, figure: Figure, plan: StudyPlan) -> None:
     """Every row that has a seed in common with the reference, compared on test; p is corrected over the table."""
     if not reference.answers:
         return
     sampled = Sampled(figure, resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0))
     found = {
-        row.name: compare(sampled, row.answers, reference.answers)
+        row.name: compare(sampled, row.answers, reference.answers, labels=plan.head.answers == "labels")
         for row in rows
         if row is not reference and set(row.answers) & set(reference.answers)
     }
-    done = judged(found)
+    done = judged(found, less=plan.head.less_is_better(plan.metric))
     for row in rows:
         row.comparison = done.get(row.name)

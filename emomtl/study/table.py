@@ -42,8 +42,8 @@ def _spelt(spread: Spread | None) -> str:
     return f"{spread.mean:.4f}" if spread.sd is None else f"{spread.mean:.4f} ± {spread.sd:.4f}"
 
 
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def _p(p: float | None) -> str:
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _notes(result: StudyResult) -> list[str]:
@@ -58,6 +58,8 @@ def _notes(result: StudyResult) -> list[str]:
         f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
         f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
     )
+    if result.less_is_better:
+        notes.append(f"{result.metric} is an error: below 0 the row is better than '{result.reference}'")
     for row in result.rows:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:

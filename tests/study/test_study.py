@@ -56,6 +56,26 @@ def test_a_study_runs_every_row_with_every_seed_and_tables_it(write_study: Write
     assert times == {file: file.stat().st_mtime_ns for file in (path.parent / "runs").rglob("scores.json")}
 
 
+def test_a_study_of_an_error_says_that_less_is_better_and_gives_numbers_no_mcnemar(
+    write_study: WriteStudy, cli: Any, desk: Any
+) -> None:
+    numbers = {"joy": "1.0", "anger": "-1.0", "sadness": "-0.5"}
+    rows = (desk.folder / "mood.csv").read_text(encoding="utf-8").splitlines()
+    cells = [row.split(",") for row in rows[1:]]
+    lines = [rows[0], *(",".join((text, numbers[label], part)) for text, label, part in cells)]
+    (desk.folder / "numbers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    mood = {"source": "numbers.csv", "head": {"use": "regression"}}
+    shown = {"alone": {"tasks": {"mood": mood}}, "faster": {"tasks": {"mood": mood}, "train": {"lr": 2e-3}}}
+    path = write_study(rows=shown, metric="rmse")
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["less_is_better"] is True
+    comparison = found["rows"][1]["comparison"]
+    assert comparison["p_mcnemar"] is None
+    assert "rmse is an error: below 0 the row is better than 'alone'" in (path.parent / "out" / "table.md").read_text("utf-8")
+
+
 def test_each_checkpoint_looks_at_test_once(write_study: WriteStudy) -> None:
     path = write_study(rows={"alone": {}}, seeds=[1])
     job = _jobs(path)[0]
