@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-SKIP = re.compile(r"(?:[ \t\r\n]+|#[^\n]*+)*+")
-KEY = re.compile(r"""[ \t]*+(?:"((?:[^"\\\n]++|\\.)*+)"|'([^'\n]*+)'|([^\s.=,#"'\[\]{}]++))[ \t]*+""")
+# A repeated group stands in (?>...) and not before `*+`, which Python 3.11.0 to 3.11.4 match wrongly (gh-100061, gh-106052).
+SKIP = re.compile(r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)")
+KEY = re.compile(r"""[ \t]*+(?:"((?>(?:[^"\\\n]++|\\.)*))"|'([^'\n]*+)'|([^\s.=,#"'\[\]{}]++))[ \t]*+""")
 TEXT = re.compile(
-    r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+"""(?:"{0,2})'
-    r"|'''(?:[^']++|'(?!''))*+'''(?:'{0,2})"
-    r'|"(?:[^"\\\n]++|\\.)*+"'
+    r'"""(?>(?:[^"\\]++|\\[\s\S]|"(?!""))*)"""(?:"{0,2})'
+    r"|'''(?>(?:[^']++|'(?!''))*)'''(?:'{0,2})"
+    r'|"(?>(?:[^"\\\n]++|\\.)*)"'
     r"|'[^'\n]*+'"
 )
 SCALAR = re.compile(r"[^,\]}#\n]++")
