@@ -24,6 +24,7 @@ import tomli  # noqa: E402
 from emomtl.manifest import Manifest, option_model  # noqa: E402
 from emomtl.manifest.words import Node, resolve, wanted  # noqa: E402
 from emomtl.plugins import Plugins  # noqa: E402
+from emomtl.study.claims import Claims  # noqa: E402
 from emomtl.study.models import Study  # noqa: E402
 from emomtl.task import DerivedTask  # noqa: E402
 
@@ -223,10 +224,20 @@ def studies_page() -> str:
         ("Keys outside of tables", schema),
         ("`[[rows]]`", schema["$defs"]["RowTable"]),
         ("`[scales.NAME]`", schema["$defs"]["ScaleTable"]),
+        ("`[space]`", schema["$defs"]["SpaceTable"]),
     ):
         parts += [f"## {title}", table(("key", "value", "default", "what for"), key_rows(schema, node, described=True))]
     parts.append("The tables of an `axes` list have the keys of a row.")
     parts += ["## Shipped studies", "`emomtl study NAME` runs one.", _shipped(first_party(), "study")]
+    claims = Claims.model_json_schema()
+    parts += ["# Claims: every key", "What claims are held against: [studies](../studies.md#claims)."]
+    for title, node in (
+        ("Keys of the file", claims),
+        ("`[[claims]]`", claims["$defs"]["Claim"]),
+        ("`evidence`", claims["$defs"]["Evidence"]),
+    ):
+        parts += [f"## {title}", table(("key", "value", "default", "what for"), key_rows(claims, node, described=True))]
+    parts += ["## Shipped claims", "`emomtl claims NAME FOLDER...` judges them.", _shipped(first_party(), "claims")]
     return "\n\n".join(parts)
 
 

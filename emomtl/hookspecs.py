@@ -74,6 +74,11 @@ def emomtl_studies() -> Mapping[str, Path]:  # type: ignore[empty-body]
 
 
 @hookspec
+def emomtl_claims() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Offer claims for `emomtl claims NAME`: names and the files that hold them."""
+
+
+@hookspec
 def emomtl_should_stop(run: Run, scores: Mapping[str, Mapping[str, float]]) -> str | None:
     """After an evaluation, a reason to end the run, or None; any reason stops, and all are recorded."""
 

@@ -31,6 +31,7 @@ KINDS = {
     "feature": "emomtl_features",
     "manifest": "emomtl_manifests",
     "study": "emomtl_studies",
+    "claims": "emomtl_claims",
 }
 """What can be offered, and the hook that asks for it."""
 

@@ -43,7 +43,7 @@ def study(
     from emomtl.cli.output import console, print_json, say, sources_of
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.study import gather, plan_study, read_study, study_table
+    from emomtl.study import gather, plan_study, read_study, study_space, study_table
 
     plugins = Plugins.discover()
     file = read_study(_file(study, plugins), scale)
@@ -58,12 +58,14 @@ def study(
         return
     failed = _run(jobs, _executor(executor, workers))
     result = gather(planned, failed)
-    table = study_table(result)
-    _write(folder, result, table)
+    tables = [study_table(result)]
+    if planned.file.study.space is not None and (spaces := study_space(planned, Plugins.discover, say)) is not None:
+        tables.append(spaces)
+    _write(folder, result, tables)
     if json:
         print_json(result.as_json())
     else:
-        show([table], console())
+        show(tables, console())
     say(f"wrote {folder}/table.md, table.tex, table.csv and result.json")
     if failed:
         raise next(iter(failed.values()))
@@ -162,14 +164,14 @@ def _print_commands(jobs: Sequence[Job]) -> None:
             typer.echo(" && ".join(shlex.join(line) for line in lines))
 
 
-def _write(folder: Path, result: StudyResult, table: Table) -> None:
-    """The table in every form."""
+def _write(folder: Path, result: StudyResult, tables: Sequence[Table]) -> None:
+    """The tables in every form."""
     from emomtl.report.csv import as_csv
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown
     from emomtl.run.files import write_bytes, write_json
 
-    write_bytes(folder / "table.md", markdown([table]).encode())
-    write_bytes(folder / "table.tex", latex([table]).encode())
-    write_bytes(folder / "table.csv", as_csv([table]).encode())
+    write_bytes(folder / "table.md", markdown(tables).encode())
+    write_bytes(folder / "table.tex", latex(tables).encode())
+    write_bytes(folder / "table.csv", as_csv(tables).encode())
     write_json(folder / "result.json", result.as_json())

@@ -5,6 +5,7 @@ from emomtl.study.performing import Job, commands, state_of
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
 from emomtl.study.reading import StudyFile, read_study
 from emomtl.study.results import StudyResult, gather
+from emomtl.study.space import study_space
 from emomtl.study.table import study_table
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "plan_study",
     "read_study",
     "state_of",
+    "study_space",
     "study_table",
 ]

@@ -27,6 +27,12 @@ class ScaleTable(Table):
     seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds at this scale; left out, the study's")
 
 
+class SpaceTable(Table):
+    """Also measure where the runs put the target's validation texts, as `emomtl analyse space` does."""
+
+    limit: Annotated[int, Field(ge=3)] = Field(default=5_000, description="texts at most; those whose hash is lowest")
+
+
 class Study(Table):
     """Many runs and one table: every row with every seed, compared with the row `reference` on the task `target`."""
 
@@ -46,6 +52,7 @@ class Study(Table):
     tuned: bool = Field(
         default=True, description="with a multi-label target, a row for the reference with thresholds tuned on validation"
     )
+    space: SpaceTable | None = Field(default=None, description="`[space]`: also measure the embedding spaces of the rows")
     rows: tuple[RowTable, ...] = Field(default=(), description="rows, one by one")
     axes: dict[str, tuple[RowTable, ...]] = Field(
         default_factory=dict, description="choices by axis; every combination of one choice an axis is a row"

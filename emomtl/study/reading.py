@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest.faults import faults_of, odd_values
 from emomtl.manifest.lines import Lines
+from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
 from emomtl.study.models import RowTable, ScaleTable, Study
+
+Strict = TypeVar("Strict", bound=Table)
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,7 @@ class StudyFile:
 
 def read_study(path: Path, scale: str | None = None) -> StudyFile:
     """The study in a TOML file, at a scale (else the file's own); EmomtlError with everything that is wrong."""
-    data = _data(path)
-    schema = Study.model_json_schema()
-    faults = odd_values(data, schema)
-    try:
-        study = Study.model_validate_json(json.dumps(data)) if not faults else None
-    except ValidationError as error:
-        study, faults = None, [fault for fault in faults_of(error, data, schema) if fault.found]
-    if study is None:
-        lines = Lines(path.read_text(encoding="utf-8-sig"), [])
-        raise EmomtlError(*(fault.problem().at(str(path), lines.of(fault.parts)) for fault in faults))
+    study = read_strict(path, Study)
     name = scale or study.scale or next(iter(study.scales), None)
     if name is not None and name not in study.scales:
         raise EmomtlError(Problem("--scale", f"the study has no scale '{clean(name)}'", suggest(name, study.scales)))
@@ -74,6 +68,20 @@ def read_study(path: Path, scale: str | None = None) -> StudyFile:
     file = StudyFile(study, path, _data(base), study.scales[name] if name else ScaleTable(), name)
     _check_rows(file)
     return file
+
+
+def read_strict(path: Path, model: type[Strict]) -> Strict:
+    """A TOML file as a strict model; EmomtlError with everything that is wrong in it, each with its line."""
+    data = _data(path)
+    schema = model.model_json_schema()
+    faults = odd_values(data, schema)
+    if not faults:
+        try:
+            return model.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            faults = [fault for fault in faults_of(error, data, schema) if fault.found]
+    lines = Lines(path.read_text(encoding="utf-8-sig"), [])
+    raise EmomtlError(*(fault.problem().at(str(path), lines.of(fault.parts)) for fault in faults))
 
 
 def _data(path: Path) -> dict[str, Any]:

@@ -24,3 +24,9 @@ def emomtl_manifests() -> dict[str, Path]:
 def emomtl_studies() -> dict[str, Path]:
     """Every shipped study by its file's name without ending, in alphabetical order."""
     return {path.stem: path for path in sorted((folder() / "study").glob("*.toml"))}
+
+
+@hookimpl
+def emomtl_claims() -> dict[str, Path]:
+    """Every shipped file of claims by its name without ending, in alphabetical order."""
+    return {path.stem: path for path in sorted((folder() / "claims").glob("*.toml"))}

@@ -34,6 +34,7 @@ WHERE = {
     "feature": "docs/lexicon.md",
     "manifest": "docs/reference/manifest.md",
     "study": "docs/reference/studies.md",
+    "claims": "docs/reference/studies.md",
 }
 """The page that tells of the offers of a kind, beside the reference."""
 
@@ -73,7 +74,7 @@ def test_every_offer_and_its_options_are_documented(text_of: dict[str, str], plu
     assert offers
     assert plugins.broken == {}
     other = text_of[WHERE[kind]]
-    reference = text_of["docs/reference/manifest.md"] if kind != "study" else other
+    reference = text_of["docs/reference/manifest.md"] if kind not in ("study", "claims") else other
     lacking = [name for name in offers if f"`{name}`" not in reference or f"`{name}`" not in other]
     sections = _sections(reference)
     for name, offer in offers.items():

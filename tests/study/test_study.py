@@ -262,3 +262,25 @@ def test_a_plan_says_what_there_is_to_do_and_runs_nothing(write_study: WriteStud
     said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--plan")
     assert (said.code, said.out.count("missing")) == (0, 4)
     assert not (path.parent / "runs").exists()
+
+
+def test_a_study_measures_the_spaces_of_its_rows_over_seeds_and_only_when_runs_are_new(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study(space={"limit": 40})
+    arguments = ("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
+    said = cli(*arguments)
+    assert said.code == 0, said.err
+    assert "measuring" in said.err
+    kept = path.parent / "out" / "embedding.json"
+    found = json.loads(kept.read_text(encoding="utf-8"))
+    assert found["reference"] == "alone"
+    assert len(found["runs"]) == 4
+    measure = "purity: label"
+    alone, faster = (found["rows"][row][measure] for row in ("alone", "faster"))
+    assert "difference" not in alone
+    assert (alone["seeds"], faster["seeds"]) == (2, 2)
+    assert faster["difference"]["value"] == pytest.approx(faster["value"] - alone["value"])
+    assert faster["difference"]["low"] <= faster["difference"]["value"] <= faster["difference"]["high"]
+    assert "the embedding spaces" in (path.parent / "out" / "table.md").read_text(encoding="utf-8")
+    again = cli(*arguments)
+    assert "measuring" not in again.err
+    assert json.loads(kept.read_text(encoding="utf-8")) == found

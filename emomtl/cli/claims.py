@@ -1,0 +1,50 @@
+"""`emomtl claims`: what others say, beside what came out here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def claims(
+    claims: Annotated[str, typer.Argument(help="A TOML file of claims, or a shipped one's name.", show_default=False)],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of studies and of analyses.", show_default=False)],
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+) -> None:
+    """Each claim of a file: supported, not supported, or untested here, with the numbers of studies and analyses."""
+    from emomtl import __version__
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.plugins import Plugins
+    from emomtl.report.html import Section, page
+    from emomtl.report.json import table_as_json
+    from emomtl.report.markdown import markdown as written
+    from emomtl.report.terminal import show
+    from emomtl.run.files import write_bytes
+    from emomtl.study.claims import claims_tables, judge, read_claims
+
+    path = Path(claims)
+    if not path.exists() and path.suffix != ".toml":
+        path = Path(Plugins.discover().offer("claims", claims).value)
+    read = read_claims(path)
+    judged = judge(read, folders)
+    tables = claims_tables(read.title, judged)
+    if markdown is not None:
+        write_bytes(markdown, written(tables).encode())
+        say(f"wrote {markdown}")
+    if html is not None:
+        counts = ", ".join(
+            f"{sum(one.verdict == verdict for one in judged)} {said}"
+            for verdict, said in (("supported", "supported"), ("not supported", "not supported"), ("untested", "untested here"))
+        )
+        sections = [Section("Claims", tables[:1]), Section("Numbers", tables[1:])]
+        summary = f"{len(judged)} claims: {counts}."
+        write_bytes(html, page(f"emomtl: {read.title}", summary, sections, [], __version__).encode())
+        say(f"wrote {html}")
+    if json:
+        print_json({"tables": [table_as_json(table) for table in tables]})
+    else:
+        show(tables, console())

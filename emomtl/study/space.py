@@ -1,0 +1,137 @@
+"""The embedding spaces of a study's rows: every measure of `emomtl analyse space`, over seeds and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.report.cells import Cell, Table
+from emomtl.run.files import read_json, write_json
+from emomtl.statistics import LEVEL, Estimate, Spread, estimate, spread
+from emomtl.study.performing import Job, state_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emomtl.analysis.space.draws import Figure
+    from emomtl.analysis.space.measures import Key, Measured
+    from emomtl.plugins import Plugins
+    from emomtl.study.planning import PlannedRun, StudyPlan
+
+FILE = "embedding.json"
+"""The file in a study's folder that the measures are kept in."""
+
+SEED = 17
+"""Of the samples of texts, which are the same for every run."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One measure of one row: over seeds, and its difference from the reference over seeds and texts."""
+
+    row: str
+    measure: str
+    value: Spread
+    difference: Estimate | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The measure with its difference, whose interval holds for another draw of seeds and texts."""
+        found: dict[str, Any] = {"value": self.value.mean, "sd": self.value.sd, "seeds": self.value.seeds}
+        if self.difference is not None:
+            one = self.difference
+            found["difference"] = {"value": one.value, "low": one.low, "high": one.high, "seeds": self.value.seeds}
+        return found
+
+
+def study_space(plan: StudyPlan, plugins: Callable[[], Plugins], say: Callable[[str], None] = lambda line: None) -> Table | None:
+    """The table of a study's spaces, as far as its runs have come; it is kept in the study's folder until there are new runs.
+
+    Validation texts of the target with exactly one label, at the best checkpoint. None before the reference has a run.
+    """
+    ready = [run for run in plan.runs if state_of(Job(run.identity, str(run.manifest), str(run.folder), "", False)) == "done"]
+    wanted = {run.row + f", seed {run.seed}": run.identity for run in ready}
+    kept = _kept(plan.folder / FILE)
+    if kept.get("runs") != wanted:
+        found = list(_measured(plan, ready, plugins, say))
+        if not found:
+            return None
+        rows = {one.row: {other.measure: other.as_json() for other in found if other.row == one.row} for one in found}
+        kept = {"study": plan.file.study.name, "reference": plan.file.reference, "runs": wanted, "rows": rows}
+        write_json(plan.folder / FILE, kept)
+    return _table(kept)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _measured(
+    plan: StudyPlan, ready: Sequence[PlannedRun], plugins: Callable[[], Plugins], say: Callable[[str], None]
+) -> Iterator[Placed]:
+    """Every measure of every row; the differences of one seed are of runs with that seed."""
+    by_seed = {seed: list(_of_seed(plan, ready, seed, plugins, say)) for seed in dict.fromkeys(run.seed for run in ready)}
+    texts = max((number for found in by_seed.values() for number, _, _ in found), default=0)
+    rows: dict[str, list[Measured]] = {}
+    for found in by_seed.values():
+        for _, row, measured in found:
+            rows.setdefault(row, []).append(measured)
+    for row, spaces in rows.items():
+        for key in spaces[0].figures:
+            values = _known([one.figures.get(key) for one in spaces])
+            apart = _known([one.differences.get(key) for one in spaces])
+            if not values:
+                continue
+            drawn = [one.draws for one in apart if one.draws is not None]
+            difference = estimate([float(one.value or 0.0) for one in apart], drawn, texts) if drawn else None
+            yield Placed(row, _name(key), spread([float(one.value or 0.0) for one in values]), difference)
+
+
+def _known(figures: Sequence[Figure | None]) -> list[Figure]:
+    return [one for one in figures if one is not None and one.value is not None]
+
+
+def _of_seed(
+    plan: StudyPlan, ready: Sequence[PlannedRun], seed: int, plugins: Callable[[], Plugins], say: Callable[[str], None]
+) -> Iterator[tuple[int, str, Measured]]:
+    """The texts' number, the row and the measures of each run with a seed, the reference first; nothing where it has no run."""
+    from emomtl.analysis.space.analyse import analyse
+    from emomtl.analysis.space.vectors import Question
+
+    mine = sorted((run for run in ready if run.seed == seed), key=lambda run: run.row != plan.file.reference)
+    if not mine or mine[0].row != plan.file.reference:
+        return
+    table = plan.file.study.space
+    question = Question(plan.file.study.target, limit=table.limit if table is not None else 5_000, seed=SEED)
+    found = analyse([run.folder for run in mine], plugins, question, 1, say=say)
+    for run, measured in zip(mine, found.measured, strict=True):
+        yield len(found.texts.gold), run.row, measured
+
+
+def _name(key: Key) -> str:
+    return f"{key[0].replace('_', ' ')}: {key[1]}"
+
+
+def _table(kept: Mapping[str, Any]) -> Table:
+    rows = [
+        _row(measure, row, found)
+        for measure in next(iter(kept["rows"].values()))
+        for row, figures in kept["rows"].items()
+        if (found := figures.get(measure)) is not None
+    ]
+    notes = (
+        "best checkpoints, validation texts with exactly one label; mean ± standard deviation over seeds",
+        f"the difference is the row less '{kept['reference']}', paired by text and seed; its {LEVEL:.0%} interval holds for "
+        "another draw of both, and with one seed says nothing of other seeds",
+        "nothing is corrected for the number of intervals: of true nothings one in twenty looks like something",
+    )
+    columns = ("measure", "row", "value", "seeds", "difference", f"{LEVEL:.0%} interval")
+    return Table(f"{kept['study']}: the embedding spaces", columns, tuple(rows), notes)
+
+
+def _row(measure: str, row: str, found: Mapping[str, Any]) -> tuple[Cell, ...]:
+    value = f"{found['value']:.4f}" + ("" if found["sd"] is None else f" ± {found['sd']:.4f}")
+    apart = found.get("difference")
+    if apart is None:
+        return (measure, row, value, found["seeds"], "", "")
+    return (measure, row, value, found["seeds"], f"{apart['value']:+.4f}", f"{apart['low']:+.4f} to {apart['high']:+.4f}")
