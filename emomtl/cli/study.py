@@ -84,10 +84,10 @@ def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
     from emomtl.study import Job
 
     found: dict[str, Job] = {}
-    study, reference = planned.file.study, planned.file.reference
+    test, reference = planned.file.study.test, planned.file.reference
     for run in sorted(planned.runs, key=lambda run: run.row != reference):
         paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
-        job = Job(run.identity, *paths, study.target, study.test, planned.tuned and run.row == reference, threads)
+        job = Job(run.identity, *paths, run.target, test, planned.tuned and run.row == reference, threads)
         found.setdefault(run.identity, job)
     return list(found.values())
 

@@ -17,6 +17,11 @@ class RowTable(Table):
     name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="the row's name in the table")
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base")
     seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds of this row; left out, the study's")
+    target: str | None = Field(default=None, description="the task that this row is scored on; left out, the study's")
+    metric: str | None = Field(
+        default=None, description="its figure; left out, the study's for the study's target, else the main one"
+    )
+    published: dict[str, float] = Field(default_factory=dict, description="what others report of this figure, by who they are")
 
 
 class ScaleTable(Table):
@@ -38,7 +43,8 @@ class Study(Table):
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)] = Field(description="the study's name")
     about: str = Field(default="", description="what the study asks, in a sentence")
-    base: str = Field(description="the manifest that every row starts from, relative to the study's file")
+    base: str | None = Field(default=None, description="the manifest that every row starts from, relative to the study's file")
+    manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
     target: str = Field(description="the task that the rows are compared on")
     metric: str | None = Field(default=None, description="the figure of the target; left out, its head's main one")
     reference: str | None = Field(default=None, description="the row that others are compared with; left out, the first")

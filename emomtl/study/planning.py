@@ -22,6 +22,7 @@ from emomtl.study.reading import StudyFile, laid_over
 if TYPE_CHECKING:
     from emomtl.heads import Head
     from emomtl.plugins import Plugins
+    from emomtl.study.models import RowTable
 
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
@@ -32,10 +33,11 @@ IDENTITY = 12
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study: its row and seed, its manifest's file, its identity (SHA-256) and its folder."""
+    """One run of a study: its row, seed and target, its manifest's file, its identity (SHA-256) and its folder."""
 
     row: str
     seed: int
+    target: str
     manifest: Path
     identity: str
     folder: Path
@@ -43,20 +45,39 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """What a row is scored by: a task, its head, and a figure. Rows are compared with the reference where `name` is its own."""
+
+    target: str
+    head: Head
+    metric: str
+
+    @property
+    def name(self) -> str:
+        """Task and figure, such as `goemotions/macro_f1`."""
+        return f"{self.target}/{self.metric}"
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the figure is an error."""
+        return self.head.less_is_better(self.metric)
+
+
+@dataclass(frozen=True)
 class StudyPlan:
-    """All runs of a study, the target's head and figure, and where the study writes."""
+    """All runs of a study, what each row is scored by, and where the study writes."""
 
     file: StudyFile
     folder: Path
-    head: Head
-    metric: str
+    scoring: Mapping[str, Scoring]
     runs: tuple[PlannedRun, ...]
 
     @property
     def tuned(self) -> bool:
         """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
-        study, other = self.file.study, "_at_" in self.metric or "/" in self.metric
-        return study.tuned and study.test and self.head.kind == "multi-label" and not other
+        study, scoring = self.file.study, self.scoring[self.file.reference]
+        other = "_at_" in scoring.metric or "/" in scoring.metric
+        return study.tuned and study.test and scoring.head.kind == "multi-label" and not other
 
     def of(self, row: str) -> list[PlannedRun]:
         """The runs of a row, by seed."""
@@ -101,7 +122,7 @@ def plan_study(
     """
     planned: list[PlannedRun] = []
     problems: list[Problem] = []
-    target: tuple[Head, str] | None = None
+    scoring: dict[str, Scoring] = {}
     identities = Identities()
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
@@ -109,36 +130,35 @@ def plan_study(
         for seed in file.seeds(row):
             path = folder / "manifests" / f"{_slug(row.name)}-seed{seed}.toml"
             try:
-                data = run_data(file, row.manifest, seed, _slug(row.name), overrides, sources or {})
+                data = run_data(file, row, seed, _slug(row.name), overrides, sources or {})
                 write_bytes(path, tomli_w.dumps(data).encode())
                 plan = compose_file(path, [], plugins)
-                target = target or _target(file, plan)
+                scoring[row.name] = _scoring(file, row, plan)
             except EmomtlError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
                 break
             digest = identities.of(plan)
             train = plan.manifest.train
-            updates = train.target_updates if train.target == file.study.target else None
+            updates = train.target_updates if train.target == file.target(row) else None
             place = _existing(runs, digest) or runs / f"{_slug(row.name)}-seed{seed}-{digest[:IDENTITY]}"
-            planned.append(PlannedRun(row.name, seed, path, digest, place, updates))
+            planned.append(PlannedRun(row.name, seed, file.target(row), path, digest, place, updates))
     if not problems and file.study.equal_updates:
         problems += _unequal(file, planned)
     if problems:
         raise EmomtlError(*problems)
-    assert target is not None
-    return StudyPlan(file, folder, *target, tuple(_one_folder_each(planned)))
+    return StudyPlan(file, folder, scoring, tuple(_one_folder_each(planned)))
 
 
 def run_data(
     file: StudyFile,
-    change: Mapping[str, Any],
+    row: RowTable,
     seed: int,
     name: str,
     overrides: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """A run's manifest as data: the base, then the scale, the row, the overrides, then what the study itself gives."""
-    data, problems = apply_overrides(laid_over(laid_over(file.base, file.scale.manifest), change), overrides)
+    data, problems = apply_overrides(laid_over(laid_over(file.base, file.scale.manifest), row.manifest), overrides)
     if problems:
         raise EmomtlError(*problems)
     for task, table in data.get("tasks", {}).items():
@@ -146,36 +166,35 @@ def run_data(
         if source := (sources or {}).get(task) or (sources or {}).get(used):
             data["tasks"] = {**data["tasks"], task: {**table, "source": source}}
     if file.scale.updates is not None:
-        length = {"target": file.study.target, "target_updates": file.scale.updates}
+        length = {"target": file.target(row), "target_updates": file.scale.updates}
         kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
         data["train"] = {**kept, **length}
     return {**data, "name": f"{name}-seed{seed}", "seed": seed, "folder": str(file.folder)}
 
 
-def _target(file: StudyFile, plan: Plan) -> tuple[Head, str]:
-    """The head of the target, and its figure."""
-    study = file.study
-    if study.target not in plan.tasks:
-        raise EmomtlError(Problem("target", f"'{clean(study.target)}' is no task of the runs", suggest(study.target, plan.tasks)))
-    bound = plan.tasks[study.target]
-    if study.metric is None:
-        return bound.head, bound.head.main_metric
+def _scoring(file: StudyFile, row: RowTable, plan: Plan) -> Scoring:
+    """The head of a row's target, and the figure."""
+    target, metric = file.target(row), file.metric(row)
+    if target not in plan.tasks:
+        raise EmomtlError(Problem("target", f"'{clean(target)}' is no task of the runs", suggest(target, plan.tasks)))
+    bound = plan.tasks[target]
     known = bound.figures()
-    if study.metric not in known:
-        raise EmomtlError(
-            Problem("metric", f"'{study.target}' has no figure '{clean(study.metric)}'", suggest(study.metric, known))
-        )
-    return bound.head, study.metric
+    if metric is not None and metric not in known:
+        raise EmomtlError(Problem("metric", f"'{target}' has no figure '{clean(metric)}'", suggest(metric, known)))
+    return Scoring(target, bound.head, metric or bound.head.main_metric)
 
 
 def _unequal(file: StudyFile, planned: list[PlannedRun]) -> list[Problem]:
-    """Rows in which the target does not get a stated and equal number of updates."""
-    found = {run.updates for run in planned}
-    if len(found) == 1 and None not in found:
-        return []
-    said = ", ".join(f"{run.row}: {run.updates or 'not stated'}" for run in {run.row: run for run in planned}.values())
-    remedy = "give [scales.NAME] updates = N, or the base `train.target` and `train.target_updates`, or equal_updates = false"
-    return [Problem("rows", f"the target '{file.study.target}' gets unequal updates ({said})", remedy, str(file.path))]
+    """Rows with one target in which it does not get a stated and equal number of updates."""
+    problems = []
+    for target in dict.fromkeys(run.target for run in planned):
+        rows = {run.row: run.updates for run in planned if run.target == target}
+        if len(set(rows.values())) == 1 and None not in rows.values():
+            continue
+        said = ", ".join(f"{row}: {updates or 'not stated'}" for row, updates in rows.items())
+        remedy = "give [scales.NAME] updates = N, or the base `train.target` and `train.target_updates`, or equal_updates = false"
+        problems.append(Problem("rows", f"the target '{target}' gets unequal updates ({said})", remedy, str(file.path)))
+    return problems
 
 
 def _existing(runs: Path, digest: str) -> Path | None:

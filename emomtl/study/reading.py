@@ -34,7 +34,7 @@ class StudyFile:
     @property
     def folder(self) -> Path:
         """Where relative paths of the base manifest start."""
-        return (self.path.parent / self.study.base).resolve().parent
+        return (self.path.parent / (self.study.base or self.path.name)).resolve().parent
 
     def rows(self) -> list[RowTable]:
         """The rows of the table: as they are written, or every combination of the axes."""
@@ -52,6 +52,14 @@ class StudyFile:
         """The seeds of a row: its own, else those of the scale, else the study's."""
         return row.seeds or self.scale.seeds or self.study.seeds
 
+    def target(self, row: RowTable) -> str:
+        """The task that a row is scored on: its own, else the study's."""
+        return row.target or self.study.target
+
+    def metric(self, row: RowTable) -> str | None:
+        """The figure of a row: its own, else the study's where the row is scored on the study's target; None for the main one."""
+        return row.metric or (self.study.metric if self.target(row) == self.study.target else None)
+
     @property
     def reference(self) -> str:
         """The row that others are compared with."""
@@ -64,8 +72,8 @@ def read_study(path: Path, scale: str | None = None) -> StudyFile:
     name = scale or study.scale or next(iter(study.scales), None)
     if name is not None and name not in study.scales:
         raise EmomtlError(Problem("--scale", f"the study has no scale '{clean(name)}'", suggest(name, study.scales)))
-    base = path.parent / study.base
-    file = StudyFile(study, path, _data(base), study.scales[name] if name else ScaleTable(), name)
+    base = laid_over(_data(path.parent / study.base) if study.base is not None else {}, study.manifest)
+    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name)
     _check_rows(file)
     return file
 

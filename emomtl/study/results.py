@@ -15,10 +15,11 @@ from emomtl.statistics import (
     RESAMPLES,
     Answers,
     Comparison,
-    Figure,
+    Estimate,
     Sampled,
     Spread,
     compare,
+    estimate,
     figure_of,
     judged,
     resamples,
@@ -26,7 +27,7 @@ from emomtl.statistics import (
 )
 
 if TYPE_CHECKING:
-    from emomtl.study.planning import PlannedRun, StudyPlan
+    from emomtl.study.planning import PlannedRun, Scoring, StudyPlan
 
 COLUMNS = (("validation", "best"), ("validation", "last"), ("test", "best"), ("test", "last"))
 """The figures of a row: which split, with which checkpoint. Best is chosen on validation alone."""
@@ -34,15 +35,26 @@ COLUMNS = (("validation", "best"), ("validation", "last"), ("test", "best"), ("t
 
 @dataclass
 class RowResult:
-    """One row: its figures by (split, checkpoint) and seed, and the comparison of its best checkpoint on test."""
+    """One row: its figures by (split, checkpoint) and seed, and the comparison of its best checkpoint on test.
+
+    `own` is the figure of the best checkpoint on test with its interval; `published` is what others report of it.
+    """
 
     name: str
     wanted: tuple[int, ...]
+    scoring: Scoring
+    published: Mapping[str, float] = field(default_factory=dict)
     figures: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
     answers: dict[int, Answers] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    own: Estimate | None = None
     comparison: Comparison | None = None
+
+    @property
+    def test_rows(self) -> int:
+        """The rows of test; 0 before it is scored."""
+        return len(next(iter(self.answers.values()), ()))
 
     def spread(self, column: tuple[str, str]) -> Spread | None:
         """Mean and deviation over the seeds that are there; None where there are none."""
@@ -65,12 +77,13 @@ class StudyResult:
     name: str
     about: str
     scale: str | None
-    target: str
-    metric: str
-    reference: str
-    less_is_better: bool
+    reference: RowResult
     rows: tuple[RowResult, ...]
-    test_rows: int
+
+    @property
+    def figures(self) -> list[str]:
+        """What rows are scored by, each once."""
+        return list(dict.fromkeys(row.scoring.name for row in self.rows))
 
     def as_json(self) -> dict[str, Any]:
         """The table as JSON: figures by row, seed, split and checkpoint, with comparisons."""
@@ -78,9 +91,14 @@ class StudyResult:
             {
                 "row": row.name,
                 "state": row.state,
+                "target": row.scoring.target,
+                "metric": row.scoring.metric,
+                "test_rows": row.test_rows,
                 "seeds": list(row.wanted),
                 "target_updates": row.updates,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
+                "own": asdict(row.own) if row.own else None,
+                "published": dict(row.published),
                 "comparison": asdict(row.comparison) if row.comparison else None,
                 "failed": row.failed,
             }
@@ -89,11 +107,11 @@ class StudyResult:
         return {
             "study": self.name,
             "scale": self.scale,
-            "target": self.target,
-            "metric": self.metric,
-            "reference": self.reference,
-            "less_is_better": self.less_is_better,
-            "test_rows": self.test_rows,
+            "target": self.reference.scoring.target,
+            "metric": self.reference.scoring.metric,
+            "reference": self.reference.name,
+            "less_is_better": self.reference.scoring.less_is_better,
+            "test_rows": self.reference.test_rows,
             "rows": rows,
         }
 
@@ -104,40 +122,30 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
     rows = []
     for table in plan.file.rows():
         runs = plan.of(table.name)
-        row = RowResult(table.name, tuple(run.seed for run in runs))
+        row = RowResult(table.name, tuple(run.seed for run in runs), plan.scoring[table.name], table.published)
         for run in runs:
-            _add(row, run, plan)
+            _add(row, run)
             if failed and run.identity in failed:
                 row.failed[run.seed] = str(failed[run.identity].problems[0].found)
         rows.append(row)
     reference = next(row for row in rows if row.name == plan.file.reference)
-    figure = figure_of(plan.head, plan.metric)
     if plan.tuned:
-        rows.append(_tuned(plan, reference, figure))
-    _compare(rows, reference, figure, plan)
-    sizes = [len(answers) for row in rows for answers in row.answers.values()]
-    return StudyResult(
-        study.name,
-        study.about,
-        plan.file.scale_name,
-        study.target,
-        plan.metric,
-        reference.name,
-        plan.head.less_is_better(plan.metric),
-        tuple(rows),
-        sizes[0] if sizes else 0,
-    )
+        rows.append(_tuned(plan, reference))
+    _compare(rows, reference)
+    return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows))
 
 
-def _tuned(plan: StudyPlan, reference: RowResult, figure: Figure) -> RowResult:
+def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
-    row = RowResult(f"{reference.name}, thresholds tuned on validation", reference.wanted, updates=dict(reference.updates))
+    name = f"{reference.name}, thresholds tuned on validation"
+    row = RowResult(name, reference.wanted, reference.scoring, updates=dict(reference.updates))
+    figure = figure_of(reference.scoring.head, reference.scoring.metric)
     for planned in plan.of(reference.name):
         test = reference.answers.get(planned.seed)
         if test is None:
             continue
         run = Run.open(planned.folder)
-        kept = kept_answers(run, "validation", find_checkpoint(run, "best").resolve().name, plan.file.study.target)
+        kept = kept_answers(run, "validation", find_checkpoint(run, "best").resolve().name, planned.target)
         if kept is None:
             continue
         targets, probabilities = kept
@@ -152,15 +160,15 @@ def _tuned(plan: StudyPlan, reference: RowResult, figure: Figure) -> RowResult:
     return row
 
 
-def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
+def _add(row: RowResult, planned: PlannedRun) -> None:
     """The figures of one run, as far as it has come."""
     if not is_run(planned.folder):
         return
-    run, target = Run.open(planned.folder), plan.file.study.target
+    run, target, metric = Run.open(planned.folder), planned.target, row.scoring.metric
     figures = [
         (entry, value)
         for entry in run.scores()
-        if (value := entry["tasks"].get(target, {}).get("metrics", {}).get(plan.metric)) is not None
+        if (value := entry["tasks"].get(target, {}).get("metrics", {}).get(metric)) is not None
     ]
     checkpoints = {str(entry["which"]): entry["checkpoint"] for entry, _ in figures if entry.get("by") == "train"}
     for which, checkpoint in checkpoints.items():
@@ -175,16 +183,21 @@ def _add(row: RowResult, planned: PlannedRun, plan: StudyPlan) -> None:
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
 
 
-def _compare(rows: Sequence[RowResult], reference: RowResult, figure: Figure, plan: StudyPlan) -> None:
-    """Every row that has a seed in common with the reference, compared on test; p is corrected over the table."""
-    if not reference.answers:
-        return
-    sampled = Sampled(figure, resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0))
-    found = {
-        row.name: compare(sampled, row.answers, reference.answers, labels=plan.head.answers == "labels")
-        for row in rows
-        if row is not reference and set(row.answers) & set(reference.answers)
-    }
-    done = judged(found, less=plan.head.less_is_better(plan.metric))
+def _compare(rows: Sequence[RowResult], reference: RowResult) -> None:
+    """Every row's own interval on test, and its comparison where it is scored as the reference; p is corrected over the table."""
+    compared: dict[str, Comparison] = {}
+    for name in dict.fromkeys(row.scoring.name for row in rows):
+        some = [row for row in rows if row.scoring.name == name and row.answers]
+        if not some:
+            continue
+        scoring = some[0].scoring
+        sampled = Sampled(figure_of(scoring.head, scoring.metric), resamples(some[0].test_rows, RESAMPLES, seed=0))
+        for row in some:
+            answers = list(row.answers.values())
+            row.own = estimate([sampled.figure(one) for one in answers], [sampled(one) for one in answers], row.test_rows)
+            if reference in some and row is not reference and set(row.answers) & set(reference.answers):
+                labels = scoring.head.answers == "labels"
+                compared[row.name] = compare(sampled, row.answers, reference.answers, labels=labels)
+    done = judged(compared, less=reference.scoring.less_is_better)
     for row in rows:
         row.comparison = done.get(row.name)

@@ -49,7 +49,12 @@ def study_space(plan: StudyPlan, plugins: Callable[[], Plugins], say: Callable[[
 
     Validation texts of the target with exactly one label, at the best checkpoint. None before the reference has a run.
     """
-    ready = [run for run in plan.runs if state_of(Job(run.identity, str(run.manifest), str(run.folder), "", False)) == "done"]
+    ready = [
+        run
+        for run in plan.runs
+        if run.target == plan.file.study.target
+        and state_of(Job(run.identity, str(run.manifest), str(run.folder), "", False)) == "done"
+    ]
     wanted = {run.row + f", seed {run.seed}": run.identity for run in ready}
     kept = _kept(plan.folder / FILE)
     if kept.get("runs") != wanted:

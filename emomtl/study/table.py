@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, POWER, Spread
+from emomtl.statistics import LEVEL, POWER, Estimate, Spread
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 
-HEADINGS = (
-    *("row", "seeds", "target updates", *(f"{split}, {which}" for split, which in COLUMNS)),
-    *("difference on test", "95% interval", "p (Holm)", "p (McNemar)", "effect", "detectable", "verdict"),
-)
+COMPARED = ("difference on test", "95% interval", "p (Holm)", "p (McNemar)", "effect", "detectable", "verdict")
 
 
 def study_table(result: StudyResult) -> Table:
-    """The table of a study, the reference first as it stands; rows that time did not reach are there as pending."""
-    rows = tuple(_row(row, result.reference) for row in result.rows)
+    """The table of a study, the reference first as it stands; rows that time did not reach are there as pending.
+
+    With rows of several tasks there is a column for the figure; where nothing can be compared, none for comparisons.
+    """
     scale = f", scale {result.scale}" if result.scale else ""
-    title = f"{result.name}{scale}: {result.target}/{result.metric}"
-    return Table(title, HEADINGS, rows, tuple(_notes(result)))
+    several, published = len(result.figures) > 1, any(row.published for row in result.rows)
+    compared = sum(row.scoring.name == result.reference.scoring.name for row in result.rows) > 1
+    title = f"{result.name}{scale}" if several else f"{result.name}{scale}: {result.figures[0]}"
+    parts: list[tuple[bool, tuple[str, ...], Callable[[RowResult], tuple[Cell, ...]]]] = [
+        (True, ("row",), lambda row: (row.name,)),
+        (several, ("figure",), lambda row: (row.scoring.name,)),
+        (True, ("seeds", "target updates"), _trained),
+        (
+            True,
+            tuple(f"{split}, {which}" for split, which in COLUMNS),
+            lambda row: tuple(_spelt(row.spread(one)) for one in COLUMNS),
+        ),
+        (True, ("interval of test, best",), lambda row: (_interval(row.own),)),
+        (published, ("published",), lambda row: ("; ".join(f"{value:g} ({who})" for who, value in row.published.items()),)),
+        (compared, COMPARED, lambda row: _compared(row, result)),
+    ]
+    shown = [(headings, cells) for wanted, headings, cells in parts if wanted]
+    columns = tuple(heading for headings, _ in shown for heading in headings)
+    rows = tuple(tuple(cell for _, cells in shown for cell in cells(row)) for row in result.rows)
+    return Table(title, columns, rows, tuple(_notes(result, compared)))
 
 
-def _row(row: RowResult, reference: str) -> tuple[Cell, ...]:
+def _trained(row: RowResult) -> tuple[Cell, ...]:
     updates = sorted(set(row.updates.values()))
     trained = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}" if updates else ""
-    seeds = f"{len(row.wanted)}" if row.state == "whole" else row.state
-    figures = [_spelt(row.spread(column)) for column in COLUMNS]
+    return (f"{len(row.wanted)}" if row.state == "whole" else row.state, trained)
+
+
+def _compared(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
     found = row.comparison
     if found is None:
-        verdict = "reference" if row.name == reference else "failed" if row.failed else "pending"
-        return (row.name, seeds, trained, *figures, "", "", "", "", "", "", verdict)
-    interval = f"{found.difference.low:+.4f} to {found.difference.high:+.4f}"
+        state = (
+            "reference"
+            if row is result.reference
+            else "failed"
+            if row.failed
+            else "pending"
+            if not row.answers
+            else "not compared"
+        )
+        return ("", "", "", "", "", "", state)
     effect = "" if found.effect is None else f"{found.effect:+.2f}"
     tests = (_p(found.p_holm if found.p_holm is not None else found.p), _p(found.p_mcnemar))
-    numbers = (f"{found.difference.value:+.4f}", interval, *tests, effect, f"{found.detectable:.4f}")
-    return (row.name, seeds, trained, *figures, *numbers, found.verdict)
+    return (
+        f"{found.difference.value:+.4f}",
+        _interval(found.difference, "+"),
+        *tests,
+        effect,
+        f"{found.detectable:.4f}",
+        found.verdict,
+    )
+
+
+def _interval(found: Estimate | None, sign: str = "") -> str:
+    return "" if found is None else f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
 
 
 def _spelt(spread: Spread | None) -> str:
@@ -46,25 +84,32 @@ def _p(p: float | None) -> str:
     return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _notes(result: StudyResult) -> list[str]:
+def _notes(result: StudyResult, compared: bool) -> list[str]:
     """What a reader must know beside the table."""
     notes = [result.about] if result.about else []
+    sizes = {row.test_rows for row in result.rows if row.answers}
+    rows = f" ({max(sizes):,} rows)" if len(sizes) == 1 else ""
     notes.append(
-        f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test ({result.test_rows:,} rows) "
-        "was scored once for each run and checkpoint"
+        f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test{rows} was scored once for each "
+        f"run and checkpoint; its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
     )
-    notes.append(
-        f"the difference is the row less '{result.reference}' at the best checkpoint, paired by test row and seed; its "
-        f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
-        f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
-    )
-    if result.less_is_better:
-        notes.append(f"{result.metric} is an error: below 0 the row is better than '{result.reference}'")
+    if compared:
+        notes.append(
+            f"the difference is the row less '{result.reference.name}' at the best checkpoint, paired by test row and seed; its "
+            f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
+            f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
+        )
+    if compared and result.reference.scoring.less_is_better:
+        metric = result.reference.scoring.metric
+        notes.append(f"{metric} is an error: below 0 the row is better than '{result.reference.name}'")
+    if any(row.published for row in result.rows):
+        notes.append("published figures are of other encoders and other training, and some of other thresholds")
     for row in result.rows:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:
             notes.append(f"warning: {row.name} gave the target unequal updates over seeds")
-    trained = {max(row.updates.values()) for row in result.rows if row.updates}
-    if len(trained) > 1:
-        notes.append(f"warning: rows gave the target unequal updates ({min(trained):,} to {max(trained):,})")
+    for target in dict.fromkeys(row.scoring.target for row in result.rows):
+        trained = {max(row.updates.values()) for row in result.rows if row.updates and row.scoring.target == target}
+        if len(trained) > 1:
+            notes.append(f"warning: rows gave '{target}' unequal updates ({min(trained):,} to {max(trained):,})")
     return notes

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
+import tomli_w
 
 from emomtl.errors import EmomtlError
 from emomtl.plugins import Plugins
@@ -284,3 +286,45 @@ def test_a_study_measures_the_spaces_of_its_rows_over_seeds_and_only_when_runs_a
     again = cli(*arguments)
     assert "measuring" not in again.err
     assert json.loads(kept.read_text(encoding="utf-8")) == found
+
+
+def test_rows_of_other_tasks_stand_in_one_table_and_are_not_compared(write_study: WriteStudy, cli: Any) -> None:
+    rows = [
+        {"name": "mood"},
+        {"name": "mood, quickly", "manifest": {"train": {"lr": 2e-3}}},
+        {"name": "topics", "target": "topics", "metric": "subset_accuracy", "published": {"Doe 2020": 0.5}},
+    ]
+    path = write_study(rows=rows, scales={"only": {"updates": 4}}, seeds=[1])
+    said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json")
+    assert said.code == 0, said.err
+    found = {row["row"]: row for row in json.loads(said.out)["rows"]}
+    assert [(row["target"], row["metric"]) for row in found.values()] == [
+        ("mood", "macro_f1"),
+        ("mood", "macro_f1"),
+        ("topics", "subset_accuracy"),
+    ]
+    assert found["topics"]["comparison"] is None
+    assert found["mood, quickly"]["comparison"] is not None
+    assert found["topics"]["target_updates"] == {"1": 4}
+    own, figure = found["topics"]["own"], found["topics"]["figures"]["test/best"]["1"]
+    assert own["value"] == pytest.approx(figure)
+    assert own["low"] <= figure <= own["high"]
+    table = (path.parent / "out" / "table.csv").read_text(encoding="utf-8")
+    assert "0.5 (Doe 2020)" in table
+    assert "topics/subset_accuracy" in table
+
+
+def test_a_study_may_hold_its_base_itself(write_study: WriteStudy) -> None:
+    path = write_study(rows={"alone": {}}, seeds=[1])
+    text = path.read_text(encoding="utf-8")
+    one = _plan(path).runs[0]
+    base = tomli.loads((path.parent / "base.toml").read_text(encoding="utf-8"))
+    content = tomli.loads(text) | {"manifest": base}
+    del content["base"]
+    path.write_text(tomli_w.dumps(content), encoding="utf-8")
+    assert _plan(path).runs[0].identity == one.identity
+
+
+def test_a_figure_that_a_row_lacks_is_named(write_study: WriteStudy) -> None:
+    with pytest.raises(EmomtlError, match="'topics' has no figure 'rmse'"):
+        _plan(write_study(rows=[{"name": "topics", "target": "topics", "metric": "rmse"}], equal_updates=False))
