@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
     from emomtl.predict import Predictor
     from emomtl.report.collect import RunResult
+    from emomtl.report.html import Section
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")]
 Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu` or `cuda`.")]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
+]
 
 
 def evaluate(
@@ -26,9 +30,7 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", help="`validation`, `test` or `train`.")] = "validation",
     task: Tasks = None,
     checkpoint: Checkpoint = "best",
-    source: Annotated[
-        list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
-    ] = None,
+    source: Sources = None,
     allow_changed: Annotated[
         str | None, typer.Option("--allow-changed", metavar="data", help="Score rows that are not those of the training run.")
     ] = None,
@@ -82,6 +84,12 @@ def report(
     latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Write learning curves and more into this folder.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
+    ] = False,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none.")] = 20,
+    source: Sources = None,
+    device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Tables and figures of one or several runs, single-task beside multi-task."""
@@ -100,6 +108,7 @@ def report(
 
     results = collect(runs)
     found = tables(results, split)
+    more = _full(results, split, html, errors, source or [], device) if full else []
     pictures = draw(results, figures) if figures is not None else {}
     for path in pictures.values():
         say(f"wrote {path} and {path.with_suffix('.svg').name}")
@@ -115,7 +124,7 @@ def report(
         write_bytes(card, _card(runs).encode())
         say(f"wrote {card}")
     if html is not None:
-        write_bytes(html, _page(results, split).encode())
+        write_bytes(html, _page(results, split, more).encode())
         say(f"wrote {html}")
     if json:
         print_json(as_json(results, found))
@@ -136,12 +145,30 @@ def _card(runs: Sequence[Path]) -> str:
     return model_card(opened.run, opened.plan)
 
 
-def _page(results: Sequence[RunResult], split: str) -> str:
+def _full(
+    results: Sequence[RunResult], split: str, html: Path | None, errors: int, source: Sequence[str], device: str
+) -> list[Section]:
+    """The sections of `--full`, which need the models and the corpora."""
+    from emomtl.analysis.sections.full import full_sections
+    from emomtl.cli.output import say, sources_of
+    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.plugins import Plugins
+    from emomtl.sources import SPLITS
+
+    if html is None:
+        raise EmomtlError(Problem("--full", "there is no page to put it on", "--html FILE"))
+    if split not in SPLITS:
+        raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
+    runs = {result.name: result.folder for result in results}
+    return full_sections(runs, Plugins.discover, split, sources_of(source), device, errors, say)
+
+
+def _page(results: Sequence[RunResult], split: str, more: Sequence[Section]) -> str:
     """The page of a report, with what is known of thresholds and calibration where answers were kept."""
     from emomtl import __version__
     from emomtl.report.html import page, sections_of, summary_of, warnings_of
 
-    sections = sections_of(results, split)
+    sections = sections_of(results, split, more)
     name = results[0].name if len(results) == 1 else f"{len(results)} runs"
     return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
 

@@ -20,6 +20,13 @@ from emomtl.sources import SPLITS, Files, Hub, Source
 FILE_STRIDE = 10**12
 """Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""
 
+
+def said_place(split: str, number: int) -> str:
+    """Where a row stands, by its number: its split, and its line (Parquet, hub: row) in the source's file."""
+    file, line = divmod(number, FILE_STRIDE)
+    return f"{split} row {line:,}" + (f" of file {file + 1}" if file else "")
+
+
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),

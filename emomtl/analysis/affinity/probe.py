@@ -34,13 +34,15 @@ class Measurement:
     losses: NDArray[np.float64]
 
 
-def probe(losses: Callable[[], Mapping[str, Tensor]], parameters: Mapping[str, nn.Parameter], rate: float) -> Measurement:
+def probe(
+    losses: Callable[[], Mapping[str, Tensor]], parameters: Mapping[str, nn.Parameter], rate: float | None = None
+) -> Measurement:
     """Gradients and look-ahead steps on the `parameters` (by name) that at least two tasks share.
 
     `losses` computes the loss of each task from the parameters as they stand, the same way every time it is called: without
     dropout, on the same texts. Z_{i->j} = 1 − L_j(after) / L_j(before), where "after" is a plain step of size `rate` against
     the gradient of L_i on the shared parameters, heads left alone (Fifty et al. 2021, arXiv:2109.04617, equation 1).
-    Afterwards the parameters are what they were, bit for bit.
+    Without a `rate` no step is tried, and Z is NaN. Afterwards the parameters are what they were, bit for bit.
     """
     import numpy as np
     import torch
@@ -61,7 +63,7 @@ def probe(losses: Callable[[], Mapping[str, Tensor]], parameters: Mapping[str, n
         tasks,
         {group: _cosines(gram) for group, gram in grams.items()},
         _magnitudes(grams[WHOLE]),
-        _lookahead(losses, shared, gradients, rate, was),
+        _lookahead(losses, shared, gradients, rate, was) if rate is not None else np.full((len(was), len(was)), np.nan),
         was,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data.leaks import exact_keys, text_keys
-from emomtl.data.locate import FILE_STRIDE
+from emomtl.data.locate import said_place
 from emomtl.errors import clean
 from emomtl.sources import SPLITS
 
@@ -84,8 +84,7 @@ class Group:
 
     def place(self, split: str, row: int, named: bool = False) -> str:
         """Where a row stands: its split, and its line (Parquet, hub: row) in the source's file."""
-        file, line = divmod(int(self.rows[split].numbers[row]), FILE_STRIDE)
-        return (f"{self.name} " if named else "") + f"{split} row {line:,}" + (f" of file {file + 1}" if file else "")
+        return (f"{self.name} " if named else "") + said_place(split, int(self.rows[split].numbers[row]))
 
     def shown(self, split: str, row: int) -> str | None:
         """A row's text for an example, shortened; None where the group is sensitive."""

@@ -35,18 +35,22 @@ def pictures(
     folder: Path,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
+    most: int | None = None,
 ) -> dict[str, Path]:
     """Draw every picture into `folder`, as PNG and SVG; gives the PNG's path by caption.
 
-    No picture has a text in it: points, and names of labels. EmomtlError where the folder cannot be written.
+    The texts are pixels in the SVG, too; with `most` they are shapes, and so many at most in all pictures. No picture has a
+    text in it: points, and names of labels. EmomtlError where the folder cannot be written.
     """
     made: dict[str, Path] = {}
     with drawing(**LOOK):
+        levels = _levels(texts)
+        drawn = most // (2 * len(levels) * len(measured)) if most is not None else None
         for method, flats in _projected(measured, seed, say).items():
-            for level in _levels(texts):
+            for level in levels:
                 caption = f"{method} of the texts, by {plain(level)}"
                 path = folder / f"{method.lower().replace('-', '')}-{_slug(level)}.png"
-                made[caption] = save_picture(_panels(texts, measured, flats, level, caption), path)
+                made[caption] = save_picture(_panels(texts, measured, flats, level, caption, drawn), path)
         if len(Levels.of(texts).kept) > 1:
             made["Distances of the labels"] = save_picture(_distances(texts, measured, coordinates), folder / "distances.png")
         if coordinates.points:
@@ -102,7 +106,9 @@ def _grid(figure: Figure, number: int, columns: int, **edges: float) -> list[Axe
     return list(axes[:number])
 
 
-def _panels(texts: Texts, measured: Sequence[Measured], flats: Sequence[Flat], level: str, caption: str) -> Figure:
+def _panels(
+    texts: Texts, measured: Sequence[Measured], flats: Sequence[Flat], level: str, caption: str, drawn: int | None
+) -> Figure:
     """A panel for each space: texts as small points coloured by group, label centroids as large ones with their names."""
     columns = len(flats) if len(flats) <= 3 else 2
     rows = -(-len(flats) // columns)
@@ -112,7 +118,7 @@ def _panels(texts: Texts, measured: Sequence[Measured], flats: Sequence[Flat], l
     names, group = _groups(texts, level)
     limits = _limits(flats) if flats[0].explained else None
     for one, flat, panel in zip(measured, flats, axes, strict=True):
-        _texts(panel, flat, group[texts.gold])
+        _texts(panel, flat, group[texts.gold], drawn)
         panel.set_title(f"{plain(one.space.name)}\n{plain(one.space.about)}"[:120], parse_math=False, fontsize=10)
         _axes(panel, flat, limits or _limits([flat]))
         _centroids(panel, texts, flat, group)
@@ -126,14 +132,15 @@ def _different(values: NDArray[np.int64]) -> list[int]:
     return sorted(set(values.tolist()))
 
 
-def _texts(axes: Axes, flat: Flat, groups: NDArray[np.int64]) -> None:
-    """The texts, drawn in one shuffled order so that no group hides another; as pixels, which keeps the SVG small."""
+def _texts(axes: Axes, flat: Flat, groups: NDArray[np.int64], drawn: int | None) -> None:
+    """The texts, in one shuffled order so that no group hides another; as pixels, or the first `drawn` of them as shapes."""
     import numpy as np
 
-    order = np.random.default_rng(0).permutation(len(groups))
+    order = np.random.default_rng(0).permutation(len(groups))[:drawn]
+    pixels = drawn is None
     colours = np.array(COLOURS)[groups % len(COLOURS)]
     axes.scatter(
-        flat.points[order, 0], flat.points[order, 1], c=colours[order], s=7, alpha=0.4, linewidths=0, rasterized=True, zorder=2
+        flat.points[order, 0], flat.points[order, 1], c=colours[order], s=7, alpha=0.4, linewidths=0, rasterized=pixels, zorder=2
     )
 
 
@@ -207,14 +214,19 @@ def _distances(texts: Texts, measured: Sequence[Measured], coordinates: Coordina
     figure = _figure(5.6 * columns + 1.6, 5.9 * rows + 0.7)
     edges = {"left": 0.09, "right": 0.93, "bottom": 0.17 / rows, "top": 1 - 0.13 / rows}
     axes = _grid(figure, len(squares), columns, **edges, wspace=0.06, hspace=0.42)
+    middle = np.arange(len(names)) + 0.5
     for place, (panel, (title, square)) in enumerate(zip(axes, squares.items(), strict=True)):
-        panel.imshow(_ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1)
+        shapes: Any = panel.pcolormesh(_ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1)
+        panel.set_aspect("equal")
+        panel.invert_yaxis()
         panel.set_title(title, parse_math=False, fontsize=11)
         ticks: Mapping[str, Any] = {"fontsize": 7, "parse_math": False}
-        panel.set_xticks(range(len(names)), names, rotation=90, **ticks)
-        panel.set_yticks(range(len(names)), names if place % columns == 0 else [""] * len(names), **ticks)
+        panel.set_xticks(middle, names, rotation=90, **ticks)
+        panel.set_yticks(middle, names if place % columns == 0 else [""] * len(names), **ticks)
         panel.tick_params(length=0)
-    bar = figure.colorbar(axes[0].images[0], cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
+    bar = figure.colorbar(shapes, cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
+    assert bar.solids is not None
+    bar.solids.set_rasterized(False)
     bar.set_label("rank of the distance (0 nearest, 1 farthest pair)", fontsize=9)
     title = f"Distances of the labels: {plain(texts.task)}, {texts.split}"
     figure.suptitle(title, parse_math=False, fontsize=13, x=0.01, ha="left", y=0.995)

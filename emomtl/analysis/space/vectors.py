@@ -91,7 +91,7 @@ def gather(
     """
     from emomtl.trained import open_trained
 
-    task = _shared_task(runs, question.task)
+    task = shared_task(runs, question.task)
     first: tuple[Taxonomy, _Chosen] | None = None
     spaces: list[Space] = []
     untrained: dict[tuple[Any, ...], Space] = {}
@@ -122,7 +122,7 @@ def gather(
     return texts, _named_apart([*untrained.values(), *spaces]), list(dict.fromkeys(notes))
 
 
-def _shared_task(runs: Sequence[Path], wanted: str | None) -> str:
+def shared_task(runs: Sequence[Path], wanted: str | None) -> str:
     """The task that is wanted, or the first run's first that all have and whose head is no regression; from manifests alone."""
     from emomtl.run import Run
 

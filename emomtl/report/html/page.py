@@ -30,6 +30,13 @@ class Section:
 
 
 @dataclass(frozen=True)
+class TextTable(Table):
+    """A table with a text for each row, which only the page shows, behind a click: whatever else is written has no texts."""
+
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Shown:
     """A table as the template draws it: cells as (text, number to sort by or None)."""
 
@@ -39,6 +46,7 @@ class Shown:
     rows: tuple[tuple[tuple[str, str], ...], ...]
     notes: tuple[str, ...]
     filtered: bool = field(default=False)
+    texts: tuple[str, ...] = ()
 
 
 def page(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
@@ -52,7 +60,8 @@ def _shown(table: Table) -> Shown:
     numeric = tuple(table.numeric(place) for place in range(len(table.columns)))
     rows = tuple(tuple(_cell(cell, name) for cell, name in zip(row, table.columns, strict=True)) for row in table.rows)
     notes = tuple(plain(note) for note in table.notes)
-    return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED)
+    texts = tuple(plain(text) for text in table.texts) if isinstance(table, TextTable) else ()
+    return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED, texts)
 
 
 def _cell(cell: Cell, column: str) -> tuple[str, str]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 WARNING = "warning: "
 
 
-def sections_of(results: Sequence[RunResult], split: str) -> list[Section]:
-    """The sections of a page on these runs, with scores of one split."""
+def sections_of(results: Sequence[RunResult], split: str, more: Sequence[Section] = ()) -> list[Section]:
+    """The sections of a page on these runs, with scores of one split; `more` stand before manifests and environments."""
     found = scored(results, split)
     made = [
         Section(f"Scores on {split}", task_tables(found, split)),
@@ -35,10 +35,11 @@ def sections_of(results: Sequence[RunResult], split: str) -> list[Section]:
         ),
         Section("Training", [runs_table(results), *sampling_table(results)], pictures_of(results)),
         Section("Looks", looks(results)),
+        *more,
         Section("Manifests", list(_manifests(results)), closed=True),
         Section("Environment and data", list(_environments(results)), closed=True),
     ]
-    return [section for section in made if section.tables or section.pictures]
+    return [section for section in made if section.tables or section.pictures or section in more]
 
 
 def pictures_of(results: Sequence[RunResult]) -> list[tuple[str, Markup]]:

@@ -1,0 +1,82 @@
+"""The sections of a page that need the models and the corpora, for all runs of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emomtl.analysis.sections import errors, gradients
+from emomtl.analysis.sections.reading import read_run
+from emomtl.analysis.sections.space import space_section
+from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.report.cells import Table
+from emomtl.report.html import Section
+
+if TYPE_CHECKING:
+    from emomtl.plugins import Plugins
+
+LOOK = "This was a look at test that scores.json does not count: choose nothing by it."
+
+
+def full_sections(
+    runs: Mapping[str, Path],
+    discover: Callable[[], Plugins],
+    split: str,
+    sources: Mapping[str, str],
+    device: str,
+    most: int,
+    say: Callable[[str], None],
+) -> list[Section]:
+    """Worst errors (at most `most` a task, none with 0), spaces and conflicts of the best checkpoints of runs, by name.
+
+    `sources` says where rows of tasks are, for the runs that have the task; `discover` makes the plugins anew for each run.
+    EmomtlError where a corpus is not the one trained on. What cannot be asked of these runs is said in its section.
+    """
+    known: dict[str, None] = {}
+    tables: list[Table] = []
+    measured: list[gradients.Conflicts] = []
+    unmeasured: list[str] = []
+    for name, folder in runs.items():
+        read = read_run(folder, discover(), split, sources, device, say)
+        known |= dict.fromkeys(read.trained.plan.tasks)
+        tables += errors.error_tables(read, name, most) if most else ()
+        say(f"{folder}: gradients")
+        try:
+            found = gradients.conflicts(read, name)
+        except EmomtlError as error:
+            unmeasured.append(f"{name}: {error}")
+            continue
+        if found is not None:
+            measured.append(found)
+    for task in sources:
+        if task not in known:
+            raise EmomtlError(Problem("--source", f"'{task}' is no task of these runs", suggest(task, known)))
+    warning = f" {LOOK}" if split == "test" else ""
+    made = [Section(f"Worst errors on {split}", tables, about=errors.ABOUT + warning)] if tables else []
+    made.append(_space(runs, discover, split, sources, device, say))
+    if measured or unmeasured:
+        about = " ".join([gradients.ABOUT, *unmeasured]) + warning
+        shown = (
+            [("Mean cosine; in brackets the share of batches in conflict", gradients.conflict_picture(measured))]
+            if measured
+            else []
+        )
+        made.append(Section("Gradient conflicts", [gradients.conflict_table(measured)] if measured else [], shown, about))
+    return made
+
+
+def _space(
+    runs: Mapping[str, Path],
+    discover: Callable[[], Plugins],
+    split: str,
+    sources: Mapping[str, str],
+    device: str,
+    say: Callable[[str], None],
+) -> Section:
+    """The section on spaces, or why there is none: by now the rows are known to be those of training."""
+    folders: Sequence[Path] = list(runs.values())
+    try:
+        return space_section(folders, list(runs), discover, split, sources, device, say)
+    except EmomtlError as error:
+        return Section("Embedding space", about=f"Not shown: {error}")
