@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TEXTS = 2_000
 """Texts that are looked at: those whose hash is lowest."""
 
-POINTS = 8_000
+POINTS = 5_000
 """Points that all pictures of a page have together, by which its size is bounded."""
 
 PERMUTATIONS = 1_000
