@@ -192,7 +192,11 @@ def _legend(figure: Figure, names: Sequence[str], present: Sequence[int]) -> Non
         colour, marker = _mark(group)
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markeredgecolor="black", markersize=8))
     shown = [plain(names[group]) for group in present]
-    legend = figure.legend(handles, shown, loc="upper right", ncols=7, bbox_to_anchor=(0.99, 1.0))
+    width, height = figure.get_size_inches()
+    narrow = width < 10  # one panel: the legend has no room beside the title, and stands under it
+    look: dict[str, Any] = {"fontsize": 8, "columnspacing": 0.8, "handletextpad": 0.1} if narrow else {}
+    top = 1 - 0.24 / height if narrow else 1.0
+    legend = figure.legend(handles, shown, loc="upper right", ncols=7, bbox_to_anchor=(0.99, top), **look)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
