@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emomtl.analysis.answers import Part
     from emomtl.predict import Predictor
     from emomtl.report.collect import RunResult
     from emomtl.report.html import Section
@@ -83,7 +84,7 @@ def report(
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
-    figures: Annotated[Path | None, typer.Option("--figures", help="Write learning curves and more into this folder.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
     ] = False,
@@ -95,10 +96,12 @@ def report(
     """Tables and figures of one or several runs, single-task beside multi-task."""
     import os
 
+    from emomtl.analysis.answers import answered
     from emomtl.cli.output import console, print_json, say
     from emomtl.report.collect import collect
     from emomtl.report.csv import as_csv
-    from emomtl.report.figures import figures as draw
+    from emomtl.report.drawing import save_pictures
+    from emomtl.report.figures import pictures as drawn
     from emomtl.report.json import as_json
     from emomtl.report.latex import latex as as_latex
     from emomtl.report.markdown import markdown as written
@@ -107,11 +110,15 @@ def report(
     from emomtl.run.files import write_bytes
 
     results = collect(runs)
-    found = tables(results, split)
+    short = tables(results, split)
     more = _full(results, split, html, errors, source or [], device) if full else []
-    pictures = draw(results, figures) if figures is not None else {}
+    parts = answered(results, split) if json or any((markdown, html, latex, csv, figures)) else []
+    found = [*short, *(table for part in parts for table in part.tables)]
+    pictures: dict[str, Path] = {}
+    if figures is not None:
+        pictures = save_pictures([*drawn(results), *(one for part in parts for one in part.pictures)], figures)
     for path in pictures.values():
-        say(f"wrote {path} and {path.with_suffix('.svg').name}")
+        say(f"wrote {path}, .svg and .pdf")
     if markdown is not None:
         links = {caption: os.path.relpath(path, markdown.parent) for caption, path in pictures.items()}
         write_bytes(markdown, written(found, links).encode())
@@ -124,12 +131,12 @@ def report(
         write_bytes(card, _card(runs).encode())
         say(f"wrote {card}")
     if html is not None:
-        write_bytes(html, _page(results, split, more).encode())
+        write_bytes(html, _page(results, split, parts, more).encode())
         say(f"wrote {html}")
     if json:
         print_json(as_json(results, found))
     else:
-        show(found, console())
+        show(short, console())
 
 
 def _card(runs: Sequence[Path]) -> str:
@@ -163,12 +170,17 @@ def _full(
     return full_sections(runs, Plugins.discover, split, sources_of(source), device, errors, say)
 
 
-def _page(results: Sequence[RunResult], split: str, more: Sequence[Section]) -> str:
-    """The page of a report, with what is known of thresholds and calibration where answers were kept."""
+def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part], full: Sequence[Section]) -> str:
+    """The page of a report, with what the kept answers tell, and what models and corpora do."""
     from emomtl import __version__
-    from emomtl.report.html import page, sections_of, summary_of, warnings_of
+    from emomtl.report.html import Section, page, sections_of, shown, summary_of, warnings_of
 
-    sections = sections_of(results, split, more)
+    told: list[Section] = []
+    for part in parts:
+        told.append(Section(part.title, () if part.aside else part.tables, shown(part.pictures), part.about))
+        if part.aside:
+            told.append(Section(f"{part.title}: tables", part.tables, closed=True))
+    sections = sections_of(results, split, [*told, *full])
     name = results[0].name if len(results) == 1 else f"{len(results)} runs"
     return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
 

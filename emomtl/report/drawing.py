@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.report.cells import plain
 from emomtl.run.files import storage
 
 if TYPE_CHECKING:
@@ -15,6 +20,12 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour vision."""
+
+HOVER = "hover:"
+"""How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
+
+LONGEST = 48
+"""Characters of a name in a picture."""
 
 STYLE: dict[str, Any] = {
     "font.size": 11,
@@ -45,10 +56,55 @@ def drawing(**changes: Any) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption, and the name of its files without an ending."""
+
+    caption: str
+    name: str
+    figure: Figure
+
+
+def named(text: str) -> str:
+    """A name for a picture: one line, no control characters, not too long."""
+    shown = plain(text)
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def file_name(number: int, *parts: str) -> str:
+    """`01-run-task-kind`: safe as a file's name whatever runs and tasks are called; `number` keeps them apart."""
+    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", part)[:60].strip("-.") for part in parts]
+    return "-".join([f"{number:02d}", *(slug or "run" for slug in slugs)])
+
+
 def save_picture(figure: Figure, path: Path) -> Path:
-    """Save a figure as `path`, a PNG, and beside it as SVG, the same bytes every time; folders that are missing are made."""
+    """Save a figure as `path`, a PNG, and beside it as SVG and PDF, the same bytes every time; missing folders are made."""
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
     return path
+
+
+def save_pictures(pictures: Sequence[Picture], folder: Path) -> dict[str, Path]:
+    """Save pictures into a folder, each as PNG, SVG and PDF; gives the PNG's path by caption.
+
+    Names that are the same once they are safe get a number.
+    """
+    taken: Counter[str] = Counter()
+    made: dict[str, Path] = {}
+    with drawing():
+        for one in pictures:
+            taken[one.name] += 1
+            again = f"-{taken[one.name]}" if taken[one.name] > 1 else ""
+            made[one.caption] = save_picture(one.figure, folder / f"{one.name}{again}.png")
+    return made
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure as the text of an SVG, the same every time."""
+    buffer = io.StringIO()
+    with drawing():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,15 +1,13 @@
-"""Pictures of a run's course: learning curves, realised sampling, and weights where they vary."""
+"""Pictures of the course of runs: scores over checkpoints, learning curves, realised sampling, and weights where they vary."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.report.cells import plain
 from emomtl.report.collect import RunResult
-from emomtl.report.drawing import COLOURS, drawing, save_picture
+from emomtl.report.drawing import COLOURS, HOVER, Picture, drawing, file_name, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric, selected
 
@@ -20,40 +18,52 @@ if TYPE_CHECKING:
 DASHES = ("-", "-.", (0, (5, 1)), (0, (1, 1)))
 """A second round of colours is drawn in another dash, so that many tasks stay apart."""
 EXPECTED = (0, (1, 1.6))
-HOVER = "hover:"
-"""How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
-
 MARKED = 60
 """Lines of at most so many points show each of them."""
-LONGEST = 48
-"""Characters of a name in a picture."""
+SHAPE: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 1.2, "zorder": 4, "clip_on": False}
+MARKS: dict[str, dict[str, Any]] = {
+    "best": {"marker": "*", "markersize": 13, **SHAPE},
+    "last": {"marker": "s", "markersize": 14, **SHAPE},
+}
+"""How the checkpoints that a run keeps are marked."""
 
 Handles = list[tuple[Any, str]]
 
 
 def figures(results: Sequence[RunResult], folder: Path) -> dict[str, Path]:
-    """Draw every run's figures into `folder`, each as PNG and SVG; gives the PNG's path by caption.
+    """Draw every run's figures into `folder`, each as PNG, SVG and PDF; gives the PNG's path by caption.
 
-    Learning curves, realised sampling beside the expectation, and weights where a weighting changes them; a run that logged
-    nothing has none. Names are drawn as they are, never as formulas. EmomtlError where the folder cannot be written.
+    EmomtlError where the folder cannot be written.
+    """
+    return save_pictures(pictures(results), folder)
+
+
+def pictures(results: Sequence[RunResult]) -> list[Picture]:
+    """Learning curves, realised sampling beside the expectation, and weights where a weighting changes them.
+
+    With several runs first each common task's course in all of them. A run that logged nothing has no picture. Names are drawn
+    as they are, never as formulas.
     """
     painters: list[tuple[str, str, Callable[[RunResult], Figure | None]]] = [
         ("Learning curves", "learning", _learning),
         ("Realised sampling", "sampling", _sampling),
         ("Weights", "weights", _weights),
     ]
-    made: dict[str, Path] = {}
+    made: list[Picture] = []
     with drawing():
+        together = _courses(results)
+        if together is not None:
+            figure, tasks = together
+            made.append(
+                Picture(f"Scores over checkpoints, all runs: {', '.join(tasks)}", file_name(0, "scores-over-checkpoints"), figure)
+            )
         for number, result in enumerate(results, start=1):
             for title, kind, paint in painters:
-                figure = paint(result)
-                if figure is None:
+                drawn = paint(result)
+                if drawn is None:
                     continue
-                slug = re.sub(r"[^A-Za-z0-9._-]+", "-", result.name)[:60].strip("-.")
-                path = folder / f"{number:02d}-{slug or 'run'}-{kind}.png"
-                figure.suptitle(f"{title} of {_named(result.name)}", parse_math=False, fontsize=13, x=0.01, ha="left")
-                save_picture(figure, path)
-                made[f"{title} of {result.name}"] = path
+                drawn.suptitle(f"{title} of {named(result.name)}", parse_math=False, fontsize=13, x=0.01, ha="left")
+                made.append(Picture(f"{title} of {result.name}", file_name(number, result.name, kind), drawn))
     return made
 
 
@@ -78,7 +88,7 @@ def _look(place: int) -> dict[str, Any]:
 def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, task: str, **look: Any) -> Any:
     """A task's line, which tells its name to a mouse; few points are each marked, so that a single one is seen."""
     few = {"marker": "o", "markersize": 4} if len(points) <= MARKED else {}
-    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look}, gid=HOVER + _named(task))
+    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look}, gid=HOVER + named(task))
     return line
 
 
@@ -88,12 +98,6 @@ def _legend(figure: Figure, handles: Handles) -> None:
     legend = figure.legend([handle for handle, _ in handles], names, loc="outside right upper", borderaxespad=1.5)
     for text in legend.get_texts():
         text.set_parse_math(False)
-
-
-def _named(text: str) -> str:
-    """A name for a picture: one line, no control characters, not too long."""
-    shown = plain(text)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
 def _course(events: Sequence[dict[str, Any]], key: str, task: str) -> list[tuple[int, float]]:
@@ -119,13 +123,13 @@ def _learning(result: RunResult) -> Figure | None:
             lines[task] = _line(axes[-1], points, result.tasks.index(task), task)
         marks = _mark(result, axes[-1], scores)
         metrics = {metric for metric, _ in scores.values()}
-        axes[-1].set_ylabel(f"validation {_named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
+        axes[-1].set_ylabel(f"validation {named(metrics.pop())}" if len(metrics) == 1 else "validation score", parse_math=False)
         if all(value >= 0 for _, points in scores.values() for _, value in points):
             axes[-1].set_ylim(bottom=0)
     axes[-1].set_xlim(left=0)
     different = len({metric for metric, _ in scores.values()}) > 1
     names = {
-        task: f"{_named(task)}\n({_named(scores[task][0])})" if different and task in scores else _named(task) for task in lines
+        task: f"{named(task)}\n({named(scores[task][0])})" if different and task in scores else named(task) for task in lines
     }
     _legend(figure, [*((line, names[task]) for task, line in lines.items()), *marks])
     return figure
@@ -147,34 +151,62 @@ def _validation(result: RunResult) -> dict[str, tuple[str, list[tuple[int, float
 
 def _mark(result: RunResult, axes: Axes, scores: dict[str, tuple[str, list[tuple[int, float]]]]) -> Handles:
     """Mark each line with a star where the best checkpoint lies, and with a square where the last one does."""
-    from matplotlib.lines import Line2D
-
     chooser, steps = result.manifest.eval.select, _checkpoints(result)
     handles: Handles = []
-    names = {"best": f"best, step {steps.get('best')}" + (f"\n(by {_named(chooser)})" if chooser else "")}
+    names = {"best": f"best, step {steps.get('best')}" + (f"\n(by {named(chooser)})" if chooser else "")}
     names["last"] = f"last, step {steps.get('last')}"
-    for which, marker, size in (("best", "*", 13), ("last", "s", 14)):
+    for which in MARKS:
         if which not in steps:
             continue
-        look: dict[str, Any] = {
-            "marker": marker,
-            "markersize": size,
-            "linestyle": "none",
-            "markeredgewidth": 1.2,
-            "zorder": 4,
-            "clip_on": False,
-        }
         for task, (_, points) in scores.items():
-            colour = _look(result.tasks.index(task))["color"]
-            value = dict(points).get(steps[which])
-            if value is not None:
-                face, edge = (colour, "black") if which == "best" else ("none", colour)
-                axes.plot([steps[which]], [value], markerfacecolor=face, markeredgecolor=edge, **look)
+            _spot(axes, which, steps[which], points, _look(result.tasks.index(task))["color"], task)
         axes.axvline(steps[which], color="#9A9A9A", linewidth=0.9, linestyle="--" if which == "best" else ":", zorder=1)
-        face = "#9A9A9A" if which == "best" else "none"
-        sample = Line2D([], [], **{**look, "markersize": 10}, markerfacecolor=face, markeredgecolor="black")
-        handles.append((sample, names[which]))
+        handles.append((_sample(which), names[which]))
     return handles
+
+
+def _spot(axes: Axes, which: str, step: int, points: Sequence[tuple[int, float]], colour: str, name: str) -> None:
+    """A mark on a line where a checkpoint lies, which tells its figure to a mouse."""
+    value = dict(points).get(step)
+    if value is not None:
+        face, edge = (colour, "black") if which == "best" else ("none", colour)
+        told = f"{HOVER}{named(name)}: {which} checkpoint, step {step}, {value:.4f}"
+        axes.plot([step], [value], markerfacecolor=face, markeredgecolor=edge, **MARKS[which], gid=told)
+
+
+def _sample(which: str) -> Any:
+    """The mark of a checkpoint for a legend."""
+    from matplotlib.lines import Line2D
+
+    face = "#9A9A9A" if which == "best" else "none"
+    return Line2D([], [], **{**MARKS[which], "markersize": 10}, markerfacecolor=face, markeredgecolor="black")
+
+
+def _courses(results: Sequence[RunResult]) -> tuple[Figure, list[str]] | None:
+    """A panel for each task that several runs scored: its main figure at every evaluation, a line a run, best and last marked."""
+    scored = {result.name: _validation(result) for result in results}
+    tasks = dict.fromkeys(task for found in scored.values() for task in found)
+    common = [task for task in tasks if sum(task in found for found in scored.values()) > 1]
+    if not common:
+        return None
+    figure, panels = _canvas(len(common))
+    lines: dict[str, Any] = {}
+    for axes, task in zip(panels, common, strict=True):
+        metrics: dict[str, None] = {}
+        for place, result in enumerate(results):
+            if task not in scored[result.name]:
+                continue
+            metric, points = scored[result.name][task]
+            metrics[metric] = None
+            lines.setdefault(result.name, _line(axes, points, place, f"{result.name}: {metric}"))
+            for which, step in _checkpoints(result).items():
+                _spot(axes, which, step, points, _look(place)["color"], result.name)
+        axes.set_title(named(task), parse_math=False, loc="left")
+        axes.set_ylabel(f"validation {named(' or '.join(metrics))}", parse_math=False)
+        axes.set_xlim(left=0)
+    figure.suptitle("Scores over checkpoints", parse_math=False, fontsize=13, x=0.01, ha="left")
+    _legend(figure, [*((line, named(name)) for name, line in lines.items()), *((_sample(one), one) for one in MARKS)])
+    return figure, common
 
 
 def _checkpoints(result: RunResult) -> dict[str, int]:
@@ -200,7 +232,7 @@ def _sampling(result: RunResult) -> Figure | None:
     for place, task in enumerate(result.tasks):
         points = [(0, 0.0), *((event["step"], event["counts"].get(task, 0)) for event in result.steps)]
         width = 2.2 + 1.5 * max(0, min(len(result.tasks), 4) - 1 - place)  # of lines that coincide every one is seen
-        handles.append((_line(axes, points, place, task, marker="", linewidth=width, alpha=0.6), _named(task)))
+        handles.append((_line(axes, points, place, task, marker="", linewidth=width, alpha=0.6), named(task)))
         expected = [0.0, *(one[task] for one in expectation)]
         axes.plot([0, *steps], expected, color=_look(place)["color"], linewidth=1.6, linestyle=EXPECTED, zorder=3)
     sample = Line2D([], [], color="#333333", linewidth=1.6, linestyle=EXPECTED)
@@ -219,7 +251,7 @@ def _weights(result: RunResult) -> Figure | None:
     if all(len({value for _, value in points}) == 1 for points in courses.values()):
         return None
     figure, (axes,) = _canvas(1)
-    handles = [(_line(axes, points, result.tasks.index(task), task), _named(task)) for task, points in courses.items()]
+    handles = [(_line(axes, points, result.tasks.index(task), task), named(task)) for task, points in courses.items()]
     axes.set_ylabel("weight of the task's loss", parse_math=False)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=min(0.0, *(value for points in courses.values() for _, value in points)))

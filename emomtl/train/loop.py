@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from emomtl.errors import EmomtlError, Problem
@@ -17,13 +18,14 @@ from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import beside, restore_model
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
+from emomtl.run.answers import save_answers
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
 from emomtl.seeds import torch_seed
 from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
 from emomtl.train.objectives import objective_losses
-from emomtl.train.session import Outcome, Session
+from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
 
 
@@ -282,8 +284,8 @@ def _log(session: Session, done: _Step) -> None:
 def _score(session: Session) -> bool:
     """Score validation, note whether it is the best so far, and ask everyone for a reason to stop."""
     state, manifest, tell = session.state, session.plan.manifest, session.plan.plugins.tell
-    found = _validate(session)
-    session.scored = (state.step, found)
+    session.scored = _validate(session, state.step)
+    found = session.scored.scores
     state.scores = {task: scores.defined for task, scores in found.items()}
     state.evaluation += 1
     assert manifest.eval.select is not None
@@ -332,7 +334,10 @@ def _record(session: Session) -> dict[str, Any]:
 
 
 def _outcome(session: Session) -> Outcome:
-    """Keep the validation scores of the last and the best checkpoint, unless an earlier start of the run has done so."""
+    """Keep the validation scores of the last and the best checkpoint, unless an earlier start of the run has done so.
+
+    With the scores of the best one its answers are kept (targets and probabilities, no texts).
+    """
     state, run = session.state, session.run
     reason = state.stopped or "finished"
     session.display.phase("scoring")
@@ -341,23 +346,25 @@ def _outcome(session: Session) -> Outcome:
     for which in ("last", "best"):
         path = find_checkpoint(run, which).resolve()
         step = int(path.name.split("-")[1])
-        if session.scored is None or session.scored[0] != step:
+        if session.scored is None or session.scored.step != step:
             restore_model(session.model, open_checkpoint(path))
-            session.scored = (step, _validate(session))
-        found[which] = session.scored[1]
+            session.scored = _validate(session, step)
+        found[which] = session.scored.scores
         if which not in kept:
-            tasks = {task: scores.as_json() for task, scores in found[which].items()}
-            run.add_scores(
-                {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train", "tasks": tasks}
-            )
+            entry = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
+            if which == "best":
+                entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
+            run.add_scores(entry | {"tasks": {task: scores.as_json() for task, scores in found[which].items()}})
     return Outcome(reason, state.step, found)
 
 
-def _validate(session: Session) -> dict[str, TaskScores]:
-    """Scores of all tasks on validation."""
+def _validate(session: Session, step: int) -> Validated:
+    """All tasks on validation with the weights as they are, which are those of `step`."""
     batch_size = session.plan.manifest.eval.batch_size
-    model, tokens = session.model, session.tokens
-    return evaluate(model, session.plan.tasks, session.data, tokens, "validation", session.device, session.precision, batch_size)
+    of = (session.model, session.plan.tasks, session.data, session.tokens)
+    answers: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    scores = evaluate(*of, "validation", session.device, session.precision, batch_size, keep=answers)
+    return Validated(step, scores, answers)
 
 
 def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import emomtl
@@ -46,6 +47,15 @@ class Outcome:
     scores: Mapping[str, Mapping[str, TaskScores]]
 
 
+@dataclass(frozen=True)
+class Validated:
+    """What the weights of a step made of validation: scores, and targets with probabilities, by task."""
+
+    step: int
+    scores: dict[str, TaskScores]
+    answers: dict[str, tuple[NDArray[Any], NDArray[Any]]]
+
+
 @dataclass
 class Session:
     """A run in memory."""
@@ -64,7 +74,7 @@ class Session:
     precision: str
     display: Display
     window: dict[str, torch.Tensor] = field(default_factory=dict)
-    scored: tuple[int, dict[str, TaskScores]] | None = None
+    scored: Validated | None = None
     phases: Phases = field(default_factory=Phases)
     fusion: Fusion = field(default_factory=Fusion)
 

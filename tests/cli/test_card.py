@@ -54,7 +54,7 @@ def test_a_sensitive_task_has_a_safety_note_and_its_card_stays_words(desk: Any, 
     assert said.code == 0, said.err
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "`posts`, whose texts are about suicide" in text
-    assert "answers not kept" in text
+    assert "answers not kept" not in text
     assert "<b>" not in text
     rows = (desk.folder / "mood.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert not any(row.split(",")[0] in text for row in rows)

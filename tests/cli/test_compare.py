@@ -34,6 +34,11 @@ def test_keys_that_differ_are_listed_with_both_values_and_no_others(two: Any, cl
 
 
 def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(two: Any, cli: Any) -> None:
+    trained = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
+    assert {(row[0], row[1]) for row in trained["rows"]} == {("mood", "validation"), ("topics", "validation")}
+    for run in two:
+        entries = [{key: value for key, value in entry.items() if key != "answers"} for entry in run.scores()]
+        (run.folder / "scores.json").write_text(json.dumps({"format": 1, "evaluations": entries}))
     before = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
     assert before["rows"] == []
     assert "--answers" in before["notes"][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -103,7 +104,7 @@ def test_hostile_labels_come_back_whole_from_json(hostile: RunResult) -> None:
 
 def test_hostile_names_are_drawn_as_they_are(hostile: RunResult, tmp_path: Path) -> None:
     made = figures([hostile, replace(hostile, name=HOSTILE[4])], tmp_path / "figures")
-    assert len(made) == 4
+    assert len(made) == 5
     for path in made.values():
         assert path.parent == tmp_path / "figures"
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -190,7 +191,18 @@ def test_the_same_run_gives_the_same_pictures(make: Maker, tmp_path: Path) -> No
     one, other = (figures(results, tmp_path / name) for name in ("a", "b"))
     for caption, path in one.items():
         assert path.read_bytes() == other[caption].read_bytes()
-        assert path.with_suffix(".svg").read_bytes() == other[caption].with_suffix(".svg").read_bytes()
+        for ending in (".svg", ".pdf"):
+            assert path.with_suffix(ending).read_bytes() == other[caption].with_suffix(ending).read_bytes()
+
+
+def test_of_several_runs_each_common_task_has_its_course_in_one_panel(make: Maker, tmp_path: Path) -> None:
+    results = collect([make("alone", sizes={"goemotions": 4000}), make("both")])
+    caption, path = next(iter(figures(results, tmp_path / "figures").items()))
+    assert caption == "Scores over checkpoints, all runs: goemotions"
+    told = re.findall(r'id="hover:([^"]*)"', path.with_suffix(".svg").read_text())
+    assert "alone: macro_f1" in told
+    assert "both: best checkpoint, step 50, 0.4000" in told
+    assert "both: last checkpoint, step 100, 0.3000" in told
 
 
 def test_figures_that_cannot_be_written_say_so(make: Maker, tmp_path: Path) -> None:

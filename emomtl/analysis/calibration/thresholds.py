@@ -52,7 +52,7 @@ def fit_thresholds(
         return Thresholds(kind, np.full(labels, fixed))
     grid = np.arange(1, GRID + 1) / (GRID + 1)
     curve, support = f1_curve(probabilities, targets, grid)
-    values = np.full(labels, grid[_best(_mean(curve), grid)])
+    values = np.full(labels, grid[_best(mean_f1(curve), grid)])
     shared: list[int] = []
     parts: Sequence[Sequence[int]] = (
         [[i] for i in range(labels)] if kind == "per-label" else groups if kind == "per-group" else ()
@@ -62,7 +62,7 @@ def fit_thresholds(
         if support[columns].sum() < min_support:
             shared += columns
         else:
-            values[columns] = grid[_best(_mean(curve[:, columns]), grid)]
+            values[columns] = grid[_best(mean_f1(curve[:, columns]), grid)]
     return Thresholds(kind, values, tuple(sorted(shared)))
 
 
@@ -86,7 +86,7 @@ def f1_curve(
     return curve, support
 
 
-def _mean(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_f1(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean over the labels whose F1 is defined; 0 where none is."""
     import numpy as np
 

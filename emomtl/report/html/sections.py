@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.report.cells import Cell, Table, spelt
 from emomtl.report.collect import RunResult
 from emomtl.report.differing import differing, shortened, told
-from emomtl.report.figures import figures
+from emomtl.report.drawing import Picture, as_svg
+from emomtl.report.figures import pictures
 from emomtl.report.html.page import Section
 from emomtl.report.html.svg import inline
 from emomtl.report.pairs import pairs_table
@@ -25,7 +24,7 @@ WARNING = "warning: "
 
 
 def sections_of(results: Sequence[RunResult], split: str, more: Sequence[Section] = ()) -> list[Section]:
-    """The sections of a page on these runs, with scores of one split; `more` stand before manifests and environments."""
+    """The sections of a page on these runs, with scores of one split; `more` stand before those on training."""
     found = scored(results, split)
     made = [
         Section(f"Scores on {split}", task_tables(found, split)),
@@ -33,20 +32,18 @@ def sections_of(results: Sequence[RunResult], split: str, more: Sequence[Section
         Section(
             "Labels", label_tables(found, split), about="Press a heading to sort by its column; type to filter.", closed=True
         ),
-        Section("Training", [runs_table(results), *sampling_table(results)], pictures_of(results)),
-        Section("Looks", looks(results)),
         *more,
+        Section("Training", [runs_table(results), *sampling_table(results)], shown(pictures(results))),
+        Section("Looks", looks(results)),
         Section("Manifests", list(_manifests(results)), closed=True),
         Section("Environment and data", list(_environments(results)), closed=True),
     ]
     return [section for section in made if section.tables or section.pictures or section in more]
 
 
-def pictures_of(results: Sequence[RunResult]) -> list[tuple[str, Markup]]:
-    """The runs' figures as markup, by caption."""
-    with tempfile.TemporaryDirectory(prefix="emomtl-report-") as folder:
-        drawn = figures(results, Path(folder))
-        return [(title, inline(path.with_suffix(".svg").read_text(encoding="utf-8"), title)) for title, path in drawn.items()]
+def shown(pictures: Sequence[Picture]) -> list[tuple[str, Markup]]:
+    """Pictures as a page shows them: caption and markup."""
+    return [(one.caption, inline(as_svg(one.figure), one.caption)) for one in pictures]
 
 
 def summary_of(results: Sequence[RunResult], split: str) -> str:

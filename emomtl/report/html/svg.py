@@ -6,7 +6,7 @@ import re
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
-from emomtl.report.figures import HOVER
+from emomtl.report.drawing import HOVER
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -1,0 +1,123 @@
+"""Which labels are answered for which, and which occur together in targets and in answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.analysis.answers.kept import THRESHOLD, Kept, Level
+from emomtl.report.cells import Cell, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NOTHING = "(nothing wrong)"
+"""The column of rows that miss a label and answer no wrong one."""
+LONGEST = 40
+"""Rows of a table of pairs."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts (L, M): rows that have the row's label and are answered with the column's; `support` (L,)."""
+
+    names: tuple[str, ...]
+    answered: tuple[str, ...]
+    counts: NDArray[Any]
+    support: NDArray[Any]
+
+    @property
+    def shares(self) -> NDArray[Any]:
+        """The counts by support, NaN for a label that no row has."""
+        import numpy as np
+
+        return np.where(self.support[:, None] > 0, self.counts / np.maximum(self.support, 1)[:, None], np.nan)
+
+
+def confusion(level: Level) -> Confusion:
+    """Of single labels the usual matrix.
+
+    Of several labels: on the diagonal the rows that were found; elsewhere the rows that miss the row's label and answer the
+    column's, which is wrong for them; last the rows that miss it and answer nothing wrong. A row may be in several columns.
+    """
+    import numpy as np
+
+    truth, decided, known = (one.astype(np.float32) for one in level.flags())
+    support = truth.sum(axis=0).astype(np.int64)
+    if level.exclusive:
+        return Confusion(level.names, level.names, (truth.T @ decided).astype(np.int64), support)
+    missed, wrong = truth * (1 - decided), decided * (1 - truth) * known
+    counts = missed.T @ wrong
+    counts[np.diag_indices(len(support))] = (truth * decided).sum(axis=0)
+    silent = missed.T @ (1 - wrong.max(axis=1, initial=0.0))
+    both = np.column_stack([counts, silent]).astype(np.int64)
+    return Confusion(level.names, (*level.names, NOTHING), both, support)
+
+
+def confusion_table(kept: Kept, level: Level, found: Confusion) -> Table:
+    """Counts: the matrix of single labels; of several the pairs that are confused most often."""
+    what = f"Confusion: {kept.named(level)} on {kept.where}"
+    if level.exclusive:
+        rows: list[tuple[Cell, ...]] = [(name, *counts.tolist()) for name, counts in zip(found.names, found.counts, strict=True)]
+        said = "rows: the true label; columns: the answer; numbers of texts"
+        return Table(what, ("true label", *found.answered), tuple(rows), (said,))
+    pairs = [
+        (name, other, int(found.counts[i, j]), int(found.support[i]), float(found.counts[i, j] / found.support[i]))
+        for i, name in enumerate(found.names)
+        for j, other in enumerate(found.names)
+        if i != j and found.counts[i, j]
+    ]
+    pairs.sort(key=lambda row: (-row[2], row[:2]))
+    notes = [f"texts that miss the true label and have the wrong one answered (from {THRESHOLD} on); a text may be in several"]
+    notes += [f"{len(pairs) - LONGEST} rarer pairs are left out"] if len(pairs) > LONGEST else []
+    columns = ("true label, missed", "wrong label, answered", "texts", "support", "share of support")
+    return Table(what, columns, tuple(pairs[:LONGEST]), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Together:
+    """Jaccard indices (L, L) of labels in targets and in answers: rows with both by rows with either; NaN where none has."""
+
+    names: tuple[str, ...]
+    rows: NDArray[Any]
+    targets: NDArray[Any]
+    answers: NDArray[Any]
+
+
+def together(level: Level) -> Together | None:
+    """How often labels occur together; None where no row has two labels."""
+    truth, decided, _ = level.flags()
+    if level.exclusive or not (truth.sum(axis=1) > 1).any():
+        return None
+    (rows, targets), (_, answers) = _jaccard(truth), _jaccard(decided)
+    return Together(level.names, rows, targets, answers)
+
+
+def _jaccard(flags: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows that have both of two labels, and the same by the rows that have either."""
+    import numpy as np
+
+    each = flags.astype(np.float32)
+    both = each.T @ each
+    either = both.diagonal()[:, None] + both.diagonal()[None, :] - both
+    return both.astype(np.int64), np.where(either > 0, both / np.maximum(either, 1), np.nan)
+
+
+def together_table(kept: Kept, level: Level, found: Together) -> Table:
+    """The pairs of labels whose co-occurrence differs most between targets and answers."""
+    import numpy as np
+
+    pairs: list[tuple[Cell, ...]] = []
+    for i, j in zip(*np.triu_indices(len(found.names), 1), strict=True):
+        before, after = float(found.targets[i, j]), float(found.answers[i, j])
+        if found.rows[i, j] or after > 0:
+            said = None if np.isnan(after) else after
+            true = None if np.isnan(before) else before
+            gap = None if said is None or true is None else said - true
+            pairs.append((found.names[i], found.names[j], int(found.rows[i, j]), true, said, gap))
+    pairs.sort(key=lambda row: (-abs(float(row[5] or 0.0)), str(row[0]), str(row[1])))
+    notes = [f"Jaccard: texts with both labels by texts with either; answered: from a probability of {THRESHOLD} on"]
+    notes += [f"{len(pairs) - LONGEST} pairs that differ less are left out"] if len(pairs) > LONGEST else []
+    columns = ("label", "other label", "texts with both", "in targets", "in answers", "difference")
+    title = f"Labels that occur together: {kept.named(level)} on {kept.where}"
+    return Table(title, columns, tuple(pairs[:LONGEST]), tuple(notes))

@@ -1,0 +1,130 @@
+"""The kept answers of runs with the heads that gave them, at the level of labels and at each grouping, in a reader's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import EmomtlError
+from emomtl.report.collect import RunResult
+from emomtl.run.answers import kept_answers
+from emomtl.statistics import Answers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emomtl.heads import Head
+    from emomtl.taxonomy import Grouping, Taxonomy
+
+THRESHOLD = 0.5
+"""From which probability on a label of several counts as answered here, as in `macro_f1`."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Answers over the labels themselves (`grouping` is empty) or over a grouping; `groups` is each label's coarser name."""
+
+    grouping: str
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    answers: Answers
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one label."""
+        return bool(self.answers.targets.ndim == 1)
+
+    def flags(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Which labels are true, which were answered, and of which it is known, each (n, L); unknown ones are neither."""
+        import numpy as np
+
+        targets, probabilities = self.answers.targets, self.answers.probabilities
+        if self.exclusive:
+            labels = np.arange(len(self.names))
+            truth, decided = targets[:, None] == labels, probabilities.argmax(axis=1)[:, None] == labels
+            return truth, decided, np.ones_like(truth)
+        known = ~np.isnan(targets)
+        return (np.where(known, targets, 0.0) >= THRESHOLD), (probabilities >= THRESHOLD) & known, known
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the best checkpoint of a run answered for a task on a split; `validation` is for what is tuned, where it was kept."""
+
+    number: int
+    run: str
+    task: str
+    split: str
+    head: Head
+    taxonomy: Taxonomy | None
+    answers: Answers
+    validation: Answers | None
+
+    @property
+    def where(self) -> str:
+        """`validation (5,426 rows), best checkpoint of NAME`."""
+        return f"{self.split} ({len(self.answers):,} rows), best checkpoint of {self.run}"
+
+    def named(self, level: Level) -> str:
+        """The task, with the grouping where the level is one."""
+        return f"{self.task}/{level.grouping}" if level.grouping else self.task
+
+    def levelled(self, level: Level) -> str:
+        """The same for the name of a file."""
+        return f"{self.task}-by-{level.grouping}" if level.grouping else self.task
+
+    def levels(self) -> list[Level]:
+        """The labels, ordered by the finest grouping, and each grouping; nothing where the answers are no labels."""
+        if self.head.answers != "labels" or self.taxonomy is None:
+            return []
+        finest = max(self.taxonomy.groupings, key=lambda one: len(one.names), default=None)
+        levels = [_ordered(self.taxonomy, finest, self.answers)]
+        for grouping in self.taxonomy.groupings:
+            folded = Answers(*self.head.fold(self.answers.targets, self.answers.probabilities, grouping, self.taxonomy))
+            levels.append(Level(grouping.name, grouping.names, ("",) * len(grouping.names), folded))
+        return levels
+
+
+def _ordered(taxonomy: Taxonomy, grouping: Grouping | None, answers: Answers) -> Level:
+    """The labels with those of a group beside each other."""
+    import numpy as np
+
+    parents = grouping.parents if grouping is not None else dict.fromkeys(taxonomy.names, "")
+    rank = {name: place for place, name in enumerate(grouping.names)} if grouping is not None else {"": 0}
+    order = sorted(range(len(taxonomy)), key=lambda place: rank[parents[taxonomy.names[place]]])
+    names = tuple(taxonomy.names[place] for place in order)
+    targets = answers.targets
+    targets = np.argsort(order)[targets] if targets.ndim == 1 else targets[:, order]
+    return Level("", names, tuple(parents[name] for name in names), Answers(targets, answers.probabilities[:, order]))
+
+
+def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[str]]:
+    """Every task's kept answers on a split, and in words what is not there; a run that cannot be opened is told of, not fatal."""
+    found: list[Kept] = []
+    notes: list[str] = []
+    for number, result in enumerate(results, start=1):
+        if result.baseline or not any(entry["split"] == split and "answers" in entry for entry in result.evaluations):
+            if not result.baseline:
+                notes.append(f"{result.name}: `emomtl eval {result.folder} --split {split} --answers` keeps what is shown here")
+            continue
+        try:
+            found += _of_run(number, result, split)
+        except EmomtlError as error:
+            notes.append(f"warning: {result.name}: its answers cannot be shown: {error.problems[0].found}")
+    return found, notes
+
+
+def _of_run(number: int, result: RunResult, split: str) -> list[Kept]:
+    from emomtl.plugins import Plugins
+    from emomtl.trained import open_run
+
+    opened = open_run(result.folder, "best", Plugins.discover())
+    found = []
+    for task, bound in opened.plan.tasks.items():
+        read = {one: kept_answers(opened.run, one, opened.checkpoint.path.name, task) for one in ("validation", split)}
+        mine, tuned_on = read[split], read["validation"]
+        if mine is not None and len(mine[0]) and bound.head.answers != "nothing":
+            validation = Answers(*tuned_on) if tuned_on is not None else None
+            found.append(Kept(number, result.name, task, split, bound.head, bound.taxonomy, Answers(*mine), validation))
+    return found

@@ -1,0 +1,98 @@
+"""F1 of each label with its support and an interval over rows; labels with a handful of rows are pointed out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.analysis.answers.kept import Kept, Level
+from emomtl.analysis.calibration.thresholds import mean_f1
+from emomtl.report.cells import Cell, Table
+from emomtl.statistics import LEVEL, RESAMPLES, resamples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RARE = 30
+"""Rows below which a label's figure is hardly measured."""
+AT_ONCE = 50
+"""Bootstrap samples that are held in memory together."""
+
+
+@dataclass(frozen=True)
+class LabelFigure:
+    """A label's F1 (None where it has neither a positive nor an answer) with its 95% interval over rows."""
+
+    name: str
+    group: str
+    support: int
+    answered: int
+    f1: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def rare(self) -> bool:
+        """Whether so few rows have the label that its figure is hardly measured."""
+        return self.support < RARE
+
+
+def label_figures(level: Level) -> list[LabelFigure]:
+    """Each label's figure, and that of their mean last (`macro`); intervals are percentiles of the bootstrap over rows.
+
+    Percentiles, as F1 of a rare label is skewed and stays within 0 and 1. Samples in which a label has neither a positive nor
+    an answer are left out for it.
+    """
+    import numpy as np
+
+    truth, decided, _ = level.flags()
+    parts = [one.astype(np.float32) for one in (truth, decided, truth & decided)]
+    sampled = np.concatenate([_f1(*(weights @ part for part in parts)) for weights in _weights(len(truth))])
+    point = _f1(*(part.sum(axis=0, keepdims=True) for part in parts))
+    both = [np.column_stack([one, mean_f1(one)]) for one in (point, sampled)]
+    tail = (1 - LEVEL) / 2
+    names = (*level.names, "macro")
+    found = []
+    for place, name in enumerate(names):
+        value, course = float(both[0][0, place]), both[1][:, place]
+        known = course[~np.isnan(course)]
+        ends = np.quantile(known, (tail, 1 - tail)) if len(known) and not np.isnan(value) else (None, None)
+        low, high = (None if end is None else float(end) for end in ends)
+        last = name == "macro" and place == len(level.names)
+        group = "" if last else level.groups[place]
+        support, answered = (int(one.sum()) if last else int(one[:, place].sum()) for one in (truth, decided))
+        found.append(LabelFigure(name, group, support, answered, None if np.isnan(value) else value, low, high))
+    return found
+
+
+def _weights(rows: int) -> list[NDArray[Any]]:
+    """How often each row is in each bootstrap sample, in blocks of (samples, rows)."""
+    import numpy as np
+
+    return [
+        np.stack([np.bincount(sample, minlength=rows) for sample in resamples(rows, AT_ONCE, seed)]).astype(np.float32)
+        for seed in range(RESAMPLES // AT_ONCE)
+    ]
+
+
+def _f1(support: NDArray[Any], answered: NDArray[Any], both: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    whole = support + answered
+    return np.where(whole > 0, 2 * both / np.maximum(whole, 1), np.nan)
+
+
+def label_table(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> Table:
+    """The figures as a table, with a warning that names the rare labels."""
+    grouped = any(level.groups)
+    rows: list[tuple[Cell, ...]] = []
+    for one in figures:
+        group: list[Cell] = [one.group] if grouped else []
+        rows.append((one.name, *group, one.support, one.answered, one.f1, one.low, one.high))
+    columns = ("label", *(["group"] if grouped else []), "support", "answered", "f1", "95% low", "95% high")
+    notes = [f"intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows; another seed of training is not in them"]
+    few = [f"{one.name} ({one.support})" for one in figures[:-1] if one.rare]
+    if few:
+        notes.append(f"warning: {kept.named(level)}: fewer than {RARE} rows of {kept.split} have {', '.join(few)}")
+    return Table(f"F1 by label: {kept.named(level)} on {kept.where}", columns, tuple(rows), tuple(notes))
