@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 DRAWN = 64
 """Labels up to which a matrix is drawn."""
-RUNS = 6
-"""Runs whose answers are shown on one page, which would not be read with more."""
+RUNS = 2
+"""Runs whose answers are shown: a page with three tasks each is near its limit of 5 MB then (2.1 MB a run)."""
 
 Shown = tuple[Sequence[Table], Sequence[Picture]]
 
