@@ -1,4 +1,4 @@
-"""`emomtl eval`, `report` and `predict`: what comes after a run."""
+"""`emomtl eval` and `predict`: what comes after a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from emomtl.analysis.answers import Part
     from emomtl.predict import Predictor
-    from emomtl.report.collect import RunResult
-    from emomtl.report.html import Section
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")]
@@ -72,117 +67,6 @@ def evaluate(
             columns = list(rows[0]) if rows else []
             title = f"{name}{'/' + grouping if grouping else ''}: labels on {split}"
             console().print(make_table(title, columns, [[row[column] for column in columns] for row in rows]))
-
-
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)],
-    split: Annotated[
-        str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
-    ] = "validation",
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
-    card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
-    figures: Annotated[Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
-    ] = False,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none.")] = 20,
-    source: Sources = None,
-    device: Device = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
-    """Tables and figures of one or several runs, single-task beside multi-task."""
-    import os
-
-    from emomtl.analysis.answers import answered
-    from emomtl.cli.output import console, print_json, say
-    from emomtl.report.collect import collect
-    from emomtl.report.csv import as_csv
-    from emomtl.report.drawing import save_pictures
-    from emomtl.report.figures import pictures as drawn
-    from emomtl.report.json import as_json
-    from emomtl.report.latex import latex as as_latex
-    from emomtl.report.markdown import markdown as written
-    from emomtl.report.tables import tables
-    from emomtl.report.terminal import show
-    from emomtl.run.files import write_bytes
-
-    results = collect(runs)
-    short = tables(results, split)
-    more = _full(results, split, html, errors, source or [], device) if full else []
-    parts = answered(results, split) if json or any((markdown, html, latex, csv, figures)) else []
-    found = [*short, *(table for part in parts for table in part.tables)]
-    pictures: dict[str, Path] = {}
-    if figures is not None:
-        pictures = save_pictures([*drawn(results), *(one for part in parts for one in part.pictures)], figures)
-    for path in pictures.values():
-        say(f"wrote {path}, .svg and .pdf")
-    if markdown is not None:
-        links = {caption: os.path.relpath(path, markdown.parent) for caption, path in pictures.items()}
-        write_bytes(markdown, written(found, links).encode())
-        say(f"wrote {markdown}")
-    for out, write in ((latex, as_latex), (csv, as_csv)):
-        if out is not None:
-            write_bytes(out, write(found).encode())
-            say(f"wrote {out}")
-    if card is not None:
-        write_bytes(card, _card(runs).encode())
-        say(f"wrote {card}")
-    if html is not None:
-        write_bytes(html, _page(results, split, parts, more).encode())
-        say(f"wrote {html}")
-    if json:
-        print_json(as_json(results, found))
-    else:
-        show(short, console())
-
-
-def _card(runs: Sequence[Path]) -> str:
-    """The model card of a run."""
-    from emomtl.analysis.card import model_card
-    from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
-    from emomtl.trained import open_run
-
-    if len(runs) != 1:
-        raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
-    opened = open_run(runs[0], "best", Plugins.discover())
-    return model_card(opened.run, opened.plan)
-
-
-def _full(
-    results: Sequence[RunResult], split: str, html: Path | None, errors: int, source: Sequence[str], device: str
-) -> list[Section]:
-    """The sections of `--full`, which need the models and the corpora."""
-    from emomtl.analysis.sections.full import full_sections
-    from emomtl.cli.output import say, sources_of
-    from emomtl.errors import EmomtlError, Problem, suggest
-    from emomtl.plugins import Plugins
-    from emomtl.sources import SPLITS
-
-    if html is None:
-        raise EmomtlError(Problem("--full", "there is no page to put it on", "--html FILE"))
-    if split not in SPLITS:
-        raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
-    runs = {result.name: result.folder for result in results}
-    return full_sections(runs, Plugins.discover, split, sources_of(source), device, errors, say)
-
-
-def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part], full: Sequence[Section]) -> str:
-    """The page of a report, with what the kept answers tell, and what models and corpora do."""
-    from emomtl import __version__
-    from emomtl.report.html import Section, page, sections_of, shown, summary_of, warnings_of
-
-    told: list[Section] = []
-    for part in parts:
-        told.append(Section(part.title, () if part.aside else part.tables, shown(part.pictures), part.about))
-        if part.aside:
-            told.append(Section(f"{part.title}: tables", part.tables, closed=True))
-    sections = sections_of(results, split, [*told, *full])
-    name = results[0].name if len(results) == 1 else f"{len(results)} runs"
-    return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
 
 
 def predict(

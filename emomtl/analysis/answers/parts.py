@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.answers.confusion import confusion, confusion_table, together, together_table
@@ -22,6 +21,7 @@ from emomtl.analysis.calibration.pictures import reliability_figure
 from emomtl.report.cells import Table
 from emomtl.report.collect import RunResult
 from emomtl.report.drawing import Picture, file_name
+from emomtl.report.parts import Part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,17 +32,6 @@ RUNS = 2
 """Runs whose answers are shown: a page with three tasks each is near its limit of 5 MB then (2.1 MB a run)."""
 
 Shown = tuple[Sequence[Table], Sequence[Picture]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """What stands under one heading; `aside` says that its tables are for looking up, after the pictures and behind a click."""
-
-    title: str
-    about: str
-    tables: tuple[Table, ...]
-    pictures: tuple[Picture, ...]
-    aside: bool = False
 
 
 def answered(results: Sequence[RunResult], split: str) -> list[Part]:

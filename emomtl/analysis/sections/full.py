@@ -1,4 +1,4 @@
-"""The sections of a page that need the models and the corpora, for all runs of a report."""
+"""The parts of a report that need the models and the corpora, for all runs of a report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from emomtl.analysis.sections import errors, gradients
 from emomtl.analysis.sections.reading import read_run
-from emomtl.analysis.sections.space import space_section
+from emomtl.analysis.sections.space import space_part
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.report.cells import Table
-from emomtl.report.html import Section
+from emomtl.report.parts import Part
 
 if TYPE_CHECKING:
     from emomtl.plugins import Plugins
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOOK = "This was a look at test that scores.json does not count: choose nothing by it."
 
 
-def full_sections(
+def full_parts(
     runs: Mapping[str, Path],
     discover: Callable[[], Plugins],
     split: str,
@@ -27,7 +27,7 @@ def full_sections(
     device: str,
     most: int,
     say: Callable[[str], None],
-) -> list[Section]:
+) -> list[Part]:
     """Worst errors (at most `most` a task, none with 0), spaces and conflicts of the best checkpoints of runs, by name.
 
     `sources` says where rows of tasks are, for the runs that have the task; `discover` makes the plugins anew for each run.
@@ -53,16 +53,12 @@ def full_sections(
         if task not in known:
             raise EmomtlError(Problem("--source", f"'{task}' is no task of these runs", suggest(task, known)))
     warning = f" {LOOK}" if split == "test" else ""
-    made = [Section(f"Worst errors on {split}", tables, about=errors.ABOUT + warning)] if tables else []
+    made = [Part(f"Worst errors on {split}", errors.ABOUT + warning, tuple(tables), ())] if tables else []
     made.append(_space(runs, discover, split, sources, device, say))
     if measured or unmeasured:
         about = " ".join([gradients.ABOUT, *unmeasured]) + warning
-        shown = (
-            [("Mean cosine; in brackets the share of batches in conflict", gradients.conflict_picture(measured))]
-            if measured
-            else []
-        )
-        made.append(Section("Gradient conflicts", [gradients.conflict_table(measured)] if measured else [], shown, about))
+        shown = ((gradients.conflict_table(measured),), (gradients.conflict_picture(measured),)) if measured else ((), ())
+        made.append(Part("Gradient conflicts", about, *shown))
     return made
 
 
@@ -73,10 +69,10 @@ def _space(
     sources: Mapping[str, str],
     device: str,
     say: Callable[[str], None],
-) -> Section:
-    """The section on spaces, or why there is none: by now the rows are known to be those of training."""
+) -> Part:
+    """The part on spaces, or why there is none: by now the rows are known to be those of training."""
     folders: Sequence[Path] = list(runs.values())
     try:
-        return space_section(folders, list(runs), discover, split, sources, device, say)
+        return space_part(folders, list(runs), discover, split, sources, device, say)
     except EmomtlError as error:
-        return Section("Embedding space", about=f"Not shown: {error}")
+        return Part("Embedding space", f"Not shown: {error}", (), ())

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.affinity.probe import WHOLE, probe
 from emomtl.analysis.affinity.summary import spread
 from emomtl.report.cells import Cell, Table, plain
-from emomtl.report.drawing import drawing, save_picture
-from emomtl.report.html import inline
+from emomtl.report.drawing import Picture, drawing
 
 if TYPE_CHECKING:
     import numpy as np
-    from markupsafe import Markup
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
     from torch import Tensor
@@ -149,20 +145,17 @@ def conflict_table(measured: Sequence[Conflicts]) -> Table:
     return Table("Cosines of gradients", columns, tuple(rows), (note,))
 
 
-def conflict_picture(measured: Sequence[Conflicts]) -> Markup:
+def conflict_picture(measured: Sequence[Conflicts]) -> Picture:
     """A heat map for each run, with the mean cosine and the share of batches in conflict in each cell."""
     from matplotlib.figure import Figure
 
     widths = [1.3 * len(one.tasks) + 2.2 for one in measured]
-    with drawing(**{"axes.grid": False}), tempfile.TemporaryDirectory(prefix="emomtl-report-") as folder:
+    with drawing(**{"axes.grid": False}):
         figure = Figure(figsize=(sum(widths), max(widths)), layout="constrained")
         panels = figure.subplots(1, len(measured), squeeze=False, width_ratios=widths)[0]
         for panel, one in zip(panels, measured, strict=True):
             _heat(panel, one)
-        path = save_picture(figure, Path(folder) / "conflicts.png").with_suffix(".svg")
-        return inline(
-            path.read_text(encoding="utf-8"), "Mean cosine of the tasks' gradients; in brackets the batches in conflict"
-        )
+    return Picture("Mean cosine of the tasks' gradients; in brackets the share of batches in conflict", "conflicts", figure)
 
 
 def _heat(panel: Axes, one: Conflicts) -> None:

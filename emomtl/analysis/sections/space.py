@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.space.measures import PURITY, SILHOUETTE, SIMILARITY, STAYS, TOP, VAD_DISTANCE
 from emomtl.report.cells import Cell, Table, spelt
-from emomtl.report.html import Section, inline
+from emomtl.report.parts import Part
 
 if TYPE_CHECKING:
     from emomtl.analysis.space.draws import Figure
@@ -35,7 +34,7 @@ MEASURES = {
 """What the table says of each measure, in its order."""
 
 
-def space_section(
+def space_part(
     runs: Sequence[Path],
     names: Sequence[str],
     discover: Callable[[], Plugins],
@@ -43,7 +42,7 @@ def space_section(
     sources: Mapping[str, str],
     device: str,
     say: Callable[[str], None],
-) -> Section:
+) -> Part:
     """The pictures and a table of the runs' first common task with labels; EmomtlError where they share none, or other texts."""
     from emomtl.analysis.space.analyse import analyse
     from emomtl.analysis.space.pictures import pictures
@@ -54,15 +53,13 @@ def space_section(
     place = {task: sources[task]} if task in sources else {}
     question = Question(task, split, sources=place, device=device, limit=TEXTS)
     found = analyse(runs, discover, question, PERMUTATIONS, say=say)
-    with tempfile.TemporaryDirectory(prefix="emomtl-report-") as folder:
-        drawn = pictures(found.texts, found.measured, found.coordinates, Path(folder), found.seed, say, POINTS)
-        shown = [(title, inline(path.with_suffix(".svg").read_text(encoding="utf-8"), title)) for title, path in drawn.items()]
+    drawn = pictures(found.texts, found.measured, found.coordinates, found.seed, say, POINTS)
     about = (
         f"Where the encoders put texts of {task} with exactly one label, and whether labels that feel alike lie near each other. "
         "`emomtl analyse space` says more."
     )
     title = "Embedding space against valence, arousal and dominance"
-    return Section(title, [_table(found, names, [*cautions(found), *remarks(found)])], shown, about)
+    return Part(title, about, (_table(found, names, [*cautions(found), *remarks(found)]),), tuple(drawn))
 
 
 def _table(found: Analysis, names: Sequence[str], notes: Sequence[str]) -> Table:

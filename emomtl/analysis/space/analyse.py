@@ -42,11 +42,12 @@ def analyse(
 def write(found: Analysis, folder: Path, say: Callable[[str], None]) -> None:
     """Write space.json, space.md and the pictures; what stood there under these names is replaced."""
     from emomtl.analysis.space.pictures import pictures
+    from emomtl.report.drawing import save_pictures
     from emomtl.run.files import storage, write_bytes, write_json
 
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    made = pictures(found.texts, found.measured, found.coordinates, folder, found.seed, say)
+    made = save_pictures(pictures(found.texts, found.measured, found.coordinates, found.seed, say), folder)
     write_json(folder / "space.json", as_json(found))
     links = {caption: os.path.relpath(path, folder) for caption, path in made.items()}
     write_bytes(folder / "space.md", as_markdown(found, links).encode())

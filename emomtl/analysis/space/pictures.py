@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.space.centroids import centroids, unit
@@ -13,7 +12,7 @@ from emomtl.analysis.space.names import place_names
 from emomtl.analysis.space.projections import Flat, pca, tsne
 from emomtl.analysis.space.vectors import Texts
 from emomtl.report.cells import plain
-from emomtl.report.drawing import COLOURS, drawing, save_picture
+from emomtl.report.drawing import COLOURS, Picture, drawing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,29 +31,28 @@ def pictures(
     texts: Texts,
     measured: Sequence[Measured],
     coordinates: Coordinates,
-    folder: Path,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
     most: int | None = None,
-) -> dict[str, Path]:
-    """Draw every picture into `folder`, as PNG and SVG; gives the PNG's path by caption.
+) -> list[Picture]:
+    """Every picture of these spaces.
 
     The texts are pixels in the SVG, too; with `most` they are shapes, and so many at most in all pictures. No picture has a
-    text in it: points, and names of labels. EmomtlError where the folder cannot be written.
+    text in it: points, and names of labels.
     """
-    made: dict[str, Path] = {}
+    made: list[Picture] = []
     with drawing(**LOOK):
         levels = _levels(texts)
         drawn = most // (2 * len(levels) * len(measured)) if most is not None else None
         for method, flats in _projected(measured, seed, say).items():
             for level in levels:
                 caption = f"{method} of the texts, by {plain(level)}"
-                path = folder / f"{method.lower().replace('-', '')}-{_slug(level)}.png"
-                made[caption] = save_picture(_panels(texts, measured, flats, level, caption, drawn), path)
+                figure = _panels(texts, measured, flats, level, caption, drawn)
+                made.append(Picture(caption, f"{method.lower().replace('-', '')}-{_slug(level)}", figure))
         if len(Levels.of(texts).kept) > 1:
-            made["Distances of the labels"] = save_picture(_distances(texts, measured, coordinates), folder / "distances.png")
+            made.append(Picture("Distances of the labels", "distances", _distances(texts, measured, coordinates)))
         if coordinates.points:
-            made["The labels in valence, arousal and dominance"] = save_picture(_vad(texts, coordinates), folder / "vad.png")
+            made.append(Picture("The labels in valence, arousal and dominance", "vad", _vad(texts, coordinates)))
     return made
 
 

@@ -13,6 +13,7 @@ from emomtl.report.figures import pictures
 from emomtl.report.html.page import Section
 from emomtl.report.html.svg import inline
 from emomtl.report.pairs import pairs_table
+from emomtl.report.parts import Part
 from emomtl.report.sampling import sampling_table
 from emomtl.report.scores import Scored, label_tables, looks, main_metric, scored, task_tables
 from emomtl.report.tables import runs_table
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 WARNING = "warning: "
 
 
-def sections_of(results: Sequence[RunResult], split: str, more: Sequence[Section] = ()) -> list[Section]:
-    """The sections of a page on these runs, with scores of one split; `more` stand before those on training."""
+def sections_of(results: Sequence[RunResult], split: str, parts: Sequence[Part] = ()) -> list[Section]:
+    """The sections of a page on these runs, with scores of one split; `parts` stand before what is said of training."""
+    more = [section for part in parts for section in _of_part(part)]
     found = scored(results, split)
     made = [
         Section(f"Scores on {split}", task_tables(found, split)),
@@ -39,6 +41,13 @@ def sections_of(results: Sequence[RunResult], split: str, more: Sequence[Section
         Section("Environment and data", list(_environments(results)), closed=True),
     ]
     return [section for section in made if section.tables or section.pictures or section in more]
+
+
+def _of_part(part: Part) -> Iterator[Section]:
+    """A part as a section, and its tables as another where they stand aside."""
+    yield Section(part.title, () if part.aside else part.tables, shown(part.pictures), part.about)
+    if part.aside:
+        yield Section(f"{part.title}: tables", part.tables, closed=True)
 
 
 def shown(pictures: Sequence[Picture]) -> list[tuple[str, Markup]]:

@@ -1,0 +1,160 @@
+"""`emomtl report`: tables, figures and pages of runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emomtl.cli.results import Device, Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from emomtl.report.cells import Table
+    from emomtl.report.collect import RunResult
+    from emomtl.report.drawing import Picture
+    from emomtl.report.parts import Part
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a report goes: files by form, the folder of its figures, and whether it is printed as JSON."""
+
+    markdown: Path | None = None
+    html: Path | None = None
+    latex: Path | None = None
+    csv: Path | None = None
+    figures: Path | None = None
+    json: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether more than the terminal's tables is wanted."""
+        return self.json or any((self.markdown, self.html, self.latex, self.csv, self.figures))
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)],
+    split: Annotated[
+        str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
+    ] = "validation",
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
+    card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
+    ] = False,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none.")] = 20,
+    source: Sources = None,
+    device: Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Tables and figures of one or several runs, single-task beside multi-task."""
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.report.collect import collect
+    from emomtl.report.json import as_json
+    from emomtl.report.tables import tables
+    from emomtl.report.terminal import show
+    from emomtl.run.files import write_bytes
+
+    outputs = Outputs(markdown, html, latex, csv, figures, json)
+    results = collect(runs)
+    short = tables(results, split)
+    parts = _parts(results, split, outputs)
+    if full:
+        parts += _full(results, split, outputs, errors, source or [], device)
+    found = [*short, *(table for part in parts for table in part.tables)]
+    write_outputs(outputs, found, _pictures(results, parts) if figures is not None else [])
+    if card is not None:
+        write_bytes(card, _card(runs).encode())
+        say(f"wrote {card}")
+    if html is not None:
+        write_bytes(html, _page(results, split, parts).encode())
+        say(f"wrote {html}")
+    if json:
+        print_json(as_json(results, found))
+    else:
+        show(short, console())
+
+
+def write_outputs(outputs: Outputs, tables: Sequence[Table], pictures: Sequence[Picture]) -> None:
+    """Tables as Markdown (with links to the figures), LaTeX and CSV, and the figures, where a place is given."""
+    from emomtl.cli.output import say
+    from emomtl.report.csv import as_csv
+    from emomtl.report.drawing import save_pictures
+    from emomtl.report.latex import latex
+    from emomtl.report.markdown import markdown
+    from emomtl.run.files import write_bytes
+
+    drawn: Mapping[str, Path] = save_pictures(pictures, outputs.figures) if outputs.figures is not None else {}
+    for path in drawn.values():
+        say(f"wrote {path}, .svg and .pdf")
+    if outputs.markdown is not None:
+        links = {caption: os.path.relpath(path, outputs.markdown.parent) for caption, path in drawn.items()}
+        write_bytes(outputs.markdown, markdown(tables, links).encode())
+        say(f"wrote {outputs.markdown}")
+    for out, write in ((outputs.latex, latex), (outputs.csv, as_csv)):
+        if out is not None:
+            write_bytes(out, write(tables).encode())
+            say(f"wrote {out}")
+
+
+def _parts(results: Sequence[RunResult], split: str, outputs: Outputs) -> list[Part]:
+    """What the kept answers tell, where more than the terminal's tables is wanted."""
+    from emomtl.analysis.answers import answered
+
+    return answered(results, split) if outputs.whole else []
+
+
+def _pictures(results: Sequence[RunResult], parts: Sequence[Part]) -> list[Picture]:
+    from emomtl.report.figures import pictures
+
+    return [*pictures(results), *(one for part in parts for one in part.pictures)]
+
+
+def _card(runs: Sequence[Path]) -> str:
+    """The model card of a run."""
+    from emomtl.analysis.card import model_card
+    from emomtl.errors import EmomtlError, Problem
+    from emomtl.plugins import Plugins
+    from emomtl.trained import open_run
+
+    if len(runs) != 1:
+        raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
+    opened = open_run(runs[0], "best", Plugins.discover())
+    return model_card(opened.run, opened.plan)
+
+
+def _full(
+    results: Sequence[RunResult], split: str, outputs: Outputs, errors: int, source: Sequence[str], device: str
+) -> list[Part]:
+    """The parts of `--full`, which need the models and the corpora."""
+    from emomtl.analysis.sections.full import full_parts
+    from emomtl.cli.output import say, sources_of
+    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.plugins import Plugins
+    from emomtl.sources import SPLITS
+
+    if not outputs.whole:
+        raise EmomtlError(Problem("--full", "there is nothing to put it on", "--html FILE"))
+    if split not in SPLITS:
+        raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
+    runs = {result.name: result.folder for result in results}
+    return full_parts(runs, Plugins.discover, split, sources_of(source), device, errors, say)
+
+
+def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:
+    """The page of a report, with what the kept answers tell, and models and corpora where they were asked."""
+    from emomtl import __version__
+    from emomtl.report.html import page, sections_of, summary_of, warnings_of
+
+    sections = sections_of(results, split, parts)
+    name = results[0].name if len(results) == 1 else f"{len(results)} runs"
+    return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
