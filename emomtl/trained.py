@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _with_kept_files(run: Run) -> Manifest:
 
 
 def read_split(
-    trained: Trained,
+    trained: Opened,
     split: str,
     tasks: Collection[str] = (),
     sources: Mapping[str, str] | None = None,
@@ -111,10 +111,31 @@ def read_split(
 
     A corpus that differs from the one trained on is an error, unless allowed; all that is wrong comes in one EmomtlError.
     """
+    inputs = _inputs(trained, tasks, sources or {}, allow_changed)
+    return read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+
+
+def read_as_trained(
+    trained: Opened, task: str, sources: Mapping[str, str] | None = None, allow_changed: bool = False
+) -> TaskData:
+    """A task's training and validation rows as the run had them: with the manifest's limits, without the rows that it drops.
+
+    Errors are those of `read_split`. Which rows leak depends on every task, so all are read where the manifest drops them.
+    """
+    options = trained.plan.manifest.data
+    inputs = []
+    for one in _inputs(trained, () if options.drop_leaks else [task], sources or {}, allow_changed):
+        table = trained.plan.tasks[one.name].table
+        inputs.append(replace(one, limit=table.limit, eval_limit=table.eval_limit))
+    return read_tasks(inputs, ["train", "validation"], options.on_bad_row, leaks="drop" if options.drop_leaks else "keep")
+
+
+def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str], allow_changed: bool) -> list[TaskInput]:
+    """What is needed to read tasks of a run; one EmomtlError with all that is wrong."""
     inputs: list[TaskInput] = []
     problems: list[Problem] = []
     for name, one in trained.tasks(tasks).items():
-        source = (sources or {}).get(name, one.source)
+        source = sources.get(name, one.source)
         try:
             located = locate(one.task.layouts, source, trained.plan.folder, name)
             inputs.append(TaskInput(name, one.task, one.head, located))
@@ -127,7 +148,7 @@ def read_split(
             problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
     if problems:
         raise EmomtlError(*problems)
-    return read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
+    return inputs
 
 
 def evaluate_run(

@@ -39,17 +39,12 @@ def space(
     from emomtl.analysis.space.analyse import analyse
     from emomtl.analysis.space.report import as_json, tables
     from emomtl.analysis.space.vectors import Question
-    from emomtl.cli.output import console, print_json, say, sources_of
-    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.cli.output import console, print_json, rows_problems, say, sources_of
+    from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.sources import SPLITS
 
-    problems = []
-    if split not in SPLITS:
-        problems.append(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
-    if allow_changed not in (None, "data"):
-        problems.append(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
+    problems = rows_problems(split, allow_changed)
     columns = vad_columns.split(",") if vad_columns else []
     if columns and (len(columns) != 4 or vad is None):
         problems.append(Problem("--vad-columns", f"'{vad_columns}' does not name four columns of --vad", "WORD,V,A,D"))

@@ -20,6 +20,7 @@ from emomtl.cli import (
     installed,
     lexicon,
     manifests,
+    reasons,
     report,
     results,
     study,
@@ -73,7 +74,12 @@ for function, name in (
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
     "analyse": (
         "What is asked of runs beside their scores.",
-        {"space": analyse.space, "calibration": calibration.calibration},
+        {
+            "space": analyse.space,
+            "calibration": calibration.calibration,
+            "attribution": reasons.attribution,
+            "gap": reasons.gap,
+        },
     ),
     "data": ("What is wrong with the rows of a run.", {"audit": data.audit}),
     "lexicon": (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, suggest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,3 +122,15 @@ def sources_of(given: Sequence[str]) -> dict[str, str]:
             raise EmomtlError(Problem("--source", f"'{text}' is not TASK=PATH", "such as --source goemotions=data/goemotions"))
         found[task] = str(Path(path).expanduser().resolve()) if not path.startswith("hub:") else path
     return found
+
+
+def rows_problems(split: str, allow_changed: str | None) -> list[Problem]:
+    """What is wrong with `--split` and `--allow-changed` of an analysis."""
+    from emomtl.sources import SPLITS
+
+    problems = []
+    if split not in SPLITS:
+        problems.append(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
+    if allow_changed not in (None, "data"):
+        problems.append(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
+    return problems

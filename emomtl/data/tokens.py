@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.corpus import CorpusSplit
-from emomtl.data.truncation import fitted, reach, shortened
+from emomtl.data.truncation import fitted, kept, reach, shortened
 from emomtl.encoding import HEAD, Truncation
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Tr
     lengths: list[int] = []
     cut = 0
     for start in range(0, len(split), CHUNK):
-        texts = [shortened(text, most, truncation) for text in split.texts[start : start + CHUNK]]
-        pairs = [text[:most] for text in split.pairs[start : start + CHUNK]] if split.pairs else None
+        texts, pairs = as_read(split, max_tokens, truncation, slice(start, start + CHUNK))
         encoded = encode(texts, pairs)
         if truncation != HEAD:
             encoded = [fitted(one, max_tokens, truncation) for one in encoded]
@@ -94,9 +93,38 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Tr
     return Tokens(flat, starts, np.concatenate(types) if types else None, int(tokenizer.pad_token_id or 0), cut)
 
 
-def _encoder(tokenizer: Any, max_tokens: int | None) -> Callable[[list[str], list[str] | None], Sequence[Any]]:
+def as_read(
+    split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD, rows: slice = slice(None)
+) -> tuple[list[str], list[str] | None]:
+    """The characters of texts, and of their pairs, that the tokenizer is given."""
+    most = max_tokens * CHARACTERS_PER_TOKEN
+    texts = [shortened(text, most, truncation) for text in split.texts[rows]]
+    return texts, [text[:most] for text in split.pairs[rows]] if split.pairs else None
+
+
+def token_places(
+    tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD
+) -> list[list[tuple[int | None, int, int]]]:
+    """Where each token that `tokenise` gives stands: which text of a pair (0 or 1), first character and the one after the last.
+
+    Characters are counted in what `as_read` gives; a token that the tokenizer added, such as [CLS], is of no text (None).
+    """
+    encoded = _encoder(tokenizer, max_tokens if truncation == HEAD else None, places=True)(
+        *as_read(split, max_tokens, truncation)
+    )
+    found = []
+    for one in encoded:
+        every = [(side, *span) for side, span in zip(one.sequence_ids, one.offsets, strict=True)]
+        found.append([place for part in kept(one, max_tokens, truncation) for place in every[part]])
+    return found
+
+
+def _encoder(
+    tokenizer: Any, max_tokens: int | None, places: bool = False
+) -> Callable[[list[str], list[str] | None], Sequence[Any]]:
     """A function from texts, and their pairs, to encodings with `ids` and `type_ids`; of any length where `max_tokens` is None.
 
+    With `places` they have `offsets` too, which takes longer.
     What transformers does beyond the tokenizer (masks, lists of lists, offsets) takes more time than the tokenizer itself.
     """
     from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
@@ -111,7 +139,8 @@ def _encoder(tokenizer: Any, max_tokens: int | None) -> Callable[[list[str], lis
     )
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = tokenizer.split_special_tokens
-    return lambda texts, pairs: backend.encode_batch_fast(texts if pairs is None else list(zip(texts, pairs, strict=True)))
+    encode = backend.encode_batch if places else backend.encode_batch_fast
+    return lambda texts, pairs: encode(texts if pairs is None else list(zip(texts, pairs, strict=True)))
 
 
 def _flat(rows: Sequence[Sequence[int]], kind: Any) -> NDArray[Any]:

@@ -40,20 +40,26 @@ def fitted(encoding: Any, max_tokens: int, truncation: Truncation) -> Fitted | A
     Of a pair each text has the tokens that the tokenizer's `longest_first` would leave it; the first is cut as `truncation`
     says, the second, which may be a question or a definition, at its end.
     """
-    ids, types = encoding.ids, encoding.type_ids
-    if len(ids) <= max_tokens:
+    if len(encoding.ids) <= max_tokens:
         return encoding
-    sides = encoding.sequence_ids
-    first, second = sides.count(0), sides.count(1)
-    begin, after = sides.index(0) if first else 0, sides.index(1) if second else len(ids)
-    kept, beside = _longest_first(first, second, max_tokens - (len(ids) - first - second))
-    head = truncation.of_head(kept)
-    places = [
-        slice(0, begin + head),
-        slice(begin + first - (kept - head), after + beside),
-        slice(after + second, len(ids)),
-    ]
+    ids, types, places = encoding.ids, encoding.type_ids, kept(encoding, max_tokens, truncation)
     return Fitted([i for place in places for i in ids[place]], [i for place in places for i in types[place]])
+
+
+def kept(encoding: Any, max_tokens: int, truncation: Truncation) -> list[slice]:
+    """The tokens of a whole encoding that are kept, in order; all of one that is short enough."""
+    length, sides = len(encoding.ids), encoding.sequence_ids
+    if length <= max_tokens:
+        return [slice(0, length)]
+    first, second = sides.count(0), sides.count(1)
+    begin, after = sides.index(0) if first else 0, sides.index(1) if second else length
+    room, beside = _longest_first(first, second, max_tokens - (length - first - second))
+    head = truncation.of_head(room)
+    return [
+        slice(0, begin + head),
+        slice(begin + first - (room - head), after + beside),
+        slice(after + second, length),
+    ]
 
 
 def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Emotion lexica: learned from a task's training rows, shown as words, and turned into five figures a label for any text."""
 
-from emomtl.lexicon.lexicon import FIGURES, Lexicon
-from emomtl.lexicon.tokens import tokens
+from emomtl.lexicon.lexicon import FIGURES, NEUTRAL, Lexicon
+from emomtl.lexicon.tokens import token_spans, tokens
 
-__all__ = ["FIGURES", "Lexicon", "tokens"]
+__all__ = ["FIGURES", "NEUTRAL", "Lexicon", "token_spans", "tokens"]

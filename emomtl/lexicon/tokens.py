@@ -20,3 +20,12 @@ TOKEN = re.compile(
 def tokens(text: str) -> list[str]:
     """The tokens of a text, lower-cased, in order. Numbers and other punctuation are no tokens; nothing is stemmed."""
     return TOKEN.findall(text.lower().replace("\u2019", "'"))
+
+
+def token_spans(text: str) -> list[tuple[str, int, int]]:
+    """The same tokens with their first character in the text and the one after the last.
+
+    A character that lower case would make longer stays as it is, so that places are those of the text.
+    """
+    lower = "".join(small if len(small := one.lower()) == 1 else one for one in text).replace("\u2019", "'")
+    return [(found[0], found.start(), found.end()) for found in TOKEN.finditer(lower)]

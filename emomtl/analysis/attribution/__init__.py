@@ -1,0 +1,1 @@
+"""On which words a model's decisions rest, and whether these are known emotion words."""
