@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl.data.corpus import CorpusSplit
-from emomtl.data.tokens import CHARACTERS_PER_TOKEN, Tokens, tokenise
+from emomtl.data.tokens import CHARACTERS_PER_TOKEN, Tokens, as_read, token_places, tokenise
 from emomtl.data.truncation import Fitted, fitted
 from emomtl.encoding import HEAD, Truncation
 
@@ -113,3 +113,16 @@ def test_an_encoding_without_any_special_token_is_cut_too() -> None:
         ids, type_ids, sequence_ids = list(range(10)), [0] * 10, [0] * 10
 
     assert fitted(Plain(), 5, Truncation("head+tail", 2)) == Fitted([0, 1, 7, 8, 9], [0] * 5)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+def test_each_token_has_its_place_in_what_was_read(tokenizer: Any, way: Truncation) -> None:
+    given, max_tokens = split([SENTENCE, "so happy"], ["alone", SENTENCE]), 14
+    found = rows(tokenise(tokenizer, given, max_tokens, way))
+    sides = [side for side in as_read(given, max_tokens, way) if side is not None]
+    for number, (ids, places) in enumerate(zip(found, token_places(tokenizer, given, max_tokens, way), strict=True)):
+        assert len(ids) == len(places)
+        assert [side for side, _, _ in places if side is None] == [None] * 3, "[CLS] and two [SEP] are of no text"
+        for token, (side, start, end) in zip(tokenizer.convert_ids_to_tokens(ids), places, strict=True):
+            if side is not None and token != "[UNK]":
+                assert sides[side][number][start:end].replace("ï", "i") == token.removeprefix("##")
