@@ -38,7 +38,7 @@ class Outputs:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or the folder of one study.", show_default=False)],
     split: Annotated[
         str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
     ] = "validation",
@@ -56,8 +56,9 @@ def report(
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Tables and figures of one or several runs, single-task beside multi-task."""
+    """Tables and figures of one or several runs, single-task beside multi-task; or of a study, from its folder."""
     from emomtl.cli.output import console, print_json, say
+    from emomtl.cli.study_report import report_study, the_study
     from emomtl.report.collect import collect
     from emomtl.report.json import as_json
     from emomtl.report.tables import tables
@@ -65,6 +66,9 @@ def report(
     from emomtl.run.files import write_bytes
 
     outputs = Outputs(markdown, html, latex, csv, figures, json)
+    if (folder := the_study(runs, card)) is not None:
+        report_study(folder, outputs)
+        return
     results = collect(runs)
     short = tables(results, split)
     parts = _parts(results, split, outputs)

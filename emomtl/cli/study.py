@@ -13,8 +13,7 @@ import typer
 if TYPE_CHECKING:
     from emomtl.errors import EmomtlError
     from emomtl.plugins import Plugins
-    from emomtl.report.cells import Table
-    from emomtl.study import Executor, Job, StudyPlan, StudyResult
+    from emomtl.study import Executor, Job, StudyPlan
 
 
 def study(
@@ -41,14 +40,16 @@ def study(
 ) -> None:
     """Run what a study still lacks, and print its table: means over seeds, intervals, and a verdict for each row."""
     from emomtl.cli.output import console, print_json, say, sources_of
+    from emomtl.cli.study_report import leave
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.study import gather, plan_study, read_study, study_space, study_table
+    from emomtl.study import gather, keep_plan, plan_study, read_study, study_report, study_space, study_table
 
     plugins = Plugins.discover()
     file = read_study(_file(study, plugins), scale)
     folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
     planned = plan_study(file, folder, runs, plugins, set_ or [], sources_of(source or []))
+    keep_plan(planned)
     jobs = _jobs(planned, threads)
     if print_commands:
         _print_commands(jobs)
@@ -56,17 +57,17 @@ def study(
     if plan:
         _print_plan(planned, jobs)
         return
-    failed = _run(jobs, _executor(executor, workers))
+    failed = _run(planned, jobs, executor, workers)
     result = gather(planned, failed)
     tables = [study_table(result)]
     if planned.file.study.space is not None and (spaces := study_space(planned, Plugins.discover, say)) is not None:
         tables.append(spaces)
-    _write(folder, result, tables)
+    leave(study_report(planned, result), tables)
     if json:
         print_json(result.as_json())
     else:
         show(tables, console())
-    say(f"wrote {folder}/table.md, table.tex, table.csv and result.json")
+    say(f"wrote {folder}/page.html, table.md, table.tex, table.csv and result.json")
     if failed:
         raise next(iter(failed.values()))
 
@@ -92,11 +93,12 @@ def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
     return list(found.values())
 
 
-def _executor(name: str, workers: int) -> Executor:
+def _executor(name: str, workers: int, quiet: bool) -> Executor:
     from emomtl.cli.progress import PlainDisplay
     from emomtl.study import InProcess, Processes, Ray
 
-    return Processes(workers) if name == "processes" else Ray(workers) if name == "ray" else InProcess(PlainDisplay())
+    here = InProcess(None if quiet else PlainDisplay())
+    return Processes(workers) if name == "processes" else Ray(workers) if name == "ray" else here
 
 
 @contextmanager
@@ -115,29 +117,27 @@ def _ending_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run(jobs: Sequence[Job], executor: Executor) -> dict[str, EmomtlError]:
+def _run(planned: StudyPlan, jobs: Sequence[Job], executor: str, workers: int) -> dict[str, EmomtlError]:
     """Do what is left; gives the errors by identity. What is done stays done, whatever happens to the rest."""
-    import time
     from contextlib import closing
 
     from emomtl.cli.output import say
+    from emomtl.cli.study_live import StudyLive, study_display
     from emomtl.study import Ended, state_of
 
     left = [job for job in jobs if state_of(job) != "done"]
     say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
     failed: dict[str, EmomtlError] = {}
-    over, began = 0, time.monotonic()
-    with _ending_in_order(), closing(executor.run(left)) as events:
+    display = study_display(planned, jobs, left)
+    doing = _executor(executor, workers, quiet=isinstance(display, StudyLive))
+    with _ending_in_order(), display, closing(doing.run(left)) as events:
         for event in events:
             if not isinstance(event, Ended):
-                say(f"run {Path(event.folder).name} begins")
+                display.begins(event)
                 continue
-            over += 1
+            display.ended(event)
             if event.error is not None:
                 failed[event.job.key] = event.error
-                say(f"run {Path(event.job.folder).name} failed: {event.error.problems[0]}")
-            rest = (time.monotonic() - began) / over * (len(left) - over)
-            say(f"{over} of {len(left)} over{f', about {rest / 60:.0f} min to go' if over < len(left) else ''}")
     return failed
 
 
@@ -162,16 +162,3 @@ def _print_commands(jobs: Sequence[Job]) -> None:
         lines = commands(job)
         if lines:
             typer.echo(" && ".join(shlex.join(line) for line in lines))
-
-
-def _write(folder: Path, result: StudyResult, tables: Sequence[Table]) -> None:
-    """The tables in every form."""
-    from emomtl.report.csv import as_csv
-    from emomtl.report.latex import latex
-    from emomtl.report.markdown import markdown
-    from emomtl.run.files import write_bytes, write_json
-
-    write_bytes(folder / "table.md", markdown(tables).encode())
-    write_bytes(folder / "table.tex", latex(tables).encode())
-    write_bytes(folder / "table.csv", as_csv(tables).encode())
-    write_json(folder / "result.json", result.as_json())

@@ -1,12 +1,16 @@
 """Studies: many runs from one file, and one table that says what they show and what they do not."""
 
 from emomtl.study.executors import Ended, Executor, InProcess, Processes, Ray
+from emomtl.study.figures import study_pictures
+from emomtl.study.page import StudyReport, study_page, study_report, study_tables
 from emomtl.study.performing import Job, commands, state_of
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
 from emomtl.study.reading import StudyFile, read_study
+from emomtl.study.reopening import is_study, keep_plan, reopen_study
 from emomtl.study.results import StudyResult, gather
 from emomtl.study.space import study_space
 from emomtl.study.table import study_table
+from emomtl.study.watching import Standing, Watch, standing
 
 __all__ = [
     "Ended",
@@ -16,14 +20,25 @@ __all__ = [
     "PlannedRun",
     "Processes",
     "Ray",
+    "Standing",
     "StudyFile",
     "StudyPlan",
+    "StudyReport",
     "StudyResult",
+    "Watch",
     "commands",
     "gather",
+    "is_study",
+    "keep_plan",
     "plan_study",
     "read_study",
+    "reopen_study",
+    "standing",
     "state_of",
+    "study_page",
+    "study_pictures",
+    "study_report",
     "study_space",
     "study_table",
+    "study_tables",
 ]

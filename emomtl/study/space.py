@@ -67,6 +67,12 @@ def study_space(plan: StudyPlan, plugins: Callable[[], Plugins], say: Callable[[
     return _table(kept)
 
 
+def kept_space(plan: StudyPlan) -> list[Table]:
+    """The table of spaces that was kept in a study's folder; none where they were not measured."""
+    kept = _kept(plan.folder / FILE)
+    return [_table(kept)] if kept else []
+
+
 def _kept(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 

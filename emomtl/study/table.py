@@ -48,16 +48,7 @@ def _trained(row: RowResult) -> tuple[Cell, ...]:
 def _compared(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
     found = row.comparison
     if found is None:
-        state = (
-            "reference"
-            if row is result.reference
-            else "failed"
-            if row.failed
-            else "pending"
-            if not row.answers
-            else "not compared"
-        )
-        return ("", "", "", "", "", "", state)
+        return ("", "", "", "", "", "", standing_of(row, result))
     effect = "" if found.effect is None else f"{found.effect:+.2f}"
     tests = (_p(found.p_holm if found.p_holm is not None else found.p), _p(found.p_mcnemar))
     return (
@@ -68,6 +59,13 @@ def _compared(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
         f"{found.detectable:.4f}",
         found.verdict,
     )
+
+
+def standing_of(row: RowResult, result: StudyResult) -> str:
+    """The word in place of a verdict for a row that is not compared, or not yet."""
+    if row is result.reference:
+        return "reference"
+    return "failed" if row.failed else "pending" if not row.answers else "not compared"
 
 
 def _interval(found: Estimate | None, sign: str = "") -> str:

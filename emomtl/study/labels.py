@@ -1,0 +1,123 @@
+"""Where a difference lies: the F1 of every label against the reference's, with intervals, from answers that were kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emomtl.report.cells import Cell, Table
+from emomtl.run import Run, is_run
+from emomtl.statistics import LEVEL, RESAMPLES, Answers, estimate, resamples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emomtl.study.planning import StudyPlan
+    from emomtl.study.results import RowResult, StudyResult
+
+COLUMNS = ("label", "row", "support", "F1 of the reference", "F1", "difference", "interval low", "interval high")
+TINY = 20
+"""Below so many test rows with a label, the F1 of that label moves by a large step with every answer."""
+
+
+def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
+    """One table of every row with answers, by label, labels with most test rows first; none where no answers can be compared.
+
+    An interval holds for another draw of seeds and of test rows, and is not corrected for the number of labels.
+    """
+    names, reference = _names(plan), result.reference
+    if names is None or not reference.answers:
+        return []
+    samples = resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0)
+    kept = {seed: label_f1(answers, samples) for seed, answers in reference.answers.items()}
+    support = _support(next(iter(reference.answers.values())), len(names))
+    rows: list[tuple[Cell, ...]] = []
+    for row in result.rows:
+        if row is not reference and row.comparison is not None:
+            rows += _of_row(row, kept, names, support, samples)
+    if not rows:
+        return []
+    rows.sort(key=lambda cells: (-int(cells[2] or 0), str(cells[0])))
+    notes = [
+        f"the intervals ({LEVEL:.0%}) hold for another draw of seeds and of test rows; they are not corrected for the number of "
+        f"labels: of {len(names)} labels without any difference, {(1 - LEVEL) * len(names):.0f} or so are expected beside 0"
+    ]
+    notes.append("an interval is undefined where a bootstrap sample of the test rows neither has the label nor answers it")
+    if few := [name for name, n in zip(names, support, strict=True) if n < TINY]:
+        notes.append(f"warning: fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little")
+    return [Table(f"F1 of each label on test, against {reference.name}", COLUMNS, tuple(rows), tuple(notes))]
+
+
+def label_f1(answers: Answers, samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The F1 of each label (L,), and on every bootstrap sample (number, L); NaN where it is neither there nor answered.
+
+    Labels are those at 0.5, or the most probable one where a row has one; what is not known of a row (NaN) does not count.
+    """
+    import numpy as np
+
+    truth, said = _indicators(answers)
+    weights = np.stack([np.bincount(rows, minlength=len(answers)) for rows in samples]).astype(np.float32)
+    weights = np.concatenate([np.ones((1, len(answers)), dtype=np.float32), weights])
+    hits, found = weights @ (truth * said), weights @ (truth + said)
+    f1 = np.divide(2 * hits, found, out=np.full_like(found, np.nan), where=found > 0)
+    return f1[0], f1[1:]
+
+
+def _indicators(answers: Answers) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What is true and what was answered, (n, L) of 0 and 1."""
+    import numpy as np
+
+    targets, probabilities = answers.targets, answers.probabilities
+    if targets.ndim == 1:
+        every = np.eye(probabilities.shape[1], dtype=np.float32)
+        return every[targets.astype(int)], every[probabilities.argmax(axis=1)]
+    known = ~np.isnan(targets)
+    truth, said = (known & (values >= 0.5) for values in (targets, probabilities))
+    return truth.astype(np.float32), said.astype(np.float32)
+
+
+def _support(answers: Answers, labels: int) -> list[int]:
+    truth, _ = _indicators(answers)
+    return [int(n) for n in truth.sum(axis=0)[:labels]]
+
+
+def _of_row(
+    row: RowResult,
+    kept: dict[int, tuple[NDArray[Any], NDArray[Any]]],
+    names: list[str],
+    support: list[int],
+    samples: NDArray[Any],
+) -> list[tuple[Cell, ...]]:
+    """The cells of a row of the study, a label each."""
+    import numpy as np
+
+    common = [seed for seed in row.answers if seed in kept]
+    own = {seed: label_f1(row.answers[seed], samples) for seed in common}
+    size, cells = samples.shape[1], []
+    for place, name in enumerate(names):
+        theirs = [float(kept[seed][0][place]) for seed in common]
+        ours = [float(own[seed][0][place]) for seed in common]
+        sampled = [own[seed][1][:, place] - kept[seed][1][:, place] for seed in common]
+        told: tuple[Cell, ...] = (name, row.name, support[place], _mean(theirs), _mean(ours))
+        differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+        if np.isnan(differences).any() or any(np.isnan(one).any() for one in sampled):
+            cells.append((*told, None if np.isnan(differences).any() else float(np.mean(differences)), None, None))
+            continue
+        found = estimate(differences, sampled, size)
+        cells.append((*told, found.value, found.low, found.high))
+    return cells
+
+
+def _mean(values: list[float]) -> float | None:
+    mean = sum(values) / len(values)
+    return None if mean != mean else mean
+
+
+def _names(plan: StudyPlan) -> list[str] | None:
+    """The target's labels in the order of its answers, as its runs scored them; None of a head without an F1 a label."""
+    scoring = plan.scoring[plan.file.reference]
+    for planned in plan.of(plan.file.reference) if scoring.head.answers == "labels" else ():
+        for entry in Run.open(planned.folder).scores() if is_run(planned.folder) else ():
+            rows = entry["tasks"].get(scoring.target, {}).get("tables", {}).get("", [])
+            if rows and all("f1" in row for row in rows):
+                return [str(row["label"]) for row in rows]
+    return None

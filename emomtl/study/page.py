@@ -1,0 +1,214 @@
+"""The page of a study, and its tables for other forms: the verdicts in words first, then what they rest on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emomtl.report.cells import Cell, Table
+from emomtl.report.collect import RunResult, collect
+from emomtl.report.differing import differing, shortened, told
+from emomtl.report.html import Section, page, shown, warnings_of
+from emomtl.report.sampling import sampling_table
+from emomtl.run import is_run
+from emomtl.study.figures import Drawn, named, study_pictures
+from emomtl.study.labels import label_table
+from emomtl.study.planning import StudyPlan
+from emomtl.study.results import COLUMNS, RowResult, StudyResult
+from emomtl.study.space import kept_space
+from emomtl.study.table import standing_of, study_table
+
+ENDED = re.compile(r"after (\d+) steps; ([\d.]+) s since the start or the last resume$")
+"""The line of a run's log that says how long it trained."""
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A study as far as it has come: what was planned, what came out, and its runs by row and seed."""
+
+    plan: StudyPlan
+    result: StudyResult
+    runs: Mapping[str, Mapping[int, RunResult]]
+
+    @property
+    def drawn(self) -> Drawn:
+        """What its pictures are drawn from."""
+        return Drawn(self.result, self.runs)
+
+    @property
+    def every(self) -> list[RunResult]:
+        """All runs that have begun, row by row."""
+        return [run for runs in self.runs.values() for run in runs.values()]
+
+
+def study_report(plan: StudyPlan, result: StudyResult) -> StudyReport:
+    """Read the runs of a study, under the names of their rows; EmomtlError where one is damaged."""
+    runs: dict[str, dict[int, RunResult]] = {}
+    for planned in plan.runs:
+        if is_run(planned.folder):
+            (found,) = collect([planned.folder])
+            named = replace(found, name=f"{planned.row}, seed {planned.seed}")
+            runs.setdefault(planned.row, {})[planned.seed] = named
+    return StudyReport(plan, result, runs)
+
+
+def study_tables(report: StudyReport) -> list[Table]:
+    """All tables of a study, for Markdown, LaTeX, CSV and the terminal; the verdicts first."""
+    return [
+        study_table(report.result),
+        *kept_space(report.plan),
+        *label_table(report.plan, report.result),
+        *sampling_table(report.every),
+        *_times(report),
+        *_manifests(report),
+    ]
+
+
+def study_page(report: StudyReport, version: str) -> str:
+    """The whole page as text; it opens from disk and holds no text of a corpus."""
+    result = report.result
+    pictures = {one.name: shown([one]) for one in study_pictures(report.drawn)}
+    note = "Press a heading to sort by its column; type to filter."
+    sections = [
+        Section("Verdicts", [_verdicts(result)], pictures.get("study-differences", ()), about=result.about),
+        Section("Figures", [_figures(result)], pictures.get("study-seeds", ())),
+        Section("Training", _times(report), [*pictures.get("study-course", ()), *pictures.get("study-sampling", ())]),
+        Section("Embedding spaces", kept_space(report.plan), about=note, closed=True),
+        Section("Labels", label_table(report.plan, result), about=note, closed=True),
+        Section("Sampling of every run", sampling_table(report.every), closed=True),
+        Section("What each row changes", list(_manifests(report)), about="Manifests against the reference's, key by key."),
+        Section("Environment and data", list(_environments(report.every)), closed=True),
+    ]
+    sections = [section for section in sections if section.tables or section.pictures]
+    warned = dict.fromkeys([*_warnings(result), *warnings_of(sections)])
+    scale = f", scale {result.scale}" if result.scale else ""
+    return page(f"Study: {result.name}{scale}", study_summary(result), sections, list(warned), version)
+
+
+def study_summary(result: StudyResult) -> str:
+    """The verdicts in a sentence."""
+    said: dict[str, list[str]] = {}
+    reference = result.reference
+    others = [row for row in result.rows if row.scoring.name == reference.scoring.name and row is not reference]
+    waiting = [f"'{row.name}'" for row in others if row.comparison is None]
+    for row in result.rows:
+        if row.comparison is not None:
+            words = f"'{row.name}' ({row.comparison.difference.value:+.4f})"
+            said.setdefault(row.comparison.verdict, []).append(words)
+    begins = {"gain": "a gain from", "harm": "harm from", "no evidence": "no evidence of a difference for"}
+    parts = [f"{begins.get(verdict, f'{verdict} on')} {', '.join(rows)}" for verdict, rows in said.items()]
+    parts += [f"not compared yet: {', '.join(waiting)}"] if waiting else []
+    compared = f"{reference.scoring.name} on test ({reference.test_rows:,} rows), against '{reference.name}'"
+    return f"{compared}: {'; '.join(parts) or 'there is no other row'}."
+
+
+def _verdicts(result: StudyResult) -> Table:
+    """Comparisons as numbers, so that a page sorts them by value."""
+    columns = (
+        *("row", "verdict", "seeds", "difference", "interval low", "interval high"),
+        *("p (Holm)", "p (McNemar)", "effect", "detectable"),
+    )
+    notes = study_table(result).notes[1 if result.about else 0 :]
+    return Table("Each row against the reference", columns, tuple(_verdict(row, result) for row in result.rows), notes)
+
+
+def _verdict(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
+    found = row.comparison
+    seeds = f"{len(row.figures.get(('test', 'best'), {}))} of {len(row.wanted)}"
+    if found is None:
+        verdict = standing_of(row, result)
+        return (row.name, verdict, seeds, *[""] * 7)
+    mcnemar: Cell = "" if found.p_mcnemar is None else found.p_mcnemar
+    effect: Cell = "" if found.effect is None else found.effect
+    one, p = found.difference, found.p if found.p_holm is None else found.p_holm
+    return (row.name, found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
+
+
+def _figures(result: StudyResult) -> Table:
+    """Means and deviations over seeds, a column each."""
+    columns = ["row", "seeds", "target updates"]
+    for split, which in COLUMNS:
+        columns += [f"{split}, {which}", "±"]
+    rows: list[tuple[Cell, ...]] = []
+    for row in result.rows:
+        cells: list[Cell] = []
+        for column in COLUMNS:
+            spread = row.spread(column)
+            cells += ["", ""] if spread is None else [spread.mean, "" if spread.sd is None else spread.sd]
+        rows.append((row.name, row.state, max(row.updates.values(), default=0) or "", *cells))
+    return Table(f"{named(result)}: mean and standard deviation over seeds", tuple(columns), tuple(rows))
+
+
+def _times(report: StudyReport) -> list[Table]:
+    """How long each run trained, as its log tells it."""
+    rows: list[tuple[Cell, ...]] = []
+    for row, runs in report.runs.items():
+        for seed, run in runs.items():
+            found = list(_logged(run.folder / "log.txt"))
+            minutes: Cell = sum(seconds for _, seconds in found) / 60 if found else "not ended"
+            device = str(run.environment.get("device_name", ""))
+            rows.append((row, seed, run.step, minutes, str(run.environment.get("threads", "")), device, run.ended))
+    columns = ("row", "seed", "steps", "minutes", "threads", "device", "ended")
+    note = "minutes of the machine as busy as it was, evaluations included; parts that were killed are not in them"
+    return [Table("Training time", columns, tuple(rows), (note,))] if rows else []
+
+
+def _logged(path: Path) -> Iterator[tuple[int, float]]:
+    """(steps, seconds) of every part of a run that ended in order."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if (found := ENDED.search(line)) is not None:
+            yield int(found[1]), float(found[2])
+
+
+def _manifests(report: StudyReport) -> Iterator[Table]:
+    """Where each row's manifest differs from the reference's, at a seed that both have."""
+    against = report.result.reference.name
+    reference = report.runs.get(against, {})
+    for row, runs in report.runs.items():
+        common = [seed for seed in runs if seed in reference]
+        if row == against or not common:
+            continue
+        before, after = (told(one[common[0]].manifest) for one in (reference, runs))
+        names = ("key", against, row)
+        drop = {"name"}
+        yield differing(
+            f"{row} against {against}",
+            names,
+            {key: value for key, value in before.items() if key not in drop},
+            {key: value for key, value in after.items() if key not in drop},
+        )
+
+
+def _environments(runs: Sequence[RunResult]) -> Iterator[Table]:
+    """Where and on what the runs were trained: a line for each value, with the runs that have it."""
+    if runs:
+        kept = [{key: value for key, value in run.environment.items() if key not in ("data", "plugins", "sizes")} for run in runs]
+        yield Table("Environment", ("what", "value", "runs"), tuple(_grouped(runs, kept)))
+        prints = [dict(run.environment.get("data", {})) for run in runs]
+        yield Table("Fingerprints of rows (SHA-256)", ("task", "fingerprint", "runs"), tuple(_grouped(runs, prints)))
+
+
+def _grouped(runs: Sequence[RunResult], found: Sequence[Mapping[str, object]]) -> Iterable[tuple[Cell, ...]]:
+    for key in dict.fromkeys(key for one in found for key in one):
+        values: dict[str, list[str]] = {}
+        for run, one in zip(runs, found, strict=True):
+            if key in one:
+                values.setdefault(shortened(one[key]), []).append(run.name)
+        for value, names in values.items():
+            yield key, value, f"all {len(runs)}" if len(names) == len(runs) else "; ".join(names)
+
+
+def _warnings(result: StudyResult) -> Iterator[str]:
+    """What a reader must know before the verdicts."""
+    for row in result.rows:
+        yield from (f"{row.name}, seed {seed} failed: {said}" for seed, said in row.failed.items())
+    if waiting := [f"{row.name} ({row.state})" for row in result.rows if row.state != "whole" and not row.failed]:
+        yield f"not all runs are there yet: {', '.join(waiting)}"
+    if max(len(row.answers) for row in result.rows) == 1:
+        yield "one seed only: nothing is known of what another seed would give, so there is no verdict"
