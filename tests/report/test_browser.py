@@ -102,7 +102,7 @@ def _written(*arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def written(trained: Any, make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages by name: a report on a run that was trained, and the audit of its corpora."""
+    """The pages by name: a report on a run that was trained, the audit of its corpora, and a study of two rows on them."""
     folder = tmp_path_factory.mktemp("pages")
     report, audit = folder / "report.html", folder / "audit.html"
     _written("report", trained.folder, "--html", report)
@@ -111,10 +111,24 @@ def written(trained: Any, make_desk: Any, tmp_path_factory: pytest.TempPathFacto
     with (folder / "mood.csv").open("a", encoding="utf-8") as file:
         file.writelines(f"{text},joy,train\n" for text in leaked[:2])
     _written("data", "audit", desk.manifest(), "--html", audit, "--allow", "test-in-train")
-    return {"report": report, "audit": audit}
+    _written("study", _study(desk), "--out", folder / "study", "--runs", folder / "runs")
+    return {"report": report, "audit": audit, "study": folder / "study" / "page.html"}
 
 
-PAGES = ["report", "audit"]
+def _study(desk: Any) -> Path:
+    """A study's file: two rows with two seeds, whose target has several labels a text, and hostile names."""
+    import tomli_w
+
+    length = {"steps": None, "target": "topics", "target_updates": 4}
+    desk.manifest("base", sampler={"use": "uniform", "per_step": "all"}, weighting={"use": "equal"}, train=length)
+    rows = [{"name": HOSTILE[1]}, {"name": "faster $x$", "manifest": {"train": {"lr": 2e-2}}}]
+    content = {"name": "small", "about": HOSTILE[0], "base": "base.toml", "target": "topics", "seeds": [1, 2], "rows": rows}
+    path = Path(desk.folder) / "study.toml"
+    path.write_text(tomli_w.dumps(content), encoding="utf-8")
+    return path
+
+
+PAGES = ["report", "audit", "study"]
 
 
 @pytest.fixture(params=PAGES)

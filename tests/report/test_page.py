@@ -104,8 +104,11 @@ def test_a_picture_loses_its_styles_and_keeps_its_looks() -> None:
     made = inline(f'<?xml version="1.0"?><svg width="1"><style>*{{a:b}}</style><!-- c -->{path}</svg>', 'a "title"')
     begin = '<svg role="img" aria-label="a &quot;title&quot;" width="1">'
     assert made == begin + '<g><title>a &amp; b</title><path fill="none" stroke="#000"/></g></svg>'
-    with pytest.raises(ValueError, match="script"):
-        inline("<svg ><script>1</script></svg>", "x")
+    for script in ("<script>1</script>", "<g onload='1'/>", '<g onload="1"/>'):
+        with pytest.raises(ValueError, match="script"):
+            inline(f"<svg >{script}</svg>", "x")
+    named = '<svg ><g id="hover:&lt;img src=x onerror=1&gt;"></g></svg>'
+    assert "<g><title>&lt;img src=x onerror=1&gt;</title></g>" in inline(named, "x")
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium on this machine")

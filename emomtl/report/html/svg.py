@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STYLED = re.compile(r' style="([^"]*)"')
 DRAWN, DIGITS = re.compile(r' d="([^"]*)"'), re.compile(r"(\.\d\d)\d+")
 PLACED = re.compile(r'(\b[xy]="-?\d+\.\d)\d+"')
+QUOTED = re.compile(r'"[^"]*"')
 NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
 
 
@@ -29,7 +30,7 @@ def inline(svg: str, title: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    if re.search(r"<\s*(script|foreignObject)|\son\w+\s*=", body, flags=re.IGNORECASE):
+    if re.search(r"<\s*(script|foreignObject)|\son\w+\s*=", QUOTED.sub('""', body), flags=re.IGNORECASE):
         raise ValueError("the picture has a script in it")
     body = STYLED.sub(lambda found: _attributes(found[1]), body)
     body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
