@@ -6,7 +6,7 @@ Two things vary: the seed of a run, and the rows that happen to be in the test s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -209,16 +209,16 @@ def holm(tests: Sequence[float]) -> list[float]:
     return corrected
 
 
-def judged(comparisons: Mapping[str, Comparison], *, less: bool = False) -> dict[str, Comparison]:
+def judged(comparisons: Mapping[str, Comparison], *, errors: Collection[str] = ()) -> dict[str, Comparison]:
     """The comparisons of a table with p corrected over it, and a verdict each: gain, harm, no evidence, or no verdict.
 
-    `less` says that less is better: the figure is an error.
+    `errors` are those whose figure is an error: less is better.
     """
     from dataclasses import replace
 
     corrected = holm([comparison.p for comparison in comparisons.values()])
     return {
-        name: replace(comparison, p_holm=p, verdict=_verdict(comparison, p, less))
+        name: replace(comparison, p_holm=p, verdict=_verdict(comparison, p, name in errors))
         for (name, comparison), p in zip(comparisons.items(), corrected, strict=True)
     }
 

@@ -152,7 +152,7 @@ def test_verdicts_follow_the_corrected_p_and_not_the_raw_one() -> None:
     found = judged({"a": made(0.03, 0.1), "b": made(0.04, -0.1), "c": made(0.001, -0.1)})
     assert [found[name].verdict for name in "abc"] == ["no evidence", "no evidence", "harm"]
     assert found["a"].p_holm == pytest.approx(0.06)
-    errors = judged({"less": made(0.001, -0.1), "more": made(0.001, 0.1)}, less=True)
+    errors = judged({"less": made(0.001, -0.1), "more": made(0.001, 0.1)}, errors=("less", "more"))
     assert [found.verdict for found in errors.values()] == ["gain", "harm"]
 
 

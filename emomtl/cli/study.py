@@ -81,16 +81,20 @@ def _file(study: str, plugins: Plugins) -> Path:
 
 
 def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
-    """Every run once, whatever rows share it; those of the reference keep validation's answers too where its row is tuned."""
-    from emomtl.study import Job
+    """Every run once, whatever rows share it, sources too; those of the reference keep validation's answers where it is tuned."""
+    from emomtl.study import Job, in_waves
 
     found: dict[str, Job] = {}
     test, reference = planned.file.study.test, planned.file.reference
     for run in sorted(planned.runs, key=lambda run: run.row != reference):
         paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
-        job = Job(run.identity, *paths, run.target, test, planned.tuned and run.row == reference, threads)
+        job = Job(run.identity, *paths, run.target, test, planned.tuned and run.row == reference, threads, run.after)
         found.setdefault(run.identity, job)
-    return list(found.values())
+    for run in planned.sources:
+        paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
+        job = Job(run.identity, *paths, run.target, False, threads=threads, after=run.after, shown=False)
+        found.setdefault(run.identity, job)
+    return [job for wave in in_waves(list(found.values())) for job in wave]
 
 
 def _executor(name: str, workers: int, quiet: bool) -> Executor:
@@ -123,9 +127,9 @@ def _run(planned: StudyPlan, jobs: Sequence[Job], executor: str, workers: int) -
 
     from emomtl.cli.output import say
     from emomtl.cli.study_live import StudyLive, study_display
-    from emomtl.study import Ended, state_of
+    from emomtl.study import Ended, left_of
 
-    left = [job for job in jobs if state_of(job) != "done"]
+    left = left_of(jobs)
     say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
     failed: dict[str, EmomtlError] = {}
     display = study_display(planned, jobs, left)
@@ -143,22 +147,23 @@ def _run(planned: StudyPlan, jobs: Sequence[Job], executor: str, workers: int) -
 
 def _print_plan(planned: StudyPlan, jobs: Sequence[Job]) -> None:
     from emomtl.cli.output import console, make_table, say
-    from emomtl.study import state_of
+    from emomtl.study import left_of, state_of
 
     states = {job.key: state_of(job) for job in jobs}
     rows = [
         [run.row, run.seed, run.updates if run.updates is not None else "", states[run.identity], run.folder.name]
-        for run in planned.runs
+        for run in (*planned.sources, *planned.runs)
     ]
     console().print(make_table(planned.file.study.name, ["row", "seed", "target updates", "state", "run"], rows))
-    left = sum(state != "done" for state in states.values())
+    left = len(left_of(jobs))
     say(f"{len(jobs)} different runs, {left} to do; `emomtl check {planned.runs[0].manifest}` says what one of them costs")
 
 
 def _print_commands(jobs: Sequence[Job]) -> None:
-    from emomtl.study import commands
+    from emomtl.study import commands, in_waves, left_of
 
-    for job in jobs:
-        lines = commands(job)
-        if lines:
-            typer.echo(" && ".join(shlex.join(line) for line in lines))
+    for number, wave in enumerate(in_waves(left_of(jobs)), start=1):
+        if number > 1:
+            typer.echo(f"\n# wave {number}: starts from runs of the lines above, so when those are done")
+        for job in wave:
+            typer.echo(" && ".join(shlex.join(line) for line in commands(job)))

@@ -2,6 +2,7 @@
 
 from emomtl.study.executors import Ended, Executor, InProcess, Processes, Ray
 from emomtl.study.figures import study_pictures
+from emomtl.study.order import in_waves, left_of
 from emomtl.study.page import StudyReport, study_page, study_report, study_tables
 from emomtl.study.performing import Job, commands, state_of
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
@@ -28,8 +29,10 @@ __all__ = [
     "Watch",
     "commands",
     "gather",
+    "in_waves",
     "is_study",
     "keep_plan",
+    "left_of",
     "plan_study",
     "read_study",
     "reopen_study",

@@ -155,7 +155,7 @@ def _of_study(evidence: Evidence, result: Mapping[str, Any] | None) -> Held:
     comparison = rows[evidence.row]["comparison"]
     if comparison is None:
         return _untested(evidence, str(rows[evidence.row]["state"]))
-    sign = -1 if result.get("less_is_better") else 1
+    sign = -1 if rows[evidence.row].get("less_is_better") else 1
     value, low, high = (sign * float(comparison["difference"][key]) for key in ("value", "low", "high"))
     low, high = min(low, high), max(low, high)
     if comparison["seeds"] < 2:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
+from emomtl.study.order import Waiting
 from emomtl.study.performing import Job, broken, perform
 
 if TYPE_CHECKING:
@@ -36,11 +37,16 @@ class Ended:
 
 
 class Executor(ABC):
-    """Does jobs, in any order; a job that fails is reported and the others go on."""
+    """Does jobs, each after the one that it waits for; a job that fails is reported, and so are those that waited for it."""
 
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """Gives each job when it begins, and `Ended` when it is over. Closing it, or Ctrl-C, ends what is under way."""
+
+
+def _with_others(waiting: Waiting, ended: Ended) -> list[Ended]:
+    """A job that is over, and after it those that waited for it in vain."""
+    return [ended, *(Ended(job, error) for job, error in waiting.over(ended.job, ended.error))]
 
 
 @dataclass
@@ -51,14 +57,15 @@ class InProcess(Executor):
 
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """Each job in turn."""
-        for job in jobs:
+        waiting = Waiting(jobs)
+        while (job := waiting.next()) is not None:
             yield job
             try:
                 perform(job, self.display)
             except EmomtlError as error:
-                yield Ended(job, error)
+                yield from _with_others(waiting, Ended(job, error))
             else:
-                yield Ended(job)
+                yield from _with_others(waiting, Ended(job))
 
 
 @dataclass
@@ -79,16 +86,16 @@ class Processes(Executor):
 
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """As many jobs at a time as there are workers."""
-        waiting = list(jobs)
+        waiting = Waiting(jobs)
         try:
             while waiting or self._workers:
-                while waiting and len(self._workers) < self.number:
+                while len(self._workers) < self.number and (job := waiting.next()) is not None:
                     said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
-                    self._workers.append(_Worker(waiting[0], _started(waiting[0], self.number, said), said))
-                    yield waiting.pop(0)
+                    self._workers.append(_Worker(job, _started(job, self.number, said), said))
+                    yield job
                 for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
                     self._workers.remove(worker)
-                    yield _ended(worker)
+                    yield from _with_others(waiting, _ended(worker))
                 time.sleep(POLL)
         finally:
             self._stop()
@@ -156,15 +163,14 @@ class Ray(Executor):
             )
         try:
             remote = ray.remote(max_retries=self.retries)(_perform_quietly)
-            waiting = list(jobs)
+            waiting = Waiting(jobs)
             running: dict[Any, Job] = {}
             while waiting or running:
-                while waiting and len(running) < self.number:
-                    job = waiting.pop(0)
+                while len(running) < self.number and (job := waiting.next()) is not None:
                     running[remote.options(num_cpus=job.threads or 1).remote(job.as_json())] = job
                     yield job
                 done, _ = ray.wait(list(running), num_returns=1)
-                yield _collected(ray, running.pop(done[0]), done[0])
+                yield from _with_others(waiting, _collected(ray, running.pop(done[0]), done[0]))
         finally:
             if mine:
                 ray.shutdown()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from emomtl.study.planning import StudyPlan
     from emomtl.study.results import RowResult, StudyResult
 
+Sampled = tuple["NDArray[Any]", "NDArray[Any]"]
+"""The F1 of each label (L,), and on every bootstrap sample (number, L)."""
+
 COLUMNS = ("label", "row", "support", "F1 of the reference", "F1", "difference", "interval low", "interval high")
 TINY = 20
 """Below so many test rows with a label, the F1 of that label moves by a large step with every answer."""
@@ -24,16 +27,19 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
 
     An interval holds for another draw of seeds and of test rows, and is not corrected for the number of labels.
     """
-    names, reference = _names(plan), result.reference
-    if names is None or not reference.answers:
+    names, named = _names(plan), {row.name: row for row in result.rows}
+    first = next(iter(result.reference.answers.values()), None)
+    if names is None or first is None:
         return []
-    samples = resamples(len(next(iter(reference.answers.values()))), RESAMPLES, seed=0)
-    kept = {seed: label_f1(answers, samples) for seed, answers in reference.answers.items()}
-    support = _support(next(iter(reference.answers.values())), len(names))
+    samples, support = resamples(len(first), RESAMPLES, seed=0), _support(first, len(names))
+    found: dict[str, dict[int, Sampled]] = {}
     rows: list[tuple[Cell, ...]] = []
     for row in result.rows:
-        if row is not reference and row.comparison is not None:
-            rows += _of_row(row, kept, names, support, samples)
+        if row.comparison is not None and row.against is not None and row.scoring.name == result.reference.scoring.name:
+            for one in (row, named[row.against]):
+                if one.name not in found:
+                    found[one.name] = {seed: label_f1(answers, samples) for seed, answers in one.answers.items()}
+            rows += _of_row(row, found[row.name], found[row.against], names, support, len(first))
     if not rows:
         return []
     rows.sort(key=lambda cells: (-int(cells[2] or 0), str(cells[0])))
@@ -44,7 +50,8 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
     notes.append("an interval is undefined where a bootstrap sample of the test rows neither has the label nor answers it")
     if few := [name for name, n in zip(names, support, strict=True) if n < TINY]:
         notes.append(f"warning: fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little")
-    return [Table(f"F1 of each label on test, against {reference.name}", COLUMNS, tuple(rows), tuple(notes))]
+    against = "the row of its comparison" if result.several_references else result.reference.name
+    return [Table(f"F1 of each label on test, against {against}", COLUMNS, tuple(rows), tuple(notes))]
 
 
 def label_f1(answers: Answers, samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -81,18 +88,12 @@ def _support(answers: Answers, labels: int) -> list[int]:
 
 
 def _of_row(
-    row: RowResult,
-    kept: dict[int, tuple[NDArray[Any], NDArray[Any]]],
-    names: list[str],
-    support: list[int],
-    samples: NDArray[Any],
+    row: RowResult, own: dict[int, Sampled], kept: dict[int, Sampled], names: list[str], support: list[int], size: int
 ) -> list[tuple[Cell, ...]]:
-    """The cells of a row of the study, a label each."""
+    """The cells of a row of the study, a label each: its F1 by seed (`own`) against those of another row (`kept`)."""
     import numpy as np
 
-    common = [seed for seed in row.answers if seed in kept]
-    own = {seed: label_f1(row.answers[seed], samples) for seed in common}
-    size, cells = samples.shape[1], []
+    common, cells = [seed for seed in own if seed in kept], []
     for place, name in enumerate(names):
         theirs = [float(kept[seed][0][place]) for seed in common]
         ours = [float(own[seed][0][place]) for seed in common]

@@ -22,12 +22,30 @@ class RowTable(Table):
         default=None, description="its figure; left out, the study's for the study's target, else the main one"
     )
     published: dict[str, float] = Field(default_factory=dict, description="what others report of this figure, by who they are")
+    after: str | None = Field(
+        default=None, description="the row or source from whose best checkpoint of the same seed this row's runs start"
+    )
+    against: str | None = Field(
+        default=None, description="the row that this one is compared with; left out, the study's reference"
+    )
+
+
+class SourceTable(Table):
+    """Runs that are there only to be started from, with `after`: no row of the table, and with a task and length of their own."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="the name by which `after` calls it")
+    base: str | None = Field(
+        default=None, description="the manifest that it starts from, relative to the study's file; left out, the study's"
+    )
+    manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base")
+    after: str | None = Field(default=None, description="the row or source from whose best checkpoint it starts itself")
 
 
 class ScaleTable(Table):
     """One size in which the study can be run."""
 
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
+    sources: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every source")
     updates: Positive | None = Field(default=None, description="updates of the target in every row")
     seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds at this scale; left out, the study's")
 
@@ -59,6 +77,7 @@ class Study(Table):
         default=True, description="with a multi-label target, a row for the reference with thresholds tuned on validation"
     )
     space: SpaceTable | None = Field(default=None, description="`[space]`: also measure the embedding spaces of the rows")
+    sources: tuple[SourceTable, ...] = Field(default=(), description="runs that rows start from, and that are no rows")
     rows: tuple[RowTable, ...] = Field(default=(), description="rows, one by one")
     axes: dict[str, tuple[RowTable, ...]] = Field(
         default_factory=dict, description="choices by axis; every combination of one choice an axis is a row"

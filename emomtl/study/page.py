@@ -91,8 +91,7 @@ def study_summary(result: StudyResult) -> str:
     """The verdicts in a sentence."""
     said: dict[str, list[str]] = {}
     reference = result.reference
-    others = [row for row in result.rows if row.scoring.name == reference.scoring.name and row is not reference]
-    waiting = [f"'{row.name}'" for row in others if row.comparison is None]
+    waiting = [f"'{row.name}'" for row in result.rows if row.comparison is None and row.against is not None]
     for row in result.rows:
         if row.comparison is not None:
             words = f"'{row.name}' ({row.comparison.difference.value:+.4f})"
@@ -100,30 +99,30 @@ def study_summary(result: StudyResult) -> str:
     begins = {"gain": "a gain from", "harm": "harm from", "no evidence": "no evidence of a difference for"}
     parts = [f"{begins.get(verdict, f'{verdict} on')} {', '.join(rows)}" for verdict, rows in said.items()]
     parts += [f"not compared yet: {', '.join(waiting)}"] if waiting else []
-    compared = f"{reference.scoring.name} on test ({reference.test_rows:,} rows), against '{reference.name}'"
+    against = "the row that each stands against" if result.several_references else f"'{reference.name}'"
+    compared = f"{reference.scoring.name} on test ({reference.test_rows:,} rows), against {against}"
     return f"{compared}: {'; '.join(parts) or 'there is no other row'}."
 
 
 def _verdicts(result: StudyResult) -> Table:
     """Comparisons as numbers, so that a page sorts them by value."""
     columns = (
-        *("row", "verdict", "seeds", "difference", "interval low", "interval high"),
+        *("row", "against", "verdict", "seeds", "difference", "interval low", "interval high"),
         *("p (Holm)", "p (McNemar)", "effect", "detectable"),
     )
     notes = study_table(result).notes[1 if result.about else 0 :]
-    return Table("Each row against the reference", columns, tuple(_verdict(row, result) for row in result.rows), notes)
+    return Table("Each row against the reference", columns, tuple(map(_verdict, result.rows)), notes)
 
 
-def _verdict(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
+def _verdict(row: RowResult) -> tuple[Cell, ...]:
     found = row.comparison
     seeds = f"{len(row.figures.get(('test', 'best'), {}))} of {len(row.wanted)}"
     if found is None:
-        verdict = standing_of(row, result)
-        return (row.name, verdict, seeds, *[""] * 7)
+        return (row.name, row.against or "", standing_of(row), seeds, *[""] * 7)
     mcnemar: Cell = "" if found.p_mcnemar is None else found.p_mcnemar
     effect: Cell = "" if found.effect is None else found.effect
     one, p = found.difference, found.p if found.p_holm is None else found.p_holm
-    return (row.name, found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
+    return (row.name, row.against or "", found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
 
 
 def _figures(result: StudyResult) -> Table:
@@ -167,22 +166,17 @@ def _logged(path: Path) -> Iterator[tuple[int, float]]:
 
 
 def _manifests(report: StudyReport) -> Iterator[Table]:
-    """Where each row's manifest differs from the reference's, at a seed that both have."""
-    against = report.result.reference.name
-    reference = report.runs.get(against, {})
-    for row, runs in report.runs.items():
-        common = [seed for seed in runs if seed in reference]
-        if row == against or not common:
+    """Where each row's manifest differs from that of the row it stands against, else of the reference, at a seed of both."""
+    for row in report.result.rows:
+        against = row.against or report.result.reference.name
+        ours, theirs = report.runs.get(row.name, {}), report.runs.get(against, {})
+        common = [seed for seed in ours if seed in theirs]
+        if row.name == against or not common:
             continue
-        before, after = (told(one[common[0]].manifest) for one in (reference, runs))
-        names = ("key", against, row)
-        drop = {"name"}
-        yield differing(
-            f"{row} against {against}",
-            names,
-            {key: value for key, value in before.items() if key not in drop},
-            {key: value for key, value in after.items() if key not in drop},
+        before, after = (
+            {key: value for key, value in told(runs[common[0]].manifest).items() if key != "name"} for runs in (theirs, ours)
         )
+        yield differing(f"{row.name} against {against}", ("key", against, row.name), before, after)
 
 
 def _environments(runs: Sequence[RunResult]) -> Iterator[Table]:

@@ -19,9 +19,17 @@ State = Literal["missing", "begun", "trained", "done"]
 """No run yet; a run to go on with; trained, but test is not scored; nothing left to do."""
 
 
+MAY_CHANGE = ("train.threads", "start.run")
+"""What may differ when a run is gone on with: neither changes what it is, as a start is told by its identity."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """What an executor needs to know of a run; plain text and numbers, so that it goes to another process or machine."""
+    """What an executor needs to know of a run; plain text and numbers, so that it goes to another process or machine.
+
+    `after` is the key of the job whose run this one starts from; `shown` is False for a run that is there only to be started
+    from.
+    """
 
     key: str
     manifest: str
@@ -30,6 +38,8 @@ class Job:
     test: bool
     tuned: bool = False
     threads: int | None = None
+    after: str | None = None
+    shown: bool = True
 
     def as_json(self) -> str:
         """The job for a command line."""
@@ -81,7 +91,7 @@ def perform(job: Job, display: Display | None = None) -> None:
         whole, shown = compose_file(Path(job.manifest), overrides, Plugins.discover()), display or Display()
         for plan, place in left(stages(whole, folder)):
             begun = is_run(place)
-            train(resume(plan, place, shown, allow_changed=["train.threads"]) if begun else start(plan, place, shown))
+            train(resume(plan, place, shown, allow_changed=list(MAY_CHANGE)) if begun else start(plan, place, shown))
     run = Run.open(folder)
     for split, which in _unscored(job, run, run.scores()):
         trained = open_trained(folder, which, Plugins.discover())
@@ -94,7 +104,7 @@ def commands(job: Job) -> list[list[str]]:
     lines: list[list[str]] = []
     if state in ("missing", "begun"):
         threads = ["--set", f"train.threads={job.threads}"] if job.threads is not None else []
-        more = ["--resume", "--allow-changed", "train.threads"] if state == "begun" else []
+        more = ["--resume", *(part for key in MAY_CHANGE for part in ("--allow-changed", key))] if state == "begun" else []
         lines.append(["emomtl", "train", job.manifest, "--out", job.folder, *threads, *more])
     asked = [("test", "best"), ("test", "last"), *([("validation", "best")] if job.tuned else [])] if job.test else []
     if state == "trained":

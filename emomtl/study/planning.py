@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomli_w
 
 from emomtl.compose import Plan, compose_file
-from emomtl.data.locate import Located, LocatedFiles
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest import apply_overrides
+from emomtl.heads import Head
+from emomtl.manifest import apply_overrides, parts_of
+from emomtl.plugins import Plugins
 from emomtl.run.files import storage, write_bytes
-from emomtl.study.reading import StudyFile, laid_over
-
-if TYPE_CHECKING:
-    from emomtl.heads import Head
-    from emomtl.plugins import Plugins
-    from emomtl.study.models import RowTable
-
-OWN = ("name", "folder")
-"""Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
+from emomtl.study.identity import Identities
+from emomtl.study.models import RowTable, SourceTable
+from emomtl.study.reading import StudyFile
 
 IDENTITY = 12
 """Digits of an identity in a folder's name."""
@@ -33,7 +27,10 @@ IDENTITY = 12
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study: its row, seed and target, its manifest's file, its identity (SHA-256) and its folder."""
+    """One run of a study: its row, seed and target, its manifest's file, its identity (SHA-256) and its folder.
+
+    `after` is the identity of the run that it starts from.
+    """
 
     row: str
     seed: int
@@ -42,6 +39,7 @@ class PlannedRun:
     identity: str
     folder: Path
     updates: int | None
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,16 @@ class Scoring:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """All runs of a study, what each row is scored by, and where the study writes."""
+    """All runs of a study, what each row is scored by, and where the study writes.
+
+    `runs` are those of the rows; `sources` those that are only there to be started from.
+    """
 
     file: StudyFile
     folder: Path
     scoring: Mapping[str, Scoring]
     runs: tuple[PlannedRun, ...]
+    sources: tuple[PlannedRun, ...] = ()
 
     @property
     def tuned(self) -> bool:
@@ -84,28 +86,6 @@ class StudyPlan:
         return [run for run in self.runs if run.row == row]
 
 
-class Identities:
-    """What tells runs apart: their complete manifests without name and folder, and what their rows are, not where they lie."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, str] = {}
-
-    def of(self, plan: Plan) -> str:
-        """The SHA-256 of a run; files are hashed once, however many runs read them, and a corpus of the hub goes by its name."""
-        content = {key: value for key, value in plan.manifest.model_dump(mode="json").items() if key not in OWN}
-        for name, bound in plan.tasks.items():
-            assert bound.located is not None
-            content["tasks"][name]["source"] = self._of_rows(bound.located)
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-    def _of_rows(self, located: Located) -> str:
-        if not isinstance(located, LocatedFiles):
-            return located.identity
-        if located.identity not in self._rows:
-            self._rows[located.identity] = located.fingerprint()
-        return self._rows[located.identity]
-
-
 def plan_study(
     file: StudyFile,
     folder: Path,
@@ -116,60 +96,121 @@ def plan_study(
 ) -> StudyPlan:
     """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
 
-    `overrides` (KEY=VALUE) are laid over every row; `sources` say where a task's rows are, in the rows that have the task.
-    Two rows with equal complete manifests are one run. Where `equal_updates` holds, every row must give the target as many
-    updates: `[scales.NAME] updates` sets them for all.
+    `overrides` (KEY=VALUE) are laid over every row and source; `sources` say where a task's rows are, in the runs that have the
+    task. Two rows with equal complete manifests are one run. Where `equal_updates` holds, a row must give the target as many
+    updates as the row that it is compared with: `[scales.NAME] updates` sets them for all. A run that another one starts from
+    need not be there yet: its folder follows from its identity.
     """
-    planned: list[PlannedRun] = []
-    problems: list[Problem] = []
-    scoring: dict[str, Scoring] = {}
-    identities = Identities()
+    planner = _Planner(file, folder, runs, plugins, overrides, sources or {})
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
-    for row in file.rows():
-        for seed in file.seeds(row):
-            path = folder / "manifests" / f"{_slug(row.name)}-seed{seed}.toml"
-            try:
-                data = run_data(file, row, seed, _slug(row.name), overrides, sources or {})
-                write_bytes(path, tomli_w.dumps(data).encode())
-                plan = compose_file(path, [], plugins)
-                scoring[row.name] = _scoring(file, row, plan)
-            except EmomtlError as error:
-                problems += [problem for problem in error.problems if problem not in problems]
-                break
-            digest = identities.of(plan)
-            train = plan.manifest.train
-            updates = train.target_updates if train.target == file.target(row) else None
-            place = _existing(runs, digest) or runs / f"{_slug(row.name)}-seed{seed}-{digest[:IDENTITY]}"
-            planned.append(PlannedRun(row.name, seed, file.target(row), path, digest, place, updates))
+    planned = [run for row in file.rows() for run in planner.row(row)]
+    problems = planner.problems or _incomparable(file, planner.scoring)
     if not problems and file.study.equal_updates:
         problems += _unequal(file, planned)
     if problems:
         raise EmomtlError(*problems)
-    return StudyPlan(file, folder, scoring, tuple(_one_folder_each(planned)))
+    only_started = tuple(run for (name, _), run in planner.found.items() if name in planner.sources)
+    return StudyPlan(file, folder, planner.scoring, tuple(planned), only_started)
 
 
-def run_data(
-    file: StudyFile,
-    row: RowTable,
-    seed: int,
-    name: str,
-    overrides: Sequence[str] = (),
-    sources: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """A run's manifest as data: the base, then the scale, the row, the overrides, then what the study itself gives."""
-    data, problems = apply_overrides(laid_over(laid_over(file.base, file.scale.manifest), row.manifest), overrides)
-    if problems:
-        raise EmomtlError(*problems)
-    for task, table in data.get("tasks", {}).items():
-        used = table.get("use", task) if isinstance(table, Mapping) else task
-        if source := (sources or {}).get(task) or (sources or {}).get(used):
-            data["tasks"] = {**data["tasks"], task: {**table, "source": source}}
-    if file.scale.updates is not None:
-        length = {"target": file.target(row), "target_updates": file.scale.updates}
-        kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
-        data["train"] = {**kept, **length}
-    return {**data, "name": f"{name}-seed{seed}", "seed": seed, "folder": str(file.folder)}
+@dataclass
+class _Planner:
+    """Plans runs, each after the one that it starts from; remembers them by row and seed, and all problems."""
+
+    file: StudyFile
+    folder: Path
+    runs: Path
+    plugins: Plugins
+    overrides: Sequence[str]
+    places: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    scoring: dict[str, Scoring] = field(default_factory=dict)
+    found: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
+    _identities: Identities = field(default_factory=Identities)
+    _folders: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def sources(self) -> dict[str, SourceTable]:
+        """The sources by name."""
+        return {one.name: one for one in self.file.study.sources}
+
+    @cached_property
+    def rows(self) -> dict[str, RowTable]:
+        """The rows by name."""
+        return {one.name: one for one in self.file.rows()}
+
+    def row(self, row: RowTable) -> list[PlannedRun]:
+        """The runs of a row by seed; none after the first that cannot be planned."""
+        planned: list[PlannedRun] = []
+        for seed in self.file.seeds(row):
+            try:
+                planned.append(self._run(row, seed))
+            except EmomtlError as error:
+                self.problems += [problem for problem in error.problems if problem not in self.problems]
+                break
+        return planned
+
+    def _run(self, of: RowTable | SourceTable, seed: int) -> PlannedRun:
+        """One run, and before it the one that it starts from."""
+        if (of.name, seed) in self.found:
+            return self.found[of.name, seed]
+        before = None if of.after is None else self._run(self._before(of, seed), seed)
+        slug = _slug(of.name)
+        path = self.folder / "manifests" / f"{slug}-seed{seed}.toml"
+        data = self._data(of, seed, f"{slug}-seed{seed}")
+        if before is not None:
+            data["start"] = {"run": str(before.folder.resolve())}
+        write_bytes(path, tomli_w.dumps(data).encode())
+        plan = compose_file(path, [], self.plugins)
+        train = plan.manifest.train
+        target = self.file.target(of) if isinstance(of, RowTable) else train.target or ""
+        if isinstance(of, RowTable):
+            self.scoring[of.name] = _scoring(self.file, of, plan)
+        counted = isinstance(of, SourceTable) or train.target == target
+        digest = self._identities.of(plan, None if before is None else before.identity)
+        place = _existing(self.runs, digest) or self.runs / f"{slug}-seed{seed}-{digest[:IDENTITY]}"
+        place = self._folders.setdefault(digest, place)
+        after = None if before is None else before.identity
+        run = PlannedRun(of.name, seed, target, path, digest, place, train.target_updates if counted else None, after)
+        self.found[of.name, seed] = run
+        return run
+
+    def _before(self, of: RowTable | SourceTable, seed: int) -> RowTable | SourceTable:
+        """The row or source that one starts after; a row needs a run of that seed itself."""
+        assert of.after is not None
+        if of.after in self.sources:
+            return self.sources[of.after]
+        row = self.rows[of.after]
+        if seed not in self.file.seeds(row):
+            found = f"'{clean(of.name)}' starts after '{clean(row.name)}', which has no run with seed {seed}"
+            raise EmomtlError(Problem("rows", found, "give both the same `seeds`", str(self.file.path)))
+        return row
+
+    def _data(self, of: RowTable | SourceTable, seed: int, name: str) -> dict[str, Any]:
+        """A run's manifest as data: the base, then the scale, the row, the overrides, then what the study itself gives."""
+        data = self.file.manifest(of)
+        overrides = self.overrides
+        if isinstance(of, SourceTable):  # what a row's task is given would give a source that task
+            overrides = [one for one in overrides if _task_of(one) in (None, *data.get("tasks", {}))]
+        data, problems = apply_overrides(data, overrides)
+        if problems:
+            raise EmomtlError(*problems)
+        for task, table in data.get("tasks", {}).items():
+            used = table.get("use", task) if isinstance(table, Mapping) else task
+            if source := self.places.get(task) or self.places.get(used):
+                data["tasks"] = {**data["tasks"], task: {**table, "source": source}}
+        if isinstance(of, RowTable) and self.file.scale.updates is not None:
+            length = {"target": self.file.target(of), "target_updates": self.file.scale.updates}
+            kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
+            data["train"] = {**kept, **length}
+        return {**data, "name": name, "seed": seed, "folder": str(self.file.folder(of))}
+
+
+def _task_of(override: str) -> str | None:
+    """The task whose table an override changes."""
+    first, *rest = parts_of(override.partition("=")[0].strip())
+    return str(rest[0]) if first == "tasks" and rest else None
 
 
 def _scoring(file: StudyFile, row: RowTable, plan: Plan) -> Scoring:
@@ -184,16 +225,35 @@ def _scoring(file: StudyFile, row: RowTable, plan: Plan) -> Scoring:
     return Scoring(target, bound.head, metric or bound.head.main_metric)
 
 
+def _incomparable(file: StudyFile, scoring: Mapping[str, Scoring]) -> list[Problem]:
+    """Rows that stand against one with another figure."""
+    return [
+        Problem(
+            "rows",
+            f"'{clean(row)}' is scored by {scoring[row].name}, '{clean(other)}' by {scoring[other].name}",
+            "compare rows with one figure, or leave `against` out",
+            str(file.path),
+        )
+        for row, other in file.against().items()
+        if other is not None and scoring[row].name != scoring[other].name
+    ]
+
+
 def _unequal(file: StudyFile, planned: list[PlannedRun]) -> list[Problem]:
-    """Rows with one target in which it does not get a stated and equal number of updates."""
-    problems = []
-    for target in dict.fromkeys(run.target for run in planned):
-        rows = {run.row: run.updates for run in planned if run.target == target}
-        if len(set(rows.values())) == 1 and None not in rows.values():
+    """Comparisons in which the target does not get a stated and equal number of updates."""
+    against, problems = file.against(), []
+    for reference in (name for name, other in against.items() if other is None or name in against.values()):
+        runs = [run for run in planned if run.row == reference or against[run.row] == reference]
+        found = {run.updates for run in runs}
+        if len(found) == 1 and None not in found:
             continue
-        said = ", ".join(f"{row}: {updates or 'not stated'}" for row, updates in rows.items())
-        remedy = "give [scales.NAME] updates = N, or the base `train.target` and `train.target_updates`, or equal_updates = false"
-        problems.append(Problem("rows", f"the target '{target}' gets unequal updates ({said})", remedy, str(file.path)))
+        said = ", ".join(f"{run.row}: {run.updates or 'not stated'}" for run in {run.row: run for run in runs}.values())
+        remedy = (
+            "give [scales.NAME] updates = N, or the base `train.target` and `train.target_updates`, or equal_updates = false, "
+            "or compare a row with another one (`against`)"
+        )
+        found_there = f"the target '{runs[0].target}' gets unequal updates ({said})"
+        problems.append(Problem("rows", found_there, remedy, str(file.path)))
     return problems
 
 
@@ -201,14 +261,6 @@ def _existing(runs: Path, digest: str) -> Path | None:
     """The folder of a run with this identity, whatever study and row made it."""
     found = sorted(runs.glob(f"*-{digest[:IDENTITY]}")) if runs.is_dir() else []
     return found[0] if found else None
-
-
-def _one_folder_each(planned: list[PlannedRun]) -> list[PlannedRun]:
-    """Equal runs in one folder: the first one's."""
-    from dataclasses import replace
-
-    folders: dict[str, Path] = {}
-    return [replace(run, folder=folders.setdefault(run.identity, run.folder)) for run in planned]
 
 
 def _slug(name: str) -> str:

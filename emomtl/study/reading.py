@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from emomtl.manifest.faults import faults_of, odd_values
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
-from emomtl.study.models import RowTable, ScaleTable, Study
+from emomtl.study.models import RowTable, ScaleTable, SourceTable, Study
 
 Strict = TypeVar("Strict", bound=Table)
 
@@ -30,11 +31,18 @@ class StudyFile:
     base: Mapping[str, Any]
     scale: ScaleTable
     scale_name: str | None
+    source_bases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    @property
-    def folder(self) -> Path:
-        """Where relative paths of the base manifest start."""
-        return (self.path.parent / (self.study.base or self.path.name)).resolve().parent
+    def folder(self, of: RowTable | SourceTable) -> Path:
+        """Where relative paths of the base manifest of a row or source start."""
+        own = of.base if isinstance(of, SourceTable) else None
+        return (self.path.parent / (own or self.study.base or self.path.name)).resolve().parent
+
+    def manifest(self, of: RowTable | SourceTable) -> dict[str, Any]:
+        """The base of a row or source, then the scale's part, then its own."""
+        if isinstance(of, SourceTable):
+            return laid_over(laid_over(self.source_bases[of.name], self.scale.sources), of.manifest)
+        return laid_over(laid_over(self.base, self.scale.manifest), of.manifest)
 
     def rows(self) -> list[RowTable]:
         """The rows of the table: as they are written, or every combination of the axes."""
@@ -43,10 +51,16 @@ class StudyFile:
         rows = []
         for choices in product(*self.study.axes.values()):
             manifest: dict[str, Any] = {}
+            named: dict[str, Any] = {}
             for choice in choices:
                 manifest = laid_over(manifest, choice.manifest)
-            rows.append(RowTable(name=", ".join(choice.name for choice in choices), manifest=manifest))
+                named |= {key: name for key in ("after", "against") if (name := getattr(choice, key)) is not None}
+            rows.append(RowTable(name=", ".join(choice.name for choice in choices), manifest=manifest, **named))
         return rows
+
+    def every(self) -> list[RowTable | SourceTable]:
+        """The sources, then the rows."""
+        return [*self.study.sources, *self.rows()]
 
     def seeds(self, row: RowTable) -> tuple[int, ...]:
         """The seeds of a row: its own, else those of the scale, else the study's."""
@@ -62,8 +76,18 @@ class StudyFile:
 
     @property
     def reference(self) -> str:
-        """The row that others are compared with."""
+        """The row that others are compared with, where they name none."""
         return self.study.reference or self.rows()[0].name
+
+    def against(self) -> dict[str, str | None]:
+        """The row that each is compared with; None for the reference, for rows that others name and that name none, and for those
+        that are scored by something else than the reference."""
+        rows = {row.name: row for row in self.rows()}
+        named = {row.against for row in rows.values()} | {self.reference}
+        scored = (self.target(rows[self.reference]), self.metric(rows[self.reference]))
+        alone = {name for name, row in rows.items() if name in named or (self.target(row), self.metric(row)) != scored}
+        found = {name: row.against or (None if name in alone else self.reference) for name, row in rows.items()}
+        return {name: None if other == name else other for name, other in found.items()}
 
 
 def read_study(path: Path, scale: str | None = None) -> StudyFile:
@@ -73,7 +97,8 @@ def read_study(path: Path, scale: str | None = None) -> StudyFile:
     if name is not None and name not in study.scales:
         raise EmomtlError(Problem("--scale", f"the study has no scale '{clean(name)}'", suggest(name, study.scales)))
     base = laid_over(_data(path.parent / study.base) if study.base is not None else {}, study.manifest)
-    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name)
+    bases = {one.name: _data(path.parent / one.base) if one.base else base for one in study.sources}
+    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name, bases)
     _check_rows(file)
     return file
 
@@ -101,22 +126,45 @@ def _data(path: Path) -> dict[str, Any]:
 
 
 def _check_rows(file: StudyFile) -> None:
-    names = [row.name for row in file.rows()]
+    rows, every_run = file.rows(), file.every()
+    names = [row.name for row in rows]
+    every = [one.name for one in every_run]
     problems = [
         Problem("rows", f"two rows are called '{clean(name)}'", "rename one", str(file.path))
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        for name in dict.fromkeys(every)
+        if every.count(name) > 1
     ]
     if file.reference not in names:
         found = f"no row is called '{clean(file.reference)}'"
         problems.append(Problem("reference", found, suggest(file.reference, names), str(file.path)))
-    for row in file.rows():
-        for key in ("name", "seed", "folder"):
-            if key in row.manifest:
-                found = f"the row '{clean(row.name)}' sets `{key}`, which the study gives each run"
+    for row in rows:
+        if row.against is not None and row.against not in names:
+            found = f"the row '{clean(row.name)}' stands against '{clean(row.against)}', and no row is called so"
+            problems.append(Problem("rows", found, suggest(row.against, names), str(file.path)))
+    for one in every_run:
+        for key in ("name", "seed", "folder", *(("start",) if one.after is not None else ())):
+            if key in one.manifest:
+                why = "`after` sets" if key == "start" else "the study gives each run"
+                found = f"the row '{clean(one.name)}' sets `{key}`, which {why}"
                 problems.append(Problem("rows", found, "leave it out", str(file.path)))
+        if one.after is not None and one.after not in every:
+            found = f"'{clean(one.name)}' starts after '{clean(one.after)}', and no row or source is called so"
+            problems.append(Problem("rows", found, suggest(one.after, every), str(file.path)))
+    if not problems:
+        problems = _circles(file)
     if problems:
         raise EmomtlError(*problems)
+
+
+def _circles(file: StudyFile) -> list[Problem]:
+    """Rows that start from one another."""
+    graph = {one.name: [one.after] if one.after is not None else [] for one in file.every()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " after ".join(f"'{clean(name)}'" for name in error.args[1][::-1])
+        return [Problem("rows", f"these start from one another: {circle}", "leave `after` out of one", str(file.path))]
+    return []
 
 
 def laid_over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

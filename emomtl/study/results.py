@@ -38,11 +38,13 @@ class RowResult:
     """One row: its figures by (split, checkpoint) and seed, and the comparison of its best checkpoint on test.
 
     `own` is the figure of the best checkpoint on test with its interval; `published` is what others report of it.
+    `against` is the row that it is compared with; None for one that others are compared with.
     """
 
     name: str
     wanted: tuple[int, ...]
     scoring: Scoring
+    against: str | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     figures: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
@@ -85,6 +87,11 @@ class StudyResult:
         """What rows are scored by, each once."""
         return list(dict.fromkeys(row.scoring.name for row in self.rows))
 
+    @property
+    def several_references(self) -> bool:
+        """Whether rows are compared with different ones."""
+        return len({row.against for row in self.rows} - {None}) > 1
+
     def as_json(self) -> dict[str, Any]:
         """The table as JSON: figures by row, seed, split and checkpoint, with comparisons."""
         rows = [
@@ -96,6 +103,8 @@ class StudyResult:
                 "test_rows": row.test_rows,
                 "seeds": list(row.wanted),
                 "target_updates": row.updates,
+                "against": row.against,
+                "less_is_better": row.scoring.less_is_better,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
                 "own": asdict(row.own) if row.own else None,
                 "published": dict(row.published),
@@ -119,10 +128,11 @@ class StudyResult:
 def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> StudyResult:
     """The table as far as its runs have come; runs are read, never changed."""
     study = plan.file.study
-    rows = []
+    rows, against = [], plan.file.against()
     for table in plan.file.rows():
         runs = plan.of(table.name)
-        row = RowResult(table.name, tuple(run.seed for run in runs), plan.scoring[table.name], table.published)
+        scoring, number = plan.scoring[table.name], tuple(run.seed for run in runs)
+        row = RowResult(table.name, number, scoring, against[table.name], table.published)
         for run in runs:
             _add(row, run)
             if failed and run.identity in failed:
@@ -131,14 +141,14 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
     reference = next(row for row in rows if row.name == plan.file.reference)
     if plan.tuned:
         rows.append(_tuned(plan, reference))
-    _compare(rows, reference)
+    _compare(rows)
     return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows))
 
 
 def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
     name = f"{reference.name}, thresholds tuned on validation"
-    row = RowResult(name, reference.wanted, reference.scoring, updates=dict(reference.updates))
+    row = RowResult(name, reference.wanted, reference.scoring, reference.name, updates=dict(reference.updates))
     figure = figure_of(reference.scoring.head, reference.scoring.metric)
     for planned in plan.of(reference.name):
         test = reference.answers.get(planned.seed)
@@ -183,9 +193,10 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
 
 
-def _compare(rows: Sequence[RowResult], reference: RowResult) -> None:
-    """Every row's own interval on test, and its comparison where it is scored as the reference; p is corrected over the table."""
+def _compare(rows: Sequence[RowResult]) -> None:
+    """Every row's own interval on test, and its comparison with the row that it stands against; p is corrected over the table."""
     compared: dict[str, Comparison] = {}
+    named = {row.name: row for row in rows}
     for name in dict.fromkeys(row.scoring.name for row in rows):
         some = [row for row in rows if row.scoring.name == name and row.answers]
         if not some:
@@ -195,9 +206,9 @@ def _compare(rows: Sequence[RowResult], reference: RowResult) -> None:
         for row in some:
             answers = list(row.answers.values())
             row.own = estimate([sampled.figure(one) for one in answers], [sampled(one) for one in answers], row.test_rows)
-            if reference in some and row is not reference and set(row.answers) & set(reference.answers):
-                labels = scoring.head.answers == "labels"
-                compared[row.name] = compare(sampled, row.answers, reference.answers, labels=labels)
-    done = judged(compared, less=reference.scoring.less_is_better)
+            if row.against is not None and set(row.answers) & set(named[row.against].answers):
+                other = named[row.against].answers
+                compared[row.name] = compare(sampled, row.answers, other, labels=scoring.head.answers == "labels")
+    done = judged(compared, errors={row.name for row in rows if row.scoring.less_is_better})
     for row in rows:
         row.comparison = done.get(row.name)

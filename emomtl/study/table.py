@@ -18,7 +18,7 @@ def study_table(result: StudyResult) -> Table:
     """
     scale = f", scale {result.scale}" if result.scale else ""
     several, published = len(result.figures) > 1, any(row.published for row in result.rows)
-    compared = sum(row.scoring.name == result.reference.scoring.name for row in result.rows) > 1
+    compared = any(row.against is not None for row in result.rows)
     title = f"{result.name}{scale}" if several else f"{result.name}{scale}: {result.figures[0]}"
     parts: list[tuple[bool, tuple[str, ...], Callable[[RowResult], tuple[Cell, ...]]]] = [
         (True, ("row",), lambda row: (row.name,)),
@@ -31,7 +31,8 @@ def study_table(result: StudyResult) -> Table:
         ),
         (True, ("interval of test, best",), lambda row: (_interval(row.own),)),
         (published, ("published",), lambda row: ("; ".join(f"{value:g} ({who})" for who, value in row.published.items()),)),
-        (compared, COMPARED, lambda row: _compared(row, result)),
+        (result.several_references, ("against",), lambda row: (row.against or "",)),
+        (compared, COMPARED, _compared),
     ]
     shown = [(headings, cells) for wanted, headings, cells in parts if wanted]
     columns = tuple(heading for headings, _ in shown for heading in headings)
@@ -45,10 +46,10 @@ def _trained(row: RowResult) -> tuple[Cell, ...]:
     return (f"{len(row.wanted)}" if row.state == "whole" else row.state, trained)
 
 
-def _compared(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
+def _compared(row: RowResult) -> tuple[Cell, ...]:
     found = row.comparison
     if found is None:
-        return ("", "", "", "", "", "", standing_of(row, result))
+        return ("", "", "", "", "", "", standing_of(row))
     effect = "" if found.effect is None else f"{found.effect:+.2f}"
     tests = (_p(found.p_holm if found.p_holm is not None else found.p), _p(found.p_mcnemar))
     return (
@@ -61,11 +62,11 @@ def _compared(row: RowResult, result: StudyResult) -> tuple[Cell, ...]:
     )
 
 
-def standing_of(row: RowResult, result: StudyResult) -> str:
+def standing_of(row: RowResult) -> str:
     """The word in place of a verdict for a row that is not compared, or not yet."""
-    if row is result.reference:
-        return "reference"
-    return "failed" if row.failed else "pending" if not row.answers else "not compared"
+    if row.failed:
+        return "failed"
+    return "reference" if row.against is None else "pending"
 
 
 def _interval(found: Estimate | None, sign: str = "") -> str:
@@ -91,23 +92,31 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
         f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test{rows} was scored once for each "
         f"run and checkpoint; its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
     )
+    other = "the row that it stands against," if result.several_references else f"'{result.reference.name}'"
     if compared:
         notes.append(
-            f"the difference is the row less '{result.reference.name}' at the best checkpoint, paired by test row and seed; its "
+            f"the difference is the row less {other} at the best checkpoint, paired by test row and seed; its "
             f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
             f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
         )
     if compared and result.reference.scoring.less_is_better:
-        metric = result.reference.scoring.metric
-        notes.append(f"{metric} is an error: below 0 the row is better than '{result.reference.name}'")
+        notes.append(f"{result.reference.scoring.metric} is an error: below 0 the row is better than {other.rstrip(',')}")
     if any(row.published for row in result.rows):
         notes.append("published figures are of other encoders and other training, and some of other thresholds")
     for row in result.rows:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:
             notes.append(f"warning: {row.name} gave the target unequal updates over seeds")
-    for target in dict.fromkeys(row.scoring.target for row in result.rows):
-        trained = {max(row.updates.values()) for row in result.rows if row.updates and row.scoring.target == target}
+    return notes + _unequal(result)
+
+
+def _unequal(result: StudyResult) -> list[str]:
+    """Comparisons whose rows had the target unequally often."""
+    notes = []
+    for reference in dict.fromkeys(row.against or row.name for row in result.rows):
+        rows = [row for row in result.rows if reference in (row.name, row.against)]
+        trained = {max(row.updates.values()) for row in rows if row.updates}
         if len(trained) > 1:
-            notes.append(f"warning: rows gave '{target}' unequal updates ({min(trained):,} to {max(trained):,})")
+            which = f" against '{reference}'" if result.several_references else ""
+            notes.append(f"warning: rows{which} gave the target unequal updates ({min(trained):,} to {max(trained):,})")
     return notes

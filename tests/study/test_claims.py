@@ -30,10 +30,10 @@ def result(folder: Path, value: float, low: float, high: float, verdict: str, se
     comparison = {"difference": {"value": value, "low": low, "high": high}, "seeds": seeds, "verdict": verdict}
     rows = [
         {"row": "alone", "state": "whole", "comparison": None},
-        {"row": "more", "state": "whole", "comparison": comparison},
+        {"row": "more", "state": "whole", "less_is_better": less, "comparison": comparison},
         {"row": "late", "state": "pending", "comparison": None},
     ]
-    (folder / "result.json").write_text(json.dumps({"study": "small", "less_is_better": less, "rows": rows}))
+    (folder / "result.json").write_text(json.dumps({"study": "small", "rows": rows}))
     return folder
 
 

@@ -1,0 +1,67 @@
+"""In which order jobs are done: one that starts from another's run waits for it, and fails with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from emomtl.errors import EmomtlError, Problem
+from emomtl.study.performing import Job, state_of
+
+
+def in_waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in waves: those of one start from runs of waves before it, or from none of these; the order in a wave is kept."""
+    keys = {job.key: job for job in jobs}
+    sorter = TopologicalSorter({job.key: [job.after] if job.after in keys else [] for job in jobs})
+    sorter.prepare()
+    waves = []
+    while sorter.is_active():
+        ready = set(sorter.get_ready())
+        waves.append([job for job in jobs if job.key in ready])
+        sorter.done(*ready)
+    return waves
+
+
+def left_of(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that are to be done, in an order that works: all that are not done.
+
+    A run that is there only to be started from is left out where nothing that has not begun starts from it.
+    """
+    states = {job.key: state_of(job) for job in jobs}
+    left: list[Job] = []
+    for wave in reversed(in_waves(jobs)):
+        needed = {job.after for job in left if states[job.key] == "missing"}
+        left = [job for job in wave if states[job.key] != "done" and (job.shown or job.key in needed)] + left
+    return left
+
+
+class Waiting:
+    """Jobs that wait for their turn; each is given when the run that it starts from is there."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = list(jobs)
+        self._open = {job.key for job in jobs}
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def next(self) -> Job | None:
+        """The first job that can be done now; None where all that are left wait, or none is left."""
+        job = next((job for job in self._jobs if job.after not in self._open), None)
+        if job is not None:
+            self._jobs.remove(job)
+        return job
+
+    def over(self, job: Job, error: EmomtlError | None) -> list[tuple[Job, EmomtlError]]:
+        """Note that a job is over; gives the jobs that wait for it in vain, where it failed, each with the reason."""
+        self._open.discard(job.key)
+        if error is None:
+            return []
+        vain: list[tuple[Job, EmomtlError]] = []
+        for other in [other for other in self._jobs if other.after == job.key]:
+            self._jobs.remove(other)
+            found = f"the run that it starts from failed, {Path(job.folder).name}: {error.problems[0].found}"
+            reason = EmomtlError(Problem(Path(other.folder).name, found, "mend that one, then start the study again"))
+            vain += [(other, reason), *self.over(other, reason)]
+        return vain
