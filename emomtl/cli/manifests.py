@@ -124,6 +124,8 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
     for task, leak in leaks.items() if not plan.manifest.data.drop_leaks else ():
         say(f"warning: {task}: {leak}: `[data] drop_leaks = true` leaves them out, `emomtl data audit` shows them")
+    if data.noise:
+        expected |= {"label_noise": {task: noise.as_json() for task, noise in data.noise.items()}}
     return expected | ({"leaks": {task: leak.as_json() for task, leak in leaks.items()}} if leaks else {})
 
 

@@ -85,6 +85,8 @@ def _task(
             composer.add(*error.problems, place=f"{place}.options")
             return None
     head = _head(composer, task, table.head, f"{place}.head")
+    if head is not None and table.label_noise and head.answers == "nothing":
+        composer.add(Problem(f"{place}.label_noise", f"a {head.kind} head has no labels to replace", "leave it out"))
     located: Located | None = None
     if head is not None and training and table.trained:
         try:

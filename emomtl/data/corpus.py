@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data.leaks import Leaks, Scored
+from emomtl.data.noise import Noise, flipped
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
@@ -37,6 +38,8 @@ class TaskInput:
     located: Located
     limit: int | None = None
     eval_limit: int | None = None
+    label_noise: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class TaskData:
     notes: list[str] = field(default_factory=list)
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
     leaks: dict[str, Leaks] = field(default_factory=dict)
+    noise: dict[str, Noise] = field(default_factory=dict)
 
     def corpus(self, task: str) -> Corpus:
         """The corpus that holds a task's rows."""
@@ -180,6 +184,9 @@ def _add(
         data.leaks[one.name] = scored.find(rows["train"])[1]
     targets = {split: _targets(one, part, taxonomy, split, bad) for split, part in rows.items()}
     texts = {split: _as_split(part) for split, part in rows.items()}
+    if one.label_noise and "train" in texts:
+        targets["train"], data.noise[one.name] = flipped(one, targets["train"], texts["train"].keys.tolist(), taxonomy)
+        data.notes.append(f"{one.name}: {data.noise[one.name]}")
     for corpus in data.corpora:
         if corpus.identity == one.located.identity and _merge(corpus, texts):
             break

@@ -98,6 +98,9 @@ class TaskTable(Table):
     batch_size: Positive | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of the training rows whose labels are replaced, to see how much a run bears"
+    )
     trained: bool = Field(
         default=True, description="whether the run trains it; if not, it is there for the tasks that are made of it"
     )

@@ -173,7 +173,8 @@ def read(
             continue
         assert bound.located is not None
         limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
-        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits))
+        noise = bound.table.label_noise, plan.manifest.seed
+        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits, *noise))
     policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
     data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy)
     for line in data.notes:
@@ -294,6 +295,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "data": data.fingerprints,
         "sizes": data.sizes,
         "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
+        **({"label_noise": {task: found.as_json() for task, found in data.noise.items()}} if data.noise else {}),
         **({"features": fusion.digests} if fusion.features else {}),
     }
 

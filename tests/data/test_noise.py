@@ -1,0 +1,77 @@
+"""Label noise: a share of the training rows, the same ones for a seed, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emomtl import Example, Files, Head, MultiLabel, Regression, SingleLabel, Task, Taxonomy
+from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.locate import locate
+
+LABELS = Taxonomy(["joy", "anger", "fear", "calm"])
+HEADS: dict[str, Head] = {"one": SingleLabel(), "several": MultiLabel(), "numbers": Regression(("valence",))}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for split in ("train", "validation", "test"):
+        rows = [{"text": f"{split} {i}", "label": i % 4} for i in range(1000)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return tmp_path
+
+
+def data(folder: Path, kind: str, share: float, seed: int = 17, name: str = "mood") -> TaskData:
+    def read(row: Mapping[str, Any]) -> Example:
+        number = row["label"]
+        if number == 3 and row["text"].endswith("99"):
+            return Example(row["text"], None)
+        names = LABELS.names[: number + 1]
+        return Example(row["text"], {"one": names[-1], "several": list(names), "numbers": [float(number)]}[kind])
+
+    task = Task(name, Files("*"), read, None if kind == "numbers" else LABELS, head=HEADS[kind])
+    found = locate(task.layouts, str(folder), folder, name)
+    return read_tasks([TaskInput(name, task, task.head, found, None, None, share, seed)])
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_share_of_the_training_rows_is_replaced_and_nothing_else(folder: Path, kind: str) -> None:
+    clean, noisy = data(folder, kind, 0.0), data(folder, kind, 0.3)
+    before, after = (one.rows("mood", "train").targets for one in (clean, noisy))
+    differs = ~np.array([np.array_equal(a, b, equal_nan=kind != "one") for a, b in zip(before, after, strict=True)])
+    found = noisy.noise["mood"]
+    assert found.rows == 990
+    assert found.replaced == pytest.approx(0.3 * 990, abs=45)
+    assert found.changed == differs.sum()
+    assert found.replaced == found.changed if kind == "one" else found.replaced >= found.changed > 0.6 * found.replaced
+    head = HEADS[kind]
+    assert np.array_equal(head.present(before), head.present(after))
+    if kind != "one":
+        assert np.array_equal(np.nansum(before, axis=0), np.nansum(after, axis=0))
+    for split in ("validation", "test"):
+        assert np.array_equal(clean.rows("mood", split).targets, noisy.rows("mood", split).targets, equal_nan=kind != "one")
+    assert any("label noise 0.3" in note for note in noisy.notes)
+    assert clean.noise == {}
+
+
+def test_another_label_is_drawn_uniformly(folder: Path) -> None:
+    before, after = (data(folder, "one", share).rows("mood", "train").targets for share in (0.0, 0.9))
+    steps = np.bincount((after - before)[before >= 0] % 4, minlength=4)[1:]
+    assert steps.min() > 0.8 * steps.mean()
+
+
+def test_noise_depends_on_seed_and_task_and_a_smaller_share_is_a_part_of_a_larger_one(folder: Path) -> None:
+    clean = data(folder, "one", 0.0).rows("mood", "train").targets
+
+    def changed(share: float, seed: int = 17, name: str = "mood") -> set[int]:
+        return set(np.flatnonzero(data(folder, "one", share, seed, name).rows(name, "train").targets != clean).tolist())
+
+    assert changed(0.2) == changed(0.2)
+    assert changed(0.2) < changed(0.4)
+    assert changed(0.2) != changed(0.2, seed=18)
+    assert changed(0.2) != changed(0.2, name="other")
