@@ -9,6 +9,7 @@ from typing import Any
 
 from emomtl.compose import BoundTask, Plan, compose
 from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.leaks import Leaks
 from emomtl.data.locate import locate
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
@@ -126,8 +127,15 @@ def read_as_trained(
     inputs = []
     for one in _inputs(trained, () if options.drop_leaks else [task], sources or {}, allow_changed):
         table = trained.plan.tasks[one.name].table
-        inputs.append(replace(one, limit=table.limit, eval_limit=table.eval_limit))
+        limits = replace(one, limit=table.limit, eval_limit=table.eval_limit)
+        inputs.append(replace(limits, label_noise=table.label_noise, seed=trained.plan.manifest.seed))
     return read_tasks(inputs, ["train", "validation"], options.on_bad_row, leaks="drop" if options.drop_leaks else "keep")
+
+
+def leaks_of(trained: Opened, sources: Mapping[str, str] | None = None) -> dict[str, Leaks]:
+    """By task, the training rows whose text is scored in validation or test of a task; errors are those of `read_split`."""
+    inputs = _inputs(trained, (), sources or {}, False)
+    return read_tasks(inputs, ["train"], trained.plan.manifest.data.on_bad_row, leaks="count").leaks
 
 
 def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str], allow_changed: bool) -> list[TaskInput]:

@@ -106,23 +106,25 @@ def study_summary(result: StudyResult) -> str:
 
 def _verdicts(result: StudyResult) -> Table:
     """Comparisons as numbers, so that a page sorts them by value."""
+    several = result.several_references
     columns = (
-        *("row", "against", "verdict", "seeds", "difference", "interval low", "interval high"),
+        *("row", *(("against",) if several else ()), "verdict", "seeds", "difference", "interval low", "interval high"),
         *("p (Holm)", "p (McNemar)", "effect", "detectable"),
     )
     notes = study_table(result).notes[1 if result.about else 0 :]
-    return Table("Each row against the reference", columns, tuple(map(_verdict, result.rows)), notes)
+    rows = tuple((row.name, *((row.against or "",) if several else ()), *_verdict(row)) for row in result.rows)
+    return Table("Each row against the reference" if not several else "Each comparison", columns, rows, notes)
 
 
 def _verdict(row: RowResult) -> tuple[Cell, ...]:
     found = row.comparison
     seeds = f"{len(row.figures.get(('test', 'best'), {}))} of {len(row.wanted)}"
     if found is None:
-        return (row.name, row.against or "", standing_of(row), seeds, *[""] * 7)
+        return (standing_of(row), seeds, *[""] * 7)
     mcnemar: Cell = "" if found.p_mcnemar is None else found.p_mcnemar
     effect: Cell = "" if found.effect is None else found.effect
     one, p = found.difference, found.p if found.p_holm is None else found.p_holm
-    return (row.name, row.against or "", found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
+    return (found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
 
 
 def _figures(result: StudyResult) -> Table:

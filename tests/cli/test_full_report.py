@@ -86,3 +86,17 @@ def test_two_runs_stand_side_by_side(desk: Any, trained: Any, cli: Any, tmp_path
     assert "mood (alone)" in text
     assert "mood (small)" in text
     assert "alone: 95%" in text or "Not shown" in text
+
+
+def test_leaks_are_counted_and_warned_of(desk: Any, cli: Any, tmp_path: Path) -> None:
+    lines = (desk.folder / "mood.csv").read_text(encoding="utf-8").splitlines()
+    held = next(line for line in lines if line.endswith(",validation"))
+    again = held.removesuffix(",validation").upper().rsplit(",", 1)[0] + "," + held.split(",")[1] + ",train"
+    (desk.folder / "leaky.csv").write_text("\n".join([*lines, again]) + "\n", encoding="utf-8")
+    page = tmp_path / "page.html"
+    for drop, said in ((False, "leaky, mood: 1 training rows"), (True, "the run left out every training row")):
+        tasks = {"mood": {"source": "leaky.csv"}}
+        run = desk.train(desk.manifest("leaky" if not drop else "clean", tasks=tasks, data={"drop_leaks": drop}))
+        assert cli("report", run.folder, "--html", page, "--full", "--errors", "0").code == 0
+        assert said in page.read_text(encoding="utf-8")
+        shutil.rmtree(run.folder)

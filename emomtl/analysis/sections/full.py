@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.sections import errors, gradients
+from emomtl.analysis.sections.leaks import ABOUT, leak_table
 from emomtl.analysis.sections.reading import read_run
 from emomtl.analysis.sections.space import space_part
 from emomtl.errors import EmomtlError, Problem, suggest
@@ -28,7 +29,7 @@ def full_parts(
     most: int,
     say: Callable[[str], None],
 ) -> list[Part]:
-    """Worst errors (at most `most` a task, none with 0), spaces and conflicts of the best checkpoints of runs, by name.
+    """Worst errors (at most `most` a task, none with 0), spaces, conflicts and leaks of the best checkpoints of runs, by name.
 
     `sources` says where rows of tasks are, for the runs that have the task; `discover` makes the plugins anew for each run.
     EmomtlError where a corpus is not the one trained on. What cannot be asked of these runs is said in its section.
@@ -37,11 +38,14 @@ def full_parts(
     tables: list[Table] = []
     measured: list[gradients.Conflicts] = []
     unmeasured: list[str] = []
+    leaking: list[Table] = []
     for name, folder in runs.items():
         read = read_run(folder, discover(), split, sources, device, say)
         known |= dict.fromkeys(read.trained.plan.tasks)
         tables += errors.error_tables(read, name, most) if most else ()
-        say(f"{folder}: gradients")
+        say(f"{folder}: leaks and gradients")
+        places = {task: place for task, place in sources.items() if task in read.trained.plan.tasks}
+        leaking.append(leak_table(read.trained, name, places))
         try:
             found = gradients.conflicts(read, name)
         except EmomtlError as error:
@@ -59,7 +63,7 @@ def full_parts(
         about = " ".join([gradients.ABOUT, *unmeasured]) + warning
         shown = ((gradients.conflict_table(measured),), (gradients.conflict_picture(measured),)) if measured else ((), ())
         made.append(Part("Gradient conflicts", about, *shown))
-    return made
+    return [*made, Part("Leaks", ABOUT, tuple(leaking), ())]
 
 
 def _space(
