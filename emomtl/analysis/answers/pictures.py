@@ -72,15 +72,13 @@ def confusion_picture(kept: Kept, level: Level, found: Confusion) -> Figure:
 
     with drawing(**{"font.size": 9}):
         size = side(len(found.answered))
-        figure = Figure(figsize=(size + 0.6, size - 0.4), layout="constrained")
+        figure = Figure(figsize=(size + 0.6, size), layout="constrained")
         axes = figure.add_subplot()
         names = ([f"{name} ({n:,})" for name, n in zip(found.names, found.support, strict=True)], found.answered)
         key = "share of the rows that have the label, %"
         heat(figure, axes, found.shares, names, told, largest=1.0, spelt=_hundredths, groups=level.groups, key=key)
         axes.set_ylabel("true label (rows)")
-        axes.set_xlabel(
-            "answer" if level.exclusive else "on the diagonal: found; elsewhere: missed, and this wrong label answered"
-        )
+        axes.set_xlabel("answer" if level.exclusive else "wrong label in its place; on the diagonal: found")
         return _titled(figure, kept, level, "confusion, % of each row's label")
 
 
