@@ -31,6 +31,9 @@ def study(
     print_commands: Annotated[
         bool, typer.Option("--print-commands", help="Print the commands of what is left, for a shell or SLURM.")
     ] = False,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw the table and the page as far as runs have come; run nothing.")
+    ] = False,
     executor: Annotated[
         Literal["here", "processes", "ray"], typer.Option("--executor", help="`here`, `processes` of this machine, or `ray`.")
     ] = "here",
@@ -57,7 +60,7 @@ def study(
     if plan:
         _print_plan(planned, jobs)
         return
-    failed = _run(planned, jobs, executor, workers)
+    failed = {} if draw else _run(planned, jobs, executor, workers)
     result = gather(planned, failed)
     tables = [study_table(result)]
     if planned.file.study.space is not None and (spaces := study_space(planned, Plugins.discover, say)) is not None:

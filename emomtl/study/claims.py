@@ -133,7 +133,7 @@ def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders:
     if not isinstance(node, Mapping) or not all(isinstance(node.get(key), (int, float)) for key in ("value", "low", "high")):
         return _untested(evidence, "not measured")
     value, low, high = (float(node[key]) for key in ("value", "low", "high"))
-    if node.get("seeds", 2) < 2:
+    if node.get("seeds", 1) < 2:
         return Held(evidence, value, low, high, "untested", "one seed")
     return _weighed(evidence, value, low, high, low > 0 or high < 0)
 

@@ -82,7 +82,7 @@ def test_what_was_not_measured_or_with_one_seed_alone_is_untested(tmp_path: Path
 
 
 def test_an_analysis_is_found_by_the_names_on_the_way(tmp_path: Path) -> None:
-    figure = {"value": 0.5, "difference": {"value": 0.2, "low": 0.1, "high": 0.3}}
+    figure = {"value": 0.5, "difference": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3}}
     (tmp_path / "space.json").write_text(json.dumps({"runs": [{"run": "alone"}, {"run": "both", "figures": {"VAD": figure}}]}))
     found = read_claims(written(tmp_path, [{"analysis": "space.json", "at": ["runs", "both", "figures", "VAD", "difference"]}]))
     (one,) = judge(found, [tmp_path])

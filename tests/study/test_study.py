@@ -328,3 +328,14 @@ def test_a_study_may_hold_its_base_itself(write_study: WriteStudy) -> None:
 def test_a_figure_that_a_row_lacks_is_named(write_study: WriteStudy) -> None:
     with pytest.raises(EmomtlError, match="'topics' has no figure 'rmse'"):
         _plan(write_study(rows=[{"name": "topics", "target": "topics", "metric": "rmse"}], equal_updates=False))
+
+
+def test_a_study_is_drawn_as_far_as_its_runs_have_come_and_none_is_started(write_study: WriteStudy, cli: Any) -> None:
+    path = write_study(seeds=[1])
+    arguments = ("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
+    (first, _) = _jobs(path)
+    assert [event.error for event in InProcess().run([first]) if isinstance(event, Ended)] == [None]
+    said = cli(*arguments, "--draw", "--json")
+    assert said.code == 0, said.err
+    assert [row["state"] for row in json.loads(said.out)["rows"]] == ["whole", "pending"]
+    assert not Path(_jobs(path)[1].folder).exists()
