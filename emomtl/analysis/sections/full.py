@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,25 +58,12 @@ def full_parts(
             raise EmomtlError(Problem("--source", f"'{task}' is no task of these runs", suggest(task, known)))
     warning = f" {LOOK}" if split == "test" else ""
     made = [Part(f"Worst errors on {split}", errors.ABOUT + warning, tuple(tables), ())] if tables else []
-    made.append(_space(runs, discover, split, sources, device, say))
+    try:
+        made.append(space_part(list(runs.values()), list(runs), discover, split, sources, device, say))
+    except EmomtlError as error:  # by now the rows are known to be those of training
+        made.append(Part("Embedding space", f"Not shown: {error}", (), ()))
     if measured or unmeasured:
         about = " ".join([gradients.ABOUT, *unmeasured]) + warning
         shown = ((gradients.conflict_table(measured),), (gradients.conflict_picture(measured),)) if measured else ((), ())
         made.append(Part("Gradient conflicts", about, *shown))
     return [*made, Part("Leaks", ABOUT, tuple(leaking), ())]
-
-
-def _space(
-    runs: Mapping[str, Path],
-    discover: Callable[[], Plugins],
-    split: str,
-    sources: Mapping[str, str],
-    device: str,
-    say: Callable[[str], None],
-) -> Part:
-    """The part on spaces, or why there is none: by now the rows are known to be those of training."""
-    folders: Sequence[Path] = list(runs.values())
-    try:
-        return space_part(folders, list(runs), discover, split, sources, device, say)
-    except EmomtlError as error:
-        return Part("Embedding space", f"Not shown: {error}", (), ())
