@@ -109,12 +109,13 @@ class StudyLive(StudyLines):
 def standings_table(
     plan: StudyPlan, found: Mapping[str, Standing], failed: Collection[str], at_work: Collection[str], title: str
 ) -> RenderableType:
-    """A line a row, a column a seed: how far each run is."""
+    """A line a source and a row, a column a seed: how far each run is."""
     seeds = list(dict.fromkeys(run.seed for run in plan.runs))
-    lines: list[list[str]] = []
-    for row in dict.fromkeys(run.row for run in plan.runs):
-        cells = {run.seed: _said(found[run.identity], run.identity in failed, run.identity in at_work) for run in plan.of(row)}
-        lines.append([row, *(cells.get(seed, "") for seed in seeds)])
+    cells: dict[str, dict[int, str]] = {}
+    for run in (*plan.sources, *plan.runs):
+        told = _said(found[run.identity], run.identity in failed, run.identity in at_work)
+        cells.setdefault(run.row, {})[run.seed] = told
+    lines = [[row, *(told.get(seed, "") for seed in seeds)] for row, told in cells.items()]
     return make_table(title, ["row", *(f"seed {seed}" for seed in seeds)], lines)
 
 

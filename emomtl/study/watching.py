@@ -45,7 +45,7 @@ class Watch:
         if before is not None and before[0] == stamp:
             return before[1]
         try:
-            found = standing(job, self._metrics[job.key])
+            found = standing(job, self._metrics.get(job.key, ""))
         except EmomtlError:
             found = before[1] if before is not None else Standing("begun")
         self._kept[job.key] = (stamp, found)
