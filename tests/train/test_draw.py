@@ -146,7 +146,7 @@ def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monke
     rows.clear()
     from emomtl.train.loop import _validate
 
-    _validate(session)
+    _validate(session, 0)
     assert sum(rows) == 24, "validation too is encoded once for all three"
     session.run.close()
 

@@ -17,3 +17,9 @@ def emomtl_manifests() -> dict[str, Path]:
 def emomtl_studies() -> dict[str, Path]:
     """Offer `isear-like-alone-or-not`."""
     return {"isear-like-alone-or-not": Path(__file__).resolve().parent / "isear-like-alone-or-not.study.toml"}
+
+
+@hookimpl
+def emomtl_claims() -> dict[str, Path]:
+    """Offer `learned-weights-help`."""
+    return {"learned-weights-help": Path(__file__).resolve().parent / "learned-weights-help.claims.toml"}
