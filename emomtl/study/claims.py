@@ -139,9 +139,11 @@ def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders:
 
 
 def _next(node: Any, step: str) -> Any:
-    """One step into JSON: a key of an object, or the element of a list that is called so."""
+    """One step into JSON: a key of an object, or the element of a list that is called so; None where there is none."""
     if isinstance(node, Mapping):
         return node.get(step)
+    if not isinstance(node, list):
+        return None
     named = [one for one in node if isinstance(one, Mapping) and step in (one.get("run"), one.get("row"), one.get("name"))]
     return named[0] if named else None
 

@@ -89,6 +89,13 @@ def test_an_analysis_is_found_by_the_names_on_the_way(tmp_path: Path) -> None:
     assert (one.verdict, one.held[0].value) == ("supported", 0.2)
 
 
+@pytest.mark.parametrize("at", [["runs", "other", "figures", "VAD"], ["seed", "deeper"], ["runs", "both", "nothing", "here"]])
+def test_a_way_that_leads_nowhere_is_untested(tmp_path: Path, at: list[str]) -> None:
+    (tmp_path / "space.json").write_text(json.dumps({"seed": 17, "runs": [{"run": "both"}]}))
+    (one,) = judge(read_claims(written(tmp_path, [{"analysis": "space.json", "at": at}])), [tmp_path])
+    assert (one.verdict, one.held[0].reason) == ("untested", "not measured")
+
+
 @pytest.mark.parametrize(
     ("needs", "others", "verdict"),
     [
