@@ -105,6 +105,24 @@ def resamples(rows: int, number: int, seed: int) -> NDArray[Any]:
     return np.random.default_rng(seed).integers(0, rows, size=(number, rows), dtype=np.int32)
 
 
+def draw_weights(samples: NDArray[Any], rows: int) -> NDArray[Any]:
+    """How often each of the rows is in each bootstrap sample, (number, rows)."""
+    import numpy as np
+
+    return np.stack([np.bincount(sample, minlength=rows) for sample in samples]).astype(np.float32)
+
+
+def weighted_f1(truth: NDArray[Any], said: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
+    """The F1 of each label over rows that count `weights` (number, n) times, (number, L); NaN where it is neither true nor said.
+
+    `truth` and `said` (n, L) are 1 where a label is true and where it was answered, else 0.
+    """
+    import numpy as np
+
+    hits, found = weights @ (truth * said), weights @ (truth + said)
+    return np.asarray(np.divide(2 * hits, found, out=np.full_like(found, np.nan), where=found > 0))
+
+
 def over_samples(figure: Figure, answers: Answers, samples: NDArray[Any]) -> NDArray[Any]:
     """The figure on every bootstrap sample, (number,)."""
     import numpy as np

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Cell, Table
 from emomtl.run import Run, is_run
-from emomtl.statistics import LEVEL, RESAMPLES, Answers, estimate, resamples
+from emomtl.statistics import LEVEL, RESAMPLES, Answers, draw_weights, estimate, resamples, weighted_f1
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,11 +62,8 @@ def label_f1(answers: Answers, samples: NDArray[Any]) -> tuple[NDArray[Any], NDA
     import numpy as np
 
     truth, said = _indicators(answers)
-    weights = np.stack([np.bincount(rows, minlength=len(answers)) for rows in samples]).astype(np.float32)
-    weights = np.concatenate([np.ones((1, len(answers)), dtype=np.float32), weights])
-    hits, found = weights @ (truth * said), weights @ (truth + said)
-    f1 = np.divide(2 * hits, found, out=np.full_like(found, np.nan), where=found > 0)
-    return f1[0], f1[1:]
+    everyone = np.ones((1, len(answers)), dtype=np.float32)
+    return weighted_f1(truth, said, everyone)[0], weighted_f1(truth, said, draw_weights(samples, len(answers)))
 
 
 def _indicators(answers: Answers) -> tuple[NDArray[Any], NDArray[Any]]:

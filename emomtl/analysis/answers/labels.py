@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emomtl.analysis.answers.kept import Kept, Level
 from emomtl.analysis.calibration.thresholds import mean_f1
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, RESAMPLES, resamples
+from emomtl.statistics import LEVEL, RESAMPLES, draw_weights, resamples, weighted_f1
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 RARE = 30
 """Rows below which a label's figure is hardly measured."""
@@ -47,9 +47,10 @@ def label_figures(level: Level) -> list[LabelFigure]:
     import numpy as np
 
     truth, decided, _ = level.flags()
-    parts = [one.astype(np.float32) for one in (truth, decided, truth & decided)]
-    sampled = np.concatenate([_f1(*(weights @ part for part in parts)) for weights in _weights(len(truth))])
-    point = _f1(*(part.sum(axis=0, keepdims=True) for part in parts))
+    flags = (truth.astype(np.float32), decided.astype(np.float32))
+    blocks = (resamples(len(truth), AT_ONCE, seed) for seed in range(RESAMPLES // AT_ONCE))
+    sampled = np.concatenate([weighted_f1(*flags, draw_weights(block, len(truth))) for block in blocks])
+    point = weighted_f1(*flags, np.ones((1, len(truth)), dtype=np.float32))
     both = [np.column_stack([one, mean_f1(one)]) for one in (point, sampled)]
     tail = (1 - LEVEL) / 2
     names = (*level.names, "macro")
@@ -64,23 +65,6 @@ def label_figures(level: Level) -> list[LabelFigure]:
         support, answered = (int(one.sum()) if last else int(one[:, place].sum()) for one in (truth, decided))
         found.append(LabelFigure(name, group, support, answered, None if np.isnan(value) else value, low, high))
     return found
-
-
-def _weights(rows: int) -> list[NDArray[Any]]:
-    """How often each row is in each bootstrap sample, in blocks of (samples, rows)."""
-    import numpy as np
-
-    return [
-        np.stack([np.bincount(sample, minlength=rows) for sample in resamples(rows, AT_ONCE, seed)]).astype(np.float32)
-        for seed in range(RESAMPLES // AT_ONCE)
-    ]
-
-
-def _f1(support: NDArray[Any], answered: NDArray[Any], both: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    whole = support + answered
-    return np.where(whole > 0, 2 * both / np.maximum(whole, 1), np.nan)
 
 
 def label_table(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> Table:
