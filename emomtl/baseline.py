@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import TaskData
+from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.features import FOLDS
 from emomtl.fusion import out_of_fold, training_rows, whole_texts

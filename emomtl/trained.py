@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.compose import BoundTask, Plan, compose
-from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import Leaks
 from emomtl.data.locate import locate
+from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import evaluate

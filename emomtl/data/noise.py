@@ -11,7 +11,7 @@ from emomtl.sources import stable_fraction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.data.corpus import TaskInput
+    from emomtl.data.tasks import TaskInput
     from emomtl.taxonomy import Taxonomy
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     """Tables of a task's rows by split; rows that do not read are counted, never shown."""
-    from emomtl.data.corpus import label_counts
+    from emomtl.data.tasks import label_counts
 
     located = locate(task.layouts, source, folder, task.name)
     bad = Tally("skip")

@@ -225,7 +225,7 @@ class _Reading:
 
     def _encode(self) -> None:
         """Every label through the head; at least two must differ."""
-        from emomtl.data.corpus import label_counts
+        from emomtl.data.tasks import label_counts
 
         self.report.labels = label_counts([example.label for _, example in self.examples])
         taxonomy = self.task.taxonomy

@@ -14,7 +14,8 @@ from torch import nn
 
 import emomtl
 from emomtl.compose import Plan, check_ties, objective_problems
-from emomtl.data.corpus import LeakPolicy, TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import TaskData
+from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem

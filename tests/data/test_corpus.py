@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from emomtl import EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Split, Task, Taxonomy
-from emomtl.data.corpus import TaskInput, read_tasks
 from emomtl.data.locate import locate
+from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.task import Published
 
 LABELS = Taxonomy(["joy", "anger"])

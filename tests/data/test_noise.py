@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from emomtl import Example, Files, Head, MultiLabel, Regression, SingleLabel, Task, Taxonomy
-from emomtl.data.corpus import TaskData, TaskInput, read_tasks
+from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
+from emomtl.data.tasks import TaskInput, read_tasks
 
 LABELS = Taxonomy(["joy", "anger", "fear", "calm"])
 HEADS: dict[str, Head] = {"one": SingleLabel(), "several": MultiLabel(), "numbers": Regression(("valence",))}

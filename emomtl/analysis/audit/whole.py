@@ -15,7 +15,7 @@ from emomtl.analysis.audit.noise import noise
 from emomtl.analysis.audit.rows import groups
 from emomtl.analysis.audit.shortcuts import shortcuts
 from emomtl.compose import Plan
-from emomtl.data.corpus import TaskInput, read_tasks
+from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.sources import SPLITS
 

@@ -11,8 +11,8 @@ import pytest
 
 from emomtl import Example, Files, Head, SingleLabel, Task, Taxonomy
 from emomtl.analysis.audit.rows import Group, groups
-from emomtl.data.corpus import TaskInput, read_tasks
 from emomtl.data.locate import locate
+from emomtl.data.tasks import TaskInput, read_tasks
 
 Rows = list[tuple[str, Any]]
 Plant = Callable[..., list[Group]]

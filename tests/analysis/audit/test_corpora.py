@@ -12,8 +12,8 @@ from emomtl.analysis.audit.conflicts import conflicts
 from emomtl.analysis.audit.duplicates import Index, duplicates
 from emomtl.analysis.audit.findings import Report
 from emomtl.analysis.audit.rows import groups
-from emomtl.data.corpus import TaskInput, read_tasks
 from emomtl.data.locate import locate
+from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.plugins import Plugins
 
 Counts = dict[tuple[str, str], tuple[int, int]]
