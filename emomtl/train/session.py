@@ -15,14 +15,12 @@ from torch import nn
 import emomtl
 from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData
-from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
-from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.run import Checkpoint, Run, resume_point
@@ -34,6 +32,7 @@ from emomtl.train.draw import Feeder
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
+from emomtl.train.reading import read, tokenise_all
 from emomtl.train.state import State
 from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts
@@ -154,39 +153,6 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     except BaseException:
         run.close()
         raise
-
-
-def read(
-    plan: Plan,
-    display: Display,
-    splits: tuple[str, ...] = ("train", "validation"),
-    tasks: Collection[str] = (),
-    leaks: LeakPolicy = "keep",
-) -> TaskData:
-    """The rows of a plan's tasks (all, or those named) in some splits.
-
-    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
-    """
-    display.phase("reading")
-    inputs = []
-    for bound in plan.tasks.values():
-        if tasks and bound.name not in tasks:
-            continue
-        assert bound.located is not None
-        limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
-        noise = bound.table.label_noise, plan.manifest.seed
-        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits, *noise))
-    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy)
-    for line in data.notes:
-        display.note(line)
-    return data
-
-
-def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display) -> dict[tuple[str, str], Tokens]:
-    """Tokens by (corpus, split), from the token cache where they are kept."""
-    display.phase("tokenising")
-    return corpus_tokens(data, tokenizer, choice.max_tokens, display.note, choice.truncation)
 
 
 def _session(
