@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
-from emomtl.model.device import arithmetic, to_device
+from emomtl.model.device import arithmetic, memory, to_device
 from emomtl.model.network import beside
 from emomtl.scoring import TaskScores, score
 
@@ -131,13 +132,20 @@ def evaluate(
         tasks = [task for task in corpus.tasks if task in bound and len(corpus.rows.get((task, split), ()))]
         if tasks:
             heads = {task: bound[task].head for task in tasks}
-            logits = outputs_of(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance)
+            with memory(partial(_too_large, tasks, split, batch_size)):
+                logits = outputs_of(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance)
             found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
             if keep is not None:
                 keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in tasks}
     if not found:
         raise EmomtlError(f"no task has rows in the split '{split}'", remedy="name another split, or a file for it")
     return {task: found[task] for task in bound if task in found}
+
+
+def _too_large(tasks: Sequence[str], split: str, batch_size: int) -> Problem:
+    """What is said where a batch of a split does not fit into the device's memory."""
+    found = f"the device ran out of memory while {', '.join(tasks)} were scored on {split}, {batch_size} texts at a time"
+    return Problem("eval.batch_size", found, "lower it; what training kept is good")
 
 
 def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any], data: TaskData) -> TaskScores:

@@ -31,9 +31,14 @@ class TaskScores:
     def undefined(self) -> list[str]:
         """What could not be computed, and why, in words."""
         names = [name for name, value in self.metrics.items() if value is None]
-        silent = [str(row["label"]) for row in self.tables[""] if row.get("support") == 0]
         said = [f"{', '.join(names)}: undefined on these rows"] if names else []
-        return said + ([f"no row has {', '.join(silent)}: left out of macro means where nothing was predicted"] if silent else [])
+        counted = [row for row in self.tables[""] if "predicted" in row]
+        absent = [str(row["label"]) for row in counted if not row["support"] and not row["predicted"]]
+        only = [str(row["label"]) for row in counted if not row["support"] and row["predicted"]]
+        never = [str(row["label"]) for row in counted if row["support"] and not row["predicted"]]
+        said += [f"no row has {', '.join(absent)}: left out of macro means where nothing was predicted"] if absent else []
+        said += [f"no row has, but some were predicted to have {', '.join(only)}: recall counts as 0"] if only else []
+        return said + ([f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else [])
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""

@@ -18,6 +18,9 @@ class Label:
     vad: tuple[float, float, float] | None = None
 
 
+UNKNOWN_LABEL = "unknown label"
+
+
 class Taxonomy:
     """The labels that a task can have, in the order of the head's outputs; a label is a name, never a number.
 
@@ -50,7 +53,7 @@ class Taxonomy:
             return self._positions[name]
         except (KeyError, TypeError):
             shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
-            raise EmomtlError(f"unknown label {shown}", remedy=suggest(str(name), self.names)) from None
+            raise EmomtlError(f"{UNKNOWN_LABEL} {shown}", remedy=suggest(str(name), self.names)) from None
 
     def grouping(self, name: str) -> Grouping:
         """The grouping of that name, such as `ekman`."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from emomtl.sampling import Moment
 
+LARGE = 1000.0
+"""A weight above this is warned of: its task drowns every other, and what learned it has most likely lost its hold."""
+
 
 @dataclass(frozen=True)
 class TaskFacts:
@@ -85,6 +88,12 @@ class Weighting(ABC):
 
         torch's generator is seeded from the run's seed and the step: what is drawn here does not depend on how the step is
         cut. Where the step's gradients are not finite, let them pass as they are: the loop then makes no update.
+        """
+
+    def forget(self, state: nn.Module) -> None:
+        """Called where a step begins anew, as it did not fit into memory: drop what `backward` has gathered of it.
+
+        Only a method whose `backward` gathers something beside `.grad`, which the loop clears, has anything to do here.
         """
 
     def look(self, state: nn.Module, before: Mapping[str, Tensor], after: Mapping[str, Tensor], moment: Moment) -> None:

@@ -134,6 +134,7 @@ def _read(plan: Plan) -> TaskData:
     from emomtl.cli.output import say
     from emomtl.train import Display
     from emomtl.train.reading import read
+    from emomtl.train.targets import check_targets
 
     class Notes(Display):
         """Only the notes."""
@@ -142,8 +143,8 @@ def _read(plan: Plan) -> TaskData:
             say(f"note: {line}")
 
     data = read(plan, Notes(), ("train", "validation"), leaks="count")
-    for task in data.taxonomies:
-        data.rows(task, "validation")
+    for line in check_targets(plan, data):
+        say(f"note: {line}")
     return data
 
 

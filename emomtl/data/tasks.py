@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.data.row_cache import RowCache
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
-from emomtl.taxonomy import Taxonomy
+from emomtl.taxonomy import UNKNOWN_LABEL, Taxonomy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,11 +210,20 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
         try:
             encoded.append(one.head.encode(label, taxonomy))
         except EmomtlError as error:
+            error = _said_of_learned(error, one, taxonomy)
             encoded.append(missing)
             if number != said:
                 bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
                 said = number
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
+
+
+def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | None) -> EmomtlError:
+    """An error about a label; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
+    if one.task.taxonomy is not None or taxonomy is None or not error.problems[0].found.startswith(UNKNOWN_LABEL):
+        return error
+    known = f"no training row has it, and the labels were learned from those: {', '.join(taxonomy.names[:12])}"
+    return EmomtlError(*(replace(problem, remedy=f"{known}; give all in `options.labels`") for problem in error.problems))
 
 
 def _published(one: TaskInput, rows: Mapping[str, ReadRows], bad: Tally) -> list[str]:

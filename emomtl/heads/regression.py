@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from emomtl.taxonomy import Taxonomy
 
+LARGEST = 3e38
+"""The largest number that a float32 target holds."""
+
 
 @dataclass(frozen=True)
 class Regression(Head):
@@ -67,6 +70,8 @@ class Regression(Head):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise EmomtlError(f"'{name}' is {value!r}, not a finite number", remedy="leave it empty where it is unknown")
+            if abs(value) > LARGEST:
+                raise EmomtlError(f"'{name}' is {value!r}, more than float32 holds", remedy="give the numbers on a smaller scale")
             if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
                 raise EmomtlError(f"'{name}' is {value!r}, outside {self.low}..{self.high}")
         return np.array([np.nan if value is None else value for value in values], np.float32)

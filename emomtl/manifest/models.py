@@ -191,6 +191,9 @@ class TrainTable(Table):
     on_nonfinite: Literal["stop", "skip"] = Field(
         default="stop", description="a NaN or infinite loss or gradient ends the run, or is skipped and counted"
     )
+    on_out_of_memory: Literal["stop", "split"] = Field(
+        default="stop", description="a step that does not fit into memory ends the run, or is cut into more micro-batches"
+    )
     log_every: Positive = Field(default=50, description="steps between two lines of losses")
 
     @model_validator(mode="after")

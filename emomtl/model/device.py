@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem
+
+
+class OutOfMemory(EmomtlError):
+    """The device has no room for what was to be computed."""
+
+
+@contextlib.contextmanager
+def memory(problem: Callable[[], Problem]) -> Iterator[None]:
+    """Turn an out-of-memory error inside, of CUDA or of the CPU's allocator, into `OutOfMemory` with the given problem."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemory(problem()) from error
 
 
 def choose_device(wanted: str) -> str:

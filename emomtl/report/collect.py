@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.run import Run
 from emomtl.run.files import damaged
+from emomtl.weighting import LARGE
 
 if TYPE_CHECKING:
     from emomtl.manifest import Manifest
@@ -160,7 +161,7 @@ def _in_order(
 
 
 def _missing(result: RunResult) -> list[str]:
-    """What a report on the run will lack, in words."""
+    """What a report on the run will lack or has to warn of, in words."""
     said: list[str] = []
     if result.baseline:
         return said
@@ -173,6 +174,10 @@ def _missing(result: RunResult) -> list[str]:
         said.append(f"no validation scores of its {' and '.join(lacking)} checkpoint: they are written when a run ends")
     if result.finish and result.finish.get("skipped"):
         said.append(f"{result.finish['skipped']} step(s) were skipped: a loss or gradient was not finite")
+    for task in result.tasks:
+        largest = max((abs(step["weights"].get(task, 0.0)) for step in result.steps), default=0.0)
+        if largest > LARGE:
+            said.append(f"the weighting gave {task} a weight of up to {largest:.3g}: in such steps no other task counts")
     return said
 
 

@@ -18,8 +18,9 @@ from emomtl.run import Run, find_checkpoint, open_checkpoint
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
 
-LATER = {"label_noise": 0.0}
-"""Keys of a task that came later, with what a run did before: at that value a run is what it was, so its identity lacks them."""
+LATER_OF_TASKS = {"label_noise": 0.0}
+LATER_OF_TRAINING = {"on_out_of_memory": "stop"}
+"""Keys that came later, with what a run did before: at that value a run is what it was, so its identity lacks them."""
 
 
 class Identities:
@@ -73,9 +74,10 @@ class Identities:
 def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
-    for table in content["tasks"].values():
-        for key in [key for key, value in LATER.items() if table.get(key) == value]:
-            del table[key]
+    for later, tables in ((LATER_OF_TASKS, content["tasks"].values()), (LATER_OF_TRAINING, [content["train"]])):
+        for table in tables:
+            for key in [key for key, value in later.items() if table.get(key) == value]:
+                del table[key]
     return content
 
 

@@ -32,7 +32,8 @@ def check_weighting(weighting: Weighting, tasks: Mapping[str, TaskFacts] | None 
     A shared linear layer with one small head a task is trained for eight steps: gradients must arrive at the shared
     parameters and be finite, every loss must get a finite weight, losses of 0 too. A state that was saved and loaded must
     go on identically. Unless the weighting is `joint`, a step may lack any task. Two micro-batches with a share of 0.5 must
-    give the gradient of one whole step. A step is what it is in the loop: `backward`, `finish`, the update, `look`.
+    give the gradient of one whole step, and a step that begins anew after its first one that of a step which did not. A step is
+    what it is in the loop: `backward`, `finish`, the update, `look`.
 
     `tasks` are what is known of the run's tasks, for a weighting whose options name tasks.
     """
@@ -55,6 +56,8 @@ def check_weighting(weighting: Weighting, tasks: Mapping[str, TaskFacts] | None 
                     bench.step(bench.start(), 0, without=task)
         with findings.trying("two micro-batches of share 0.5"):
             _check_shares(bench)
+        with findings.trying("a step that begins anew after its first micro-batch"):
+            _check_forgetting(bench)
     findings.done()
 
 
@@ -192,3 +195,27 @@ def _check_shares(bench: _Bench) -> None:
         bench.weighting.finish(trial.state, bench.moment(0))
     if any(not math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(once.gradient(), twice.gradient(), strict=True)):
         raise EmomtlError("the gradient is not that of one whole step", remedy="weights must not change within a step")
+
+
+def _check_forgetting(bench: _Bench) -> None:
+    import torch
+
+    found = []
+    for again in (False, True):
+        trial = bench.start()
+        losses = {task: loss.detach() for task, loss in trial.losses(bench.facts).items()}
+        now = replace(bench.moment(0), ahead=losses if bench.weighting.looks_ahead else {})
+        torch.manual_seed(0)
+        if again:
+            bench.weighting.backward(trial.state, trial.losses(bench.facts), replace(now, share=0.5))
+            for parameter in trial.parameters():
+                parameter.grad = None
+            bench.weighting.forget(trial.state)
+            torch.manual_seed(0)
+        bench.weighting.backward(trial.state, trial.losses(bench.facts), now)
+        bench.weighting.finish(trial.state, bench.moment(0))
+        found.append([*trial.gradient(), *trial.own_gradient()])
+    if found[0] != found[1]:
+        raise EmomtlError(
+            "the gradient is not that of a step that began once", remedy="drop in `forget` what `backward` gathered"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +56,12 @@ class Drawing:
         """The part of the step's rows that each micro-batch has."""
         rows = [sum(part.rows for part in parts) for parts in self.micro]
         return [number / sum(rows) for number in rows]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that tell the step's rows (positions in their corpora) from those of any other step."""
+        rows = {stream: found.tolist() for stream, found in self.rows.items()}
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def texts(self) -> Counter[str]:
@@ -117,7 +125,8 @@ class Feeder:
                 streams.setdefault(self.corpus_of[task], []).append(task)
         advance = {stream: max(wanted[task] for task in tasks) for stream, tasks in streams.items()}
         rows = {stream: self.streams[stream].take(state.positions.get(stream, 0), n) for stream, n in advance.items()}
-        micro = [self._parts(rows, streams, wanted, number, moment.step) for number in range(self.accumulate)]
+        pieces = self.accumulate * state.cut
+        micro = [self._parts(rows, streams, wanted, number, pieces, moment.step) for number in range(pieces)]
         micro = [parts for parts in micro if parts]
         examples = {
             task: _labelled(self.targets[task][rows[stream][: wanted[task]]])
@@ -132,13 +141,14 @@ class Feeder:
         streams: Mapping[str, list[str]],
         wanted: Mapping[str, int],
         number: int,
+        pieces: int,
         step: int,
     ) -> list[Part]:
-        """Micro-batch `number`: every `accumulate`-th row of each stream, so that each has rows of all lengths and tasks."""
+        """Micro-batch `number`: every `pieces`-th row of each stream, so that each has rows of all lengths and tasks."""
         parts = []
         for stream, tasks in streams.items():
             for together in sharing(tasks, self.heads):
-                mine = {task: self._own(task, rows[stream][: wanted[task]][number :: self.accumulate]) for task in together}
+                mine = {task: self._own(task, rows[stream][: wanted[task]][number::pieces]) for task in together}
                 mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
                 if not mine:
                     continue

@@ -6,15 +6,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError
 from emomtl.evaluate import evaluate
-from emomtl.model.device import arithmetic, to_device
+from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, restore_model
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
@@ -22,8 +23,10 @@ from emomtl.run.answers import save_answers
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
 from emomtl.seeds import torch_seed
+from emomtl.train.anomalies import check_finite, finite_weights, watch_losses
 from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
+from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses
 from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
@@ -49,7 +52,8 @@ def train(session: Session) -> Outcome:
     try:
         if not state.finished:
             counts, length = count_parameters(session.model), session.length
-            run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts)
+            other = {"elsewhere": session.elsewhere} if session.elsewhere else {}
+            run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts, **other)
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
@@ -90,7 +94,7 @@ def _steps(session: Session, signals: Signals) -> None:
         log_due = last or state.step % plan.train.log_every == 0
         score_due = last or (state.step % plan.eval.every == 0 if plan.eval.every else new_epoch)
         save_due = score_due or (plan.checkpoint.every is not None and state.step % plan.checkpoint.every == 0)
-        _check_finite(session, done)
+        check_finite(session, bool(done.finite), done.losses, done.weights, done.drawing)
         if log_due:
             with session.phases("logging"):
                 _log(session, done)
@@ -108,41 +112,55 @@ def _steps(session: Session, signals: Signals) -> None:
 
 def _step(session: Session) -> _Step:
     """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
-    with session.phases("draw"):
-        moment = _moment(session)
-        drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
+    moment = _moment(session)
     session.model.sharing.at(moment)
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
+    drawing, losses, weights = _drawn(session, moment)
+    with session.phases("optimiser"):
+        gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+        with memory(lambda: no_room_to_update(session)):
+            _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
+        session.optimizer.zero_grad(set_to_none=True)
+    if session.plan.weighting.looks_again:
+        session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
+    return _Step(moment, drawing, weights, norm, finite, losses, factor)
+
+
+def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor], dict[str, Tensor]]:
+    """The step's draw with its losses and weights; the gradients are in `.grad`. Where they do not fit, it may be cut further."""
+    while True:
+        with session.phases("draw"):
+            drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
+        try:
+            return drawing, *_gradients(session, drawing, moment)
+        except OutOfMemory as error:
+            cut_further(session, drawing, error)
+
+
+def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses and weights by task; the micro-batches add up in `.grad`."""
     weighting, texts = session.plan.weighting, drawing.texts
     losses: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
     ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
     torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     for share, parts in zip(drawing.shares, drawing.micro, strict=True):
-        try:
+        with memory(partial(too_large, session, parts)):
             with session.phases("forward"):
                 micro, extra = _losses(session, parts, share, texts)
             with session.phases("backward"):
                 here = {task: len(targets) / texts[task] for part in parts for task, targets in part.targets.items()}
                 now = replace(moment, share=share, parts=here, ahead=ahead)
                 weights.update(weighting.backward(session.weighting, micro, now))
-        except torch.OutOfMemoryError as error:
-            raise _too_large(parts, moment.step) from error
         _add(losses, micro | extra, share)
     with session.phases("backward"):
         torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
         weights.update(weighting.finish(session.weighting, moment) or {})
-    with session.phases("optimiser"):
-        gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
-        _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
-        session.optimizer.zero_grad(set_to_none=True)
-    if weighting.looks_again:
-        weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
-    return _Step(moment, drawing, weights, norm, finite, losses, factor)
+    return losses, weights
 
 
 def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
@@ -191,7 +209,9 @@ def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tenso
     torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
     with torch.no_grad(), session.phases("forward"):
         for share, parts in zip(drawing.shares, drawing.micro, strict=True):
-            _add(losses, _losses(session, parts, share, drawing.texts)[0], share)
+            with memory(partial(too_large, session, parts)):
+                micro, _ = _losses(session, parts, share, drawing.texts)
+            _add(losses, micro, share)
     return losses
 
 
@@ -199,14 +219,6 @@ def _add(losses: dict[str, Tensor], micro: Mapping[str, Tensor], share: float) -
     """Add the losses of a micro-batch to those of the step."""
     for task, loss in micro.items():
         losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
-
-
-def _too_large(parts: list[Part], step: int) -> EmomtlError:
-    """What an out-of-memory error says: which tasks, how many texts of which length, and what to change."""
-    tasks = ", ".join(task for part in parts for task in part.targets)
-    sizes = " and ".join("{} texts of {} tokens".format(*part.inputs["input_ids"].shape) for part in parts)
-    remedy = "raise train.accumulate, or lower train.batch_size or encoder.max_tokens; the last checkpoint is good"
-    return EmomtlError(Problem(tasks, f"the device ran out of memory at step {step + 1} on {sizes}", remedy))
 
 
 def _moment(session: Session) -> Moment:
@@ -237,26 +249,11 @@ def _remember(session: Session, done: _Step) -> None:
     for stream, n in done.drawing.advance.items():
         state.positions[stream] = state.positions.get(stream, 0) + n
     for task, loss in done.losses.items() if bool(done.finite) else ():
+        if not done.drawing.examples.get(task, 1):  # no row of the step had a target: its loss is no loss, and not 0
+            continue
         total, number = state.window.get(task, (0.0, 0))
         session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
         state.window[task] = (total, number + 1)
-
-
-def _check_finite(session: Session, done: _Step) -> None:
-    """Stop, or count and go on, where a loss or gradient was not finite; the weights were not touched by that step."""
-    if bool(done.finite):
-        return
-    state = session.state
-    wrong = [task for task, loss in done.losses.items() if not bool(torch.isfinite(loss))]
-    what = f"the loss of {', '.join(wrong)}" if wrong else "the gradient"
-    rows = {stream: [int(row) for row in rows[:8]] for stream, rows in done.drawing.rows.items()}
-    found = f"{what} is not finite at step {state.step}; rows {rows} (first eight by stream)"
-    if session.plan.manifest.train.on_nonfinite == "stop":
-        remedy = 'the last checkpoint is good; lower train.lr, look at the rows, or train.on_nonfinite = "skip"'
-        raise EmomtlError(Problem(", ".join(wrong) or "train", found, remedy))
-    state.skipped += 1
-    session.run.log_event("skipped", step=state.step, tasks=wrong, rows=rows)
-    session.display.note(f"skipped: {found}")
 
 
 def _log(session: Session, done: _Step) -> None:
@@ -269,13 +266,14 @@ def _log(session: Session, done: _Step) -> None:
         progress=session.length.progress(state),
         rate=done.factor,
         losses={task: state.losses[task] for task in state.window},
-        weights={task: float(weight) for task, weight in done.weights.items()},
+        weights=finite_weights(session, done.weights),
         probabilities=done.drawing.probabilities,
         counts=state.counts,
         updates=state.updates,
         grad_norm=float(done.norm) if bool(torch.isfinite(done.norm)) else None,
     )
     losses = {task: state.losses[task] for task in state.window}
+    watch_losses(session, losses)
     state.window, session.window = {}, {}
     session.display.logged(state, done.factor)
     session.plan.plugins.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
@@ -291,6 +289,11 @@ def _score(session: Session) -> bool:
     assert manifest.eval.select is not None
     task, _, metric = manifest.eval.select.partition("/")
     value = state.scores[task].get(metric)
+    if value is None:
+        reason = "; ".join(found[task].undefined)
+        session.warn(
+            "selection", f"{manifest.eval.select}, which chooses the best checkpoint, is undefined on validation: {reason}"
+        )
     less = session.plan.tasks[task].head.less_is_better(metric)
     better = value is not None and (state.best_value is None or _better(less, value, state.best_value))
     if better:

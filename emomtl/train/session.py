@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import emomtl
 from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.fusion import Fusion, learn, reopen
-from emomtl.manifest import Manifest, differences
+from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
@@ -29,11 +27,13 @@ from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
+from emomtl.train.environment import differing, elsewhere, environment, in_words
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.state import State
+from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts
 
@@ -58,7 +58,7 @@ class Validated:
 
 @dataclass
 class Session:
-    """A run in memory."""
+    """A run in memory; `still` and `told` are what warnings remember, and no part of any result."""
 
     plan: Plan
     run: Run
@@ -77,6 +77,16 @@ class Session:
     scored: Validated | None = None
     phases: Phases = field(default_factory=Phases)
     fusion: Fusion = field(default_factory=Fusion)
+    elsewhere: dict[str, list[Any]] = field(default_factory=dict)
+    still: dict[str, tuple[float, int]] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+    def warn(self, about: str, line: str) -> None:
+        """Say something once about a thing, on the display and in the run's log."""
+        if about not in self.told:
+            self.told.add(about)
+            self.display.note(line)
+            self.run.log(f"warning: {line}")
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
@@ -107,7 +117,7 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
         raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
-    _check_rows(plan, data)
+    _check_rows(plan, data, display)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
     encoder = changed_encoder(plan, origin.encoder)
@@ -133,7 +143,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         device, precision = _machine(plan.manifest)
         fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
         now = environment(plan, data, device, precision, fusion) | recorded(run)
-        changed = _changes(run, plan.manifest, now, allow_changed)
+        changed, other = differing(run, plan.manifest, now, allow_changed), elsewhere(run.environment, now)
+        if other:
+            display.note(in_words(other))
         if checkpoint is not None:
             origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
         else:
@@ -144,6 +156,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
         session = _session(plan, run, data, encoder, device, precision, display, fusion)
+        session.elsewhere = other
         origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
@@ -203,10 +216,10 @@ def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
     return {name: TaskFacts(data.sizes[name], labels[name], bound.head.kind) for name, bound in plan.tasks.items()}
 
 
-def _check_rows(plan: Plan, data: TaskData) -> None:
-    """What can be said once the rows are read, and before a folder is made: validation rows, sizes, a target that is drawn."""
-    for task in data.taxonomies:
-        data.rows(task, "validation")
+def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
+    """What can be said once the rows are read, and before a folder is made: targets, sizes, a target task that is drawn."""
+    for line in check_targets(plan, data):
+        display.note(line)
     if untied := check_ties(plan.tasks, plan.tasks):
         raise EmomtlError(*untied)
     _check_objectives(plan, data)
@@ -241,32 +254,6 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
     return device, choose_precision(manifest.train.precision, device)
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion) -> dict[str, Any]:
-    """What a run writes down of where it ran and on what."""
-    import numpy
-    import transformers
-
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-    return {
-        "emomtl": emomtl.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "numpy": numpy.__version__,
-        "system": platform.system(),
-        "device": device,
-        "device_name": name,
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
-        "data": data.fingerprints,
-        "sizes": data.sizes,
-        "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
-        **({"label_noise": {task: found.as_json() for task, found in data.noise.items()}} if data.noise else {}),
-        **({"features": fusion.digests} if fusion.features else {}),
-    }
-
-
 def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
     """Write the encoder's configuration and tokenizer, features and single-file plugins into the run, so that it opens alone."""
     fusion.keep(run.folder)
@@ -287,29 +274,3 @@ def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
             with storage(folder):
                 folder.mkdir(exist_ok=True)
             write_bytes(folder / plugin.file.name, plugin.file.read_bytes())
-
-
-def _changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> bool:
-    """Whether anything differs from the run's start; refused unless `--allow-changed KEY` lets the key (or one above it) pass."""
-    problems = []
-    before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
-    for place, old, new in differences(before, after):
-        problems.append((place, f"was {old!r}, is {new!r}"))
-    for task, digest in run.environment.get("data", {}).items():
-        if now["data"].get(task) != digest:
-            problems.append((f"data.{task}", "the corpus has changed since the run began"))
-    was = {_plugin_key(label, record): record["sha256"] for label, record in run.environment.get("plugins", {}).items()}
-    for label, record in now["plugins"].items():
-        key = _plugin_key(label, record)
-        if was.get(key, record["sha256"]) != record["sha256"]:
-            problems.append((f"plugins.{key}", "its code has changed since the run began"))
-    refused = [p for p in problems if not any(p[0] == key or p[0].startswith(f"{key}.") for key in allowed)]
-    if refused:
-        said = (Problem(place, found, f"undo it, or `--allow-changed {place}`") for place, found in refused)
-        raise EmomtlError(*said)
-    return bool(problems)
-
-
-def _plugin_key(label: str, record: Mapping[str, Any]) -> str:
-    """A plugin's module, or the name of its single file, wherever that lies."""
-    return str(record["module"]) if record["distribution"] else Path(label).name

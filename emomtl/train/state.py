@@ -13,7 +13,8 @@ class State:
 
     `counts` are examples with a label that a task has had, `updates` the steps it took part in, `positions` how far each
     stream of rows was read, `window` the losses since the last log (sum and number). `best` and `stale` belong to the
-    choice of a checkpoint, `stopped` says why a run ended early, `finished` that it ended.
+    choice of a checkpoint. `cut` is into how many pieces each of the manifest's micro-batches is cut, for want of memory.
+    `stopped` says why a run ended early, `finished` that it ended.
     """
 
     step: int = 0
@@ -28,6 +29,7 @@ class State:
     best_value: float | None = None
     stale: int = 0
     skipped: int = 0
+    cut: int = 1
     stopped: str | None = None
     finished: bool = False
 

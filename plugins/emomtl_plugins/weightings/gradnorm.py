@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from emomtl import Moment, TaskFacts, Weighting, hookimpl
 from emomtl_plugins.weightings.adam import adam_step, add_vector
 from emomtl_plugins.weightings.step_losses import FLOOR
-from emomtl_plugins.weightings.task_gradients import add_gradients_of, add_rows, in_scope
+from emomtl_plugins.weightings.task_gradients import add_gradients_of, add_rows, forget_rows, in_scope
 from emomtl_plugins.weightings.weighted_sum import weighted_sum
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class GradNorm(Weighting):
         for task, loss in losses.items():
             total[moment.tasks.index(task)] += loss.detach().float() * moment.share
         return super().backward(state, losses, moment)
+
+    def forget(self, state: nn.Module) -> None:
+        """Drop the rows and the losses of the step."""
+        state.get_buffer("losses").zero_()
+        forget_rows(state)
 
     def finish(self, state: nn.Module, moment: Moment) -> None:
         """Let w learn from the step; one that is not finite changes nothing."""

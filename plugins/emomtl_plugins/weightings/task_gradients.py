@@ -25,6 +25,11 @@ def add_rows(state: nn.Module, tasks: Mapping[str, object], parameters: Sequence
     state.__dict__["parameters_of_rows"] = tuple(parameters)  # beside the module's own: they must not be saved or trained twice
 
 
+def forget_rows(state: nn.Module) -> None:
+    """Drop the gradients of the step."""
+    state.get_buffer("rows").zero_()
+
+
 def parameters_of_rows(state: nn.Module) -> tuple[nn.Parameter, ...]:
     """The parameters whose gradients the rows hold, in their order."""
     found: tuple[nn.Parameter, ...] = state.__dict__["parameters_of_rows"]

@@ -13,6 +13,7 @@ from emomtl_plugins.weightings.task_gradients import (
     add_gradients_of,
     add_rows,
     as_gradients,
+    forget_rows,
     gradients_into,
     in_scope,
     parameters_of_rows,
@@ -87,6 +88,10 @@ class GradientMethod(Weighting):
                 parameter.grad = piece if parameter.grad is None else parameter.grad + piece
             rows.zero_()
         return dict(zip(moment.tasks, weights.unbind(), strict=True))
+
+    def forget(self, state: nn.Module) -> None:
+        """Drop the rows of the step."""
+        forget_rows(state)
 
     def mixed(self, state: nn.Module, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The mixture (P,) of the rows (T, P) of the step's gradients, and the tasks' weights (T,), on the CPU."""
