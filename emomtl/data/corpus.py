@@ -142,12 +142,14 @@ def read_tasks(
     for one in inputs:
         by_source.setdefault(one.located.identity, []).append(one)
     data = TaskData([], {one.name: None for one in inputs}, {})
-    tallies = {source: Tally(on_bad_row) for source in by_source}
+    sensitive = {one.located.identity: one.located for one in inputs if one.task.sensitive}
+    tallies = {source: Tally(on_bad_row, source in sensitive) for source in by_source}
     found: dict[str, dict[str, ReadRows]] = {}
     for source, members in by_source.items():
         wanted = splits if leaks == "keep" else SPLITS
         try:
-            found |= read_rows({one.name: one.task for one in members}, members[0].located, wanted, tallies[source])
+            located = sensitive.get(source, members[0].located)  # whose errors quote nothing
+            found |= read_rows({one.name: one.task for one in members}, located, wanted, tallies[source])
         except EmomtlError as error:
             problems += [problem for problem in error.problems if problem not in tallies[source].problems]
     scored = None if leaks == "keep" else Scored(found, drop=leaks == "drop")
@@ -163,7 +165,6 @@ def read_tasks(
         data.notes += bad.notes
     if problems:
         raise EmomtlError(*problems)
-    sensitive = {one.located.identity for one in inputs if one.task.sensitive}
     for corpus in data.corpora:
         corpus.sensitive = corpus.identity in sensitive
     return data
@@ -312,7 +313,7 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
         except EmomtlError as error:
             encoded.append(missing)
             if number != said:
-                bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
+                bad.add(one.name, one.located, split, rows.origin, number, error)
                 said = number
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
 
