@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.evaluate import evaluate
 from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import beside, restore_model
@@ -297,7 +297,7 @@ def _score(session: Session) -> bool:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
         state.stale += 1
-    reasons = [str(reason) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
+    reasons = [clean(str(reason), 400) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
     metrics = {task: scores.metrics for task, scores in found.items()}
