@@ -25,18 +25,19 @@ FOLDS = 5
 class TrainingRows:
     """What a feature learns from: n `texts`, and for each whether it `has` each of the L `labels`, (n, L) of bool.
 
-    `labels` is empty for a task that answers with numbers. A label that a row's raters left unknown counts as absent.
+    `labels` is empty for a task that answers with numbers. A label that a row's raters left unknown counts as absent. Of
+    `sensitive` texts nothing may be shown, single words neither.
     """
 
     texts: Sequence[str]
     labels: tuple[str, ...]
     has: NDArray[Any]
+    sensitive: bool = False
 
     def only(self, chosen: NDArray[Any]) -> TrainingRows:
         """The rows at which `chosen` (n,) is true."""
-        return TrainingRows(
-            [text for text, wanted in zip(self.texts, chosen, strict=True) if wanted], self.labels, self.has[chosen]
-        )
+        texts = [text for text, wanted in zip(self.texts, chosen, strict=True) if wanted]
+        return TrainingRows(texts, self.labels, self.has[chosen], self.sensitive)
 
 
 @dataclass(frozen=True)

@@ -163,10 +163,10 @@ def training_rows(data: TaskData, task: str) -> TrainingRows:
     every = whole_texts(split)
     texts = [every[i] for i in rows.index]
     if taxonomy is None:
-        return TrainingRows(texts, (), np.zeros((len(texts), 0), bool))
+        return TrainingRows(texts, (), np.zeros((len(texts), 0), bool), corpus.sensitive)
     labels = np.arange(len(taxonomy))
     has = rows.targets >= 0.5 if rows.targets.ndim == 2 else rows.targets[:, None] == labels
-    return TrainingRows(texts, taxonomy.names, has)
+    return TrainingRows(texts, taxonomy.names, has, corpus.sensitive)
 
 
 def _fitted(bound: BoundFeature, data: TaskData) -> Fitted:

@@ -33,6 +33,7 @@ LAYERS = [
     {"lexicon", "statistics"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"errors", "seeds"},
+    {"secrets"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 

@@ -62,6 +62,10 @@ def _print_profile(found: dict[str, Any]) -> None:
     rows = [[name, f"{found['seconds'][name]:.2f}", f"{share:.1%}"] for name, share in found["shares"].items()]
     title = f"profile of {found['steps']:,} steps in {found['seconds']['total']:.1f} s"
     console(stderr=True).print(make_table(title, ["phase", "seconds", "share"], rows))
+    if found["listeners"]:
+        rows = [[one["plugin"], one["event"], one["calls"], one["seconds"], one["slowest"]] for one in found["listeners"]]
+        title = "listeners; their seconds are in the phases above"
+        console(stderr=True).print(make_table(title, ["plugin", "event", "calls", "seconds", "slowest"], rows))
     rate = found["tokens_per_second"]
     say(f"{rate['real']:,.0f} real tokens/s, {rate['padded']:,.0f} with padding ({found['padding_share']:.1%} is padding)")
     ours, machine = found["model_flops_per_second"] / 1e9, found["machine_flops_per_second"] / 1e9

@@ -48,7 +48,7 @@ def _object(file: SourceFile, text: str, line: int) -> dict[str, Any]:
     except RecursionError as error:
         raise file.error("nested too deep to be read", "a row is one flat object", line) from error
     except ValueError as error:
-        raise file.error(clean(str(error)), line=line) from error
+        raise file.error("not JSON" if file.layout.sensitive else clean(str(error)), line=line) from error
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
         raise file.error(f"{kind} instead of an object", 'each line is one {"column": value, ...}', line)

@@ -70,12 +70,14 @@ def read_tasks(
         cache = RowCache(note, anew, [list(splits), on_bad_row, need_train])
     pieces = {source: kept for source, members in by_source.items() if cache is not None and (kept := cache.find(members))}
     by_source = {source: members for source, members in by_source.items() if source not in pieces}
-    tallies = {source: Tally(on_bad_row) for source in by_source}
+    sensitive = {one.located.identity: one.located for one in inputs if one.task.sensitive}
+    tallies = {source: Tally(on_bad_row, source in sensitive) for source in by_source}
     found: dict[str, dict[str, ReadRows]] = {}
     for source, members in by_source.items():
         wanted = splits if leaks == "keep" else SPLITS
         try:
-            found |= read_rows({one.name: one.task for one in members}, members[0].located, wanted, tallies[source])
+            located = sensitive.get(source, members[0].located)  # whose errors quote nothing
+            found |= read_rows({one.name: one.task for one in members}, located, wanted, tallies[source])
         except EmomtlError as error:
             problems += [problem for problem in error.problems if problem not in tallies[source].problems]
     scored = None if leaks == "keep" else Scored(found, drop=leaks == "drop")
@@ -213,7 +215,7 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
             error = _said_of_learned(error, one, taxonomy)
             encoded.append(missing)
             if number != said:
-                bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
+                bad.add(one.name, one.located, split, rows.origin, number, error)
                 said = number
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, clean
 from emomtl.evaluate import evaluate
 from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, restore_model
@@ -47,7 +47,7 @@ class _Step:
 
 def train(session: Session) -> Outcome:
     """Train a session to its end, or to a reason to stop; the run directory holds every result."""
-    run, state, tell = session.run, session.state, session.plan.plugins.tell
+    run, state, tell = session.run, session.state, session.tell
     began, told = time.monotonic(), False
     try:
         if not state.finished:
@@ -75,6 +75,9 @@ def train(session: Session) -> Outcome:
                 tell("emomtl_finished", run=run, error=error)
         raise
     finally:
+        with suppress(EmomtlError):
+            for heard in session.plan.plugins.heard:
+                run.log(f"listener {heard}")
         run.close()
 
 
@@ -276,12 +279,12 @@ def _log(session: Session, done: _Step) -> None:
     watch_losses(session, losses)
     state.window, session.window = {}, {}
     session.display.logged(state, done.factor)
-    session.plan.plugins.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
+    session.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
 
 
 def _score(session: Session) -> bool:
     """Score validation, note whether it is the best so far, and ask everyone for a reason to stop."""
-    state, manifest, tell = session.state, session.plan.manifest, session.plan.plugins.tell
+    state, manifest, tell = session.state, session.plan.manifest, session.tell
     session.scored = _validate(session, state.step)
     found = session.scored.scores
     state.scores = {task: scores.defined for task, scores in found.items()}
@@ -300,7 +303,7 @@ def _score(session: Session) -> bool:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
         state.stale += 1
-    reasons = [str(reason) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
+    reasons = [clean(str(reason), 400) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
     metrics = {task: scores.metrics for task, scores in found.items()}
@@ -327,7 +330,7 @@ def _save(session: Session, best: bool) -> None:
     point(run, "last", path)
     keep = {path} | ({run.checkpoints / f"step-{state.best_step:08d}"} if state.best_step is not None else set())
     prune(run, keep)
-    session.plan.plugins.tell("emomtl_checkpointed", run=run, path=path)
+    session.tell("emomtl_checkpointed", run=run, path=path)
 
 
 def _record(session: Session) -> dict[str, Any]:

@@ -88,6 +88,14 @@ class Session:
             self.display.note(line)
             self.run.log(f"warning: {line}")
 
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        """Tell the active plugins of an event and give their answers; one that has become slow is said once."""
+        answers = self.plan.plugins.tell(event, **facts)
+        for line in self.plan.plugins.slow():
+            self.display.note(line)
+            self.run.log(line)
+        return answers
+
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
         optimizer = {}
