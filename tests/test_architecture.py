@@ -32,7 +32,7 @@ LAYERS = [
     {"task"},
     {"lexicon", "statistics"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
-    {"errors", "seeds"},
+    {"errors", "seeds", "strict_json"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 
