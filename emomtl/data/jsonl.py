@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import SourceFile
 from emomtl.errors import EmomtlError, clean
-from emomtl.strict_json import loads
+from emomtl.untrusted import loads
 
 KNOWN_SHAPES = 1_000
 

@@ -46,7 +46,7 @@ class Chunk:
 def chunk_of(stream: BinaryIO, column: pq.ColumnChunkMetaData, most: int) -> Chunk:
     """What a column chunk holds; a dictionary is unpacked only where its size alone would go beyond `most`, and it would not.
 
-    Broken where a header cannot be read. Pages are followed as pyarrow follows them: until they have the footer's number of values.
+    Broken where a header cannot be read. Pages are followed as pyarrow follows them: up to the values that the footer says.
     """
     found, longest, coded = Chunk(), 0.0, 0
     place = column.data_page_offset

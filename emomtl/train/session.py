@@ -17,7 +17,7 @@ from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import LeakPolicy, TaskData, TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest, differences
 from emomtl.model.device import choose_device, choose_precision
@@ -90,15 +90,24 @@ class Session:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Tensors and counters from a checkpoint; shapes that differ are an error."""
         restore_model(self.model, checkpoint)
-        self.weighting.load_state_dict(checkpoint.tensors("weighting"))
         saved = checkpoint.tensors("optimizer")
+        try:
+            self.weighting.load_state_dict(checkpoint.tensors("weighting"))
+            self._restore_optimizer(saved)
+            self.state = State.from_json(checkpoint.state["run"])
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            found = f"is not what this run's training writes: {clean(str(error), 200)}"
+            raise EmomtlError(Problem(str(checkpoint.path), found, "use another checkpoint, or start a new run")) from error
+        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
+
+    def _restore_optimizer(self, saved: Mapping[str, torch.Tensor]) -> None:
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 slots = {key: saved[f"{key}:{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}:{name}" in saved}
+                if any(value.numel() > 1 and value.shape != parameter.shape for value in slots.values()):
+                    raise ValueError(f"the optimiser's figures of {name} have another shape")
                 if slots:
                     self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
-        self.state = State.from_json(checkpoint.state["run"])
-        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
 
 
 def start(plan: Plan, folder: Path, display: Display) -> Session:
@@ -135,7 +144,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         now = environment(plan, data, device, precision, fusion) | recorded(run)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
-            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
+            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model")))
         else:
             run.cut_events(0)
             origin = origin_of(plan)
