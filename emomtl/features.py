@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
+from emomtl.untrusted import loads, tensor_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,8 +63,7 @@ class Learned:
         from safetensors.numpy import load
 
         try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            kept = json.loads(header["__metadata__"][KEY])
+            kept = loads(tensor_header(data, len(data))[1][KEY])
             arrays = {name: array for name, array in load(data).items() if name}
             about, digest = kept["about"], kept["sha256"]
             whole = isinstance(about, dict) and digest == _digest(arrays, about)

@@ -71,7 +71,8 @@ class Tally:
         problem = Problem(f"{name}: {split} row {line}", found, remedy, file, line)
         self.count(name, "bad rows")
         if self.on_bad_row == "skip":
-            self.skipped.append(str(problem))
+            if len(self.skipped) < MOST_PROBLEMS:
+                self.skipped.append(str(problem))
             return
         if len(self.problems) >= MOST_PROBLEMS:
             raise EmomtlError(

@@ -23,7 +23,10 @@ KINDS: Mapping[str, Kind] = {
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz")
 MOST_COLUMNS = 10_000
 HIDDEN = "what the file holds is not shown: the task is sensitive"
-LONGEST = 64 * 2**20
+MOST_CELLS = 1_000_000
+"""Delimiters in one row: each cell costs some 60 bytes of memory, and may be two bytes of the file."""
+
+LONGEST = 32 * 2**20
 """Characters that one line or one row may have; what is longer is a broken file (an open quote) rather than a text."""
 
 

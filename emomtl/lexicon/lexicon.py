@@ -137,6 +137,8 @@ class Lexicon:
             weights, rows = learned.arrays["weights"], learned.arrays["rows"]
         except (KeyError, TypeError, ValueError) as error:
             raise EmomtlError("holds no lexicon", place=place, remedy="make one with `emomtl lexicon build`") from error
+        if not all(isinstance(name, str) for name in (*words, *labels)):
+            raise EmomtlError("holds words that are no text", place=place, remedy="make one with `emomtl lexicon build`")
         fits = weights.shape == (len(words), len(labels) + 1) and rows.shape == (len(words), len(labels))
         if not fits or not np.allclose(weights.sum(axis=1), 1.0):
             raise EmomtlError("holds no lexicon whose rows sum to one", place=place, remedy="make it again")

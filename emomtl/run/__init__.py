@@ -2,7 +2,7 @@
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from emomtl.run.directory import FORMAT, Run, is_run
-from emomtl.run.shelf import find_checkpoint, point, prune, resume_point
+from emomtl.run.shelf import find_checkpoint, open_own, point, prune, resume_point
 
 __all__ = [
     "FORMAT",
@@ -11,6 +11,7 @@ __all__ = [
     "find_checkpoint",
     "is_run",
     "open_checkpoint",
+    "open_own",
     "point",
     "prune",
     "resume_point",

@@ -18,7 +18,7 @@ from emomtl.evaluate import evaluate
 from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, restore_model
 from emomtl.model.sharing import count_parameters
-from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
+from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -353,7 +353,7 @@ def _outcome(session: Session) -> Outcome:
         path = find_checkpoint(run, which).resolve()
         step = int(path.name.split("-")[1])
         if session.scored is None or session.scored.step != step:
-            restore_model(session.model, open_checkpoint(path))
+            restore_model(session.model, open_own(run, path))
             session.scored = _validate(session, step)
         found[which] = session.scored.scores
         if which not in kept:

@@ -14,7 +14,7 @@ from torch import nn
 from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
@@ -108,15 +108,24 @@ class Session:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Tensors and counters from a checkpoint; shapes that differ are an error."""
         restore_model(self.model, checkpoint)
-        self.weighting.load_state_dict(checkpoint.tensors("weighting"))
         saved = checkpoint.tensors("optimizer")
+        try:
+            self.weighting.load_state_dict(checkpoint.tensors("weighting"))
+            self._restore_optimizer(saved)
+            self.state = State.from_json(checkpoint.state["run"])
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            found = f"is not what this run's training writes: {clean(str(error), 200)}"
+            raise EmomtlError(Problem(str(checkpoint.path), found, "use another checkpoint, or start a new run")) from error
+        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
+
+    def _restore_optimizer(self, saved: Mapping[str, torch.Tensor]) -> None:
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 slots = {key: saved[f"{key}:{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}:{name}" in saved}
+                if any(value.numel() > 1 and value.shape != parameter.shape for value in slots.values()):
+                    raise ValueError(f"the optimiser's figures of {name} have another shape")
                 if slots:
                     self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
-        self.state = State.from_json(checkpoint.state["run"])
-        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
 
 
 def start(plan: Plan, folder: Path, display: Display) -> Session:
@@ -155,7 +164,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         if other:
             display.note(in_words(other))
         if checkpoint is not None:
-            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
+            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model")))
         else:
             run.cut_events(0)
             origin = origin_of(plan)
