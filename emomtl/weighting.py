@@ -87,6 +87,14 @@ class Weighting(ABC):
         cut. Where the step's gradients are not finite, let them pass as they are: the loop then makes no update.
         """
 
+    def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
+        """Tensors in which gradients of the step stand beside `.grad` until `finish`.
+
+        Where several processes train together, each has a part of every gradient: before `finish` these tensors are averaged over
+        the processes as every `.grad` is, in place. Losses are of all texts in every process, and so is what follows from them.
+        """
+        return ()
+
     def look(self, state: nn.Module, before: Mapping[str, Tensor], after: Mapping[str, Tensor], moment: Moment) -> None:
         """Called after the update where `looks_again`: the step's losses before it and after it, on the same texts and dropout.
 

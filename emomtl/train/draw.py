@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
+from emomtl.model.ranks import ALONE, Ranks
 from emomtl.sampling import Moment, Sampler
 from emomtl.seeds import generator
 from emomtl.train.state import State
@@ -25,6 +26,9 @@ class Part:
     """Rows of one corpus in a step: padded encoder inputs (B, T), each task's first n rows' targets, and features (B, F).
 
     With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
+
+    Where several processes train together, inputs and features are those of this process's part of the B texts, and so
+    are the targets of tokens, to which all processes give the length `width`; other targets are those of all texts.
     """
 
     corpus: str
@@ -32,11 +36,17 @@ class Part:
     targets: dict[str, NDArray[Any]]
     tokens: bool = False
     features: NDArray[np.float32] | None = None
+    texts: Mapping[str, int] = field(default_factory=dict)
+    width: int = 0
+
+    def number(self, task: str) -> int:
+        """The texts of a task, n, in all processes."""
+        return self.texts.get(task, len(self.targets[task]))
 
     @property
     def rows(self) -> int:
-        """B, the texts that are encoded."""
-        return len(self.inputs["input_ids"])
+        """B, the texts that are encoded, in all processes."""
+        return max(self.number(task) for task in self.targets)
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,15 @@ class Drawing:
         """The texts of each task in the step."""
         texts = Counter[str]()
         for part in (part for parts in self.micro for part in parts):
-            texts.update({task: len(targets) for task, targets in part.targets.items()})
+            texts.update({task: part.number(task) for task in part.targets})
         return texts
 
 
 class Feeder:
-    """Draws steps for a run; holds rows, tokens and targets, and no state of its own."""
+    """Draws steps for a run; holds rows, tokens and targets, and no state of its own.
+
+    All processes of a run draw the same rows, and each makes inputs of its part of them.
+    """
 
     def __init__(
         self,
@@ -79,8 +92,9 @@ class Feeder:
         buckets: bool,
         accumulate: int,
         vocabulary: Vocabulary,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.heads, self.vocabulary = dict(heads), vocabulary
+        self.heads, self.vocabulary, self.ranks = dict(heads), vocabulary, ranks
         self.batches, self.fixed, self.joint = dict(batches), fixed, joint
         self.seed, self.accumulate = seed, accumulate
         self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
@@ -143,9 +157,10 @@ class Feeder:
                 if not mine:
                     continue
                 tokens, longest = self.tokens[self.corpus_of[tasks[0]]], max(mine.values(), key=len)
+                here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in mine.items()}
                 targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
-                part = Part(self.corpus_of[tasks[0]], tokens.batch(longest), targets, features=tokens.beside(longest))
-                parts.append(self._prepared(part, number, step))
+                part = Part(self.corpus_of[tasks[0]], tokens.batch(here), targets, False, tokens.beside(here), texts)
+                parts.append(self._prepared(part, longest, number, step))
         return parts
 
     def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -156,15 +171,18 @@ class Feeder:
         known = head.present(self.targets[task][rows])
         return rows[known] if known.any() else rows[:1]
 
-    def _prepared(self, part: Part, number: int, step: int) -> Part:
-        """The part as it is, or as the head of its task prepares it, where that reads tokens."""
+    def _prepared(self, part: Part, rows: NDArray[np.int64], number: int, step: int) -> Part:
+        """The part of these rows as it is, or as the head of its task prepares it, where that reads tokens."""
         task = next(iter(part.targets))
         head = self.heads[task]
         if not isinstance(head, TokenHead):
             return part
-        inputs, targets = head.prepare(part.inputs, self.vocabulary, generator(self.seed, "tokens", task, step, number))
-        targets = np.where(head.present(part.targets[task])[:, None], targets, MISSING_TOKEN)
-        return Part(part.corpus, inputs, {task: targets}, tokens=True)
+        draw = generator(self.seed, "tokens", task, step, number, *self.ranks.key)
+        inputs, targets = head.prepare(part.inputs, self.vocabulary, draw)
+        targets = np.where(head.present(self.ranks.mine(part.targets[task]))[:, None], targets, MISSING_TOKEN)
+        starts = self.tokens[part.corpus].starts
+        width = int((starts[rows + 1] - starts[rows]).max())
+        return Part(part.corpus, inputs, {task: targets}, True, texts=part.texts, width=width)
 
 
 def _checked(given: Mapping[str, float], moment: Moment) -> dict[str, float]:

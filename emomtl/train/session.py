@@ -24,7 +24,8 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
-from emomtl.run import Checkpoint, Run, resume_point
+from emomtl.model.ranks import ALONE, Ranks
+from emomtl.run import Checkpoint, Follower, Run, open_checkpoint, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -33,6 +34,7 @@ from emomtl.train.draw import Feeder
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
+from emomtl.train.reduction import Reduction
 from emomtl.train.state import State
 from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts
@@ -77,6 +79,12 @@ class Session:
     scored: Validated | None = None
     phases: Phases = field(default_factory=Phases)
     fusion: Fusion = field(default_factory=Fusion)
+    ranks: Ranks = ALONE
+    reduction: Reduction | None = None
+
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        """What active plugins answer to an event; of several processes only the first tells it."""
+        return self.plan.plugins.tell(event, **facts) if self.ranks.first else []
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
@@ -86,6 +94,11 @@ class Session:
                 for key, value in self.optimizer.state.get(parameter, {}).items():
                     optimizer[f"{key}:{name}"] = value
         return {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+
+    def joined(self) -> Session:
+        """The same session, its weights and those of the weighting the first process's, bit for bit."""
+        self.ranks.give([*self.model.state_dict().values(), *self.weighting.state_dict().values()])
+        return self
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Tensors and counters from a checkpoint; shapes that differ are an error."""
@@ -101,8 +114,12 @@ class Session:
         self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
 
 
-def start(plan: Plan, folder: Path, display: Display) -> Session:
-    """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
+def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> Session:
+    """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken.
+
+    Several processes (`ranks`) call this together, and the first one makes the folder, which all of them have to see.
+    """
+    ranks.check(plan.manifest.devices)
     if plan.pretrain is not None:
         raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
@@ -112,27 +129,35 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     origin = origin_of(plan)
     encoder = changed_encoder(plan, origin.encoder)
     fusion = learn(plan.features, data)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion) | origin.record)
+    now = environment(plan, data, device, precision, fusion, ranks) | origin.record
+    run = Run.create(folder, plan.manifest, now) if ranks.first else None
     try:
-        _keep(encoder, plan, run, fusion)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion)
+        if run is not None:
+            _keep(encoder, plan, run, fusion)
+        run = _together(run, folder, now, ranks, display)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         origin.give_heads(session.model)
-        return session
+        return session.joined()
     except BaseException:
-        run.close()
+        if run is not None:
+            run.close()
         raise
 
 
-def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection[str] = ()) -> Session:
-    """Go on with a run from its last checkpoint; a manifest, corpus or plugin that changed is refused unless allowed."""
-    run = Run.open(folder, lock=True)
+def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection[str] = (), ranks: Ranks = ALONE) -> Session:
+    """Go on with a run from its last checkpoint; a manifest, corpus or plugin that changed is refused unless allowed.
+
+    There may be more or fewer processes (`ranks`) than before.
+    """
+    ranks.check(plan.manifest.devices)
+    run = Run.open(folder, lock=True) if ranks.first else Follower.of(folder)
     try:
-        checkpoint = resume_point(run)
+        checkpoint = _resume_point(run, ranks)
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
         fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
-        now = environment(plan, data, device, precision, fusion) | recorded(run)
+        now = environment(plan, data, device, precision, fusion, ranks) | recorded(run)
         changed = _changes(run, plan.manifest, now, allow_changed)
         if checkpoint is not None:
             origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
@@ -141,18 +166,41 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             origin = origin_of(plan)
         encoder = changed_encoder(plan, origin.encoder)
         if checkpoint is None or changed:
-            _keep(encoder, plan, run, fusion)
+            if ranks.first:
+                _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion)
+        _together(run, folder, now, ranks, display)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
             display.note(f"resumed at step {session.state.step:,} from {checkpoint.path.name}")
-        return session
+            if (before := checkpoint.state.get("processes", 1)) != ranks.size:
+                display.note(f"it goes on in {ranks.size} process(es), and was trained in {before}: dropout draws other numbers")
+        return session.joined()
     except BaseException:
         run.close()
         raise
+
+
+def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
+    """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
+    if ranks.size > 1:
+        display.note(f"{ranks.size} processes train together")
+    ranks.wait()
+    ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
+    return run if run is not None else Follower.of(folder)
+
+
+def _resume_point(run: Run, ranks: Ranks) -> Checkpoint | None:
+    """The checkpoint to go on from: the first process finds and verifies it, the others open the same."""
+    if ranks.first:
+        checkpoint = resume_point(run)
+        ranks.told(None if checkpoint is None else checkpoint.path.name)
+        return checkpoint
+    name: str | None = ranks.told(None)
+    return None if name is None else open_checkpoint(run.checkpoints / name)
 
 
 def read(
@@ -197,9 +245,12 @@ def _session(
     precision: str,
     display: Display,
     fusion: Fusion,
+    ranks: Ranks,
 ) -> Session:
     manifest = plan.manifest
-    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, plan.encoder, display), training=True)
+    with ranks.one_first():  # the others of a machine find the tokens in its cache
+        tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
+    tokens = fusion.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
     model = model_of(plan, encoder, fusion).to(device)
     if device == "cpu":
@@ -222,11 +273,14 @@ def _session(
         manifest.data.buckets,
         train.accumulate,
         encoder.vocabulary,
+        ranks,
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
+    reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
+    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction}
     return Session(
-        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, fusion=fusion
+        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )
 
 
@@ -274,7 +328,7 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
     return device, choose_precision(manifest.train.precision, device)
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion) -> dict[str, Any]:
+def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion, ranks: Ranks = ALONE) -> dict[str, Any]:
     """What a run writes down of where it ran and on what."""
     import numpy
     import transformers
@@ -291,6 +345,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "device_name": name,
         "precision": precision,
         "threads": torch.get_num_threads(),
+        "processes": ranks.size,
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
@@ -327,7 +382,8 @@ def _changes(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Coll
     problems = []
     before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
     for place, old, new in differences(before, after):
-        problems.append((place, f"was {old!r}, is {new!r}"))
+        if place != "devices":  # how many processes share the work is no part of what a run is
+            problems.append((place, f"was {old!r}, is {new!r}"))
     for task, digest in run.environment.get("data", {}).items():
         if now["data"].get(task) != digest:
             problems.append((f"data.{task}", "the corpus has changed since the run began"))

@@ -64,6 +64,10 @@ class GradNorm(Weighting):
             total[moment.tasks.index(task)] += loss.detach().float() * moment.share
         return super().backward(state, losses, moment)
 
+    def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
+        """The rows."""
+        return (state.get_buffer("rows"),)
+
     def finish(self, state: nn.Module, moment: Moment) -> None:
         """Let w learn from the step; one that is not finite changes nothing."""
         import torch
