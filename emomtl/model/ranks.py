@@ -6,8 +6,9 @@ A process alone tells nobody anything: every method then gives back what it was 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,10 @@ REMEDY = "its own message says why, if it had time for one; the last checkpoint 
 
 class Lost(EmomtlError):
     """Another process of the run is gone, so this one cannot go on."""
+
+
+PARTING = 5.0
+"""Seconds that a process which keeps what all know stays for others that end by the same error."""
 
 
 class Hushed(SystemExit):
@@ -226,10 +231,7 @@ def joined() -> Iterator[Ranks]:
     try:
         yield ranks
     except EmomtlError as error:
-        said = 1
-        with suppress(RuntimeError):  # the store has gone with the process that kept it
-            said = store.add("emomtl/said", 1)
-        if said > 1:
+        if not _speaks(store, ranks, isinstance(error, Lost)):
             raise Hushed(1) from error
         raise
     except Exception as error:
@@ -238,3 +240,15 @@ def joined() -> Iterator[Ranks]:
             raise Hushed(code) from error
         raise
     distributed.destroy_process_group()
+
+
+def _speaks(store: Any, ranks: Ranks, lost: bool) -> bool:
+    """Whether this process says its error: the first to ask does, and so does one that can ask nobody any more."""
+    try:
+        said: int = store.add("emomtl/said", 1)
+        until = time.monotonic() + PARTING
+        while ranks.first and not lost and store.add("emomtl/said", 0) < ranks.size and time.monotonic() < until:
+            time.sleep(0.05)
+    except RuntimeError:  # what all know went with the process that kept it
+        return True
+    return said == 1
