@@ -6,6 +6,7 @@ A process alone tells nobody anything: every method then gives back what it was 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -189,7 +190,8 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo has no other; NCCL's DistBackendError is one
-        found = f"another process of the run has ended, or cannot be reached: {clean(str(error).strip().splitlines()[0], 160)}"
+        said = re.sub(r"^\[[^]]*\] ", "", str(error).strip().split("\n")[0])  # gloo begins with a place in its own source
+        found = f"another process of the run has ended, or cannot be reached: {clean(said, 80)}"
         raise Lost(Problem("processes", found, REMEDY)) from error
 
 

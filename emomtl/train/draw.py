@@ -27,8 +27,8 @@ class Part:
 
     With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
 
-    Where several processes train together, inputs and features are those of this process's part of the B texts, and so
-    are the targets of tokens, to which all processes give the length `width`; other targets are those of all texts.
+    Where several processes train together all of this is of one's own part of the texts, of which a task has `texts`; the
+    longest of them all, whoever has it, has `width` tokens.
     """
 
     corpus: str
@@ -100,11 +100,13 @@ class Feeder:
         self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
         self.corpus_of = {task: data.corpus(task).name for task in data.taxonomies}
         self.targets: dict[str, NDArray[Any]] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}
         self.streams: dict[str, Stream] = {}
         for corpus in data.corpora:
             lengths = self.tokens[corpus.name].lengths
             for task in corpus.tasks:
                 self.targets[task] = _dense(corpus, task, heads[task], data)
+                self.known[task] = _labelled(self.targets[task])
                 rows, block = corpus.rows[task, "train"].index, self.batches[task]
                 self.streams[task] = Stream(task, rows, lengths, seed, block, buckets)
             if joint:
@@ -134,9 +136,7 @@ class Feeder:
         micro = [self._parts(rows, streams, wanted, number, moment.step) for number in range(self.accumulate)]
         micro = [parts for parts in micro if parts]
         examples = {
-            task: _labelled(self.targets[task][rows[stream][: wanted[task]]])
-            for stream, tasks in streams.items()
-            for task in tasks
+            task: int(self.known[task][rows[stream][: wanted[task]]].sum()) for stream, tasks in streams.items() for task in tasks
         }
         return Drawing(advance, examples, micro, probabilities, rows)
 
@@ -158,7 +158,7 @@ class Feeder:
                     continue
                 tokens, longest = self.tokens[self.corpus_of[tasks[0]]], max(mine.values(), key=len)
                 here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in mine.items()}
-                targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
+                targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
                 part = Part(self.corpus_of[tasks[0]], tokens.batch(here), targets, False, tokens.beside(here), texts)
                 parts.append(self._prepared(part, longest, number, step))
         return parts
@@ -179,7 +179,7 @@ class Feeder:
             return part
         draw = generator(self.seed, "tokens", task, step, number, *self.ranks.key)
         inputs, targets = head.prepare(part.inputs, self.vocabulary, draw)
-        targets = np.where(head.present(self.ranks.mine(part.targets[task]))[:, None], targets, MISSING_TOKEN)
+        targets = np.where(head.present(part.targets[task])[:, None], targets, MISSING_TOKEN)
         starts = self.tokens[part.corpus].starts
         width = int((starts[rows + 1] - starts[rows]).max())
         return Part(part.corpus, inputs, {task: targets}, True, texts=part.texts, width=width)
@@ -210,8 +210,8 @@ def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any
     return dense
 
 
-def _labelled(targets: NDArray[Any]) -> int:
-    """Rows with a known target, whatever the head: NaN and -100 are unknown."""
+def _labelled(targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (n,) have a known target, whatever the head: NaN and -100 are unknown."""
     if targets.dtype.kind == "f":
-        return int((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))).sum())
-    return int((targets != -100).sum())
+        return np.asarray((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))))
+    return np.asarray(targets != -100)

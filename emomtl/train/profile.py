@@ -79,7 +79,7 @@ class Profile(Phases):
         self.steps += 1
         for part in (part for parts in drawing.micro for part in parts):
             mask = part.inputs["attention_mask"]
-            for rows in [part.number(task) for task in part.targets] if self.per_task else [part.rows]:
+            for rows in [len(targets) for targets in part.targets.values()] if self.per_task else [part.rows]:
                 lengths = mask[:rows].sum(axis=1)
                 self.micro += 1
                 self.real += int(lengths.sum())

@@ -115,10 +115,10 @@ def whole(
     ranks, asked = session.ranks, {one.task for one in session.plan.objectives.values()}
     every = {task: ranks.gathered(one.float(), part.number(task)) for task, one in logits.items()}
     vectors = {task: ranks.gathered(one.float(), part.number(task)) for task, one in pooled.items() if task in asked}
-    if not part.tokens:
-        return vectors, every, dict(targets)
-    padded = {task: functional.pad(one, (0, part.width - one.shape[1]), value=MISSING_TOKEN) for task, one in targets.items()}
-    return vectors, every, {task: ranks.gathered(one, part.number(task)) for task, one in padded.items()}
+    if part.tokens:
+        longer = {task: part.width - one.shape[1] for task, one in targets.items()}
+        targets = {task: functional.pad(one, (0, longer[task]), value=MISSING_TOKEN) for task, one in targets.items()}
+    return vectors, every, {task: ranks.gathered(one, part.number(task)) for task, one in targets.items()}
 
 
 def _buckets(tensors: Sequence[Any]) -> Iterator[list[Any]]:
