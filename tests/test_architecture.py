@@ -18,6 +18,7 @@ SOURCES = {
 }
 
 LAYERS = [
+    {"__main__"},
     {"cli"},
     {"testing", "skeleton"},
     {"study"},

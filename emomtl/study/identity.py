@@ -74,6 +74,7 @@ class Identities:
 def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
+    content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
     for later, tables in ((LATER_OF_TASKS, content["tasks"].values()), (LATER_OF_TRAINING, [content["train"]])):
         for table in tables:
             for key in [key for key, value in later.items() if table.get(key) == value]:
