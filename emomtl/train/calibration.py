@@ -19,11 +19,11 @@ from emomtl.evaluate import outputs_of
 from emomtl.model.sharing import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
-from emomtl.train.loop import try_step
 from emomtl.train.origin import origin_of
 from emomtl.train.profile import Phases, Profile
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.session import Session, start
+from emomtl.train.step import try_step
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,50 +1,26 @@
-"""The loop: pick tasks, take rows, encode, losses, gradients, clip, step; then log, score, save, each where it is due."""
+"""The loop: one step after another; then log, score, save, each where it is due."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.evaluate import evaluate
-from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
-from emomtl.model.network import beside, restore_model
+from emomtl.model.network import restore_model
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
-from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
-from emomtl.seeds import torch_seed
 from emomtl.train.anomalies import check_finite, finite_weights, watch_losses
-from emomtl.train.draw import Drawing, Part
-from emomtl.train.length import rate_factor
-from emomtl.train.memory import cut_further, no_room_to_update, too_large
-from emomtl.train.objectives import objective_losses
-from emomtl.train.reduction import whole
 from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
-from emomtl.weighting import Weighting
-
-
-@dataclass
-class _Step:
-    """What one step leaves for the log, still on the device."""
-
-    moment: Moment
-    drawing: Drawing
-    weights: dict[str, Tensor]
-    norm: Tensor
-    finite: Tensor
-    losses: dict[str, Tensor]
-    factor: float
+from emomtl.train.step import Step, remember, take_step
 
 
 def train(session: Session) -> Outcome:
@@ -91,8 +67,8 @@ def _steps(session: Session, signals: Signals) -> None:
         session.reduction.signals = signals
     while not state.finished:
         before = length.progress(state)
-        done = _step(session)
-        _remember(session, done)
+        done = take_step(session)
+        remember(session, done)
         session.phases.saw(done.drawing)
         after = length.progress(state)
         session.display.stepped(state, after, sum(done.drawing.examples.values()))
@@ -119,173 +95,7 @@ def _steps(session: Session, signals: Signals) -> None:
             raise Interrupted(asked, state.step)
 
 
-def _step(session: Session) -> _Step:
-    """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
-    moment = _moment(session)
-    session.model.sharing.at(moment)
-    factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
-    for group in session.optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-    drawing, losses, weights = _drawn(session, moment)
-    with session.phases("optimiser"):
-        gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
-        with memory(lambda: no_room_to_update(session)):
-            _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
-        session.optimizer.zero_grad(set_to_none=True)
-    if session.plan.weighting.looks_again:
-        session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
-    return _Step(moment, drawing, weights, norm, finite, losses, factor)
-
-
-def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor], dict[str, Tensor]]:
-    """The step's draw with its losses and weights; the gradients are in `.grad`. Where they do not fit, it may be cut further."""
-    while True:
-        with session.phases("draw"):
-            drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
-        try:
-            return drawing, *_gradients(session, drawing, moment)
-        except OutOfMemory as error:
-            cut_further(session, drawing, error)
-
-
-def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Losses and weights by task; the micro-batches add up in `.grad`."""
-    weighting, texts = session.plan.weighting, drawing.texts
-    losses: dict[str, Tensor] = {}
-    weights: dict[str, Tensor] = {}
-    ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
-    torch.manual_seed(torch_seed(moment.seed, "step", moment.step, *session.ranks.key))
-    for share, parts in zip(drawing.shares, drawing.micro, strict=True):
-        with memory(partial(too_large, session, parts)):
-            with session.phases("forward"):
-                micro, extra = _losses(session, parts, share, texts)
-            with session.phases("backward"), _reducing(session, parts is drawing.micro[-1]):
-                here = {task: part.number(task) / texts[task] for part in parts for task in part.targets}
-                now = replace(moment, share=share, parts=here, ahead=ahead)
-                weights.update(weighting.backward(session.weighting, micro, now))
-        _add(losses, micro | extra, share)
-    with session.phases("backward"):
-        losses = _reduced(session, losses)
-        torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
-        weights.update(weighting.finish(session.weighting, moment) or {})
-    return losses, weights
-
-
-def _reducing(session: Session, last: bool) -> AbstractContextManager[None]:
-    """Around a backward pass: within the step's last one, gradients leave for the other processes as soon as they are whole."""
-    if session.reduction is None or not last:
-        return nullcontext()
-    return session.reduction.last_pass(plain=type(session.plan.weighting).backward is Weighting.backward)
-
-
-def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The losses of the step as all processes know them, once the gradients are averaged over them."""
-    if session.reduction is None:
-        return losses
-    parameters = [p for group in session.optimizer.param_groups for p in group["params"]]
-    return session.reduction.finish(parameters, session.plan.weighting.kept_gradients(session.weighting), losses)
-
-
-def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
-    """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
-    # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
-    optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None  # type: ignore[attr-defined]
-    optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
-    optimizer.step()
-
-
-def _losses(
-    session: Session, parts: list[Part], share: float, texts: Mapping[str, int]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
-
-    With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.
-
-    A task may have a smaller part of its step's `texts` here than the micro-batch's `share`; its loss is scaled by the
-    quotient, so that the step's loss is the mean over its texts however they are cut. Where several processes train
-    together, each answers for its part of the texts, and the losses are those of all of them, in every process.
-    """
-    losses, extra = {}, {}
-    tables, ranks = session.plan.manifest.tasks, session.ranks
-    for part in parts:
-        inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
-        number = {task: part.number(task) for task in wanted}
-        with arithmetic(session.device, session.precision):
-            if part.tokens:
-                pooled: dict[str, Tensor] = {}
-                logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
-            else:
-                pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()})
-                logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
-        if ranks.size > 1:
-            pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
-        own = objective_losses(session, pooled, logits, wanted)
-        for task, targets in wanted.items():
-            part_of_step = number[task] / texts[task] / share
-            loss = session.plan.tasks[task].head.loss(logits[task], targets)
-            for name, one in own.get(task, {}).items():
-                loss = loss + session.plan.objectives[name].weight * one
-                extra[f"{task}/{name}"] = one * part_of_step
-            losses[task] = loss * (tables[task].weight * part_of_step)
-    return losses, extra
-
-
-def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tensor]:
-    """The losses of the step on the weights as they are, under the step's dropout and without gradients."""
-    losses: dict[str, Tensor] = {}
-    torch.manual_seed(torch_seed(moment.seed, "step", moment.step, *session.ranks.key))
-    with torch.no_grad(), session.phases("forward"):
-        for share, parts in zip(drawing.shares, drawing.micro, strict=True):
-            with memory(partial(too_large, session, parts)):
-                micro, _ = _losses(session, parts, share, drawing.texts)
-            _add(losses, micro, share)
-    return losses
-
-
-def _add(losses: dict[str, Tensor], micro: Mapping[str, Tensor], share: float) -> None:
-    """Add the losses of a micro-batch to those of the step."""
-    for task, loss in micro.items():
-        losses[task] = losses.get(task, torch.zeros_like(loss)) + loss.detach() * share
-
-
-def _moment(session: Session) -> Moment:
-    """Where the run stands before the next step."""
-    state, progress = session.state, session.length.progress(session.state)
-    return Moment(
-        step=state.step,
-        progress=progress,
-        epoch=session.length.epoch(progress),
-        epochs=session.length.whole_epochs,
-        sizes=session.data.sizes,
-        counts=state.counts,
-        losses={task: loss for task, loss in state.losses.items() if task in state.counts},
-        scores=state.scores,
-        evaluation=state.evaluation,
-        joint=session.plan.manifest.sampler.per_step == "all",
-        seed=session.plan.manifest.seed,
-    )
-
-
-def _remember(session: Session, done: _Step) -> None:
-    """Move the counters on; the losses of a step that is skipped are in no mean."""
-    state = session.state
-    state.step += 1
-    for task, n in done.drawing.examples.items():
-        state.counts[task] += n
-        state.updates[task] += 1 if n else 0
-    for stream, n in done.drawing.advance.items():
-        state.positions[stream] = state.positions.get(stream, 0) + n
-    for task, loss in done.losses.items() if bool(done.finite) else ():
-        if not done.drawing.examples.get(task, 1):  # no row of the step had a target: its loss is no loss, and not 0
-            continue
-        total, number = state.window.get(task, (0.0, 0))
-        session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
-        state.window[task] = (total, number + 1)
-
-
-def _log(session: Session, done: _Step) -> None:
+def _log(session: Session, done: Step) -> None:
     """Write the mean losses since the last log, with what the sampler and the weighting did."""
     state = session.state
     state.losses |= {task: float(session.window[task]) / number for task, (_, number) in state.window.items()}
@@ -401,16 +211,3 @@ def _validate(session: Session, step: int) -> Validated:
     answers: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     scores = evaluate(*of, "validation", session.device, session.precision, batch_size, keep=answers, ranks=session.ranks)
     return Validated(step, scores, answers)
-
-
-def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:
-    """The loss of each task on some texts as a step computes it, with its graph; nothing is drawn, counted or updated."""
-    return _losses(session, parts, 1.0, {task: len(targets) for part in parts for task, targets in part.targets.items()})[0]
-
-
-def try_step(session: Session) -> dict[str, float]:
-    """Take one step and give its losses; nothing is logged, scored or saved."""
-    done = _step(session)
-    _remember(session, done)
-    session.phases.saw(done.drawing)
-    return {task: float(loss) for task, loss in done.losses.items()}

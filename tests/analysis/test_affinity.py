@@ -54,7 +54,7 @@ def test_a_course_measures_on_its_schedule_the_same_each_time_and_leaves_no_run(
 
 
 def test_measuring_does_not_change_the_run_that_it_measures(desk: Any) -> None:
-    from emomtl.train.loop import try_step
+    from emomtl.train.step import try_step
 
     plain, probed = (desk.begin(desk.manifest(**ALL), name) for name in ("plain", "probed"))
     plain.model.train(), probed.model.train()

@@ -84,7 +84,7 @@ def sessions(corpus: Path, folder: Path, names: list[str], accumulate: int) -> d
 
 def main() -> None:
     """Measure and print."""
-    from emomtl.train.loop import _remember, _step
+    from emomtl.train.step import remember, take_step
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
@@ -101,7 +101,7 @@ def main() -> None:
             for step in range(given.steps + 3):
                 for side in list(both) if step % 2 else list(both)[::-1]:
                     began = time.perf_counter()
-                    _remember(both[side], _step(both[side]))
+                    remember(both[side], take_step(both[side]))
                     times[side].append(time.perf_counter() - began)
             logs = np.log(np.array(times[name])[3:] / np.array(times["equal"])[3:])
             kept = sum(b.numel() * b.element_size() for n, b in both[name].weighting.named_buffers() if n == "rows")

@@ -173,7 +173,7 @@ def compare(corpus: Path, steps: int = 100) -> None:
     from emomtl.plugins import Plugins
     from emomtl.seeds import torch_seed
     from emomtl.train import Display, start
-    from emomtl.train.loop import _remember, _step
+    from emomtl.train.step import remember, take_step
 
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "compare.toml"
@@ -203,8 +203,8 @@ lr = {RATE}
         worst = 0.0
         for number in range(steps):
             rows = session.feeder.streams["goemotions"].take(number * BATCH, BATCH)
-            done = _step(session)
-            _remember(session, done)
+            done = take_step(session)
+            remember(session, done)
             plain = float(step(model, tokens, labels, rows, adam, schedule))
             ours = float(done.losses["goemotions"])
             worst = max(worst, abs(plain - ours))

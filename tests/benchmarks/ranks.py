@@ -64,8 +64,8 @@ def ratio(over: list[float], under: list[float]) -> str:
 def measure(given: argparse.Namespace) -> None:
     """Steps in turns; see `step` above."""
     from emomtl.model.ranks import ALONE, joined
-    from emomtl.train.loop import _remember, _step
     from emomtl.train.reduction import Reduction
+    from emomtl.train.step import remember, take_step
 
     last_pass, finish, waited = Reduction.last_pass, Reduction.finish, [0.0]
 
@@ -95,7 +95,7 @@ def measure(given: argparse.Namespace) -> None:
                 ranks.wait()
                 waited[0], began, busy = 0.0, time.perf_counter(), time.process_time()
                 if side in sides:
-                    _remember(sides[side], _step(sides[side]))
+                    remember(sides[side], take_step(sides[side]))
                 busy = time.process_time() - busy
                 ranks.wait()
                 if number >= 3:
@@ -120,7 +120,7 @@ def draws(given: argparse.Namespace) -> None:
     """The draw of one of N processes, each with 32 texts of the step's; no communication is in it."""
     from emomtl.data.batches import Stream
     from emomtl.model.ranks import ALONE, Ranks
-    from emomtl.train.loop import _moment
+    from emomtl.train.step import _moment
 
     print(f"{'N':>5} {'rows':>7} {'draw ms':>8} {'longest / mean':>14}")
     with tempfile.TemporaryDirectory() as folder:

@@ -255,7 +255,7 @@ def test_the_foretold_tokens_count_the_copy_in_which_words_are_hidden(desk: Any,
 
 
 def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it(desk: Any) -> None:
-    from emomtl.train.loop import try_step
+    from emomtl.train.step import try_step
 
     alone = desk.begin(desk.manifest("alone", encoder={"dropout": 0.0}, sampler={"use": "uniform", "per_step": "all"}), "alone")
     beside = desk.begin(

@@ -108,7 +108,8 @@ def test_another_study_finds_a_finished_run_under_another_row(write_study: Write
 
 
 def test_a_run_that_was_killed_is_gone_on_with(write_study: WriteStudy, desk: Any) -> None:
-    from emomtl.train.loop import _save, try_step
+    from emomtl.train.loop import _save
+    from emomtl.train.step import try_step
 
     path = write_study(rows={"alone": {}}, seeds=[1])
     job = _jobs(path)[0]

@@ -131,7 +131,7 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emomtl.train.loop import _step
+    from emomtl.train.step import take_step
 
     mood = {"use": "table", "source": "mood.csv", "options": {"split": "part"}}
     tasks = {"topics": None, "again": mood, "third": {**mood, "head": {"use": "multi-label"}}}
@@ -139,7 +139,7 @@ def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monke
     rows = counted(session, monkeypatch)
     for step in range(4):
         session.state.step = step
-        done = _step(session)
+        done = take_step(session)
         assert done.drawing.examples == {"mood": 8, "again": 8, "third": 8}
         assert set(done.losses) == {"mood", "again", "third"}
     assert rows == [8] * 4
@@ -154,7 +154,7 @@ def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monke
 def test_batch_sizes_limits_and_weights_of_tasks_are_honoured(desk: Any) -> None:
     import torch
 
-    from emomtl.train.loop import _step
+    from emomtl.train.step import take_step
 
     tasks = {"mood": {"batch_size": 3, "limit": 10}, "topics": {"weight": 0.0}}
     changes = {"tasks": tasks, "sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "equal"}}
@@ -163,7 +163,7 @@ def test_batch_sizes_limits_and_weights_of_tasks_are_honoured(desk: Any) -> None
     before = {name: value.clone() for name, value in session.model.heads.state_dict().items()}
     for step in range(1, 4):
         session.state.step = step
-        done = _step(session)
+        done = take_step(session)
         assert done.drawing.examples == {"mood": 3, "topics": 8}
         assert float(done.losses["topics"]) == 0.0
         assert set(done.drawing.rows["mood"]) <= set(session.data.rows("mood", "train").index)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl import EmomtlError
 from emomtl.plugins import Plugins
 from emomtl.train import Display
 
@@ -121,13 +120,3 @@ def test_where_the_manifest_fixes_the_threads_a_machine_with_others_resumes_bit_
     threads(2)
     assert not [line for line in resumed(desk, manifest) if "elsewhere" in line]
     assert contents(folder) == unbroken
-
-
-def test_another_number_of_processes_is_refused_before_anything_is_read(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = desk.manifest()
-    folder = interrupted(desk, manifest)
-    before = (folder / "metrics.jsonl").read_bytes()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(EmomtlError, match=r"devices: the manifest asks for 1 process\(es\), 2 run"):
-        resumed(desk, manifest)
-    assert (folder / "metrics.jsonl").read_bytes() == before

@@ -78,15 +78,15 @@ def test_a_run_that_skips_counts_every_such_step_and_ends_with_finite_weights(de
 
 
 def test_a_step_that_is_skipped_changes_neither_weights_nor_the_optimiser(desk: Any) -> None:
-    from emomtl.train.loop import _step
+    from emomtl.train.step import take_step
 
     session = desk.begin(poisoned(desk, 2, train={"on_nonfinite": "skip"}))
     session.run.close()
     session.state.step = 1
-    _step(session)
+    take_step(session)
     before = {f"{part}:{name}": tensor.clone() for part, found in session.parts().items() for name, tensor in found.items()}
     session.state.step = 2
-    assert not bool(_step(session).finite)
+    assert not bool(take_step(session).finite)
     for part, found in session.parts().items():
         for name, tensor in found.items():
             assert torch.equal(tensor, before[f"{part}:{name}"]), f"{part} {name}"

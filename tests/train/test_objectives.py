@@ -13,8 +13,8 @@ from emomtl import Answers
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
 from emomtl.plugins import Plugins
-from emomtl.train.loop import _step, losses_of, try_step
 from emomtl.train.objectives import _view
+from emomtl.train.step import losses_of, take_step, try_step
 
 CONTRAST = {"use": "supervised-contrastive", "task": "mood", "weight": 0.5, "projection": 4}
 ALL = {"sampler": {"per_step": "all"}}
@@ -51,7 +51,7 @@ def test_an_objective_of_weight_zero_changes_no_weight_of_encoder_and_heads(desk
         for name, extra in (("zero", {"near": {**CONTRAST, "weight": 0.0}}), ("none", {}))
     )
     for _ in range(3):
-        _step(with_it), _step(plain)
+        take_step(with_it), take_step(plain)
     after = with_it.model.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in plain.model.state_dict().items())
 
@@ -69,7 +69,7 @@ def test_losses_without_a_step_are_those_of_the_step_and_change_nothing(desk: An
 
 
 def _moment(session: Any) -> Any:
-    from emomtl.train.loop import _moment as moment
+    from emomtl.train.step import _moment as moment
 
     return moment(session)
 

@@ -13,7 +13,7 @@ from emomtl.evaluate import logits_of
 from emomtl.model.network import shared_parameters
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train.loop import _losses, _moment, try_step
+from emomtl.train.step import _losses, _moment, try_step
 from emomtl.trained import open_trained
 
 PALS = {"use": "pals", "rank": 6, "heads": 3}

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from emomtl.train import Session
 from emomtl.train.length import rate_factor
-from emomtl.train.loop import _remember, _step
+from emomtl.train.step import remember, take_step
 
 STILL = {
     "encoder": {"dropout": 0.0},
@@ -37,7 +37,7 @@ def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[s
         kept.update({name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None})
 
     monkeypatch.setattr(session.optimizer, "step", keep)
-    done = _step(session)
+    done = take_step(session)
     return {task: float(loss) for task, loss in done.losses.items()}, kept
 
 
@@ -78,8 +78,8 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(desk.encoder)
     for step in range(steps):
         assert ours.optimizer.param_groups[0]["peak"] == lr
-        done = _step(ours)
-        _remember(ours, done)
+        done = take_step(ours)
+        remember(ours, done)
         total, plain = torch.zeros(()), {}
         for task, rows in done.drawing.rows.items():
             chosen = [texts[task][row] for row in rows]
@@ -152,11 +152,11 @@ def test_a_step_depends_on_the_seed_and_the_step_and_not_on_torch_s_generator(de
         session.run.close()
         session.model.train()
         torch.manual_seed(noise)
-        losses.append({task: float(loss) for task, loss in _step(session).losses.items()})
+        losses.append({task: float(loss) for task, loss in take_step(session).losses.items()})
     assert losses[0] == losses[1]
     other = desk.begin(desk.manifest(seed=6), "run-3")
     other.run.close()
-    assert {task: float(loss) for task, loss in _step(other).losses.items()} != losses[0]
+    assert {task: float(loss) for task, loss in take_step(other).losses.items()} != losses[0]
 
 
 def test_a_head_starts_the_same_whatever_other_tasks_there_are(desk: Any) -> None:

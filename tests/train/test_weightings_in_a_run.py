@@ -11,7 +11,7 @@ import torch
 from emomtl.plugins import Plugins
 from emomtl.run import Run
 from emomtl.train import Session
-from emomtl.train.loop import _remember, _step
+from emomtl.train.step import remember, take_step
 
 WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
 OPTIONS = {"static": {"weights": {"mood": 0.5}}}
@@ -42,7 +42,7 @@ def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[s
             kept.update({name: p.grad.clone() for name, p in named if p.grad is not None})
 
     monkeypatch.setattr(session.optimizer, "step", keep)
-    done = _step(session)
+    done = take_step(session)
     return {task: float(weight) for task, weight in done.weights.items()}, kept
 
 
@@ -104,7 +104,7 @@ def test_what_is_looked_at_after_an_update_that_changes_nothing_is_what_was_befo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(weighting), "look", spy)
         for _ in range(2):
-            _remember(session, _step(session))
+            remember(session, take_step(session))
     assert len(seen) == 2
     for before, after in seen:
         assert before.keys() == after.keys() == {"mood", "topics"}
@@ -124,7 +124,7 @@ def test_what_is_looked_at_ahead_is_what_the_step_then_finds(desk: Any, monkeypa
         return combine(self, state, losses, moment)
 
     monkeypatch.setattr(weighting, "combine", spy)
-    done = _step(session)
+    done = take_step(session)
     assert len(given) == 3
     for moment in given:
         assert {task: float(loss) for task, loss in moment.ahead.items()} == pytest.approx(
@@ -139,7 +139,7 @@ def test_plain_weightings_cost_no_pass_more(desk: Any, monkeypatch: pytest.Monke
     calls = []
     encode = session.model.encode
     monkeypatch.setattr(session.model, "encode", lambda inputs: calls.append(1) or encode(inputs))
-    _step(session)
+    take_step(session)
     assert len(calls) == 4, "two corpora, two micro-batches"
 
 

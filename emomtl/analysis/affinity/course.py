@@ -45,8 +45,8 @@ def affinity(
     of warm-up and decay less. `told` hears the step of each measurement.
     """
     from emomtl.train import Display
-    from emomtl.train.loop import try_step
     from emomtl.train.session import start
+    from emomtl.train.step import try_step
 
     if len(plan.tasks) < 2:
         raise EmomtlError(Problem("tasks", "one task alone has no auxiliaries", "put the candidates into the manifest, too"))
@@ -72,7 +72,7 @@ def affinity(
 
 def measure(session: Session, step: int, rate: float) -> Measurement:
     """Probe a session as it stands, without dropout and in fp32, on a batch of each task that depends on seed and step."""
-    from emomtl.train.loop import losses_of
+    from emomtl.train.step import losses_of
 
     parts = batches(session, step)
     parameters = {name: one for name, one in session.model.encoder.named_parameters() if one.requires_grad}
