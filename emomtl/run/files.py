@@ -91,12 +91,17 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(handle.fileno())
 
 
+def aside_of(path: Path) -> Path:
+    """Where a file is written before it takes the place of another; a crash may leave it."""
+    return path.with_name(f".tmp-{path.name}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file by `data`: after a crash the old content or the new one is there, never a part.
 
     Raises EmomtlError where the disk refuses; the old content is then untouched. One writer a file at a time.
     """
-    aside = path.with_name(f".tmp-{path.name}")
+    aside = aside_of(path)
     with storage(path):
         try:
             with open(aside, "wb") as handle:
