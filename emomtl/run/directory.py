@@ -145,6 +145,8 @@ class Run:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; control characters are escaped."""
+        with storage(self.folder):
+            os.stat(self.folder / ABOUT)  # where another folder was put in its place, no log is begun there
         record.append_text(self.folder / "log.txt", line)
 
 
