@@ -16,6 +16,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
 from emomtl.model.device import arithmetic, memory, to_device
 from emomtl.model.network import beside
+from emomtl.model.ranks import ALONE, Ranks
 from emomtl.scoring import TaskScores, score
 
 if TYPE_CHECKING:
@@ -122,10 +123,12 @@ def evaluate(
     batch_size: int,
     advance: Callable[[int], None] | None = None,
     keep: dict[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, TaskScores]:
     """Scores per task on a split; `tokens` are by (corpus, split). Tasks without rows there are left out.
 
-    Into `keep` go the targets and the probabilities of every scored row, by task.
+    Into `keep` go the targets and the probabilities of every scored row, by task. Several processes share the batches; the
+    first one scores them all, and tells the others the scores, but not what is kept.
     """
     found: dict[str, TaskScores] = {}
     for corpus in data.corpora:
@@ -133,13 +136,42 @@ def evaluate(
         if tasks:
             heads = {task: bound[task].head for task in tasks}
             with memory(partial(_too_large, tasks, split, batch_size)):
-                logits = outputs_of(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance)
+                logits = _outputs(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance, ranks)
+            if not ranks.first:
+                continue
             found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
             if keep is not None:
                 keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in tasks}
+    if not ranks.first:
+        return ranks.told(found)
     if not found:
         raise EmomtlError(f"no task has rows in the split '{split}'", remedy="name another split, or a file for it")
-    return {task: found[task] for task in bound if task in found}
+    return ranks.told({task: found[task] for task in bound if task in found})
+
+
+def _outputs(
+    model: MultiTaskModel,
+    heads: Mapping[str, Head],
+    tokens: Tokens,
+    device: str,
+    precision: str,
+    batch_size: int,
+    advance: Callable[[int], None] | None,
+    ranks: Ranks,
+) -> dict[str, NDArray[np.float32]]:
+    """`outputs_of`, whole in the first process: each has every `size`-th batch, and batches are those of one process."""
+    if ranks.size == 1:
+        return outputs_of(model, heads, tokens, device, precision, batch_size, advance)
+    order = np.argsort(tokens.lengths, kind="stable")
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    mine = np.concatenate([order[:0], *batches[ranks.rank :: ranks.size]])
+    read = mine if len(mine) else order[:1]  # a process without a batch still has to know how many numbers a text gets
+    found = {}
+    for task, part in outputs_of(model, heads, tokens.only(read), device, precision, batch_size, advance).items():
+        whole = np.zeros((len(order), part.shape[1]), part.dtype)
+        whole[mine] = part[: len(mine)]
+        found[task] = ranks.summed(whole)
+    return found
 
 
 def _too_large(tasks: Sequence[str], split: str, batch_size: int) -> Problem:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
+from emomtl.untrusted import loads, tensor_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,18 +26,19 @@ FOLDS = 5
 class TrainingRows:
     """What a feature learns from: n `texts`, and for each whether it `has` each of the L `labels`, (n, L) of bool.
 
-    `labels` is empty for a task that answers with numbers. A label that a row's raters left unknown counts as absent.
+    `labels` is empty for a task that answers with numbers. A label that a row's raters left unknown counts as absent. Of
+    `sensitive` texts nothing may be shown, single words neither.
     """
 
     texts: Sequence[str]
     labels: tuple[str, ...]
     has: NDArray[Any]
+    sensitive: bool = False
 
     def only(self, chosen: NDArray[Any]) -> TrainingRows:
         """The rows at which `chosen` (n,) is true."""
-        return TrainingRows(
-            [text for text, wanted in zip(self.texts, chosen, strict=True) if wanted], self.labels, self.has[chosen]
-        )
+        texts = [text for text, wanted in zip(self.texts, chosen, strict=True) if wanted]
+        return TrainingRows(texts, self.labels, self.has[chosen], self.sensitive)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ class Learned:
         from safetensors.numpy import load
 
         try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            kept = json.loads(header["__metadata__"][KEY])
+            kept = loads(tensor_header(data, len(data))[1][KEY])
             arrays = {name: array for name, array in load(data).items() if name}
             about, digest = kept["about"], kept["sha256"]
             whole = isinstance(about, dict) and digest == _digest(arrays, about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.features import Feature, Learned, TrainingRows
-from emomtl.run.files import damaged, storage, write_bytes
+from emomtl.run.files import damaged, read_bytes, storage, write_bytes
 from emomtl.sources import stable_fraction
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ class Fitted:
     def from_bytes(cls, bound: BoundFeature, data: bytes, place: str) -> Fitted:
         """What `to_bytes` wrote."""
         kept = Learned.from_bytes(data, place)
+        mean, scale, about = kept.arrays.get("mean"), kept.arrays.get("scale"), kept.about.get("own")
+        if mean is None or scale is None or mean.ndim != 1 or mean.shape != scale.shape or not isinstance(about, dict):
+            raise EmomtlError("holds no feature of a run", place=place, remedy="put back the file that the run wrote")
         own = {name.removeprefix(OWN): array for name, array in kept.arrays.items() if name.startswith(OWN)}
-        return cls(bound, Learned(own, kept.about["own"]), kept.arrays["mean"], kept.arrays["scale"])
+        return cls(bound, Learned(own, about), mean, scale)
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,7 @@ def reopen(features: Mapping[str, BoundFeature], run: Run) -> Fusion:
     fitted = []
     for bound in features.values():
         path = run.folder / FOLDER / f"{bound.name}{SUFFIX}"
-        with storage(path, "read"):
-            data = path.read_bytes()
+        data = read_bytes(path, sys.maxsize)
         if hashlib.sha256(data).hexdigest() != run.environment.get("features", {}).get(bound.name):
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
         fitted.append(Fitted.from_bytes(bound, data, str(path)))
@@ -163,10 +166,10 @@ def training_rows(data: TaskData, task: str) -> TrainingRows:
     every = whole_texts(split)
     texts = [every[i] for i in rows.index]
     if taxonomy is None:
-        return TrainingRows(texts, (), np.zeros((len(texts), 0), bool))
+        return TrainingRows(texts, (), np.zeros((len(texts), 0), bool), corpus.sensitive)
     labels = np.arange(len(taxonomy))
     has = rows.targets >= 0.5 if rows.targets.ndim == 2 else rows.targets[:, None] == labels
-    return TrainingRows(texts, taxonomy.names, has)
+    return TrainingRows(texts, taxonomy.names, has, corpus.sensitive)
 
 
 def _fitted(bound: BoundFeature, data: TaskData) -> Fitted:

@@ -8,8 +8,10 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -34,6 +36,9 @@ KINDS = {
     "claims": "emomtl_claims",
 }
 """What can be offered, and the hook that asks for it."""
+
+SLOW_SECONDS, SLOW_SHARE = 5.0, 0.05
+"""A listener is slow, and is said to be once, where it has taken more than both: seconds, and a share of the run's time."""
 
 
 class EntryPointLike(Protocol):
@@ -68,9 +73,18 @@ class Plugin:
     version: str
     manager: pluggy.PluginManager
     file: Path | None = None
+    asked: dict[str, dict[str, Offer]] = field(default_factory=dict)
 
-    def offers(self, kind: str) -> list[Offer]:
-        """What the plugin offers of a kind; a hook that raises, or names a thing twice, is an error with the plugin's name."""
+    def offers(self, kind: str) -> dict[str, Offer]:
+        """What the plugin offers of a kind, by name; it is asked once.
+
+        A hook that raises, or names a thing twice, is an error with the plugin's name.
+        """
+        if kind not in self.asked:
+            self.asked[kind] = self._ask(kind)
+        return self.asked[kind]
+
+    def _ask(self, kind: str) -> dict[str, Offer]:
         hook = KINDS[kind]
         try:
             answers = getattr(self.manager.hook, hook)()
@@ -81,11 +95,13 @@ class Plugin:
             raise EmomtlError(
                 Problem(self.label, f"{hook} raised {type(error).__name__}: {clean(str(error))}", "mend the plugin")
             ) from error
-        names = [name for name, _ in pairs]
-        for name in names:
-            if not isinstance(name, str) or names.count(name) > 1:
-                raise EmomtlError(Problem(self.label, f"{hook} offers {kind} '{name}' twice", "a name stands for one thing"))
-        return [Offer(kind, name, value, self) for name, value in pairs]
+        for name, times in Counter(name for name, _ in pairs).items():
+            if times > 1 or not isinstance(name, str):
+                found = (
+                    f"{hook} offers {kind} '{clean(str(name))}' twice" if times > 1 else f"{hook} offers a {kind} without a name"
+                )
+                raise EmomtlError(Problem(self.label, found, "a name stands for one thing"))
+        return {name: Offer(kind, name, value, self) for name, value in pairs}
 
     def record(self) -> dict[str, str]:
         """What a run writes down: distribution, version, module and the SHA-256 of its file."""
@@ -100,23 +116,50 @@ def _named(answer: Any) -> list[tuple[str, Any]]:
     return [(thing.name, thing) for thing in answer]
 
 
+@dataclass
+class Heard:
+    """What an event cost in one plugin: how often it was told, and seconds in all and of the slowest time."""
+
+    plugin: str
+    event: str
+    calls: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+    def __str__(self) -> str:
+        times = f"{self.calls:,} call" + ("s" if self.calls != 1 else "")
+        return f"{self.plugin} in {self.event}: {times}, {self.seconds:.3f} s, the slowest {self.slowest:.3f} s"
+
+
 class Plugins:
     """The installed plugins, by metadata; `offer` imports what a name needs. Made and passed, never global."""
 
     def __init__(self, entry_points: Iterable[EntryPointLike]) -> None:
         self._entry_points = list(entry_points)
         self._loaded: dict[str, Plugin] = {}
-        self._active: dict[str, Plugin] = {}
+        self._labels: dict[int, str] = {}
         self.broken: dict[str, str] = {}
         self.notes: list[str] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """As before a run: no plugin is active, none has heard anything."""
+        self._active: dict[str, Plugin] = {}
+        self._used: dict[tuple[str, str], Offer] = {}
+        self._heard: dict[tuple[str, str], Heard] = {}
+        self._slow: set[str] = set()
+        self._since = time.monotonic()
 
     @classmethod
     def discover(cls) -> Plugins:
         """What is installed in this environment; nothing is imported."""
-        found: dict[tuple[str, str], EntryPointLike] = {}
+        found: dict[tuple[str, str], list[EntryPointLike]] = {}
         for entry in importlib.metadata.entry_points(group=GROUP):
-            found.setdefault((entry.name, entry.value), entry)
-        return cls(found.values())
+            same = found.setdefault((entry.name, entry.value), [])
+            # One distribution may be found in two places; two that claim the same module stay two, and clash.
+            if not same or _normal(_distribution(entry)[0]) not in {_normal(_distribution(one)[0]) for one in same}:
+                same.append(entry)
+        return cls(entry for same in found.values() for entry in same)
 
     # -- offers ---------------------------------------------------------------------------------------------------
 
@@ -125,7 +168,7 @@ class Plugins:
         found = self._matching(kind, name, [entry for entry in self._entry_points if entry.name == name])
         if not found:
             self.offers(kind)  # imports the rest, and puts aside the plugins whose offers do not work
-            found = self._matching(kind, name, [entry for entry in self._entry_points if _label(entry) not in self.broken])
+            found = self._matching(kind, name, [entry for entry in self._entry_points if self._label(entry) not in self.broken])
             for offer in found:
                 if offer.plugin.distribution:
                     entry = f'[project.entry-points.emomtl] {name} = "{offer.plugin.module.__name__}"'
@@ -133,18 +176,19 @@ class Plugins:
         if not found:
             raise self._unknown(kind, name)
         if len(found) > 1:
-            who = " and ".join(sorted(offer.plugin.label for offer in found))
-            raise EmomtlError(Problem(f"{kind} '{name}'", f"is offered by {who}", "uninstall one of them"))
-        self._active[found[0].plugin.label] = found[0].plugin
+            raise _clash(found)
+        self._activate(found[0].plugin)
+        self._used[kind, name] = found[0]
         return found[0]
 
     def _matching(self, kind: str, name: str, entries: Sequence[EntryPointLike]) -> list[Offer]:
         plugins = {plugin.label: plugin for plugin in map(self._load, entries) if plugin is not None}
-        plugins |= {plugin.label: plugin for plugin in self._loaded.values() if not plugin.distribution}
-        return [offer for plugin in plugins.values() for offer in plugin.offers(kind) if offer.name == name]
+        plugins |= self._active
+        return [offers[name] for plugin in plugins.values() if name in (offers := plugin.offers(kind))]
 
     def _unknown(self, kind: str, name: str) -> EmomtlError:
-        needed = [_label(entry) for entry in self._entry_points if entry.name == name and _label(entry) in self.broken]
+        labels = [self._label(entry) for entry in self._entry_points if entry.name == name]
+        needed = [label for label in labels if label in self.broken]
         if needed:
             found = f"the plugin of {kind} '{name}', {needed[0]}, does not import: {self.broken[needed[0]]}"
             return EmomtlError(Problem("", found, "mend or uninstall the plugin"))
@@ -154,22 +198,28 @@ class Plugins:
         return EmomtlError(Problem("", f"{kind} '{clean(name)}' is not installed", remedy))
 
     def offers(self, kind: str) -> dict[str, Offer]:
-        """Everything of a kind that imports, by name; plugins that do not import are in `broken`."""
-        found: dict[str, Offer] = {}
+        """Everything of a kind that imports, by name; plugins that do not import are in `broken`.
+
+        Of a name that several offer the first is given, and a note says so: who uses the name gets an error.
+        """
+        found: dict[str, list[Offer]] = {}
         for entry in self._entry_points:
             self._load(entry)
         for plugin in self._loaded.values():
             try:
-                for offer in plugin.offers(kind):
-                    found.setdefault(offer.name, offer)
+                for name, offer in plugin.offers(kind).items():
+                    found.setdefault(name, []).append(offer)
             except EmomtlError as error:
                 self.broken[plugin.label] = str(error)
-        return dict(sorted(found.items()))
+        for several in found.values():
+            if len(several) > 1 and (said := str(_clash(several))) not in self.notes:
+                self.notes.append(said)
+        return {name: several[0] for name, several in sorted(found.items())}
 
     def apart(self) -> Plugins:
         """The same plugins for another run, in which none is active yet."""
         other = copy.copy(self)
-        other._active = {}
+        other._begin()
         return other
 
     # -- activation -----------------------------------------------------------------------------------------------
@@ -177,8 +227,7 @@ class Plugins:
     def activate(self, name: str, folder: Path) -> None:
         """Make a plugin hear events: a distribution's name, or a single file (ending in .py, relative to `folder`)."""
         if name.endswith(".py"):
-            plugin = self._load_file((folder / name).resolve() if not Path(name).is_absolute() else Path(name))
-            self._active[plugin.label] = plugin
+            self._activate(self._load_file((folder / name).resolve() if not Path(name).is_absolute() else Path(name)))
             return
         entries = [entry for entry in self._entry_points if _normal(_distribution(entry)[0]) == _normal(name)]
         if not entries:
@@ -189,10 +238,17 @@ class Plugins:
         for entry in entries:
             loaded = self._load(entry)
             if loaded is None:
-                raise EmomtlError(
-                    Problem("plugins", f"{_label(entry)} does not import: {self.broken[_label(entry)]}", "mend the plugin")
-                )
-            self._active[loaded.label] = loaded
+                label = self._label(entry)
+                raise EmomtlError(Problem("plugins", f"{label} does not import: {self.broken[label]}", "mend the plugin"))
+            self._activate(loaded)
+
+    def _activate(self, plugin: Plugin) -> None:
+        """Make a plugin active; where it offers a name that the run has from another one, that is an error."""
+        if plugin.label not in self._active:
+            for (kind, name), used in self._used.items():
+                if (other := plugin.offers(kind).get(name)) is not None:
+                    raise _clash([used, other])
+            self._active[plugin.label] = plugin
 
     @property
     def active(self) -> list[Plugin]:
@@ -200,17 +256,47 @@ class Plugins:
         return list(self._active.values())
 
     def tell(self, event: str, **facts: Any) -> list[Any]:
-        """Call an event hook of every active plugin; one that raises ends the run with its name. Returns the answers."""
+        """Call an event hook of every active plugin, on the clock; one that raises ends the run with its name.
+
+        Returns the answers.
+        """
         answers: list[Any] = []
         for plugin in self.active:
+            hook = getattr(plugin.manager.hook, event)
+            if not hook.get_hookimpls():
+                continue
+            heard = self._heard.setdefault((plugin.label, event), Heard(plugin.label, event))
+            began = time.perf_counter()
             try:
-                answers += getattr(plugin.manager.hook, event)(**facts)
+                answers += hook(**facts)
             except Exception as error:
                 found = f"raised {type(error).__name__} in {event}: {clean(str(error), 200)}"
                 raise EmomtlError(
                     Problem(f"plugin {plugin.label}", found, "mend the plugin, or take it out of the manifest")
                 ) from error
+            finally:
+                spent = time.perf_counter() - began
+                heard.calls, heard.seconds, heard.slowest = heard.calls + 1, heard.seconds + spent, max(heard.slowest, spent)
         return answers
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What every event has cost in every plugin that listens to it, since this process began the run."""
+        return list(self._heard.values())
+
+    def slow(self) -> list[str]:
+        """A sentence for each plugin that has become slow since the last time."""
+        taken: dict[str, float] = defaultdict(float)
+        for one in self._heard.values():
+            taken[one.plugin] += one.seconds
+        so_far = time.monotonic() - self._since
+        new = [name for name, spent in taken.items() if spent > max(SLOW_SECONDS, SLOW_SHARE * so_far) and name not in self._slow]
+        self._slow.update(new)
+        return [
+            f"slow listener: plugin {name} has taken {taken[name]:.1f} of {so_far:.1f} s so far "
+            f"({'; '.join(f'{one.event} {one.calls:,} times, {one.seconds:.1f} s' for one in self.heard if one.plugin == name)})"
+            for name in new
+        ]
 
     # -- loading --------------------------------------------------------------------------------------------------
 
@@ -218,8 +304,15 @@ class Plugins:
         """(name, module, distribution and version) of every entry point, without importing anything."""
         return sorted((entry.name, entry.value, " ".join(_distribution(entry))) for entry in self._entry_points)
 
+    def _label(self, entry: EntryPointLike) -> str:
+        """The name of an entry's plugin in messages; reading the metadata for it takes a while, so it is done once."""
+        if id(entry) not in self._labels:
+            distribution, version = _distribution(entry)
+            self._labels[id(entry)] = f"{entry.value} ({distribution} {version})".replace(" )", ")")
+        return self._labels[id(entry)]
+
     def _load(self, entry: EntryPointLike) -> Plugin | None:
-        label = _label(entry)
+        label = self._label(entry)
         if label in self._loaded or label in self.broken:
             return self._loaded.get(label)
         distribution, version = _distribution(entry)
@@ -277,9 +370,11 @@ def _distribution(entry: EntryPointLike) -> tuple[str, str]:
     return (dist.name, dist.version) if dist is not None else ("unknown", "")
 
 
-def _label(entry: EntryPointLike) -> str:
-    distribution, version = _distribution(entry)
-    return f"{entry.value} ({distribution} {version})".replace(" )", ")")
+def _clash(several: Sequence[Offer]) -> EmomtlError:
+    """The error of a name that several plugins offer."""
+    who = " and ".join(sorted(offer.plugin.label for offer in several))
+    one = several[0]
+    return EmomtlError(Problem(f"{one.kind} '{clean(one.name)}'", f"is offered by {who}", "uninstall one of them"))
 
 
 def _normal(name: str) -> str:

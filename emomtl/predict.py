@@ -14,6 +14,7 @@ import numpy as np
 
 from emomtl.data.corpus import CorpusSplit
 from emomtl.data.locate import locate
+from emomtl.data.source_file import HIDDEN
 from emomtl.data.tokens import tokenise
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import logits_of
@@ -106,7 +107,8 @@ def predict_file(
 ) -> int:
     """Answer for every row of a CSV, TSV, JSONL or Parquet file and write another; returns the number of rows.
 
-    With `keep` the input's columns stand first. The output is written aside and renamed when it is whole.
+    With `keep` the input's columns stand first; else nothing of the input is in the output. It is written aside and
+    renamed when it is whole.
     """
     if out.suffix.lower() not in WRITERS:
         raise EmomtlError(Problem("--out", f"'{out.name}' has no known ending", f"one of {', '.join(WRITERS)}"))
@@ -114,7 +116,8 @@ def predict_file(
         raise EmomtlError(
             Problem("--out", f"{out} is a folder, or its folder does not exist", "name a file in an existing folder")
         )
-    located = locate([Files("*")], str(source.resolve()), source.parent, "predict")
+    sensitive = any(bound.task.sensitive for bound in predictor.tasks.values())
+    located = locate([Files("*", sensitive=sensitive)], str(source.resolve()), source.parent, "predict")
     rows = (dict(raw.values) for split in located.splits for raw in located.rows(split))
     aside = out.with_name(f".{out.name}.part")
     try:
@@ -141,7 +144,9 @@ def _answered(
         for row in chunk:
             number += 1
             if column not in row:
-                raise EmomtlError(Problem("--text", f"{source.name} has no column '{column}'", suggest(column, map(str, row))))
+                hidden = any(bound.task.sensitive for bound in predictor.tasks.values())
+                near = HIDDEN if hidden else suggest(column, map(str, row))
+                raise EmomtlError(Problem("--text", f"{source.name} has no column '{column}'", near))
             if not isinstance(row[column], str):
                 raise EmomtlError(
                     Problem(f"row {number}", f"'{column}' is {type(row[column]).__name__}, not a text", file=str(source))

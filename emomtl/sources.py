@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 SPLITS = ("train", "validation", "test")
@@ -37,7 +37,8 @@ class Files:
     and `test` are looked for. A split whose file is laid out in another way is a `Files` of its own, with its path under
     the folder; it takes nothing from the one around it. `columns` gives names to a file without header (`header=False`,
     a sequence) or renames (a mapping, theirs -> ours). `split_column` names the column that tells the split of a single
-    file. `quoting="none"` reads quotes as plain characters.
+    file. `quoting="none"` reads quotes as plain characters. With `sensitive` no error quotes what stands in a file, its
+    header neither; a sensitive task's layouts are so by themselves.
     """
 
     path: str
@@ -48,6 +49,12 @@ class Files:
     encoding: str = "utf-8"
     split_column: str | None = None
     quoting: Literal["csv", "none"] = "csv"
+    sensitive: bool = False
+
+    def hushed(self) -> Files:
+        """The same layout, and those of its splits, as `sensitive`."""
+        parts = {name: part.hushed() if isinstance(part, Files) else part for name, part in (self.splits or {}).items()}
+        return replace(self, sensitive=True, splits=parts if self.splits is not None else None)
 
     def __str__(self) -> str:
         return self.path

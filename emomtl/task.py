@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head
-from emomtl.sources import Source, Split
+from emomtl.sources import Files, Source, Split
 from emomtl.taxonomy import Taxonomy
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -73,8 +73,9 @@ class Task:
 
     @property
     def layouts(self) -> tuple[Source, ...]:
-        """The sources, as a tuple even where one was given."""
-        return tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
+        """The sources, as a tuple even where one was given; of a sensitive task no error quotes what its files hold."""
+        given = tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
+        return tuple(one.hushed() if self.sensitive and isinstance(one, Files) else one for one in given)
 
     def examples(self, row: Mapping[str, Any]) -> tuple[Example, ...]:
         """What `read` makes of a row, in order; nothing where it drops the row.

@@ -21,7 +21,7 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
-from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
+from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
@@ -57,9 +57,9 @@ class Trained(Opened):
 def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
     """Open a run's checkpoint (`best`, `last` or a step). Files are verified; labels that changed since are refused."""
     run = Run.open(folder)
-    checkpoint = open_checkpoint(find_checkpoint(run, which).resolve())
+    checkpoint = open_own(run, find_checkpoint(run, which).resolve())
     plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
-    labels = checkpoint.state["labels"]
+    labels = checkpoint.labels
     learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.answers == "labels"}
     plan = plan.with_taxonomies(learned)
     for name, bound in plan.tasks.items():
@@ -75,7 +75,8 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     """Open a run's checkpoint as `open_run` does, with its model on a device."""
     opened = open_run(folder, which, plugins)
     plan, where = opened.plan, choose_device(device)
-    encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, opened.run.folder / "encoder"))
+    saved = opened.run.folder / "encoder"
+    encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, saved, opened.checkpoint.size("model")))
     fusion = reopen(plan.features, opened.run)
     model = model_of(plan, encoder, fusion)
     restore_model(model, opened.checkpoint)

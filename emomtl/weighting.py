@@ -96,6 +96,14 @@ class Weighting(ABC):
         Only a method whose `backward` gathers something beside `.grad`, which the loop clears, has anything to do here.
         """
 
+    def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
+        """Tensors in which gradients of the step stand beside `.grad` until `finish`.
+
+        Where several processes train together, each has a part of every gradient: before `finish` these tensors are averaged over
+        the processes as every `.grad` is, in place. Losses are of all texts in every process, and so is what follows from them.
+        """
+        return ()
+
     def look(self, state: nn.Module, before: Mapping[str, Tensor], after: Mapping[str, Tensor], moment: Moment) -> None:
         """Called after the update where `looks_again`: the step's losses before it and after it, on the same texts and dropout.
 

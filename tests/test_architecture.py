@@ -18,6 +18,7 @@ SOURCES = {
 }
 
 LAYERS = [
+    {"__main__"},
     {"cli"},
     {"testing", "skeleton"},
     {"study"},
@@ -32,7 +33,8 @@ LAYERS = [
     {"task"},
     {"lexicon", "statistics"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
-    {"errors", "seeds"},
+    {"errors", "seeds", "untrusted"},
+    {"secrets"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 

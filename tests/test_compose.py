@@ -81,12 +81,6 @@ def test_overrides_go_through_the_same_checks(desk: Any) -> None:
     assert set(problems(desk.manifest(), "train.lrr=1", "sampler.by=week")) == {"--set train.lrr", "--set sampler.by"}
 
 
-@pytest.mark.parametrize(("world", "devices"), [("1", 2), ("2", 1), ("2", 2)])
-def test_more_processes_than_one_are_refused(desk: Any, monkeypatch: pytest.MonkeyPatch, world: str, devices: int) -> None:
-    monkeypatch.setenv("WORLD_SIZE", world)
-    assert "devices" in problems(desk.manifest(devices=devices))
-
-
 def test_a_head_can_be_changed_and_given_options(desk: Any) -> None:
     made = plan(
         desk.manifest(tasks={"mood": {"head": {"use": "multi-label", "threshold": 0.2}}, "topics": {"head": {"lr": 0.5}}})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit code 0, 1 for what the user can mend, 2 for usage, 130 and 143 for signals; else a traceback."""
     from emomtl.cli.app import command
-    from emomtl.cli.output import say_problems, say_stopped
+    from emomtl.cli.output import say_bug, say_problems, say_stopped
     from emomtl.errors import EmomtlError
 
     try:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         handled = say_stopped(error)
         if handled is None:
+            sys.excepthook = say_bug
             raise
         sys.exit(handled)
     sys.exit(code if isinstance(code, int) else 0)

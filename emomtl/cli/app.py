@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from emomtl.cli import (
     study,
     training,
 )
+from emomtl.errors import EmomtlError, Problem
 
 app = typer.Typer(
     name="emomtl",
@@ -45,9 +47,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML manifest."""
+    if os.environ.get("WORLD_SIZE", "") not in ("", "1") and "RANK" in os.environ and context.invoked_subcommand != "train":
+        if os.environ["RANK"] != "0":
+            raise typer.Exit(1)
+        found = f"`{context.invoked_subcommand}` is the work of one process, and a launcher started several"
+        raise EmomtlError(Problem("processes", found, "start it without torchrun: only `train` shares its work"))
 
 
 for function, name in (

@@ -45,8 +45,8 @@ def tasks(
         print_json([dict(zip(("task", "head", "labels", "sources", "plugin"), row, strict=True)) for row in rows])
         return
     console().print(make_table("installed tasks", ["task", "head", "labels", "sources", "plugin"], rows))
-    for plugin, reason in plugins.broken.items():
-        say(f"note: {plugin} does not import: {reason}")
+    for note in (*(f"{plugin} does not import: {reason}" for plugin, reason in plugins.broken.items()), *plugins.notes):
+        say(f"note: {note}")
 
 
 def _task(offer: Offer, options: dict[str, Any]) -> Task:
@@ -99,7 +99,7 @@ def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool
 
 def plugins(json: Json = False) -> None:
     """Every installed plugin: what it offers, its distribution, and why it does not import where it does not."""
-    from emomtl.cli.output import console, make_table, print_json
+    from emomtl.cli.output import console, make_table, print_json, say
     from emomtl.plugins import KINDS, Plugins
 
     found = Plugins.discover()
@@ -114,6 +114,8 @@ def plugins(json: Json = False) -> None:
     if json:
         print_json([dict(zip(("module", "distribution", "offers", "state"), row, strict=True)) for row in rows])
         return
+    for note in found.notes:
+        say(f"note: {note}")
     console().print(
         make_table("installed plugins (each is code that you installed)", ["module", "distribution", "offers", "state"], rows)
     )

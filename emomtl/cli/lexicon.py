@@ -77,6 +77,7 @@ def show(
 ) -> None:
     """The words that stand for each label, ranked by weight times the logarithm of the label's rows that have them."""
     from emomtl.cli.output import console, make_table, print_json, say
+    from emomtl.errors import EmomtlError, Problem
     from emomtl.features import Learned
     from emomtl.lexicon import Lexicon
     from emomtl.report.lexicon import draw_lexicon
@@ -85,6 +86,9 @@ def show(
     with storage(file, "read"):
         data = file.read_bytes()
     lexicon = Lexicon.of(Learned.from_bytes(data, str(file)), str(file))
+    if lexicon.about.get("sensitive"):
+        remedy = "`emomtl lexicon baseline` scores such a lexicon"
+        raise EmomtlError(Problem(str(file), "made of the texts of a sensitive task: its words are shown nowhere", remedy))
     labels = label or list(lexicon.labels)
     top = {one: lexicon.top(one, words) for one in labels}
     if figure is not None:

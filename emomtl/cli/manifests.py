@@ -133,7 +133,7 @@ def _read(plan: Plan) -> TaskData:
     """The rows of a plan for training; what there is to note is said."""
     from emomtl.cli.output import say
     from emomtl.train import Display
-    from emomtl.train.session import read
+    from emomtl.train.reading import read
     from emomtl.train.targets import check_targets
 
     class Notes(Display):

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.secrets import masked
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.console import Console
     from rich.table import Table
 
@@ -27,7 +30,7 @@ def console(stderr: bool = False) -> Console:
 
 def say(line: str) -> None:
     """One line for the user, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(masked(line), file=sys.stderr, flush=True)
 
 
 def say_problems(error: EmomtlError) -> None:
@@ -37,6 +40,13 @@ def say_problems(error: EmomtlError) -> None:
         say(f"{len(error.problems)} problems:")
     for problem in error.problems:
         say(("  " if many else "error: ") + str(problem))
+
+
+def say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug of ours, on stderr, without secrets."""
+    import traceback
+
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
 
 
 def say_stopped(error: Exception) -> int | None:

@@ -79,7 +79,7 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Read a file and write answers here, by its ending.")] = None,
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column that holds the texts.")] = "text",
-    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep the input's columns in the output file.")] = True,
+    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Copy the input's columns into the output file.")] = False,
     task: Tasks = None,
     checkpoint: Checkpoint = "best",
     device: Device = "auto",

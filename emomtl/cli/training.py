@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from emomtl.compose import Plan
+    from emomtl.model.ranks import Ranks
+    from emomtl.train import Outcome
 
 
 def train(
@@ -21,38 +26,51 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Time every phase, and write profile.json into the run.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the best checkpoint's validation scores as JSON.")] = False,
 ) -> None:
-    """Train what a manifest says, into a run directory with checkpoints, scores and logs; `[pretrain]` is a run before it."""
-    from emomtl.cli.output import console, print_json, say, scores_json, scores_table
-    from emomtl.cli.progress import make_display
-    from emomtl.compose import compose_file, left, stages
-    from emomtl.plugins import Plugins
-    from emomtl.train import resume as resume_run
-    from emomtl.train import start
-    from emomtl.train import train as run_to_its_end
-    from emomtl.train.profile import profiled
+    """Train what a manifest says, into a run directory with checkpoints, scores and logs; `[pretrain]` is a run before it.
 
-    plugins = Plugins.discover()
-    whole = compose_file(manifest, set_ or [], plugins)
-    for note in plugins.notes:
-        say(f"note: {note}")
-    every = stages(whole, out or Path("runs") / whole.manifest.name)
-    every = left(every) if resume else every
-    for number, (plan, folder) in enumerate(every):
-        display, begun = make_display(), resume and number == 0
-        with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
-            session = resume_run(plan, folder, display, allow_changed or []) if begun else start(plan, folder, display)
-            timing: contextlib.AbstractContextManager[dict[str, Any]] = contextlib.nullcontext({})
-            timing = profiled(session) if profile else timing
-            with timing as times:
-                outcome = run_to_its_end(session)
-        if times:
-            _print_profile(times)
-        if not json:
-            title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
-            console().print(scores_table(title, outcome.scores))
+    Started by torchrun or `accelerate launch`, several processes train one run together (docs/scaling.md).
+    """
+    from emomtl.cli.output import print_json, say, scores_json
+    from emomtl.compose import compose_file, left, stages
+    from emomtl.model.ranks import joined
+    from emomtl.plugins import Plugins
+
+    with joined() as ranks:
+        plugins = Plugins.discover()
+        whole = compose_file(manifest, set_ or [], plugins)
+        for note in plugins.notes if ranks.first else ():
+            say(f"note: {note}")
+        every = stages(whole, out or Path("runs") / whole.manifest.name)
+        every = every[ranks.told(len(every) - len(left(every)) if resume else 0) :]
+        for number, (plan, folder) in enumerate(every):
+            outcome = _train(plan, folder, resume and number == 0, allow_changed or [], profile, json, ranks)
+    if not ranks.first:
+        return
     if json:
         print_json(scores_json(plan.manifest.name, "validation", outcome.scores["best"]))
     say(f"saved in {folder}; next: emomtl eval {folder} --split test, emomtl report {folder}, emomtl predict {folder} TEXT")
+
+
+def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: bool, json: bool, ranks: Ranks) -> Outcome:
+    """Train one run, new or `begun`, to its end; of several processes the first one shows what happens."""
+    from emomtl.cli.output import console, scores_table
+    from emomtl.cli.progress import make_display
+    from emomtl.train import Display, resume, start, train
+    from emomtl.train.profile import profiled
+
+    display = make_display() if ranks.first else Display()
+    with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():
+        session = resume(plan, folder, display, allowed, ranks) if begun else start(plan, folder, display, ranks)
+        timing: contextlib.AbstractContextManager[dict[str, Any]] = contextlib.nullcontext({})
+        timing = profiled(session) if profile and ranks.first else timing
+        with timing as times:
+            outcome = train(session)
+    if times:
+        _print_profile(times)
+    if ranks.first and not json:
+        title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
+        console().print(scores_table(title, outcome.scores))
+    return outcome
 
 
 def _print_profile(found: dict[str, Any]) -> None:
@@ -62,6 +80,10 @@ def _print_profile(found: dict[str, Any]) -> None:
     rows = [[name, f"{found['seconds'][name]:.2f}", f"{share:.1%}"] for name, share in found["shares"].items()]
     title = f"profile of {found['steps']:,} steps in {found['seconds']['total']:.1f} s"
     console(stderr=True).print(make_table(title, ["phase", "seconds", "share"], rows))
+    if found["listeners"]:
+        rows = [[one["plugin"], one["event"], one["calls"], one["seconds"], one["slowest"]] for one in found["listeners"]]
+        title = "listeners; their seconds are in the phases above"
+        console(stderr=True).print(make_table(title, ["plugin", "event", "calls", "seconds", "slowest"], rows))
     rate = found["tokens_per_second"]
     say(f"{rate['real']:,.0f} real tokens/s, {rate['padded']:,.0f} with padding ({found['padding_share']:.1%} is padding)")
     ours, machine = found["model_flops_per_second"] / 1e9, found["machine_flops_per_second"] / 1e9

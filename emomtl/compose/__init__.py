@@ -2,6 +2,7 @@
 
 from emomtl.compose.objectives import objective_problems
 from emomtl.compose.plan import BoundFeature, BoundObjective, BoundTask, Plan, Start
+from emomtl.compose.recipes import recipes
 from emomtl.compose.sharing import check_ties
 from emomtl.compose.stages import left, pretraining, stages
 from emomtl.compose.whole import compose, compose_file, pretrained_choice
@@ -19,5 +20,6 @@ __all__ = [
     "objective_problems",
     "pretrained_choice",
     "pretraining",
+    "recipes",
     "stages",
 ]

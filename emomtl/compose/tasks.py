@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -79,6 +80,7 @@ def _task(
             if isinstance(family, DerivedTask):
                 base = _base(composer, family.of, others)
                 task, source = family.derive(base.task), source or base.source
+                task = replace(task, sensitive=True) if base.task.sensitive else task  # whatever the plugin says of it
             else:
                 task = family.task()
         except EmomtlError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +76,7 @@ def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
     except EmomtlError as error:
         names = [f"tasks.{name}" for name in manifest.tasks]
         broken = [name for name in manifest.tasks if any(p.place.startswith(f"tasks.{name}") for p in composer.problems)]
-        known = ("encoder", "plugins", "devices", *names, *(f"tasks.{MASKED}{name}" for name in broken))
+        known = ("encoder", "plugins", *names, *(f"tasks.{MASKED}{name}" for name in broken))
         composer.add(*(p for p in error.problems if not p.place.startswith(known)), place="pretrain")
         return None
 
@@ -215,13 +214,6 @@ def _checks(
     if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
         remedy = '`sampler.per_step = "all"` puts every task into every step'
         composer.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))
-    world = int(os.environ.get("WORLD_SIZE", "1") or "1")
-    if world != manifest.devices:
-        composer.add(
-            Problem("devices", f"the manifest asks for {manifest.devices} process(es), {world} run", "make the two agree")
-        )
-    elif world > 1:
-        composer.add(Problem("devices", f"{world} processes: this version trains in one", "devices = 1, without a launcher"))
     sizes = dict.fromkeys(names, 1)
     facts = {name: TaskFacts(1, max(1, len(t.head.outputs(t.taxonomy))), t.head.kind) for name, t in tasks.items()}
     for part, checked, arguments in (("sampler", sampler, sizes), ("weighting", weighting, facts)):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from emomtl.errors import EmomtlError, Problem
 from emomtl.task import MOST_EXAMPLES
@@ -30,6 +31,38 @@ class TaskRows:
         return len(self.index)
 
 
+HASHED = 8192
+"""Texts that are hashed at a time."""
+
+
+class LaterTexts(Sequence[str]):
+    """The texts of a split whose rows were kept between runs: their number and digest are known, and they are read when asked.
+
+    `read` gives the list; it raises where the source has changed.
+    """
+
+    def __init__(self, number: int, digest: str, read: Callable[[], Sequence[str]]) -> None:
+        self.digest = digest
+        self._number, self._read = number, read
+
+    def __len__(self) -> int:
+        return self._number
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        return self._texts[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    @cached_property
+    def _texts(self) -> Sequence[str]:
+        return self._read()
+
+
 @dataclass(frozen=True)
 class CorpusSplit:
     """The texts of one split, once for all tasks of the corpus, with their keys in the source, which rise.
@@ -44,6 +77,21 @@ class CorpusSplit:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 over the texts and their pairs, in their order."""
+        if isinstance(self.texts, LaterTexts):
+            return self.texts.digest
+        digest = hashlib.sha256(str(len(self)).encode())
+        for texts in (self.texts, self.pairs):
+            digest.update(b"none" if texts is None else b"some")
+            for start in range(0, 0 if texts is None else len(texts), HASHED):
+                assert texts is not None
+                raw = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + HASHED]]
+                digest.update(",".join(str(len(text)) for text in raw).encode())
+                digest.update(b":" + b"".join(raw))
+        return digest.hexdigest()
 
     @property
     def numbers(self) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from emomtl.data.lines import Position, lines
-from emomtl.data.source_file import LONGEST, SourceFile
+from emomtl.data.source_file import LONGEST, MOST_CELLS, SourceFile
 from emomtl.errors import EmomtlError, clean
 
 
@@ -42,7 +42,7 @@ def _records(file: SourceFile) -> Iterator[tuple[int, list[str]]]:
     # The limit is the process's; ours is the bound on a whole row in `lines`, so the csv module must not stop before it.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST + 1))
     options: dict[str, Any] = {"quoting": csv.QUOTE_NONE, "quotechar": None} if file.layout.quoting == "none" else {}
-    reader = csv.reader(lines(file, "", at), delimiter=file.delimiter, strict=True, **options)
+    reader = csv.reader(_narrow(file, at), delimiter=file.delimiter, strict=True, **options)
     while True:
         at.next_row()
         try:
@@ -53,6 +53,19 @@ def _records(file: SourceFile) -> Iterator[tuple[int, list[str]]]:
             raise _broken(file, at, error) from error
         if cells:
             yield at.start, cells
+
+
+def _narrow(file: SourceFile, at: Position) -> Iterator[str]:
+    """The lines; a row with a million delimiters is refused before it is cut at them."""
+    start = cells = 0
+    for text in lines(file, "", at):
+        if at.start != start:
+            start, cells = at.start, 0
+        cells += text.count(file.delimiter)
+        if cells > MOST_CELLS:
+            found = f"this row has more than {MOST_CELLS:,} delimiters"
+            raise file.error(found, "is the delimiter right, or a quote opened and never closed?", at.start)
+        yield text
 
 
 def _broken(file: SourceFile, at: Position, error: csv.Error) -> EmomtlError:

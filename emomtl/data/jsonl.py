@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import SourceFile
 from emomtl.errors import EmomtlError, clean
+from emomtl.untrusted import loads
 
 KNOWN_SHAPES = 1_000
 
@@ -42,13 +43,13 @@ def _objects(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _object(file: SourceFile, text: str, line: int) -> dict[str, Any]:
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
+        value = loads(text, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise _not_json(file, text, line, error) from error
-    except RecursionError as error:
-        raise file.error("nested too deep to be read", "a row is one flat object", line) from error
     except ValueError as error:
-        raise file.error(clean(str(error)), line=line) from error
+        flat = str(error).startswith(("nested", "more than"))
+        found = "not JSON" if file.layout.sensitive and not flat else clean(str(error))
+        raise file.error(found, "a row is one flat object" if flat else "", line) from error
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
         raise file.error(f"{kind} instead of an object", 'each line is one {"column": value, ...}', line)

@@ -37,7 +37,7 @@ def lines(file: SourceFile, newline: str, at: Position) -> Iterator[str]:
     r"""Each line with its end; `newline` as in `open` ("" ends lines at \n, \r and \r\n, "\n" only there).
 
     `at` is kept up to date; a caller whose rows have several lines calls `at.next_row()` before each. Errors: an empty
-    file, another encoding, a NUL byte, a row over 64 MB.
+    file, another encoding, a NUL byte, a row over 32 MB.
     """
     _check_magic(file)
     try:
@@ -46,7 +46,7 @@ def lines(file: SourceFile, newline: str, at: Position) -> Iterator[str]:
                 at.line += 1
                 at.size += len(text)
                 if at.size > LONGEST:
-                    raise file.error("this row is longer than 64 MB", "a quote that is opened and never closed?", at.start)
+                    raise file.error("this row is longer than 32 MB", "a quote that is opened and never closed?", at.start)
                 if "\0" in text:
                     raise file.error("a NUL byte", "is this UTF-16, or no text file at all?", at.line)
                 if at.line == 1:

@@ -14,6 +14,7 @@ from typing import Any
 
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
+from emomtl.data.source_file import HIDDEN
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.sources import SPLITS, Files, Hub, Source
 
@@ -128,13 +129,14 @@ class LocatedFiles(Located):
     def _split_of(self, raw: RawRow) -> str:
         column = self.split_column or ""
         file, line = self.place("all", raw.number)
+        hidden = isinstance(self.layout, Files) and self.layout.sensitive
         if column not in raw.values:
-            names = [clean(str(name), 40) for name in raw.values]
-            raise EmomtlError(Problem(f"{self.task}: all", f"no column '{column}'", suggest(column, names), file, line))
+            near = HIDDEN if hidden else suggest(column, [clean(str(name), 40) for name in raw.values])
+            raise EmomtlError(Problem(f"{self.task}: all", f"no column '{column}'", near, file, line))
         said = raw.values[column]
         split = SPLIT_NAMES.get(said.strip().lower()) if isinstance(said, str) else None
         if split is None:
-            found = f"the column '{column}' says {clean(repr(said))}"
+            found = f"the column '{column}' says {'something else' if hidden else clean(repr(said))}"
             raise EmomtlError(Problem(f"{self.task}: all", found, "a split is train, validation (or dev) or test", file, line))
         return split
 

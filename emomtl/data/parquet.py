@@ -1,11 +1,12 @@
-"""Parquet, read batch by batch after its footer was checked: no row group is ever whole in memory."""
+"""Parquet, read batch by batch after its pages were measured: no row group is ever whole in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.parquet_pages import Broken, chunk_of
 from emomtl.data.source_file import LONGEST, SourceFile
 from emomtl.errors import clean
 
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-BATCH = 4_096
+BATCH, BATCH_BYTES = 4_096, 16 * 2**20
+"""Rows that are unpacked at a time, fewer where they are wide."""
+
 LARGEST = 64 * 2**30
-SUSPECT, SUSPECT_RATIO = 2**30, 1_000
+SUSPECT, SUSPECT_RATIO = 32 * 2**20, 100
+"""Bytes that any file may unpack to, and how many times its own size a larger one may."""
+
+FEW_VALUES = 1_000_000
+"""Values that a column of any file may have; beyond, it may have one for each byte of the file."""
 
 
 def rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -24,7 +31,7 @@ def rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
     with _opened(file) as parquet:
         kept = _flat(file, parquet.schema_arrow)
         ours = file.names(kept)
-        for values in _batches(file, parquet, kept):
+        for values in _batches(file, parquet, kept, _measured(file, parquet.metadata, set(kept))):
             for cells in zip(*values, strict=True):
                 number += 1
                 yield number, dict(zip(ours, cells, strict=True))
@@ -42,8 +49,7 @@ def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     try:
-        size = file.path.stat().st_size
-        if size == 0:
+        if file.path.stat().st_size == 0:
             raise file.error("the file is empty")
         parquet = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -51,18 +57,47 @@ def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
             raise file.unreadable(error) from error
         raise file.error(f"not a whole Parquet file: {clean(str(error), 160)}", "was it copied to its end?") from error
     with parquet:
-        _check_size(file, parquet.metadata, size)
         yield parquet
 
 
-def _check_size(file: SourceFile, footer: pq.FileMetaData, size: int) -> None:
-    """Refuses what would unpack to more than any corpus, by what the footer says; nothing is unpacked for it."""
-    unpacked = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
-    if unpacked > LARGEST or (unpacked > SUSPECT and unpacked > SUSPECT_RATIO * size):
-        raise file.error(
-            f"{size:,} bytes that unpack to {unpacked / 2**30:,.1f} GiB",
-            f"at most {LARGEST // 2**30} GiB are read, and at most {SUSPECT_RATIO} times the file above {SUSPECT // 2**30} GiB",
-        )
+def _measured(file: SourceFile, footer: pq.FileMetaData, kept: Collection[str]) -> list[int]:
+    """The rows of each row group that may be unpacked at a time.
+
+    Refuses what would unpack to more than any corpus: too many bytes, or too many values. The pages themselves are asked, as a
+    footer can lie, and a dictionary of one long text may stand for a million rows.
+    """
+    size = file.path.stat().st_size
+    most, values = min(LARGEST, max(SUSPECT, SUSPECT_RATIO * size)), max(FEW_VALUES, size)
+    unpacked, counted, rows = 0, dict.fromkeys(kept, 0), []
+    try:
+        with file.path.open("rb") as stream:
+            for group in map(footer.row_group, range(footer.num_row_groups)):
+                widest = 1.0
+                for column in map(group.column, range(group.num_columns)):
+                    name = _top(column.path_in_schema, kept)
+                    if name is not None:
+                        chunk = chunk_of(stream, column, most)
+                        unpacked, counted[name] = unpacked + chunk.bytes, counted[name] + chunk.values
+                        widest = max(widest, chunk.widest)
+                        _check_size(file, size, unpacked, most, counted[name], values)
+                rows.append(max(1, min(BATCH, int(BATCH_BYTES / widest))))
+    except (Broken, OSError, ValueError, OverflowError) as error:
+        raise file.error(f"broken: {clean(str(error), 160)}", "was the file written to its end?") from error
+    return rows
+
+
+def _top(path: str, kept: Collection[str]) -> str | None:
+    """The column that a path in the schema belongs to, such as `labels` of `labels.list.element`; names may have dots in them."""
+    parts = path.split(".")
+    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in kept), None)
+
+
+def _check_size(file: SourceFile, size: int, unpacked: int, most: int, counted: int, values: int) -> None:
+    if unpacked > most:
+        remedy = f"at most {SUSPECT_RATIO} times the file above {SUSPECT // 2**20} MB, and {LARGEST // 2**30} GB, are read"
+        raise file.error(f"{size:,} bytes that unpack to {unpacked / 2**30:,.2f} GiB", remedy)
+    if counted > values:
+        raise file.error(f"{size:,} bytes that unpack to {counted:,} values", f"at most {values:,} are read of such a file")
 
 
 def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
@@ -82,13 +117,13 @@ def _has_struct(kind: pa.DataType) -> bool:
     return False
 
 
-def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str]) -> Iterator[list[list[Any]]]:
+def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str], rows: Sequence[int]) -> Iterator[list[list[Any]]]:
     """The values of each batch, column by column; whatever pyarrow finds broken on the way becomes an error about the file."""
     import pyarrow as pa
 
     before = 0
     try:
-        for batch in parquet.iter_batches(batch_size=BATCH, columns=kept):
+        for batch in (one for group, most in enumerate(rows) for one in parquet.iter_batches(most, [group], kept)):
             by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
             columns = [by_name[name] for name in kept]
             if batch.nbytes > LONGEST:
@@ -106,4 +141,4 @@ def _check_cells(file: SourceFile, columns: list[pa.Array], before: int) -> None
         if types.is_string(column.type) or types.is_large_string(column.type):
             for row, cell in enumerate(column, before + 1):
                 if cell.is_valid and cell.as_buffer().size > LONGEST:
-                    raise file.error(f"row {row} has a cell over 64 MB")
+                    raise file.error(f"row {row} has a cell over 32 MB")

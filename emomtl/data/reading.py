@@ -53,23 +53,26 @@ class ReadRows:
 @dataclass
 class Tally:
     """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
-    and `seen`, the rows of each task that are not dropped, in each split of the source.
+    and `seen`, the rows of each task that are not dropped, in each split of the source. Where any task of the source is
+    sensitive, nothing of a row is quoted.
     """
 
     on_bad_row: str = "stop"
+    sensitive: bool = False
     problems: list[Problem] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def add(self, name: str, task: Task, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
+    def add(self, name: str, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
         """Remember a bad row; with `stop`, one after the tenth ends the reading."""
-        found, remedy = _words(task, error)
+        found, remedy = _words(error, self.sensitive)
         file, line = located.place(origin, number)
         problem = Problem(f"{name}: {split} row {line}", found, remedy, file, line)
         self.count(name, "bad rows")
         if self.on_bad_row == "skip":
-            self.skipped.append(str(problem))
+            if len(self.skipped) < MOST_PROBLEMS:
+                self.skipped.append(str(problem))
             return
         if len(self.problems) >= MOST_PROBLEMS:
             raise EmomtlError(
@@ -128,7 +131,7 @@ def _examples(name: str, task: Task, located: Located, origin: str, raw: RawRow,
             if not isinstance(value, str):
                 raise EmomtlError(f"the text is {type(value).__name__}, not a string")
     except Exception as error:  # a stranger's code: whatever it raises is a bad row with a place
-        bad.add(name, task, located, origin, origin, raw.number, error)
+        bad.add(name, located, origin, origin, raw.number, error)
         return []
     return [_fit(name, example, bad) for example in examples]
 
@@ -161,9 +164,9 @@ def _sane(name: str, text: str, bad: Tally) -> str:
     return text
 
 
-def _words(task: Task, error: Exception) -> tuple[str, str]:
-    """What a bad row's error says; for a sensitive task nothing that could quote the row."""
-    if task.sensitive:
+def _words(error: Exception, sensitive: bool) -> tuple[str, str]:
+    """What a bad row's error says; for a sensitive one nothing that could quote it."""
+    if sensitive:
         return f"does not read ({type(error).__name__})", "the row is not shown: the task is sensitive"
     if isinstance(error, EmomtlError):
         return error.problems[0].found, error.problems[0].remedy

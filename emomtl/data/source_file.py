@@ -22,7 +22,11 @@ KINDS: Mapping[str, Kind] = {
 }
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz")
 MOST_COLUMNS = 10_000
-LONGEST = 64 * 2**20
+HIDDEN = "what the file holds is not shown: the task is sensitive"
+MOST_CELLS = 1_000_000
+"""Delimiters in one row: each cell costs some 60 bytes of memory, and may be two bytes of the file."""
+
+LONGEST = 32 * 2**20
 """Characters that one line or one row may have; what is longer is a broken file (an open quote) rather than a text."""
 
 
@@ -53,8 +57,14 @@ class SourceFile:
         return self.error(f"cannot be read: {error.strerror or clean(str(error))}", "see that the file exists and may be read")
 
     def names(self, found: Sequence[str], line: int | None = None) -> list[str]:
-        """The columns as `read` expects them, checked; see `our_names`."""
-        return our_names(found, self.layout.columns, lambda what, remedy: self.error(what, remedy, line))
+        """The columns as `read` expects them, checked; see `our_names`. Of a sensitive file no name is said."""
+        try:
+            return our_names(found, self.layout.columns, lambda what, remedy: self.error(what, remedy, line))
+        except EmomtlError:
+            if not self.layout.sensitive:
+                raise
+            wanted = f"are not the layout's ({', '.join(self.layout.columns)})" if self.layout.columns else "have no usable names"
+            raise self.error(f"the columns {wanted}", HIDDEN, line) from None
 
     def options(self) -> dict[str, Any]:
         """All that decides how this file reads, and nothing that does not: equal options, equal rows."""

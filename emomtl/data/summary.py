@@ -20,7 +20,7 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     from emomtl.data.tasks import label_counts
 
     located = locate(task.layouts, source, folder, task.name)
-    bad = Tally("skip")
+    bad = Tally("skip", task.sensitive)
     rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]
     splits = list(rows)
     sizes = [[split, len(rows[split].texts), _unlabelled(rows[split].labels), _words(rows[split].texts)] for split in splits]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows, keys_of, merge, positions
 from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped
 from emomtl.data.reading import ReadRows, Tally, read_rows
+from emomtl.data.row_cache import RowCache
 from emomtl.errors import EmomtlError, Problem
 from emomtl.sources import SPLITS, stable_fraction
 from emomtl.taxonomy import UNKNOWN_LABEL, Taxonomy
@@ -27,7 +29,11 @@ LeakPolicy = Literal["keep", "count", "drop"]
 
 @dataclass(frozen=True)
 class TaskInput:
-    """What is needed to read one task: its name in the run, the task, the head that answers, where its rows are."""
+    """What is needed to read one task: its name in the run, the task, the head that answers, where its rows are.
+
+    `recipe` tells all that the task, its options and the code of its plugin decide about its rows; without one they are not
+    kept between runs.
+    """
 
     name: str
     task: Task
@@ -37,6 +43,7 @@ class TaskInput:
     eval_limit: int | None = None
     label_noise: float = 0.0
     seed: int = 0
+    recipe: str | None = None
 
 
 def read_tasks(
@@ -45,38 +52,65 @@ def read_tasks(
     on_bad_row: str = "stop",
     need_train: bool = True,
     leaks: LeakPolicy = "keep",
+    note: Callable[[str], None] | None = None,
 ) -> TaskData:
     """Read every task; sources that several tasks share are read once. All problems come in one error.
 
     With `leaks` "count" or "drop", training rows whose text stands in validation or test of any of the tasks are
     counted, or left out before `limit` chooses; validation and test are read for that, whole, whatever `splits` says.
+    With `note`, which hears of trouble with it, the row cache is used (unless leaks are looked for).
     """
     problems: list[Problem] = []
     by_source: dict[str, list[TaskInput]] = {}
     for one in inputs:
         by_source.setdefault(one.located.identity, []).append(one)
-    data = TaskData([], {one.name: None for one in inputs}, {})
-    tallies = {source: Tally(on_bad_row) for source in by_source}
+    cache = None
+    if note is not None and leaks == "keep":
+        anew = partial(read_tasks, splits=splits, on_bad_row=on_bad_row, need_train=need_train)
+        cache = RowCache(note, anew, [list(splits), on_bad_row, need_train])
+    pieces = {source: kept for source, members in by_source.items() if cache is not None and (kept := cache.find(members))}
+    by_source = {source: members for source, members in by_source.items() if source not in pieces}
+    sensitive = {one.located.identity: one.located for one in inputs if one.task.sensitive}
+    tallies = {source: Tally(on_bad_row, source in sensitive) for source in by_source}
     found: dict[str, dict[str, ReadRows]] = {}
     for source, members in by_source.items():
         wanted = splits if leaks == "keep" else SPLITS
         try:
-            found |= read_rows({one.name: one.task for one in members}, members[0].located, wanted, tallies[source])
+            located = sensitive.get(source, members[0].located)  # whose errors quote nothing
+            found |= read_rows({one.name: one.task for one in members}, located, wanted, tallies[source])
         except EmomtlError as error:
             problems += [problem for problem in error.problems if problem not in tallies[source].problems]
     scored = None if leaks == "keep" else Scored(found, drop=leaks == "drop")
     for source, members in by_source.items():
-        bad = tallies[source]
+        bad, piece = tallies[source], TaskData([], {one.name: None for one in members}, {})
         try:
             for one in members if members[0].name in found else ():
                 rows = {split: part for split, part in found[one.name].items() if split in splits}
-                _add(data, one, rows, bad, need_train, scored)
+                _add(piece, one, rows, bad, need_train, scored)
         except EmomtlError as error:
             problems += [problem for problem in error.problems if problem not in bad.problems]
         problems += bad.problems
-        data.notes += bad.notes
+        piece.notes += bad.notes
+        pieces[source] = piece
+        if cache is not None and not problems and not bad.skipped:
+            cache.keep(members, piece)
     if problems:
         raise EmomtlError(*problems)
+    return _together(inputs, pieces)
+
+
+def _together(inputs: Sequence[TaskInput], pieces: Mapping[str, TaskData]) -> TaskData:
+    """What was read from each source, in the order of the tasks."""
+    data = TaskData([], {one.name: None for one in inputs}, {})
+    for source in dict.fromkeys(one.located.identity for one in inputs):
+        piece = pieces[source]
+        data.corpora += piece.corpora
+        data.notes += piece.notes
+        data.taxonomies |= piece.taxonomies
+        data.fingerprints |= piece.fingerprints
+        data.counted |= piece.counted
+        data.leaks |= piece.leaks
+        data.noise |= piece.noise
     sensitive = {one.located.identity for one in inputs if one.task.sensitive}
     for corpus in data.corpora:
         corpus.sensitive = corpus.identity in sensitive
@@ -181,7 +215,7 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
             error = _said_of_learned(error, one, taxonomy)
             encoded.append(missing)
             if number != said:
-                bad.add(one.name, one.task, one.located, split, rows.origin, number, error)
+                bad.add(one.name, one.located, split, rows.origin, number, error)
                 said = number
     return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
 

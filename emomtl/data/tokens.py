@@ -49,6 +49,16 @@ class Tokens:
         """The feature vectors of these rows (B, F), or None where the run has no features."""
         return None if self.features is None else self.features[rows]
 
+    def only(self, rows: NDArray[np.int64]) -> Tokens:
+        """The tokens of these texts alone, in this order."""
+        import numpy as np
+
+        starts, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
+        ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
+        types = None if self.types is None else self.types[places]
+        return Tokens(self.ids[places], ends, types, self.pad, self.cut, self.beside(rows))
+
     def batch(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """The padded inputs of an encoder for these rows: (B, longest)."""
         import numpy as np

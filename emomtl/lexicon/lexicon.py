@@ -43,7 +43,8 @@ class Lexicon:
 
     `weights` is (V, L + 1) with rows that sum to one: Lex(w, e) for each label, then what belongs to no label, which is zero
     where the background is one of the labels (Bandhakavi et al. 2017). `rows` (V, L) are the training rows with the label that
-    have the word. `about` tells how it was learned: method, lambdas, iterations, likelihoods.
+    have the word. `about` tells how it was learned: method, lambdas, iterations, likelihoods, and whether from
+    `sensitive` texts, whose words are not to be shown.
     """
 
     words: tuple[str, ...]
@@ -83,6 +84,7 @@ class Lexicon:
             weights, about = _pmi(counts, has, place)
         held = np.asarray((counts > 0).T @ has, np.int32)
         facts = {"method": method, "background": rows.labels[place] if place is not None else "all rows", "min_rows": min_rows}
+        facts |= {"sensitive": True} if rows.sensitive else {}
         return cls(words, rows.labels, weights, held, {**facts, "texts": len(rows.texts), "tokens": int(counts.sum()), **about})
 
     @property
@@ -135,6 +137,8 @@ class Lexicon:
             weights, rows = learned.arrays["weights"], learned.arrays["rows"]
         except (KeyError, TypeError, ValueError) as error:
             raise EmomtlError("holds no lexicon", place=place, remedy="make one with `emomtl lexicon build`") from error
+        if not all(isinstance(name, str) for name in (*words, *labels)):
+            raise EmomtlError("holds words that are no text", place=place, remedy="make one with `emomtl lexicon build`")
         fits = weights.shape == (len(words), len(labels) + 1) and rows.shape == (len(words), len(labels))
         if not fits or not np.allclose(weights.sum(axis=1), 1.0):
             raise EmomtlError("holds no lexicon whose rows sum to one", place=place, remedy="make it again")

@@ -13,9 +13,13 @@ from pydantic_core import ErrorDetails
 
 from emomtl.errors import Problem, clean, suggest
 from emomtl.manifest.words import Node, meant, node_at, wanted
+from emomtl.secrets import MASK, is_secret
 
 MAX_DEPTH = 30
 MAX_PROBLEMS = 100
+SECRET_REMEDY = (
+    "put it into the environment (HF_TOKEN, WANDB_API_KEY), where whoever needs it looks, and revoke it if it was shared"
+)
 PART = re.compile(r'\.?(?:"((?:[^"\\]|\\.)*)"|\[(\d+)\]|([^.\[\]"]+))')
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*")
@@ -106,6 +110,22 @@ def _usable(value: Any) -> bool:
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return math.isfinite(value) if isinstance(value, float) else isinstance(value, str)
+
+
+def without_secrets(data: Any, parts: Parts = ()) -> tuple[Any, list[Fault]]:
+    """The data with every secret masked, so that no later message can quote it, and a fault for each."""
+    if isinstance(data, str):
+        if not is_secret(data, next((part for part in reversed(parts) if isinstance(part, str)), "")):
+            return data, []
+        return MASK, [Fault(parts, "secret", "looks like a secret, which a run would copy and share", SECRET_REMEDY)]
+    if not isinstance(data, (dict, list)) or len(parts) > MAX_DEPTH:
+        return data, []
+    made = {
+        key: without_secrets(item, (*parts, key)) for key, item in (data.items() if isinstance(data, dict) else enumerate(data))
+    }
+    faults = [fault for _, found in made.values() for fault in found]
+    values = {key: value for key, (value, _) in made.items()}
+    return (values if isinstance(data, dict) else list(values.values())), faults
 
 
 def value_at(data: Any, loc: Sequence[str | int]) -> tuple[Parts, Any]:

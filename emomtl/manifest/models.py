@@ -250,7 +250,9 @@ class Manifest(Table):
     plugins: tuple[str, ...] = Field(
         default=(), description="listeners by distribution name, and single files such as ./my_task.py"
     )
-    devices: Positive = Field(default=1, description="processes that the run expects")
+    devices: Positive | None = Field(
+        default=None, description="processes that train together; left out, as many as the launcher starts"
+    )
     folder: str | None = Field(default=None, description="where relative paths start; written by the run into its copy")
     encoder: EncoderTable
     tasks: dict[Annotated[str, Field(pattern=TASK_NAME)], TaskTable] = Field(min_length=1, description="the tasks, by name")

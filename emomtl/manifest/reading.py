@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.manifest.faults import MAX_PROBLEMS, Fault, Parts, faults_of, odd_values, parts_of
+from emomtl.manifest.faults import MAX_PROBLEMS, Fault, Parts, faults_of, odd_values, parts_of, without_secrets
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Manifest
 from emomtl.manifest.overrides import apply_overrides, place, read_override
@@ -82,11 +82,12 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     data, problems = apply_overrides(data, overrides)
     if not data:
         return Draft(None, (Problem("", "the manifest is empty", LEAST, file), *problems), lines, file)
-    ties = _ties(data)
+    data, secrets = without_secrets(data)
+    own = [*secrets, *_ties(data)]
     manifest, faults = _best_effort(data)
-    located = [_located(fault.problem(), fault.parts, lines, file) for fault in [*ties, *faults] if fault.found]
+    located = [_located(fault.problem(), fault.parts, lines, file) for fault in [*own, *faults] if fault.found]
     located.sort(key=lambda problem: (problem.line is None, problem.line))
-    return Draft(manifest, _capped([*problems, *located], len(problems) + len(ties) + len(faults), file), lines, file)
+    return Draft(manifest, _capped([*problems, *located], len(problems) + len(own) + len(faults), file), lines, file)
 
 
 def _located(problem: Problem, parts: Parts, lines: Lines, file: str) -> Problem:

@@ -8,7 +8,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.manifest.faults import Parts, dotted, odd_values
+from emomtl.manifest.faults import Parts, dotted, odd_values, without_secrets
 from emomtl.manifest.models import Manifest
 from emomtl.manifest.words import manifest_node
 
@@ -18,12 +18,12 @@ HEADER = "# A whole emomtl manifest: every key with its value, defaults included
 def write_manifest(manifest: Manifest) -> str:
     """The TOML text of a manifest, in the order of the model; None, empty tables and an empty `head.use` are left out.
 
-    Raises `EmomtlError` for what TOML cannot say or a manifest cannot hold: NaN, infinity, a None that is not the default.
+    Raises `EmomtlError` for what TOML cannot say or a manifest cannot hold: NaN, infinity, secrets, a None that is no default.
     """
     problems: list[Problem] = []
     data = _table(manifest, (), problems)
     if not problems:
-        problems = [fault.problem() for fault in odd_values(data, manifest_node())]
+        problems = [fault.problem() for fault in [*odd_values(data, manifest_node()), *without_secrets(data)[1]]]
     if problems:
         raise EmomtlError(*problems)
     return HEADER + tomli_w.dumps(data)

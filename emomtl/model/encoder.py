@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Vocabulary
+from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.sharing import Sharing
+from emomtl.untrusted import loads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emomtl.changes import EncoderChange
-
-CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal", "trust_remote_code")
-"""Keys of a model's config.json that name code; a folder with one of them is refused before transformers reads it."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,14 @@ class LoadedEncoder:
 
 def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:
     """The pretrained encoder; `special_tokens` get rows of their own in the embedding, set to its mean."""
-    return _load(choice, choice.where, special_tokens, pretrained=True)
+    return _load(choice, choice.where, special_tokens, None)
 
 
-def rebuild_encoder(choice: EncoderChoice, folder: Path) -> LoadedEncoder:
-    """The encoder of a run, from the configuration and tokenizer that it saved; the weights come from a checkpoint."""
-    return _load(choice, str(folder), (), pretrained=False)
+def rebuild_encoder(choice: EncoderChoice, folder: Path, weights: int) -> LoadedEncoder:
+    """The encoder of a run, from the configuration and tokenizer that it saved; the weights come from a checkpoint, and have
+    so many bytes.
+    """
+    return _load(choice, str(folder), (), weights)
 
 
 def own_tensors(choice: EncoderChoice, wanted: Mapping[str, Iterable[str]]) -> dict[str, Tensor]:
@@ -106,17 +106,18 @@ def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
     encoder.tokenizer.save_pretrained(folder)
 
 
-def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pretrained: bool) -> LoadedEncoder:
+def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weights: int | None) -> LoadedEncoder:
+    """An encoder with its pretrained weights; where those come later, and have `weights` bytes, with any."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from safetensors import SafetensorError
+    import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    refuse_code(where)
     place = Problem("encoder.use", f"'{clean(choice.name)}' does not load", "")
     try:
+        found = _looked_through(where, choice.revision)
         config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
         choice.layers.check(config)
@@ -131,13 +132,18 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
                 if hasattr(config, key):
                     setattr(config, key, choice.dropout)
         extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
-        if pretrained:
+        if weights is not None or found is not None:
+            with torch.device("meta"):
+                check_size(AutoModel.from_config(config, **extra), weights or weights_bytes(found or Path()))
+        if weights is None:
             module = AutoModel.from_pretrained(
                 where, config=config, revision=choice.revision or "main", use_safetensors=True, trust_remote_code=False, **extra
             )
         else:
             module = AutoModel.from_config(config, **extra)
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+    except EmomtlError:
+        raise
+    except Exception as error:  # transformers and its tokenizers have no one error for what they cannot read
         reason = clean(str(error).strip().split("\n")[0], 200)
         remedy = (
             "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
@@ -151,6 +157,23 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], pret
     module.float()
     add_tokens(module, tokenizer, special_tokens)
     return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)))
+
+
+def _looked_through(where: str, revision: str | None) -> Path | None:
+    """The folder of a model, after it was found to hold no code; of the hub's models the configurations are fetched for that.
+
+    None for a model of the hub, whose weights are not here yet.
+    """
+    if Path(where).is_dir():
+        check_folder(Path(where))
+        return Path(where)
+    from transformers.utils import cached_file
+
+    for name in (CONFIG, "tokenizer_config.json"):
+        path = cached_file(where, name, revision=revision or "main", _raise_exceptions_for_missing_entries=name == CONFIG)
+        if path is not None:
+            check_content(Path(path), loads(Path(path).read_bytes()))
+    return None
 
 
 def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
@@ -172,27 +195,3 @@ def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
 def _has_pooler(config: Any) -> bool:
     """Whether the architecture has BERT's pooler, which is trained only where it is asked for."""
     return config.model_type in {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert", "data2vec-text", "ernie"}
-
-
-def refuse_code(where: str) -> None:
-    """Refuse a local model folder whose configuration names code, or that is not a readable model folder."""
-    folder = Path(where)
-    if not folder.is_dir():
-        return
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if not path.is_file():
-            if name == "config.json":
-                raise EmomtlError(Problem("encoder.use", f"{folder} has no config.json", "name a folder that holds a model"))
-            continue
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise EmomtlError(
-                Problem("encoder.use", f"{path} does not read: {clean(str(error))}", "is the folder complete?")
-            ) from error
-        for key in CODE_KEYS:
-            if isinstance(content, dict) and content.get(key):
-                raise EmomtlError(
-                    Problem("encoder.use", f"{path} names code ('{key}'); emomtl runs none", "use a model without custom code")
-                )

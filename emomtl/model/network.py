@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.encoding import encoder_layers
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.layers import LAST, LastLayers, layer_factors
@@ -184,10 +184,15 @@ def shared_parameters(model: MultiTaskModel) -> SharedParameters:
 
 
 def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
-    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused."""
+    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused, before they are read."""
+    remedy = "the encoder, a task's labels or a plugin changed since the run was made"
+    wanted, there = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, checkpoint.shapes("model")
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            found = f"'{clean(name)}' is {there.get(name, 'missing')}, and {wanted.get(name, 'unknown')} here"
+            raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {found}", remedy))
     try:
         model.load_state_dict(checkpoint.tensors("model"))
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
-        remedy = "the encoder, a task's labels or a plugin changed since the run was made"
         raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error

@@ -125,17 +125,13 @@ def _read(folder: Path) -> RunResult:
             finish = event
     if finish is not None and not (_count(finish.get("step"), 0) and isinstance(finish.get("reason"), str)):
         raise damaged(file, "a finish event without a step or a reason")
-    scores = run.scores()
-    for entry in scores:
-        if not _is_evaluation(entry):
-            raise damaged(folder / "scores.json", "an evaluation without a split, a step or the scores of its tasks")
     steps = _in_order(events, "step", file, _is_step)
     result = RunResult(
         name=run.name,
         folder=folder,
         manifest=run.manifest,
         environment=run.environment,
-        evaluations=scores,
+        evaluations=run.scores(),
         steps=[{**{key: {} for key in NUMBERS}, **event} for event in steps],
         validations=_in_order(events, "evaluation", file, _is_validation),
         finish=finish,
@@ -226,18 +222,3 @@ def _is_step(event: dict[str, Any]) -> bool:
 def _is_validation(event: dict[str, Any]) -> bool:
     scores = event.get("scores")
     return _count(event.get("step")) and isinstance(scores, dict) and all(_figures(one, gaps=True) for one in scores.values())
-
-
-def _is_evaluation(entry: dict[str, Any]) -> bool:
-    tasks = entry.get("tasks")
-    known = isinstance(entry.get("split"), str) and _count(entry.get("step"), 0) and _count(entry.get("look", 1))
-    return known and isinstance(tasks, dict) and all(_is_scores(scores) for scores in tasks.values())
-
-
-def _is_scores(scores: object) -> bool:
-    if not isinstance(scores, dict) or not _count(scores.get("rows"), 0) or not _figures(scores.get("metrics"), gaps=True):
-        return False
-    tables = scores.get("tables", {})
-    return isinstance(tables, dict) and all(
-        isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in tables.values()
-    )

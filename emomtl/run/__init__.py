@@ -2,15 +2,18 @@
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from emomtl.run.directory import FORMAT, Run, is_run
-from emomtl.run.shelf import find_checkpoint, point, prune, resume_point
+from emomtl.run.follower import Follower
+from emomtl.run.shelf import find_checkpoint, open_own, point, prune, resume_point
 
 __all__ = [
     "FORMAT",
     "Checkpoint",
+    "Follower",
     "Run",
     "find_checkpoint",
     "is_run",
     "open_checkpoint",
+    "open_own",
     "point",
     "prune",
     "resume_point",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError
-from emomtl.run.files import damaged, storage, trouble, write_bytes
+from emomtl.errors import EmomtlError, clean
+from emomtl.run.files import damaged, read_bytes, storage, trouble, write_bytes
+from emomtl.untrusted import tensor_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +49,19 @@ def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str
     path = answers_path(run, split, checkpoint, digest)
     if not path.is_file():
         raise EmomtlError(trouble(path, "the answers are missing", "`emomtl eval RUN --answers` writes them"))
-    with storage(path, "read"):
-        content = path.read_bytes()
+    content = read_bytes(path, sys.maxsize)
     if hashlib.sha256(content).hexdigest() != digest:
         raise damaged(path, "its content is not what was written")
-    tensors = load(content)
+    try:
+        tensor_header(content, len(content))
+        tensors = load(content)
+    except Exception as error:  # the library has no one error for what it cannot read
+        raise damaged(path, f"no answers can be read from it: {clean(str(error), 200)}") from error
     tasks = [name.removeprefix("targets:") for name in tensors if name.startswith("targets:")]
+    for task in tasks:
+        probabilities = tensors.get(f"probabilities:{task}")
+        if probabilities is None or probabilities.ndim != 2 or len(probabilities) != len(tensors[f"targets:{task}"]):
+            raise damaged(path, f"the probabilities of '{clean(task)}' are missing, or are those of other rows")
     return {task: (tensors[f"targets:{task}"], tensors[f"probabilities:{task}"]) for task in tasks}
 
 
@@ -60,5 +69,9 @@ def kept_answers(run: Run, split: str, checkpoint: str, task: str) -> tuple[NDAr
     """Targets and probabilities of a task that an evaluation of this checkpoint on this split kept, the newest; else None."""
     for entry in reversed(run.scores()):
         if (entry["split"], entry["checkpoint"]) == (split, checkpoint) and "answers" in entry and task in entry["tasks"]:
-            return load_answers(run, split, checkpoint, entry["answers"])[task]
+            found = load_answers(run, split, checkpoint, entry["answers"])
+            if task not in found:
+                path = answers_path(run, split, checkpoint, entry["answers"])
+                raise damaged(path, f"it lacks the answers of '{clean(task)}'")
+            return found[task]
     return None

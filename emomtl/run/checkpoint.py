@@ -11,6 +11,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.run.files import fsync_file, fsync_folder, move, remove, require_space, storage, trouble, write_new
+from emomtl.run.files import fsync_file, fsync_folder, move, read_bytes, remove, require_space, storage, trouble, write_new
+from emomtl.untrusted import MOST_HEADER, loads, tensor_header
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,18 +32,19 @@ LIST, STATE, SUFFIX = "sha256.txt", "state.json", ".safetensors"
 STEP = re.compile(r"step-(\d{8,})")
 PART = re.compile(r"[a-z][a-z0-9_-]*")
 LINE = re.compile(r"([0-9a-f]{64})  (0|[1-9]\d*)  ([a-z][a-z0-9_.-]*)")
-MAX_LIST, MAX_HEADER = 1_000_000, 10_000_000
+MAX_LIST = 1_000_000
 UNFIT = "use another checkpoint, or remove this one's folder"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was verified: its folder, its step, its state, and its tensors when asked for."""
+    """A checkpoint that was verified: its folder, its step, its state, its run's identity, and its tensors when asked for."""
 
     path: Path
     step: int
     state: dict[str, Any]
     files: Mapping[str, tuple[str, int]]
+    run: str | None = None
 
     def tensors(self, part: str) -> dict[str, Tensor]:
         """The tensors of a part by name, on the CPU, each with memory of its own.
@@ -50,20 +53,46 @@ class Checkpoint:
         """
         from safetensors.torch import load
 
-        name = part + SUFFIX
-        if name not in self.files:
-            parts = [known.removesuffix(SUFFIX) for known in self.files if known != STATE]
-            raise EmomtlError(trouble(self.path, f"no part {clean(part)!r}", suggest(part, parts)))
-        path = self.path / name
-        with storage(path, "read"):
-            data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.files[name][0]:
+        digest, _ = self._listed(part)
+        path = self.path / (part + SUFFIX)
+        data = read_bytes(path, sys.maxsize)
+        if hashlib.sha256(data).hexdigest() != digest:
             raise EmomtlError(_damage(path, "it has changed since it was opened"))
         try:
+            tensor_header(data, len(data))
             tensors: dict[str, Tensor] = load(data)
             return tensors
         except Exception as error:  # the library has no one error for what it cannot read
             raise EmomtlError(_damage(path, f"no tensors can be read from it: {clean(str(error))}")) from error
+
+    def size(self, part: str) -> int:
+        """The bytes of a part's file; EmomtlError for a part that is not there."""
+        return self._listed(part)[1]
+
+    def _listed(self, part: str) -> tuple[str, int]:
+        if part + SUFFIX not in self.files:
+            parts = [known.removesuffix(SUFFIX) for known in self.files if known != STATE]
+            raise EmomtlError(trouble(self.path, f"no part {clean(part)!r}", suggest(part, parts)))
+        return self.files[part + SUFFIX]
+
+    def shapes(self, part: str) -> dict[str, tuple[int, ...]]:
+        """The shapes of a part's tensors by name, from its header alone; EmomtlError where it has none."""
+        self._listed(part)
+        path = self.path / (part + SUFFIX)
+        with storage(path, "read"), open(path, "rb") as handle:
+            try:
+                return tensor_header(handle.read(8 + MOST_HEADER), os.fstat(handle.fileno()).st_size)[0]
+            except ValueError as error:
+                raise EmomtlError(_damage(path, clean(str(error), 200))) from error
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """What each task's head answers with, by task; EmomtlError where a training run did not write the checkpoint."""
+        found = self.state.get("labels")
+        lists = list(found.values()) if isinstance(found, dict) else [None]
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+            raise EmomtlError(_damage(self.path / STATE, "it does not say what the heads answer with"))
+        return dict(found or {})
 
 
 def save_checkpoint(run: Run, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
@@ -76,7 +105,7 @@ def save_checkpoint(run: Run, step: int, parts: Mapping[str, Mapping[str, Tensor
     run.must_hold()
     if unfit := [part for part in parts if not PART.fullmatch(part)]:
         raise ValueError(f"a part is named by lower-case letters, digits, - and _, not {unfit}")
-    text = canonical({"state": dict(state), "step": step})
+    text = canonical({"run": run.identity, "state": dict(state), "step": step})
     final = run.checkpoints / f"step-{step:08d}"
     tensors = sum(tensor.numel() * tensor.element_size() + 256 for part in parts.values() for tensor in part.values())
     require_space(run.checkpoints, tensors + len(text) + 4096 * (len(parts) + 3))
@@ -163,8 +192,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
             problems = [problem for name, said in sorted(listed.items()) for problem in _wrong_file(folder / name, *said)]
         if problems:
             raise EmomtlError(*problems)
-        step, state = _read_state(folder)
-    return Checkpoint(folder, step, state, listed)
+        step, state, owner = _read_state(folder)
+    return Checkpoint(folder, step, state, listed, owner)
 
 
 def canonical(obj: Any) -> bytes:
@@ -220,24 +249,24 @@ def _wrong_file(path: Path, digest: str, size: int) -> list[Problem]:
     if path.suffix == SUFFIX:
         with open(path, "rb") as handle:
             header = int.from_bytes(handle.read(8), "little")
-        if header > min(MAX_HEADER, size):
+        if header > min(MOST_HEADER, size):
             return [_damage(path, f"its header claims {header} bytes")]
     return []
 
 
-def _read_state(folder: Path) -> tuple[int, dict[str, Any]]:
-    """Step and state; a folder that was renamed to another step is refused."""
+def _read_state(folder: Path) -> tuple[int, dict[str, Any], str | None]:
+    """Step, state and the identity of the run; a folder that was renamed to another step is refused."""
     path = folder / STATE
     try:
-        found = json.loads(path.read_bytes())
-        step, state = found["step"], found["state"]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        found = loads(read_bytes(path))
+        step, state, owner = found["step"], found["state"], found.get("run")
+    except (ValueError, KeyError, TypeError) as error:
         raise EmomtlError(_damage(path, "not the state of a checkpoint")) from error
-    if type(step) is not int or not isinstance(state, dict):
+    if type(step) is not int or not isinstance(state, dict) or not isinstance(owner, str | None):
         raise EmomtlError(_damage(path, "not the state of a checkpoint"))
     if (named := STEP.fullmatch(folder.name)) and int(named[1]) != step:
         raise EmomtlError(_damage(path, f"it is of step {step}, and the folder is named {folder.name}"))
-    return step, state
+    return step, state, owner
 
 
 def _digest(path: Path) -> str:

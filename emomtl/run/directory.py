@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -27,15 +28,19 @@ class Run:
     """One run and its folder: name, manifest, environment, and what it writes down as it goes.
 
     Made by `Run.create` or `Run.open`. Events and checkpoints are written only by the process that holds the lock;
-    scores and log lines may come from others too.
+    scores and log lines may come from others too. `identity` is in all of its checkpoints, so that those of another run are
+    none of its own; None for a run of before 0.1.0, which had none.
     """
 
-    def __init__(self, name: str, folder: Path, manifest: Manifest, environment: Mapping[str, Any], lock: RunLock) -> None:
+    def __init__(
+        self, name: str, folder: Path, manifest: Manifest, environment: Mapping[str, Any], lock: RunLock, identity: str | None
+    ) -> None:
         self.name = name
         self.folder = folder
         self.manifest = manifest
         self.environment: Mapping[str, Any] = MappingProxyType(dict(environment))
         self.checkpoints = folder / CHECKPOINTS
+        self.identity = identity
         self._lock = lock
         self._events = record.EventLog(folder / "metrics.jsonl")
 
@@ -56,14 +61,16 @@ class Run:
         lock.acquire()
         try:
             _refuse_taken(folder)
+            _refuse_ways_out(folder)
             _make_folder(folder / CHECKPOINTS)
             write_bytes(folder / MANIFEST, write_manifest(manifest).encode())
             write_json(folder / ENVIRONMENT, dict(environment))
-            write_json(folder / ABOUT, {"format": FORMAT, "emomtl": __version__, "name": manifest.name})
+            identity = uuid.uuid4().hex
+            write_json(folder / ABOUT, {"format": FORMAT, "emomtl": __version__, "name": manifest.name, "id": identity})
         except BaseException:
             lock.release()
             raise
-        return Run(manifest.name, folder, manifest, environment, lock)
+        return Run(manifest.name, folder, manifest, environment, lock, identity)
 
     @staticmethod
     def open(folder: Path, lock: bool = False) -> Run:
@@ -74,7 +81,7 @@ class Run:
         from emomtl.manifest import read_manifest
 
         folder = Path(folder).absolute()
-        name = _read_about(folder)
+        name, identity = _read_about(folder)
         owner = RunLock(folder)
         if lock:
             owner.acquire()
@@ -82,7 +89,7 @@ class Run:
             for needed in (MANIFEST, ENVIRONMENT, CHECKPOINTS):
                 if not (folder / needed).exists():
                     raise damaged(folder / needed, "it is missing from the run")
-            return Run(name, folder, read_manifest(folder / MANIFEST), read_json(folder / ENVIRONMENT), owner)
+            return Run(name, folder, read_manifest(folder / MANIFEST), _read_environment(folder), owner, identity)
         except BaseException:
             owner.release()
             raise
@@ -190,11 +197,43 @@ def _not_empty(folder: Path, names: set[str]) -> EmomtlError:
     return EmomtlError(trouble(folder, f"not empty and not a run (it holds {some})", "choose another folder with --out"))
 
 
-def _read_about(folder: Path) -> str:
-    """The run's name, from a run.json of this format."""
+def _refuse_ways_out(folder: Path) -> None:
+    """Refuse links that lead out of a run's folder, through which one would read or write elsewhere, and pipes and devices."""
+    home = folder.resolve()
+    with storage(folder, "read"):
+        problems = []
+        for root, folders, files in os.walk(folder):
+            for path in (Path(root, name) for name in sorted(folders + files)):
+                if path.is_symlink() and not path.resolve().is_relative_to(home):
+                    problems.append(trouble(path, "a link that leads out of the run's folder", "put what it means in its place"))
+                elif not path.is_symlink() and not (path.is_dir() or path.is_file()):
+                    problems.append(trouble(path, "neither a file nor a folder", "remove it"))
+    if problems:
+        raise EmomtlError(*problems[:10])
+
+
+def _read_environment(folder: Path) -> dict[str, Any]:
+    """What the run noted of where and on what it ran; tables that are read later on are checked."""
+    found = read_json(folder / ENVIRONMENT)
+    for key in ("data", "features"):
+        if not (isinstance(table := found.get(key, {}), dict) and all(isinstance(one, str) for one in table.values())):
+            raise damaged(folder / ENVIRONMENT, f"`{key}` is no table of digests")
+    records = found.get("plugins", {})
+    known = isinstance(records, dict) and all(
+        isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("module", "distribution", "sha256"))
+        for record in records.values()
+    )
+    if not known or not isinstance(found.get("start", {}), dict):
+        raise damaged(folder / ENVIRONMENT, f"`{'start' if known else 'plugins'}` is not what emomtl writes")
+    return found
+
+
+def _read_about(folder: Path) -> tuple[str, str | None]:
+    """The run's name and identity, from a run.json of this format; nothing in the folder leads out of it."""
     path = folder / ABOUT
     if not path.exists():
         raise EmomtlError(trouble(folder, "no run here (there is no run.json)", "name a folder that `emomtl train` made"))
+    _refuse_ways_out(folder)
     about = read_json(path)
     if about.get("format") != FORMAT:
         version, writer = clean(str(about.get("format"))), clean(str(about.get("emomtl")))
@@ -202,4 +241,6 @@ def _read_about(folder: Path) -> str:
         raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
     if not isinstance(about.get("name"), str):
         raise damaged(path, "`name` is not text")
-    return str(about["name"])
+    if not isinstance(about.get("id"), str | None):
+        raise damaged(path, "`id` is not text")
+    return about["name"], about.get("id")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.untrusted import loads
+
+MOST_BYTES = 64 * 2**20
+"""Bytes of a JSON file of a run; those that emomtl writes have some ten thousand."""
 
 ELSEWHERE = "choose a folder on another disk with --out"
 REMEDIES = {
@@ -132,13 +137,27 @@ def write_json(path: Path, obj: Any) -> None:
     write_bytes(path, json.dumps(obj, indent=2, allow_nan=False).encode() + b"\n")
 
 
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a file; EmomtlError where it is missing, no regular file (a pipe would block), or larger than `most`."""
+    with storage(path, "read"), open(path, "rb", opener=_without_waiting) as handle:
+        facts = os.fstat(handle.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise damaged(path, "it is no file")
+        if facts.st_size > most:
+            raise damaged(path, f"it has {facts.st_size:,} bytes, and at most {most:,} are read")
+        return handle.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that emomtl wrote; EmomtlError where it is missing or damaged."""
-    with storage(path, "read"):
-        data = path.read_bytes()
+    data = read_bytes(path)
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = loads(data)
+    except ValueError as error:
         raise damaged(path, f"not JSON: {clean(str(error))}") from error
     if not isinstance(found, dict):
         raise damaged(path, f"a JSON object was expected, found {type(found).__name__}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.run.files import aside_of, damaged, fsync_folder, read_json, storage, trouble, write_json
+from emomtl.untrusted import loads
 
 SCORES_FORMAT = 1
+PLAIN, DIGEST = re.compile(r"[a-z0-9-]{1,80}"), re.compile(r"[0-9a-f]{64}")
 BLOCK = 65536
 LOCK = ".scores-lock"
 
@@ -53,8 +57,8 @@ class EventLog:
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            event = loads(line)
+        except ValueError:
             event = None
         if not isinstance(event, dict):
             found = f"damaged: not one JSON object a line: {clean(line.decode(errors='replace').rstrip())!r}"
@@ -94,7 +98,7 @@ class EventLog:
         """The open file; at the first time a torn last line is cut off."""
         if self._handle is None:
             new = not self.path.exists()
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
             self._handle = handle
             if new:
                 fsync_folder(self.path.parent)
@@ -126,8 +130,11 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     if found.get("format") != SCORES_FORMAT:
         raise damaged(path, f"format {found.get('format')!r}, this emomtl reads format {SCORES_FORMAT}")
     evaluations = found.get("evaluations")
-    if not isinstance(evaluations, list) or not all(isinstance(entry, dict) for entry in evaluations):
-        raise damaged(path, "`evaluations` is not a list of objects")
+    if not isinstance(evaluations, list):
+        raise damaged(path, "`evaluations` is not a list")
+    for number, entry in enumerate(evaluations, 1):
+        if not is_evaluation(entry):
+            raise damaged(path, f"evaluation {number} lacks a split, a checkpoint, a step or the scores of its tasks")
     return evaluations
 
 
@@ -178,5 +185,47 @@ def drop_unfinished(path: Path) -> None:
 def append_text(path: Path, text: str) -> None:
     """Append lines to a log that people read; control characters (which a terminal would obey) are escaped."""
     lines = "".join(clean(line, 2000) + "\n" for line in text.splitlines() or [""])
-    with storage(path), open(path, "ab", buffering=0) as handle:
+    with storage(path), open(path, "ab", buffering=0, opener=_itself) as handle:
         handle.write(lines.encode())
+
+
+def _itself(path: str, flags: int) -> int:
+    """Opens a file, and nothing that a link of its name leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def is_evaluation(entry: object) -> bool:
+    """Whether it is what an evaluation writes: a split and a checkpoint by name, a step, scores by task, perhaps a digest."""
+    if not isinstance(entry, dict) or not all(_is_name(entry.get(key)) for key in ("split", "checkpoint")):
+        return False
+    tasks, answers = entry.get("tasks"), entry.get("answers")
+    known = (
+        _is_count(entry.get("step"))
+        and _is_count(entry.get("look", 1))
+        and (answers is None or (isinstance(answers, str) and DIGEST.fullmatch(answers)))
+    )
+    return bool(known and isinstance(tasks, dict) and all(_is_scores(scores) for scores in tasks.values()))
+
+
+def _is_scores(scores: object) -> bool:
+    if not isinstance(scores, dict) or not _is_count(scores.get("rows")):
+        return False
+    metrics, tables = scores.get("metrics"), scores.get("tables", {})
+    figures = isinstance(metrics, dict) and all(one is None or _is_finite(one) for one in metrics.values())
+    return (
+        figures
+        and isinstance(tables, dict)
+        and all(isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in tables.values())
+    )
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # a number by now
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and PLAIN.fullmatch(value) is not None
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

@@ -32,6 +32,15 @@ def find_checkpoint(run: Run, which: str) -> Path:
     raise EmomtlError(trouble(run.checkpoints, f"no checkpoint {clean(which)!r}", known))
 
 
+def open_own(run: Run, path: Path) -> Checkpoint:
+    """Verify a checkpoint as `open_checkpoint` does; one that another run has written is refused."""
+    checkpoint = open_checkpoint(path)
+    if checkpoint.run != run.identity:
+        remedy = "put this run's own checkpoint back, or remove the folder"
+        raise EmomtlError(trouble(path, "this checkpoint was written by another run", remedy))
+    return checkpoint
+
+
 def point(run: Run, which: str, path: Path) -> None:
     """Let `last` or `best` mean the checkpoint at `path`, durably and at once."""
     run.must_hold()
@@ -53,9 +62,9 @@ def resume_point(run: Run) -> Checkpoint | None:
         return None
     chosen = _target(run, "last") or published[-1]
     try:
-        return open_checkpoint(chosen)
+        return open_own(run, chosen)
     except EmomtlError as error:
-        raise _with_last_good(error, [path for path in reversed(published) if path != chosen]) from error
+        raise _with_last_good(run, error, [path for path in reversed(published) if path != chosen]) from error
 
 
 def prune(run: Run, keep: Collection[Path]) -> None:
@@ -129,12 +138,12 @@ def _tidy(run: Run) -> None:
             remove(path)
 
 
-def _with_last_good(error: EmomtlError, others: list[Path]) -> EmomtlError:
+def _with_last_good(run: Run, error: EmomtlError, others: list[Path]) -> EmomtlError:
     """The same problems, and those of every newer checkpoint than the last good one, with the way to go on from that one."""
     problems = list(error.problems)
     for path in others:
         try:
-            open_checkpoint(path)
+            open_own(run, path)
         except EmomtlError as another:
             problems += another.problems
         else:

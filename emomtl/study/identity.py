@@ -13,7 +13,7 @@ from emomtl.compose import Plan, Start
 from emomtl.data.locate import Located, LocatedFiles
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest
-from emomtl.run import Run, find_checkpoint, open_checkpoint
+from emomtl.run import Run, find_checkpoint, open_own
 
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
@@ -59,7 +59,7 @@ class Identities:
         if key not in self._starts:
             try:
                 run = Run.open(start.folder)
-                checkpoint = open_checkpoint(find_checkpoint(run, start.checkpoint).resolve())
+                checkpoint = open_own(run, find_checkpoint(run, start.checkpoint).resolve())
             except EmomtlError as error:
                 where = (replace(p, place="start.run", found=f"{p.place}: {p.found}") for p in error.problems)
                 raise EmomtlError(*where) from error
@@ -74,6 +74,7 @@ class Identities:
 def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
+    content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
     for later, tables in ((LATER_OF_TASKS, content["tasks"].values()), (LATER_OF_TRAINING, [content["train"]])):
         for table in tables:
             for key in [key for key, value in later.items() if table.get(key) == value]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest.faults import faults_of, odd_values
+from emomtl.manifest.faults import faults_of, odd_values, without_secrets
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
@@ -122,6 +122,9 @@ def _data(path: Path) -> dict[str, Any]:
     data = parse(text) if isinstance(text, str) else text
     if isinstance(data, Problem):
         raise EmomtlError(data.at(clean(str(path), 300)))
+    if secrets := without_secrets(data)[1]:
+        lines = Lines(str(text), [])
+        raise EmomtlError(*(fault.problem().at(clean(str(path), 300), lines.of(fault.parts)) for fault in secrets))
     return data
 
 

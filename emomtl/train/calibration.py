@@ -22,7 +22,8 @@ from emomtl.train.forecast import Lengths
 from emomtl.train.loop import try_step
 from emomtl.train.origin import origin_of
 from emomtl.train.profile import Phases, Profile
-from emomtl.train.session import Session, read, start, tokenise_all
+from emomtl.train.reading import read, tokenise_all
+from emomtl.train.session import Session, start
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
+from emomtl.model.ranks import ALONE, Ranks
 from emomtl.sampling import Moment, Sampler
 from emomtl.seeds import generator
 from emomtl.train.state import State
@@ -27,6 +28,9 @@ class Part:
     """Rows of one corpus in a step: padded encoder inputs (B, T), each task's first n rows' targets, and features (B, F).
 
     With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
+
+    Where several processes train together all of this is of one's own part of the texts, of which a task has `texts`; the
+    longest of them all, whoever has it, has `width` tokens.
     """
 
     corpus: str
@@ -34,11 +38,17 @@ class Part:
     targets: dict[str, NDArray[Any]]
     tokens: bool = False
     features: NDArray[np.float32] | None = None
+    texts: Mapping[str, int] = field(default_factory=dict)
+    width: int = 0
+
+    def number(self, task: str) -> int:
+        """The texts of a task, n, in all processes."""
+        return self.texts.get(task, len(self.targets[task]))
 
     @property
     def rows(self) -> int:
-        """B, the texts that are encoded."""
-        return len(self.inputs["input_ids"])
+        """B, the texts that are encoded, in all processes."""
+        return max(self.number(task) for task in self.targets)
 
 
 @dataclass(frozen=True)
@@ -68,12 +78,15 @@ class Drawing:
         """The texts of each task in the step."""
         texts = Counter[str]()
         for part in (part for parts in self.micro for part in parts):
-            texts.update({task: len(targets) for task, targets in part.targets.items()})
+            texts.update({task: part.number(task) for task in part.targets})
         return texts
 
 
 class Feeder:
-    """Draws steps for a run; holds rows, tokens and targets, and no state of its own."""
+    """Draws steps for a run; holds rows, tokens and targets, and no state of its own.
+
+    All processes of a run draw the same rows, and each makes inputs of its part of them.
+    """
 
     def __init__(
         self,
@@ -87,18 +100,21 @@ class Feeder:
         buckets: bool,
         accumulate: int,
         vocabulary: Vocabulary,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.heads, self.vocabulary = dict(heads), vocabulary
+        self.heads, self.vocabulary, self.ranks = dict(heads), vocabulary, ranks
         self.batches, self.fixed, self.joint = dict(batches), fixed, joint
         self.seed, self.accumulate = seed, accumulate
         self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
         self.corpus_of = {task: data.corpus(task).name for task in data.taxonomies}
         self.targets: dict[str, NDArray[Any]] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}
         self.streams: dict[str, Stream] = {}
         for corpus in data.corpora:
             lengths = self.tokens[corpus.name].lengths
             for task in corpus.tasks:
                 self.targets[task] = _dense(corpus, task, heads[task], data)
+                self.known[task] = _labelled(self.targets[task])
                 rows, block = corpus.rows[task, "train"].index, self.batches[task]
                 self.streams[task] = Stream(task, rows, lengths, seed, block, buckets)
             if joint:
@@ -129,9 +145,7 @@ class Feeder:
         micro = [self._parts(rows, streams, wanted, number, pieces, moment.step) for number in range(pieces)]
         micro = [parts for parts in micro if parts]
         examples = {
-            task: _labelled(self.targets[task][rows[stream][: wanted[task]]])
-            for stream, tasks in streams.items()
-            for task in tasks
+            task: int(self.known[task][rows[stream][: wanted[task]]].sum()) for stream, tasks in streams.items() for task in tasks
         }
         return Drawing(advance, examples, micro, probabilities, rows)
 
@@ -153,9 +167,10 @@ class Feeder:
                 if not mine:
                     continue
                 tokens, longest = self.tokens[self.corpus_of[tasks[0]]], max(mine.values(), key=len)
-                targets = {task: self.targets[task][chosen] for task, chosen in mine.items()}
-                part = Part(self.corpus_of[tasks[0]], tokens.batch(longest), targets, features=tokens.beside(longest))
-                parts.append(self._prepared(part, number, step))
+                here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in mine.items()}
+                targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
+                part = Part(self.corpus_of[tasks[0]], tokens.batch(here), targets, False, tokens.beside(here), texts)
+                parts.append(self._prepared(part, longest, number, step))
         return parts
 
     def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -166,15 +181,18 @@ class Feeder:
         known = head.present(self.targets[task][rows])
         return rows[known] if known.any() else rows[:1]
 
-    def _prepared(self, part: Part, number: int, step: int) -> Part:
-        """The part as it is, or as the head of its task prepares it, where that reads tokens."""
+    def _prepared(self, part: Part, rows: NDArray[np.int64], number: int, step: int) -> Part:
+        """The part of these rows as it is, or as the head of its task prepares it, where that reads tokens."""
         task = next(iter(part.targets))
         head = self.heads[task]
         if not isinstance(head, TokenHead):
             return part
-        inputs, targets = head.prepare(part.inputs, self.vocabulary, generator(self.seed, "tokens", task, step, number))
+        draw = generator(self.seed, "tokens", task, step, number, *self.ranks.key)
+        inputs, targets = head.prepare(part.inputs, self.vocabulary, draw)
         targets = np.where(head.present(part.targets[task])[:, None], targets, MISSING_TOKEN)
-        return Part(part.corpus, inputs, {task: targets}, tokens=True)
+        starts = self.tokens[part.corpus].starts
+        width = int((starts[rows + 1] - starts[rows]).max())
+        return Part(part.corpus, inputs, {task: targets}, True, texts=part.texts, width=width)
 
 
 def _checked(given: Mapping[str, float], moment: Moment) -> dict[str, float]:
@@ -202,8 +220,8 @@ def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any
     return dense
 
 
-def _labelled(targets: NDArray[Any]) -> int:
-    """Rows with a known target, whatever the head: NaN and -100 are unknown."""
+def _labelled(targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (n,) have a known target, whatever the head: NaN and -100 are unknown."""
     if targets.dtype.kind == "f":
-        return int((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))).sum())
-    return int((targets != -100).sum())
+        return np.asarray((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))))
+    return np.asarray(targets != -100)

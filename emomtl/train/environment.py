@@ -12,6 +12,7 @@ import torch
 import emomtl
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest import Manifest, differences
+from emomtl.model.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
@@ -23,7 +24,7 @@ COUNTS = ("emomtl", "python", "torch", "transformers", "numpy", "system", "devic
 """What may change the last digits of a sum, and so the bits of a result."""
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion) -> dict[str, Any]:
+def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion, ranks: Ranks = ALONE) -> dict[str, Any]:
     """What a run writes down of where it ran and on what."""
     import numpy
     import transformers
@@ -40,6 +41,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "device_name": name,
         "precision": precision,
         "threads": torch.get_num_threads(),
+        "processes": ranks.size,
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
@@ -54,7 +56,8 @@ def differing(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Col
     problems = []
     before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
     for place, old, new in differences(before, after):
-        problems.append((place, f"was {old!r}, is {new!r}"))
+        if place != "devices":  # how many processes share the work is no part of what a run is
+            problems.append((place, f"was {old!r}, is {new!r}"))
     for task, digest in run.environment.get("data", {}).items():
         if now["data"].get(task) != digest:
             problems.append((f"data.{task}", "the corpus has changed since the run began"))

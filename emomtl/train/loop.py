@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, clean
 from emomtl.evaluate import evaluate
 from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, restore_model
 from emomtl.model.sharing import count_parameters
-from emomtl.run import find_checkpoint, open_checkpoint, point, prune, save_checkpoint
+from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -28,8 +28,10 @@ from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses
+from emomtl.train.reduction import whole
 from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
+from emomtl.weighting import Weighting
 
 
 @dataclass
@@ -47,7 +49,7 @@ class _Step:
 
 def train(session: Session) -> Outcome:
     """Train a session to its end, or to a reason to stop; the run directory holds every result."""
-    run, state, tell = session.run, session.state, session.plan.plugins.tell
+    run, state, tell = session.run, session.state, session.tell
     began, told = time.monotonic(), False
     try:
         if not state.finished:
@@ -75,6 +77,9 @@ def train(session: Session) -> Outcome:
                 tell("emomtl_finished", run=run, error=error)
         raise
     finally:
+        with suppress(EmomtlError):
+            for heard in session.plan.plugins.heard:
+                run.log(f"listener {heard}")
         run.close()
 
 
@@ -82,6 +87,8 @@ def _steps(session: Session, signals: Signals) -> None:
     """All steps of the run; what is due after a step happens at its boundary."""
     state, length, plan = session.state, session.length, session.plan.manifest
     session.model.train()
+    if session.reduction is not None:
+        session.reduction.signals = signals
     while not state.finished:
         before = length.progress(state)
         done = _step(session)
@@ -103,11 +110,13 @@ def _steps(session: Session, signals: Signals) -> None:
         state.finished = last or state.stopped is not None
         if state.finished:
             session.run.log_event("finish", step=state.step, reason=state.stopped or "finished", skipped=state.skipped)
-        if save_due or signals.received is not None:
+        asked = signals.received if session.reduction is None else session.reduction.asked
+        if save_due or asked is not None:
             with session.phases("checkpoint"):
                 _save(session, improved)
-        if signals.received is not None:
-            raise Interrupted(signals.received, state.step)
+        if asked is not None:
+            session.ranks.wait()
+            raise Interrupted(asked, state.step)
 
 
 def _step(session: Session) -> _Step:
@@ -147,20 +156,36 @@ def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict
     losses: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
     ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
-    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
+    torch.manual_seed(torch_seed(moment.seed, "step", moment.step, *session.ranks.key))
     for share, parts in zip(drawing.shares, drawing.micro, strict=True):
         with memory(partial(too_large, session, parts)):
             with session.phases("forward"):
                 micro, extra = _losses(session, parts, share, texts)
-            with session.phases("backward"):
-                here = {task: len(targets) / texts[task] for part in parts for task, targets in part.targets.items()}
+            with session.phases("backward"), _reducing(session, parts is drawing.micro[-1]):
+                here = {task: part.number(task) / texts[task] for part in parts for task in part.targets}
                 now = replace(moment, share=share, parts=here, ahead=ahead)
                 weights.update(weighting.backward(session.weighting, micro, now))
         _add(losses, micro | extra, share)
     with session.phases("backward"):
+        losses = _reduced(session, losses)
         torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
         weights.update(weighting.finish(session.weighting, moment) or {})
     return losses, weights
+
+
+def _reducing(session: Session, last: bool) -> AbstractContextManager[None]:
+    """Around a backward pass: within the step's last one, gradients leave for the other processes as soon as they are whole."""
+    if session.reduction is None or not last:
+        return nullcontext()
+    return session.reduction.last_pass(plain=type(session.plan.weighting).backward is Weighting.backward)
+
+
+def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The losses of the step as all processes know them, once the gradients are averaged over them."""
+    if session.reduction is None:
+        return losses
+    parameters = [p for group in session.optimizer.param_groups for p in group["params"]]
+    return session.reduction.finish(parameters, session.plan.weighting.kept_gradients(session.weighting), losses)
 
 
 def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
@@ -179,22 +204,26 @@ def _losses(
     With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.
 
     A task may have a smaller part of its step's `texts` here than the micro-batch's `share`; its loss is scaled by the
-    quotient, so that the step's loss is the mean over its texts however they are cut.
+    quotient, so that the step's loss is the mean over its texts however they are cut. Where several processes train
+    together, each answers for its part of the texts, and the losses are those of all of them, in every process.
     """
     losses, extra = {}, {}
-    tables = session.plan.manifest.tasks
+    tables, ranks = session.plan.manifest.tasks, session.ranks
     for part in parts:
         inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
+        number = {task: part.number(task) for task in wanted}
         with arithmetic(session.device, session.precision):
             if part.tokens:
                 pooled: dict[str, Tensor] = {}
                 logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
             else:
-                pooled = session.model.pooled(inputs, {task: len(targets) for task, targets in wanted.items()})
+                pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()})
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
+        if ranks.size > 1:
+            pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
         own = objective_losses(session, pooled, logits, wanted)
         for task, targets in wanted.items():
-            part_of_step = len(targets) / texts[task] / share
+            part_of_step = number[task] / texts[task] / share
             loss = session.plan.tasks[task].head.loss(logits[task], targets)
             for name, one in own.get(task, {}).items():
                 loss = loss + session.plan.objectives[name].weight * one
@@ -206,7 +235,7 @@ def _losses(
 def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tensor]:
     """The losses of the step on the weights as they are, under the step's dropout and without gradients."""
     losses: dict[str, Tensor] = {}
-    torch.manual_seed(torch_seed(moment.seed, "step", moment.step))
+    torch.manual_seed(torch_seed(moment.seed, "step", moment.step, *session.ranks.key))
     with torch.no_grad(), session.phases("forward"):
         for share, parts in zip(drawing.shares, drawing.micro, strict=True):
             with memory(partial(too_large, session, parts)):
@@ -276,12 +305,12 @@ def _log(session: Session, done: _Step) -> None:
     watch_losses(session, losses)
     state.window, session.window = {}, {}
     session.display.logged(state, done.factor)
-    session.plan.plugins.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
+    session.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
 
 
 def _score(session: Session) -> bool:
     """Score validation, note whether it is the best so far, and ask everyone for a reason to stop."""
-    state, manifest, tell = session.state, session.plan.manifest, session.plan.plugins.tell
+    state, manifest, tell = session.state, session.plan.manifest, session.tell
     session.scored = _validate(session, state.step)
     found = session.scored.scores
     state.scores = {task: scores.defined for task, scores in found.items()}
@@ -300,7 +329,8 @@ def _score(session: Session) -> bool:
         state.best_value, state.best_step, state.stale = value, state.step, 0
     else:
         state.stale += 1
-    reasons = [str(reason) for reason in tell("emomtl_should_stop", run=session.run, scores=state.scores) if reason]
+    answers = tell("emomtl_should_stop", run=session.run, scores=state.scores)
+    reasons = session.ranks.told([clean(str(reason), 400) for reason in answers if reason])
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
     metrics = {task: scores.metrics for task, scores in found.items()}
@@ -318,22 +348,25 @@ def _better(less: bool, value: float, best: float) -> bool:
 
 
 def _save(session: Session, best: bool) -> None:
-    """Write a checkpoint, move `last` (and `best`) to it, and remove those that neither points to."""
+    """Write a checkpoint, move `last` (and `best`) to it, remove those that neither points to; one process does it for all."""
     state, run = session.state, session.run
     state.window = {task: (float(session.window[task]), number) for task, (_, number) in state.window.items()}
+    if not session.ranks.first:
+        return
     path = save_checkpoint(run, state.step, session.parts(), _record(session))
     if best or state.best_step is None:
         point(run, "best", path)
     point(run, "last", path)
     keep = {path} | ({run.checkpoints / f"step-{state.best_step:08d}"} if state.best_step is not None else set())
     prune(run, keep)
-    session.plan.plugins.tell("emomtl_checkpointed", run=run, path=path)
+    session.tell("emomtl_checkpointed", run=run, path=path)
 
 
 def _record(session: Session) -> dict[str, Any]:
-    """The JSON of a checkpoint: the state, how far the events go, and the labels that the heads answer with."""
+    """The JSON of a checkpoint: the state, how far the events go, the labels that the heads answer with, and the processes."""
     labels = {name: list(bound.head.outputs(session.data.taxonomies[name])) for name, bound in session.plan.tasks.items()}
-    return {"run": session.state.as_json(), "events": session.run.events_size(), "labels": labels}
+    state, events = session.state.as_json(), session.run.events_size()
+    return {"run": state, "events": events, "labels": labels, "processes": session.ranks.size}
 
 
 def _outcome(session: Session) -> Outcome:
@@ -341,19 +374,19 @@ def _outcome(session: Session) -> Outcome:
 
     With the scores of the best one its answers are kept (targets and probabilities, no texts).
     """
-    state, run = session.state, session.run
+    state, run, ranks = session.state, session.run, session.ranks
     reason = state.stopped or "finished"
     session.display.phase("scoring")
     kept = {entry["which"] for entry in run.scores() if entry.get("by") == "train"}
     found: dict[str, Mapping[str, TaskScores]] = {}
     for which in ("last", "best"):
-        path = find_checkpoint(run, which).resolve()
+        path = run.checkpoints / ranks.told(find_checkpoint(run, which).resolve().name if ranks.first else "")
         step = int(path.name.split("-")[1])
         if session.scored is None or session.scored.step != step:
-            restore_model(session.model, open_checkpoint(path))
+            restore_model(session.model, open_own(run, path))
             session.scored = _validate(session, step)
         found[which] = session.scored.scores
-        if which not in kept:
+        if which not in kept and ranks.first:
             entry = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
             if which == "best":
                 entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
@@ -366,7 +399,7 @@ def _validate(session: Session, step: int) -> Validated:
     batch_size = session.plan.manifest.eval.batch_size
     of = (session.model, session.plan.tasks, session.data, session.tokens)
     answers: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    scores = evaluate(*of, "validation", session.device, session.precision, batch_size, keep=answers)
+    scores = evaluate(*of, "validation", session.device, session.precision, batch_size, keep=answers, ranks=session.ranks)
     return Validated(step, scores, answers)
 
 

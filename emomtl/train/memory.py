@@ -20,10 +20,10 @@ def too_large(session: Session, parts: list[Part]) -> Problem:
     """What is said of a micro-batch that does not fit: its tasks, how many texts of which length, and what to change."""
     tasks = ", ".join(task for part in parts for task in part.targets)
     sizes = " and ".join("{} texts of {} tokens".format(*part.inputs["input_ids"].shape) for part in parts)
-    asked = session.plan.manifest.train.on_out_of_memory == "split"
-    ways = (
-        'raise train.accumulate, or lower train.batch_size or encoder.max_tokens; train.on_out_of_memory = "split" cuts by itself'
-    )
+    asked = _may_split(session)
+    ways = "raise train.accumulate, or lower train.batch_size or encoder.max_tokens"
+    if session.ranks.size == 1:
+        ways += '; train.on_out_of_memory = "split" cuts by itself'
     remedy = "a text alone does not fit: lower encoder.max_tokens, or take a smaller encoder" if asked else ways
     found = f"the device ran out of memory at step {session.state.step + 1} on a micro-batch of {sizes}"
     return Problem(tasks, found, f"{remedy}; {last_good(session.run)}")
@@ -41,8 +41,8 @@ def cut_further(session: Session, drawing: Drawing, error: OutOfMemory) -> None:
 
     What the step has gathered is dropped, so that it begins anew. The number is in the run's state: a resumed run starts with it.
     """
-    state, asked = session.state, session.plan.manifest.train.on_out_of_memory == "split"
-    if not asked or max(part.rows for parts in drawing.micro for part in parts) < 2:
+    state = session.state
+    if not _may_split(session) or max(part.rows for parts in drawing.micro for part in parts) < 2:
         raise error
     state.cut *= 2
     session.optimizer.zero_grad(set_to_none=True)
@@ -54,3 +54,8 @@ def cut_further(session: Session, drawing: Drawing, error: OutOfMemory) -> None:
     line = f"{error.problems[0].place}: {error.problems[0].found}; from here on a step has {pieces} of them"
     session.run.log(line)
     session.display.note(line)
+
+
+def _may_split(session: Session) -> bool:
+    """Whether a step may be cut further; several processes would have to cut theirs alike, so of them none does."""
+    return session.plan.manifest.train.on_out_of_memory == "split" and session.ranks.size == 1

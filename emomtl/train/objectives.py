@@ -13,13 +13,17 @@ from emomtl.train.session import Session
 def objective_losses(
     session: Session, pooled: Mapping[str, Tensor], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
 ) -> dict[str, dict[str, Tensor]]:
-    """The loss L_o of every objective whose task is trained on these texts: by task, then by the objective's name."""
+    """The loss L_o of every objective whose task is trained on these texts: by task, then by the objective's name.
+
+    All tensors are of all texts of the micro-batch, whichever process encoded them.
+    """
     answers = {task: Answers(logits[task], one, session.data.taxonomies[task]) for task, one in targets.items()}
     found: dict[str, dict[str, Tensor]] = {}
     for name, one in session.plan.objectives.items():
         if one.task in answers:
             view = _view(one.task, pooled[one.task], answers)
-            found.setdefault(one.task, {})[name] = one.objective.loss(session.model.objectives[name], view)
+            with session.ranks.alike(session.feeder.seed, "objective", name, session.state.step):
+                found.setdefault(one.task, {})[name] = one.objective.loss(session.model.objectives[name], view)
     return found
 
 

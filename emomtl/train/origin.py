@@ -15,7 +15,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import TokenHead
 from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors, rebuild_encoder
 from emomtl.model.network import MultiTaskModel
-from emomtl.run import Checkpoint, Run, find_checkpoint, open_checkpoint
+from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def _of_run(plan: Plan, start: Start) -> Origin:
     except EmomtlError as error:
         found = (replace(p, place="start.checkpoint", found=f"{p.place}: {p.found}") for p in error.problems)
         raise EmomtlError(*found) from error
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_own(run, path)
     tensors = checkpoint.tensors("model")
-    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder")
+    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model"))
     _load(encoder.module, _below(tensors, "encoder."), checkpoint)
     heads = {name: _below(tensors, f"heads.{name}.") for name in _fitting(plan, run, checkpoint)} if start.heads else {}
     record = {
@@ -116,7 +116,7 @@ def _folder(base: Path, use: str) -> Path:
 
 def _fitting(plan: Plan, run: Run, checkpoint: Checkpoint) -> list[str]:
     """The tasks of a plan whose heads the other run has: the same name, kind and outputs."""
-    labels = checkpoint.state["labels"]
+    labels = checkpoint.labels
     found = []
     for name, bound in plan.tasks.items():
         table = run.manifest.tasks[name].head if name in labels else None

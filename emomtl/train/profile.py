@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,6 +113,7 @@ class Profile(Phases):
             "tokens": {"real": self.real, "padded": self.padded},
             "padding_share": 1 - self.real / self.padded,
             "tokens_per_second": {"real": self.real / stepping, "padded": self.padded / stepping},
+            "listeners": [asdict(heard) for heard in session.plan.plugins.heard],
             "model_flops": flops,
             "model_flops_per_second": flops / stepping,
             "machine_flops_per_second": machine,

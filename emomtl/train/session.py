@@ -13,17 +13,16 @@ from torch import nn
 
 from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData
-from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
-from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
-from emomtl.run import Checkpoint, Run, resume_point
+from emomtl.model.ranks import ALONE, Ranks
+from emomtl.run import Checkpoint, Follower, Run, open_own, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
 from emomtl.scoring import TaskScores
@@ -33,6 +32,8 @@ from emomtl.train.environment import differing, elsewhere, environment, in_words
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.profile import Phases
+from emomtl.train.reading import read, tokenise_all
+from emomtl.train.reduction import Reduction
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
@@ -81,6 +82,8 @@ class Session:
     elsewhere: dict[str, list[Any]] = field(default_factory=dict)
     still: dict[str, tuple[float, int]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+    ranks: Ranks = ALONE
+    reduction: Reduction | None = None
 
     def warn(self, about: str, line: str) -> None:
         """Say something once about a thing, on the display and in the run's log."""
@@ -88,6 +91,19 @@ class Session:
             self.told.add(about)
             self.display.note(line)
             self.run.log(f"warning: {line}")
+
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        """Tell the active plugins of an event and give their answers; one that has become slow is said once.
+
+        Of several processes only the first tells it.
+        """
+        if not self.ranks.first:
+            return []
+        answers = self.plan.plugins.tell(event, **facts)
+        for line in self.plan.plugins.slow():
+            self.display.note(line)
+            self.run.log(line)
+        return answers
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
@@ -98,22 +114,40 @@ class Session:
                     optimizer[f"{key}:{name}"] = value
         return {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
 
+    def joined(self) -> Session:
+        """The same session, its weights and those of the weighting the first process's, bit for bit."""
+        self.ranks.give([*self.model.state_dict().values(), *self.weighting.state_dict().values()])
+        return self
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Tensors and counters from a checkpoint; shapes that differ are an error."""
         restore_model(self.model, checkpoint)
-        self.weighting.load_state_dict(checkpoint.tensors("weighting"))
         saved = checkpoint.tensors("optimizer")
+        try:
+            self.weighting.load_state_dict(checkpoint.tensors("weighting"))
+            self._restore_optimizer(saved)
+            self.state = State.from_json(checkpoint.state["run"])
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            found = f"is not what this run's training writes: {clean(str(error), 200)}"
+            raise EmomtlError(Problem(str(checkpoint.path), found, "use another checkpoint, or start a new run")) from error
+        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
+
+    def _restore_optimizer(self, saved: Mapping[str, torch.Tensor]) -> None:
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 slots = {key: saved[f"{key}:{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}:{name}" in saved}
+                if any(value.numel() > 1 and value.shape != parameter.shape for value in slots.values()):
+                    raise ValueError(f"the optimiser's figures of {name} have another shape")
                 if slots:
                     self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
-        self.state = State.from_json(checkpoint.state["run"])
-        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
 
 
-def start(plan: Plan, folder: Path, display: Display) -> Session:
-    """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken."""
+def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> Session:
+    """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken.
+
+    Several processes (`ranks`) call this together, and the first one makes the folder, which all of them have to see.
+    """
+    ranks.check(plan.manifest.devices)
     if plan.pretrain is not None:
         raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
@@ -123,83 +157,81 @@ def start(plan: Plan, folder: Path, display: Display) -> Session:
     origin = origin_of(plan)
     encoder = changed_encoder(plan, origin.encoder)
     fusion = learn(plan.features, data)
-    run = Run.create(folder, plan.manifest, environment(plan, data, device, precision, fusion) | origin.record)
+    now = environment(plan, data, device, precision, fusion, ranks) | origin.record
+    run = Run.create(folder, plan.manifest, now) if ranks.first else None
     try:
-        _keep(encoder, plan, run, fusion)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion)
+        if run is not None:
+            _keep(encoder, plan, run, fusion)
+        run = _together(run, folder, now, ranks, display)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         origin.give_heads(session.model)
-        return session
+        return session.joined()
     except BaseException:
-        run.close()
+        if run is not None:
+            run.close()
         raise
 
 
-def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection[str] = ()) -> Session:
-    """Go on with a run from its last checkpoint; a manifest, corpus or plugin that changed is refused unless allowed."""
-    run = Run.open(folder, lock=True)
+def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection[str] = (), ranks: Ranks = ALONE) -> Session:
+    """Go on with a run from its last checkpoint; a manifest, corpus or plugin that changed is refused unless allowed.
+
+    There may be more or fewer processes (`ranks`) than before.
+    """
+    ranks.check(plan.manifest.devices)
+    run = Run.open(folder, lock=True) if ranks.first else Follower.of(folder)
     try:
-        checkpoint = resume_point(run)
+        checkpoint = _resume_point(run, ranks)
         data = read(plan, display)
         plan = plan.with_taxonomies(data.taxonomies)
         device, precision = _machine(plan.manifest)
         fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
-        now = environment(plan, data, device, precision, fusion) | recorded(run)
+        now = environment(plan, data, device, precision, fusion, ranks) | recorded(run)
         changed, other = differing(run, plan.manifest, now, allow_changed), elsewhere(run.environment, now)
         if other:
             display.note(in_words(other))
         if checkpoint is not None:
-            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder"))
+            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model")))
         else:
             run.cut_events(0)
             origin = origin_of(plan)
         encoder = changed_encoder(plan, origin.encoder)
         if checkpoint is None or changed:
-            _keep(encoder, plan, run, fusion)
+            if ranks.first:
+                _keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion)
+        _together(run, folder, now, ranks, display)
+        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         session.elsewhere = other
         origin.give_heads(session.model)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
             display.note(f"resumed at step {session.state.step:,} from {checkpoint.path.name}")
-        return session
+            if (before := checkpoint.state.get("processes", 1)) != ranks.size:
+                display.note(f"it goes on in {ranks.size} process(es), and was trained in {before}: dropout draws other numbers")
+        return session.joined()
     except BaseException:
         run.close()
         raise
 
 
-def read(
-    plan: Plan,
-    display: Display,
-    splits: tuple[str, ...] = ("train", "validation"),
-    tasks: Collection[str] = (),
-    leaks: LeakPolicy = "keep",
-) -> TaskData:
-    """The rows of a plan's tasks (all, or those named) in some splits.
-
-    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
-    """
-    display.phase("reading")
-    inputs = []
-    for bound in plan.tasks.values():
-        if tasks and bound.name not in tasks:
-            continue
-        assert bound.located is not None
-        limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
-        noise = bound.table.label_noise, plan.manifest.seed
-        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits, *noise))
-    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy)
-    for line in data.notes:
-        display.note(line)
-    return data
+def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
+    """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
+    if ranks.size > 1:
+        display.note(f"{ranks.size} processes train together")
+    ranks.wait()
+    ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
+    return run if run is not None else Follower.of(folder)
 
 
-def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display) -> dict[tuple[str, str], Tokens]:
-    """Tokens by (corpus, split), from the token cache where they are kept."""
-    display.phase("tokenising")
-    return corpus_tokens(data, tokenizer, choice.max_tokens, display.note, choice.truncation)
+def _resume_point(run: Run, ranks: Ranks) -> Checkpoint | None:
+    """The checkpoint to go on from: the first process finds and verifies it, the others open the same."""
+    if ranks.first:
+        checkpoint = resume_point(run)
+        ranks.told(None if checkpoint is None else checkpoint.path.name)
+        return checkpoint
+    name: str | None = ranks.told(None)
+    return None if name is None else open_own(run, run.checkpoints / name)
 
 
 def _session(
@@ -211,9 +243,12 @@ def _session(
     precision: str,
     display: Display,
     fusion: Fusion,
+    ranks: Ranks,
 ) -> Session:
     manifest = plan.manifest
-    tokens = fusion.beside_all(data, tokenise_all(data, encoder.tokenizer, plan.encoder, display), training=True)
+    with ranks.one_first():  # the others of a machine find the tokens in its cache
+        tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
+    tokens = fusion.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
     model = model_of(plan, encoder, fusion).to(device)
     if device == "cpu":
@@ -236,11 +271,14 @@ def _session(
         manifest.data.buckets,
         train.accumulate,
         encoder.vocabulary,
+        ranks,
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
+    reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
+    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction}
     return Session(
-        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, fusion=fusion
+        plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from pydantic import TypeAdapter
+
 
 @dataclass
 class State:
@@ -41,11 +43,9 @@ class State:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> State:
-        """The state that `as_json` wrote."""
+        """The state that `as_json` wrote; ValueError where it is none."""
         known = {one.name for one in fields(cls)}
-        state = cls(**{key: value for key, value in data.items() if key in known})
-        state.window = {task: (float(total), int(n)) for task, (total, n) in state.window.items()}
-        return state
+        return TypeAdapter(cls).validate_python({key: value for key, value in data.items() if key in known})
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON holds it; numbers come back exactly."""

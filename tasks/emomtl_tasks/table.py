@@ -27,7 +27,8 @@ class Table(TaskFamily):
 
     Several columns in `label` are numbers, one dimension of a regression each. `labels` is the taxonomy, in order; left
     out, it is learned from the training rows. `columns` names the columns of a file without header. `validation` and
-    `test` are the shares of the rows that become those splits where the file or folder has none.
+    `test` are the shares of the rows that become those splits where the file or folder has none. Texts of a `sensitive`
+    table are never printed, logged, cached or reported.
     """
 
     name: ClassVar[str] = "table"
@@ -43,6 +44,7 @@ class Table(TaskFamily):
     encoding: str = "utf-8"
     validation: Share = 0.1
     test: Share = 0.1
+    sensitive: bool = False
 
     def __post_init__(self) -> None:
         if self.header == (self.columns is not None):
@@ -107,7 +109,7 @@ class Table(TaskFamily):
         )
         head: Head = Regression(self.label) if isinstance(self.label, tuple) else SingleLabel()
         split = Split(validation=self.validation, test=self.test)
-        return Task(self.name, source, self.read, self._taxonomy, head=head, split=split, card=CARD)
+        return Task(self.name, source, self.read, self._taxonomy, head=head, split=split, sensitive=self.sensitive, card=CARD)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> Any:

@@ -118,7 +118,7 @@ def test_a_file_is_answered_row_by_row_in_any_format(cli: Any, trained: Any, tmp
             writer.writeheader()
             writer.writerows(content)
     for target in (out, tmp_path / f"same.{ending}"):
-        said = cli("predict", trained.folder, source, "--out", target, "--text", "review")
+        said = cli("predict", trained.folder, source, "--out", target, "--text", "review", "--keep")
         assert said.code == 0, said.err
         found = rows_of(target)
         assert [row["review"] for row in found] == TEXTS
@@ -128,7 +128,7 @@ def test_a_file_is_answered_row_by_row_in_any_format(cli: Any, trained: Any, tmp
             assert row["mood"] == best
             above = [name for name in ("joy", "anger", "sadness", "fear") if float(row[f"topics:{name}"]) >= 0.5]
             assert sorted(filter(None, row["topics"].split("|"))) == sorted(above)
-    said = cli("predict", trained.folder, source, "--out", out, "--text", "review", "--no-keep", "--task", "mood")
+    said = cli("predict", trained.folder, source, "--out", out, "--text", "review", "--task", "mood")
     assert said.code == 0
     assert set(rows_of(out)[0]) == {"mood", "mood:joy", "mood:anger", "mood:sadness"}
     assert not list(tmp_path.glob(".*part"))
@@ -176,7 +176,7 @@ def emomtl_tasks():
         (["in.csv", "--out", "out.csv", "--text", "txt"], "--text: in.csv has no column 'txt' (did you mean 'text'?)"),
         (["in.csv", "in.csv", "--out", "out.csv"], "--out: 2 inputs are given (name one file to read)"),
         (["gone.csv", "--out", "out.csv"], "gone.csv"),
-        (["taken.csv", "--out", "out.csv"], "the input has a column 'mood' already"),
+        (["taken.csv", "--out", "out.csv", "--keep"], "the input has a column 'mood' already"),
     ],
 )
 def test_what_predict_cannot_do_is_one_message_and_no_file(

@@ -165,10 +165,10 @@ def test_the_line_of_a_bad_byte_is_right_beyond_the_first_block(tmp_path: Path) 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LONGEST", 1_000)
     path = written(tmp_path / "a.csv", b'text,label\na,b\n"c,d\n' + b"e,f\n" * 1_000)
-    with one_problem(path, 3, "this row is longer than 64 MB (a quote that is opened and never closed?)"):
+    with one_problem(path, 3, "this row is longer than 32 MB (a quote that is opened and never closed?)"):
         read(path)
     path = written(tmp_path / "a.jsonl", b'{"a": 1}\n{"a": "' + b"x" * 2_000)
-    with one_problem(path, 2, "this row is longer than 64 MB"):
+    with one_problem(path, 2, "this row is longer than 32 MB"):
         read(path)
 
 

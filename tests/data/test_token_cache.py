@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.data import token_cache
+from emomtl.data import store, token_cache
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData
-from emomtl.data.token_cache import FEWEST, TokenCache, cache_folder, corpus_tokens, entries, key_of, remove_entry
+from emomtl.data.store import Store, cache_folder, entries, remove_entry
+from emomtl.data.token_cache import FEWEST, TOKENS, corpus_tokens, key_of
 from emomtl.data.tokens import Tokens, tokenise
 from emomtl.encoding import Truncation
 
@@ -106,8 +107,7 @@ def test_a_run_maps_its_tokens_and_a_second_run_makes_none(desk: Any, cache: Pat
     first = desk.begin(manifest, "first")
     tokenised = len(calls)
     second = desk.begin(manifest, "second")
-    small = [len(texts) for corpus in second.data.corpora for texts in corpus.splits.values() if len(texts) < FEWEST]
-    assert calls[tokenised:] == small
+    assert calls[tokenised:] == [len(texts) for texts in second.data.corpus("topics").splits.values()]  # a small corpus
     assert mapped(second.tokens["mood", "train"])
     assert same(first.tokens["mood", "train"], second.tokens["mood", "train"])
     first.run.close()
@@ -178,9 +178,10 @@ def _rewrite(entry: Path, name: str, array: Any) -> None:
     with open(entry / name, "wb") as handle:
         np.save(handle, array, allow_pickle=False)
     facts = json.loads((entry / "entry.json").read_text())
-    facts["files"][name] = {"bytes": (entry / name).stat().st_size, "sha256": token_cache._sha256(entry / name)}
+    kind = {"type": array.dtype.str, "shape": list(array.shape)}
+    facts["files"][name] = {"bytes": (entry / name).stat().st_size, "sha256": store._sha256(entry / name), **kind}
     del facts["sha256"]
-    facts["sha256"] = token_cache.hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    facts["sha256"] = store.hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     (entry / "entry.json").write_text(json.dumps(facts))
 
 
@@ -221,13 +222,13 @@ def test_a_damaged_entry_is_said_removed_and_made_again(tokenizer: Any, cache: P
 
 
 def test_builders_at_the_same_time_leave_one_good_entry(encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    together, write, found, notes = threading.Barrier(4), token_cache._write, [], []
+    together, write, found, notes = threading.Barrier(4), store._write, [], []
 
     def all_at_once(*arguments: Any) -> None:
         together.wait(30)
         write(*arguments)
 
-    monkeypatch.setattr(token_cache, "_write", all_at_once)
+    monkeypatch.setattr(store, "_write", all_at_once)
     tokenizers = [load(encoder) for _ in range(4)]
     threads = [threading.Thread(target=lambda one=one: found.append(read(one, notes))) for one in tokenizers]
     for thread in threads:
@@ -342,9 +343,9 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("EMOMTL_CACHE")
-    assert cache_folder() == tmp_path / "xdg" / "emomtl" / "tokens"
+    assert cache_folder(TOKENS) == tmp_path / "xdg" / "emomtl" / "tokens"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / ".cache" / "emomtl" / "tokens"
+    assert cache_folder(TOKENS) == tmp_path / ".cache" / "emomtl" / "tokens"
 
 
 def test_an_entry_holds_no_text_and_is_its_owners_alone(tokenizer: Any, cache: Path) -> None:
@@ -371,7 +372,7 @@ def test_what_killed_builders_left_is_removed_after_a_day(tokenizer: Any, cache:
     for path in (old, young):
         path.mkdir()
     os.utime(old, (0, 0))
-    TokenCache(cache, [].append).tokens(tokenizer, split(TEXTS), 12, {})
+    Store("token cache", cache, [].append).keep("a" * 64, {"ids": np.arange(3)}, {})
     assert not old.exists()
     assert young.exists()
 

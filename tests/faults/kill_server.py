@@ -155,6 +155,7 @@ def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]
                 run["slowest"] = max(run["slowest"], seconds)
                 run["damaged"] += published(place)
                 run["reports"] += [said] if (said := reported(place)) else []
+                print(f"{sum(one['kills'] for one in found) + run['kills']} kills", file=sys.stderr, flush=True)
         run["code"] = code
         run["same"] = code == 0 and contents(place) == wanted
         found.append(run)

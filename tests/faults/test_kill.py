@@ -41,7 +41,7 @@ def killed(desk: Any, kills: int, per_step: str, *signals: str) -> dict[str, Any
     seed = random.SystemRandom().randrange(2**32)
     print("seed of the kills:", seed)
     command = [sys.executable, str(SERVER), str(manifest), str(desk.folder), str(kills), str(seed), *signals]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 5 * kills)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 20 * kills)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     told = [run["kills"] for run in found["runs"]], sum(len(set(run["at"])) for run in found["runs"])
@@ -81,14 +81,14 @@ def test_requests_to_stop_at_random_moments_lose_no_step(desk: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(2000)
-@pytest.mark.parametrize("per_step", ["one", "all"])
+@pytest.mark.timeout(6000)
+@pytest.mark.parametrize("per_step", ["all", "one"])
 def test_two_hundred_kills_at_random_moments_cost_nothing_but_time(desk: Any, per_step: str) -> None:
     check(killed(desk, 200, per_step, *KILLED), 200, KILLED)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(2000)
+@pytest.mark.timeout(6000)
 @pytest.mark.parametrize("name", ASKED)
 def test_fifty_requests_to_stop_at_random_moments_lose_no_step(desk: Any, name: str) -> None:
     found = killed(desk, 50, "one", name)

@@ -83,7 +83,7 @@ def test_a_pooler_that_is_not_asked_for_is_not_trained(encoder: Path) -> None:
 def test_dropout_of_the_manifest_reaches_the_encoder_and_its_rebuilt_twin(encoder: Path, tmp_path: Path) -> None:
     loaded = load_encoder(choice(encoder, dropout=0.37))
     save_encoder(loaded, tmp_path / "saved")
-    for one in (loaded, rebuild_encoder(choice(encoder, dropout=0.37), tmp_path / "saved")):
+    for one in (loaded, rebuild_encoder(choice(encoder, dropout=0.37), tmp_path / "saved", 10**6)):
         found = {module.p for module in one.module.modules() if isinstance(module, torch.nn.Dropout)}
         assert found == {0.37}
 
@@ -96,7 +96,7 @@ def test_special_tokens_of_a_task_stay_whole_and_start_at_the_mean(encoder: Path
     weight = module.get_input_embeddings().weight
     torch.testing.assert_close(weight[token], weight[:token].mean(dim=0))
     save_encoder(loaded, tmp_path / "saved")
-    again: Any = rebuild_encoder(choice(encoder), tmp_path / "saved")
+    again: Any = rebuild_encoder(choice(encoder), tmp_path / "saved", 10**6)
     assert again.module.get_input_embeddings().weight.shape == weight.shape
 
 

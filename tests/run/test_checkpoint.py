@@ -288,7 +288,7 @@ def test_a_folder_that_goes_while_the_run_lives_is_said_and_not_made_again(run: 
 
 def test_the_state_file_is_canonical_json(run: Run) -> None:
     text = (save_checkpoint(run, 5, {}, {"b": [1, 2], "a": "ü"}) / "state.json").read_text()
-    assert text == '{"state":{"a":"\\u00fc","b":[1,2]},"step":5}\n'
+    assert text == f'{{"run":"{run.identity}","state":{{"a":"\\u00fc","b":[1,2]}},"step":5}}\n'
     assert json.loads(text)["step"] == 5
 
 

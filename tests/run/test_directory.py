@@ -159,10 +159,10 @@ def test_events_after_a_checkpoint_can_be_forgotten(run: Run) -> None:
 
 def test_every_look_at_a_split_is_counted(run: Run) -> None:
     assert run.scores() == []
-    assert run.add_scores({"split": "test", "checkpoint": "step-00000001", "macro_f1": 0.1 + 0.2}) == 1
-    assert run.add_scores({"split": "validation", "checkpoint": "step-00000001"}) == 1
-    assert run.add_scores({"split": "test", "checkpoint": "step-00000002"}) == 1
-    assert Run.open(run.folder).add_scores({"split": "test", "checkpoint": "step-00000001"}) == 2
+    assert run.add_scores({"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}, "macro_f1": 0.1 + 0.2}) == 1
+    assert run.add_scores({"split": "validation", "checkpoint": "step-00000001", "step": 1, "tasks": {}}) == 1
+    assert run.add_scores({"split": "test", "checkpoint": "step-00000002", "step": 1, "tasks": {}}) == 1
+    assert Run.open(run.folder).add_scores({"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}}) == 2
     assert [entry["look"] for entry in run.scores()] == [1, 1, 1, 2]
     assert run.scores()[0]["macro_f1"] == 0.1 + 0.2
 

@@ -59,7 +59,7 @@ from pathlib import Path
 from emomtl.run import Run
 run = Run.open(Path(sys.argv[1]))
 for _ in range(10):
-    run.add_scores({"split": "test", "checkpoint": "step-00000001"})
+    run.add_scores({"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}})
 """
 
 

@@ -69,6 +69,10 @@ class GradNorm(Weighting):
         state.get_buffer("losses").zero_()
         forget_rows(state)
 
+    def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
+        """The rows."""
+        return (state.get_buffer("rows"),)
+
     def finish(self, state: nn.Module, moment: Moment) -> None:
         """Let w learn from the step; one that is not finite changes nothing."""
         import torch

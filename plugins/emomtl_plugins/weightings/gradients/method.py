@@ -76,6 +76,10 @@ class GradientMethod(Weighting):
                 (loss.float() * moment.share).backward(retain_graph=task != last)  # type: ignore[no-untyped-call]
         return self.combine(state, losses, moment)[1]
 
+    def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
+        """The rows."""
+        return (state.get_buffer("rows"),)
+
     def finish(self, state: nn.Module, moment: Moment) -> Mapping[str, Tensor]:
         """Mix the gradients of the step into `.grad`, and return the weight of each task in the mixture."""
         import torch

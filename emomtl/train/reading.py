@@ -1,0 +1,49 @@
+"""The rows and the tokens of a plan, read for training, with what there is to say about them said."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from emomtl.compose import Plan, recipes
+from emomtl.data.corpus import TaskData
+from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
+from emomtl.data.token_cache import corpus_tokens
+from emomtl.data.tokens import Tokens
+from emomtl.model.encoder import EncoderChoice
+
+if TYPE_CHECKING:
+    from emomtl.train.display import Display
+
+
+def read(
+    plan: Plan,
+    display: Display,
+    splits: tuple[str, ...] = ("train", "validation"),
+    tasks: Collection[str] = (),
+    leaks: LeakPolicy = "keep",
+) -> TaskData:
+    """The rows of a plan's tasks (all, or those named) in some splits.
+
+    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
+    """
+    display.phase("reading")
+    kept, inputs = recipes(plan), []
+    for bound in plan.tasks.values():
+        if tasks and bound.name not in tasks:
+            continue
+        assert bound.located is not None
+        limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
+        noise = bound.table.label_noise, plan.manifest.seed
+        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits, *noise, kept.get(bound.name)))
+    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
+    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy, display.note)
+    for line in data.notes:
+        display.note(line)
+    return data
+
+
+def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display) -> dict[tuple[str, str], Tokens]:
+    """Tokens by (corpus, split), from the cache where they are kept."""
+    display.phase("tokenising")
+    return corpus_tokens(data, tokenizer, choice.max_tokens, display.note, choice.truncation)

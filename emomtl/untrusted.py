@@ -1,0 +1,60 @@
+"""What comes from outside, measured before it is parsed: JSON, and the headers of safetensors files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SHORT = 1_000_000
+"""Bytes or characters of a JSON text that is parsed in any case."""
+
+MOST_VALUES = 500_000
+"""Commas, lists and objects of a longer one. Each may cost 80 bytes of memory for two of text."""
+
+TEXT = re.compile(r'"(?>[^"\\]++|\\.)*+"?', re.DOTALL)
+MARKS = ",[{"
+
+MOST_HEADER = 10_000_000
+"""Bytes of a safetensors header; those of real models have some ten thousand, and the library would take a hundred million."""
+
+
+def loads(text: str | bytes, **options: Any) -> Any:
+    """The value of a JSON text, as `json.loads` gives it; ValueError for what is none, nested too deep, or too many values."""
+    if len(text) > SHORT:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        if sum(map(decoded.count, MARKS)) > MOST_VALUES and sum(map(TEXT.sub("", decoded).count, MARKS)) > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values in {len(text) / 1e6:,.0f} MB")
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("nested too deep to be read") from None
+
+
+def tensor_header(data: bytes, size: int) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]:
+    """The shapes of the tensors of a safetensors file by name, and its metadata, from its first bytes and its size.
+
+    `data` has at least the header, or as much of it as MOST_HEADER allows. ValueError where it is none, or a tensor would lie
+    outside of the file.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MOST_HEADER, size - 8):
+        raise ValueError(f"its header claims {length:,} bytes")
+    header = loads(data[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    about = header.pop("__metadata__", {})
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, one in header.items():
+        shape, (begin, *end) = _counts(one, "shape"), _counts(one, "data_offsets") or (size,)
+        if shape is None or len(end) != 1 or not begin <= end[0] <= size - 8 - length:
+            raise ValueError(f"its header has no place for {name[:80]!r}")
+        shapes[name] = shape
+    return shapes, about if isinstance(about, dict) else {}
+
+
+def _counts(one: Any, key: str) -> tuple[int, ...] | None:
+    """The whole numbers of a list under a key; None where it is no such list."""
+    found = one.get(key) if isinstance(one, dict) else None
+    return tuple(found) if isinstance(found, list) and all(type(number) is int and number >= 0 for number in found) else None
