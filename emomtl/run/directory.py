@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = "run.json", "manifest.toml", "environment.json", "checkpoints"
+SCORES = "scores.json"
 WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
 UNFINISHED = {LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
 
@@ -143,14 +144,16 @@ class Run:
 
     def add_scores(self, entry: Mapping[str, Any]) -> int:
         """Append an evaluation to scores.json; returns the how manieth look at this `split` by this `checkpoint` it is."""
-        return record.add_scores(self.folder / "scores.json", entry)
+        return record.add_scores(self.folder / SCORES, entry)
 
     def scores(self) -> list[dict[str, Any]]:
         """Every evaluation, oldest first, each with its `look`."""
-        return record.read_scores(self.folder / "scores.json")
+        return record.read_scores(self.folder / SCORES)
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; control characters are escaped."""
+        with storage(self.folder):
+            os.stat(self.folder / ABOUT)  # where another folder was put in its place, no log is begun there
         record.append_text(self.folder / "log.txt", line)
 
 

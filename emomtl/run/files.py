@@ -57,8 +57,19 @@ def _named(error: Exception, path: Path, doing: str) -> Exception:
     code = error.errno or 0 if isinstance(error, OSError) else _code_in(str(error))
     if code is None:
         return error
-    reason = os.strerror(code) if code else clean(str(error), 200)
-    return EmomtlError(trouble(path, f"cannot be {doing}: {reason}", REMEDIES.get(code, ELSEWHERE)))
+    reason, remedy = os.strerror(code) if code else clean(str(error), 200), REMEDIES.get(code, ELSEWHERE)
+    if code == errno.ENOSPC and _inodes_are_gone(path):
+        reason, remedy = f"{reason}, as no inode is free", f"remove files, or {ELSEWHERE}"
+    return EmomtlError(trouble(path, f"cannot be {doing}: {reason}", remedy))
+
+
+def _inodes_are_gone(path: Path) -> bool:
+    """Whether the disk of a path takes no more files, whatever bytes are free; False where it does not tell."""
+    there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    with suppress(OSError):
+        disk = os.statvfs(there)
+        return disk.f_files > 0 and disk.f_favail == 0
+    return False
 
 
 def _code_in(text: str) -> int | None:
@@ -96,12 +107,17 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(handle.fileno())
 
 
+def aside_of(path: Path) -> Path:
+    """Where a file is written before it takes the place of another; a crash may leave it."""
+    return path.with_name(f".tmp-{path.name}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file by `data`: after a crash the old content or the new one is there, never a part.
 
     Raises EmomtlError where the disk refuses; the old content is then untouched. One writer a file at a time.
     """
-    aside = path.with_name(f".tmp-{path.name}")
+    aside = aside_of(path)
     with storage(path):
         try:
             with open(aside, "wb") as handle:

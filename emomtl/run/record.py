@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble, write_json
+from emomtl.run.files import aside_of, damaged, fsync_folder, read_json, storage, trouble, write_json
 from emomtl.untrusted import loads
 
 SCORES_FORMAT = 1
 PLAIN, DIGEST = re.compile(r"[a-z0-9-]{1,80}"), re.compile(r"[0-9a-f]{64}")
 BLOCK = 65536
+LOCK = ".scores-lock"
 
 
 class EventLog:
@@ -144,7 +145,7 @@ def add_scores(path: Path, entry: Mapping[str, Any]) -> int:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(".scores-lock"), thread_local=False)
+    lock = FileLock(path.with_name(LOCK), thread_local=False)
     try:
         with storage(path):
             os.stat(path.parent)  # a folder that has gone is not made again (the lock would)
@@ -161,6 +162,24 @@ def add_scores(path: Path, entry: Mapping[str, Any]) -> int:
     finally:
         lock.release()
     return look
+
+
+def drop_unfinished(path: Path) -> None:
+    """Remove what a killed writer of the scores left, unless another process is writing them now."""
+    from filelock import FileLock, Timeout
+
+    if not aside_of(path).exists():
+        return
+    lock = FileLock(path.with_name(LOCK), thread_local=False)
+    try:
+        with storage(path):
+            lock.acquire(timeout=0)
+            aside_of(path).unlink(missing_ok=True)
+    except EmomtlError as error:
+        if not isinstance(error.__cause__, Timeout):
+            raise
+    finally:
+        lock.release()
 
 
 def append_text(path: Path, text: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.run.checkpoint import STEP, Checkpoint, open_checkpoint
-from emomtl.run.directory import Run
-from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
+from emomtl.run.directory import SCORES, WRITTEN, Run
+from emomtl.run.files import aside_of, fsync_folder, move, remove, replace_link, storage, trouble
+from emomtl.run.record import drop_unfinished
 
 POINTERS = ("last", "best")
 
@@ -118,7 +119,11 @@ def _target(run: Run, which: str) -> Path | None:
 
 
 def _tidy(run: Run) -> None:
-    """Remove unfinished and doomed checkpoints; put one back whose replacement was not finished."""
+    """Remove unfinished and doomed checkpoints and half-written files; put one back whose replacement was not finished."""
+    for name in WRITTEN:
+        if os.path.lexists(aside := aside_of(run.folder / name)):
+            remove(aside)
+    drop_unfinished(run.folder / SCORES)
     with storage(run.checkpoints, "read"):
         paths = sorted(run.checkpoints.iterdir())
     for path in paths:

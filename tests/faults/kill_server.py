@@ -1,10 +1,13 @@
 """Trains a manifest in children that are killed at random moments until enough were; run by test_kill.py, prints JSON.
 
-A server with torch and emomtl imported, whose children start in milliseconds: MANIFEST, FOLDER, KILLS, SEED as arguments.
+A server with torch and emomtl imported, whose children start in milliseconds: MANIFEST, FOLDER, KILLS, SEED and the names of the
+SIGNALS, of which each kill draws one, as arguments.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import mmap
 import os
@@ -17,10 +20,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from emomtl.cli import main as command
 from emomtl.compose import compose_file
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train import Display, resume, start, train
+from emomtl.train import Display, Interrupted, resume, start, train
+
+BOARD = "qqq"
+SIZE = struct.calcsize(BOARD)
 
 
 class Told(Display):
@@ -30,15 +37,22 @@ class Told(Display):
         self.board = board
 
     def stepped(self, state: Any, progress: float, examples: int) -> None:
-        first, _ = struct.unpack("qq", self.board[:16])
-        self.board[:16] = struct.pack("qq", first or state.step, state.step)
+        first, _, _ = struct.unpack(BOARD, self.board[:SIZE])
+        self.board[:SIZE] = struct.pack(BOARD, first or state.step, state.step, 0)
 
 
 def child(manifest: Path, folder: Path, board: mmap.mmap) -> None:
-    """Start or resume the run and train to its end."""
-    plan = compose_file(manifest, [], Plugins.discover())
-    begun = (folder / "run.json").exists()
-    train(resume(plan, folder, Told(board)) if begun else start(plan, folder, Told(board)))
+    """Start or resume the run and train to its end; where a signal ends it at a step boundary, that is told on the board."""
+    try:
+        plan = compose_file(manifest, [], Plugins.discover())
+        begun = (folder / "run.json").exists()
+        train(resume(plan, folder, Told(board)) if begun else start(plan, folder, Told(board)))
+    except Interrupted as stopped:
+        first, last, _ = struct.unpack(BOARD, board[:SIZE])
+        board[:SIZE] = struct.pack(BOARD, first, last, 1)
+        sys.exit(stopped.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -48,7 +62,9 @@ def contents(folder: Path) -> dict[str, Any]:
     events = [event for event in run.events() if event["event"] != "start"]
     best = find_checkpoint(run, "best").resolve().name
     files = {name: found for name, found in checkpoint.files.items() if name.endswith(".safetensors")}
-    return {"files": files, "state": checkpoint.state["run"], "events": events, "scores": run.scores(), "best": best}
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    known = {"files": files, "state": checkpoint.state["run"], "events": events, "scores": run.scores()}
+    return known | {"best": best, "names": names}
 
 
 def published(folder: Path) -> list[str]:
@@ -62,14 +78,36 @@ def published(folder: Path) -> list[str]:
     return wrong
 
 
-def one_life(manifest: Path, folder: Path, board: mmap.mmap, seconds: float) -> int | None:
-    """Let a child live for some seconds; None where it was killed, else its exit code."""
+def reported(folder: Path) -> str:
+    """What is wrong with a report on a run that was just killed: it has to come without a traceback, and say what is missing."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            command(["report", str(folder)])
+            code: Any = 0
+        except SystemExit as stopped:
+            code = stopped.code
+        except Exception:
+            return traceback.format_exc()
+    if code == 1 and not (folder / "run.json").exists():
+        return "" if "no run.json" in err.getvalue() else err.getvalue()
+    if code == 0 and {entry["which"] for entry in Run.open(folder).scores()} == {"best", "last"}:
+        return ""  # killed when all was done, so nothing is missing
+    said = " ".join(out.getvalue().split())
+    missing = "not finished" in said or "no step was logged" in said or "no validation scores of its" in said
+    return "" if code == 0 and missing else f"{code}: {err.getvalue()}{said[:500]}"
+
+
+def one_life(manifest: Path, folder: Path, board: mmap.mmap, seconds: float, number: int) -> tuple[int, float | None]:
+    """Let a child live for some seconds, then send it a signal: its exit code, and the seconds it took to stop if it got one."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             child(manifest, folder, board)
             code = 0
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -78,37 +116,47 @@ def one_life(manifest: Path, folder: Path, board: mmap.mmap, seconds: float) -> 
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), None
         time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
+    sent = time.monotonic()
+    os.kill(pid, number)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return None if code == -signal.SIGKILL else code
+    return code, time.monotonic() - sent if code else None
 
 
-def main(manifest: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
+def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]) -> dict[str, Any]:
     """The unbroken run, and what became of the killed ones."""
-    draw, board = random.Random(seed), mmap.mmap(-1, 16)
+    draw, board = random.Random(seed), mmap.mmap(-1, SIZE)
     child(manifest, folder / "unbroken", board)  # in the server itself: whatever is imported late is there for every child
     began = time.monotonic()
-    if one_life(manifest, folder / "unbroken-again", board, 600) != 0:
+    if one_life(manifest, folder / "unbroken-again", board, 600, signal.SIGKILL)[0] != 0:
         raise SystemExit("the unbroken run failed")
     whole = time.monotonic() - began
     wanted = contents(folder / "unbroken")
     found: list[dict[str, Any]] = []
     while sum(run["kills"] for run in found) < kills:
-        run: dict[str, Any] = {"kills": 0, "at": [], "damaged": [], "repeated": 0, "same": False}
-        place, last, code = folder / f"killed-{len(found)}", 0, None
-        while code is None:
-            board[:16] = struct.pack("qq", 0, 0)
-            code = one_life(manifest, place, board, draw.uniform(0.01, whole * 0.6))
-            first, step = struct.unpack("qq", board[:16])
+        run: dict[str, Any] = {"kills": 0, "at": [], "damaged": [], "reports": [], "repeated": 0, "twice": 0, "codes": []}
+        run |= {"same": False, "slowest": 0.0}
+        place, last, boundary, seconds = folder / f"killed-{len(found)}", 0, 0, 0.0
+        code, longer = -1, 1.0
+        while seconds is not None:
+            board[:SIZE] = struct.pack(BOARD, 0, 0, 0)
+            number = draw.choice(signals)
+            code, seconds = one_life(manifest, place, board, draw.uniform(0.01, whole * 0.6 * longer), number)
+            first, step, at_boundary = struct.unpack(BOARD, board[:SIZE])
             if first and last:
                 run["repeated"] = max(run["repeated"], last - first + 1)
-            last = step or last
-            if code is None:
+                run["twice"] += boundary and last - first + 1
+            longer = 1.0 if step > last else longer * 1.2  # a machine that is busy now must not keep the run where it is
+            last, boundary = step or last, at_boundary if step else boundary
+            if seconds is not None:
                 run["kills"] += 1
                 run["at"].append(last)
+                run["codes"].append([signal.Signals(number).name, code])
+                run["slowest"] = max(run["slowest"], seconds)
                 run["damaged"] += published(place)
+                run["reports"] += [said] if (said := reported(place)) else []
+                print(f"{sum(one['kills'] for one in found) + run['kills']} kills", file=sys.stderr, flush=True)
         run["code"] = code
         run["same"] = code == 0 and contents(place) == wanted
         found.append(run)
@@ -118,4 +166,5 @@ def main(manifest: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+    chosen = [int(signal.Signals[name]) for name in sys.argv[5:]]
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), chosen)))
