@@ -150,6 +150,16 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
             "train": {"steps": 12, "accumulate": 2},
         },
     ),
+    "an encoder pass a task, a lexicon beside it, two tasks of one corpus": (
+        2,
+        {
+            "encoder": {"changes": [{"use": "pals", "rank": 8, "heads": 2}]},
+            "features": {"lexicon": {"of": "mood"}},
+            "tasks": {"second": MULTI},
+            "sampler": {"use": "explicit", "per_step": "all", "shares": {"mood": 0.4, "topics": 0.4, "second": 0.2}},
+            "train": {"steps": 12},
+        },
+    ),
     "gradnorm": (2, {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}}),
 }
 
