@@ -112,7 +112,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
     from emomtl.cli.output import say
     from emomtl.train.calibration import calibrate, estimate
-    from emomtl.train.forecast import forecast
+    from emomtl.train.forecast import forecast, shared_step
 
     data = _read(plan)
     if step:
@@ -121,6 +121,8 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
         expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
     else:
         expected = forecast(plan, data, _lengths(plan))
+    if plan.manifest.devices is not None:
+        expected |= {"processes": shared_step(plan.manifest)}
     leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
     for task, leak in leaks.items() if not plan.manifest.data.drop_leaks else ():
         say(f"warning: {task}: {leak}: `[data] drop_leaks = true` leaves them out, `emomtl data audit` shows them")
@@ -189,6 +191,12 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
         parts = ", ".join(f"{part} {size / 2**20:,.0f}" for part, size in memory.items() if part != "total")
         say(_shared_and_own(expected["parameters"], expected["sharing"]))
         say(f"memory: about {memory['total'] / 2**20:,.0f} MiB for {expected['parameters']:,} parameters ({parts} MiB)")
+    if "processes" in expected:
+        shared = expected["processes"]
+        each = " to ".join(str(number) for number in sorted(set(shared["each"])))
+        say(f"{shared['number']} process(es) share the {shared['examples']} examples of a step: {each} each")
+        if not min(shared["each"]):
+            say("warning: some processes have nothing to do in a step (raise train.batch_size, or lower devices)")
     if "against" in expected and not expected["against"]["warnings"]:
         found = expected["against"]
         say(f"{found['task']} gets as many updates in {found['run']}: {found['updates'][0]:,} and {found['updates'][1]:,}")

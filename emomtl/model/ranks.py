@@ -179,7 +179,7 @@ class _Gathered(torch.autograd.Function):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(seed)
         yield
 
@@ -197,6 +197,10 @@ def together() -> Iterator[None]:
 
 def launched() -> Ranks:
     """Who this process is, from what torchrun and `accelerate launch` set: RANK, WORLD_SIZE, LOCAL_RANK."""
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
+        if os.environ.get(name, "").lower() in ("true", "1"):
+            found = f"{name} is set: weights that are cut among processes are not supported, each holds all of them"
+            raise EmomtlError(Problem("processes", found, "start with torchrun, or `accelerate launch --multi_gpu`"))
     given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     try:
         size = int(given["WORLD_SIZE"] or 1)
@@ -224,7 +228,7 @@ def joined() -> Iterator[Ranks]:
     from torch.distributed.rendezvous import rendezvous
 
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
-    if nccl:
+    if nccl and ranks.local < torch.cuda.device_count():
         torch.cuda.set_device(ranks.local)
     with together():
         store, _, _ = next(rendezvous("env://", ranks.rank, ranks.size, timeout=PATIENCE))

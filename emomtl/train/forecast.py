@@ -11,6 +11,7 @@ from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import sharing
+from emomtl.manifest import Manifest
 from emomtl.sampling import Moment
 from emomtl.train.length import Length, batch_sizes
 
@@ -96,6 +97,15 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     whole = sum(read[corpus] * mean for corpus, mean in means.items())
     once = joint and not plan.per_task
     return {**expected, "tokens": round(whole) if once else sum(facts["tokens"] for facts in tasks.values())}
+
+
+def shared_step(manifest: Manifest) -> dict[str, Any]:
+    """How a step's examples, those of the largest task where each has its own step, are shared among the processes asked for."""
+    assert manifest.devices is not None
+    sizes = batch_sizes(manifest).values()
+    examples = sum(sizes) if manifest.sampler.per_step == "all" else max(sizes)
+    number = manifest.devices
+    return {"number": number, "examples": examples, "each": [examples // number, -(-examples // number)]}
 
 
 def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:

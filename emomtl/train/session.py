@@ -37,7 +37,7 @@ from emomtl.train.reduction import Reduction
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
-from emomtl.weighting import TaskFacts
+from emomtl.weighting import TaskFacts, Weighting
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
 
     Several processes (`ranks`) call this together, and the first one makes the folder, which all of them have to see.
     """
-    ranks.check(plan.manifest.devices)
+    _check_processes(plan, ranks)
     if plan.pretrain is not None:
         raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
     data = read(plan, display)
@@ -177,7 +177,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 
     There may be more or fewer processes (`ranks`) than before.
     """
-    ranks.check(plan.manifest.devices)
+    _check_processes(plan, ranks)
     run = Run.open(folder, lock=True) if ranks.first else Follower.of(folder)
     try:
         checkpoint = _resume_point(run, ranks)
@@ -303,6 +303,20 @@ def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
         if not any(plan.sampler.probabilities(moment).get(target, 0.0) for moment in moments):
             remedy = "a run as long as this task's updates would never end: let the sampler draw it, or give `steps`"
             raise EmomtlError(Problem("train.target", f"the sampler never draws '{target}'", remedy))
+
+
+def _check_processes(plan: Plan, ranks: Ranks) -> None:
+    """The number of processes is the one asked for, each has a device, and gradients that a weighting keeps are known."""
+    ranks.check(plan.manifest.devices)
+    if ranks.size == 1:
+        return
+    if choose_device(plan.manifest.train.device) == "cuda" and ranks.local >= torch.cuda.device_count():
+        found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
+        raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
+    method = type(plan.weighting)
+    if method.backward is not Weighting.backward and method.kept_gradients is Weighting.kept_gradients:
+        found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"
+        raise EmomtlError(Problem("weighting.use", found, "train in one process, or let its author write `kept_gradients`"))
 
 
 def _check_objectives(plan: Plan, data: TaskData) -> None:

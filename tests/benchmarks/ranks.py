@@ -163,7 +163,7 @@ def plan(given: argparse.Namespace) -> None:
             moved = 2 * (size - 1) / size * 4 / link
             reduce = moved * (inner + words) + latency * math.ceil(4 * (inner + words) / 25 / 2**20)
             exposed = max(reduce - compute * 2 / 3, moved * words + latency) if size > 1 else 0.0
-            gather = (size - 1) * texts * given.labels * 4 / link + latency if size > 1 else 0.0
+            gather = 2 * (size - 1) * texts * given.labels * 4 / link + 2 * latency if size > 1 else 0.0
             draw = given.draw * size * texts
             step = draw + compute + exposed + gather
             times = f"{1e3 * draw:5.1f} {1e3 * compute:8.1f} {1e3 * reduce:7.1f} {1e3 * exposed:8.1f} {1e3 * gather:7.2f}"
@@ -185,7 +185,7 @@ def main() -> None:
         ("local", 300e9),
         ("network", 25e9),
         ("latency", 10e-6),
-        ("draw", 0.2e-6),
+        ("draw", 0.32e-6),
     ):
         parser.add_argument(f"--{name}", type=float, default=number)
     given = parser.parse_args()

@@ -150,6 +150,16 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
             "train": {"steps": 12, "accumulate": 2},
         },
     ),
+    "an encoder pass a task, a lexicon beside it, two tasks of one corpus": (
+        2,
+        {
+            "encoder": {"changes": [{"use": "pals", "rank": 8, "heads": 2}]},
+            "features": {"lexicon": {"of": "mood"}},
+            "tasks": {"second": MULTI},
+            "sampler": {"use": "explicit", "per_step": "all", "shares": {"mood": 0.4, "topics": 0.4, "second": 0.2}},
+            "train": {"steps": 12},
+        },
+    ),
     "gradnorm": (2, {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}}),
 }
 
@@ -277,6 +287,30 @@ def test_another_number_of_processes_than_the_manifest_asks_for_is_refused_once(
     assert not (desk.folder / "run").exists()
 
 
+SILENT = """
+from emomtl import Weighting, hookimpl
+
+class Silent(Weighting):
+    def combine(self, state, losses, moment):
+        return sum(losses.values()), dict(losses)
+
+    def backward(self, state, losses, moment):
+        return super().backward(state, losses, moment)
+
+@hookimpl
+def emomtl_weightings():
+    return {"silent": Silent}
+"""
+
+
+def test_a_weighting_that_may_keep_gradients_unsaid_is_refused(desk: Any, together: Together) -> None:
+    (desk.folder / "silent.py").write_text(SILENT)
+    together.start(2, "train", desk.manifest(plugins=["./silent.py"], weighting={"use": "silent"}), "--out", desk.folder / "run")
+    codes, err = together.end()
+    assert codes == [1, 1]
+    assert "".join(err).count("error: weighting.use: 'silent' fills gradients itself") == "".join(err).count("error: ") == 1
+
+
 def test_commands_for_one_process_refuse_a_launcher(desk: Any, together: Together) -> None:
     together.start(2, "check", desk.manifest())
     codes, err = together.end()
@@ -295,6 +329,12 @@ def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPa
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EmomtlError, match="these do not go together"):
+        launched()
+
+
+def test_weights_cut_among_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(EmomtlError, match="weights that are cut among processes are not supported"):
         launched()
 
 
