@@ -184,7 +184,7 @@ class TokenCache:
         assert self.folder is not None
         folder = self.folder / key_of(tokenizer, split, max_tokens, truncation)
         try:
-            found = self._load(folder)
+            found = self._load(folder, len(tokenizer))
         except OSError as error:
             return self._without(error, tokenise(tokenizer, split, max_tokens, truncation))
         if found is not None:
@@ -196,7 +196,7 @@ class TokenCache:
         try:
             sweep(self.folder)
             _write(folder, made, {**facts, "tokenizer": name, "max_tokens": max_tokens})
-            return self._load(folder) or made
+            return self._load(folder, len(tokenizer)) or made
         except OSError as error:
             return self._without(error, made)
 
@@ -222,12 +222,12 @@ class TokenCache:
         self._give_up(_reason(error))
         return made
 
-    def _load(self, folder: Path) -> Tokens | None:
+    def _load(self, folder: Path, words: int) -> Tokens | None:
         """An entry's tokens; None where there is none, or none any more because it was damaged."""
         if not folder.is_dir():
             return None
         try:
-            tokens = read_entry(folder)
+            tokens = read_entry(folder, words)
         except (Damaged, OSError, ValueError) as error:
             if folder.is_dir():
                 reason = _reason(error) if isinstance(error, OSError) else clean(str(error), 200)
@@ -244,8 +244,11 @@ def _reason(error: OSError) -> str:
     return error.strerror or clean(str(error), 200)
 
 
-def read_entry(folder: Path) -> Tokens:
-    """The tokens of an entry, mapped; Damaged, OSError or ValueError where sizes, hashes, types or shapes are not as written."""
+def read_entry(folder: Path, words: int) -> Tokens:
+    """The tokens of an entry, mapped; Damaged, OSError or ValueError where sizes, hashes, types or shapes are not as written.
+
+    Every id has to be one of a tokenizer of so many `words`.
+    """
     import numpy as np
 
     facts = _described(folder)
@@ -258,15 +261,26 @@ def read_entry(folder: Path) -> Tokens:
             raise Damaged(f"{name} has {path.stat().st_size:,} bytes, {wanted['bytes']:,} were written")
         if _sha256(path) != wanted["sha256"]:
             raise Damaged(f"{name} has changed since it was written")
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            mapped = np.lib.format.open_memmap(path, mode="r")
+        except Exception as error:  # numpy has no one error for what is no array
+            raise Damaged(f"{name} is no array: {clean(str(error))}") from error
         if mapped.dtype != np.dtype(kind) or mapped.ndim != 1:
             raise Damaged(f"{name} holds {mapped.ndim}-dimensional {mapped.dtype}")
         arrays[name] = np.asarray(mapped)  # still mapped; the plain type is faster to index
     if not {"ids.npy", "starts.npy"} <= set(arrays):
         raise Damaged("files are missing")
     ids, starts, types = arrays["ids.npy"], arrays["starts.npy"], arrays.get("types.npy")
-    if len(starts) != facts["texts"] + 1 or starts[0] != 0 or starts[-1] != len(ids) or np.any(starts[1:] < starts[:-1]):
+    if (
+        not len(starts)
+        or len(starts) != facts["texts"] + 1
+        or starts[0] != 0
+        or starts[-1] != len(ids)
+        or np.any(starts[1:] < starts[:-1])
+    ):
         raise Damaged("its texts do not follow one another")
+    if len(ids) and (ids.min() < 0 or ids.max() >= words or not 0 <= facts["pad"] < words):
+        raise Damaged("it has ids that are no words of the tokenizer")
     if types is not None and len(types) != len(ids):
         raise Damaged("segment ids and token ids differ in number")
     return Tokens(ids, starts, types, facts["pad"], facts["cut"])
@@ -277,7 +291,10 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / DESCRIPTION).read_bytes())
         digest = found.pop("sha256")
-        if digest == hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest():
+        known = all(type(found[key]) is int for key in ("texts", "pad", "cut")) and all(
+            type(found["files"][name]["bytes"]) is int and type(found["files"][name]["sha256"]) is str for name in found["files"]
+        )
+        if known and digest == hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest():
             return dict(found)
     except FileNotFoundError as error:
         raise Damaged(f"{DESCRIPTION} is missing") from error
