@@ -32,6 +32,11 @@ def loads(text: str | bytes, **options: Any) -> Any:
         raise ValueError("nested too deep to be read") from None
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether a library failed, in Rust too, whose panics are no `Exception`; not where somebody wants the process to end."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def tensor_header(data: bytes, size: int) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]:
     """The shapes of the tensors of a safetensors file by name, and its metadata, from its first bytes and its size.
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from emomtl.data.parquet_pages import Broken, chunk_of
+from emomtl.data.parquet_pages import Broken, chunk_of, row_groups
 from emomtl.data.source_file import LONGEST, SourceFile
 from emomtl.errors import clean
 
@@ -31,7 +31,7 @@ def rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
     with _opened(file) as parquet:
         kept = _flat(file, parquet.schema_arrow)
         ours = file.names(kept)
-        for values in _batches(file, parquet, kept, _measured(file, parquet.metadata, set(kept))):
+        for values in _batches(file, parquet, kept, _measured(file, set(kept))):
             for cells in zip(*values, strict=True):
                 number += 1
                 yield number, dict(zip(ours, cells, strict=True))
@@ -60,7 +60,7 @@ def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
         yield parquet
 
 
-def _measured(file: SourceFile, footer: pq.FileMetaData, kept: Collection[str]) -> list[int]:
+def _measured(file: SourceFile, kept: Collection[str]) -> list[int]:
     """The rows of each row group that may be unpacked at a time.
 
     Refuses what would unpack to more than any corpus: too many bytes, or too many values. The pages themselves are asked, as a
@@ -71,11 +71,11 @@ def _measured(file: SourceFile, footer: pq.FileMetaData, kept: Collection[str]) 
     unpacked, counted, rows = 0, dict.fromkeys(kept, 0), []
     try:
         with file.path.open("rb") as stream:
-            for group in map(footer.row_group, range(footer.num_row_groups)):
+            for group in row_groups(stream):
                 widest = 1.0
-                for column in map(group.column, range(group.num_columns)):
-                    name = _top(column.path_in_schema, kept)
-                    if name is not None:
+                for column in group:
+                    name = column.path[0] if column.path else ""
+                    if name in counted:
                         chunk = chunk_of(stream, column, most)
                         unpacked, counted[name] = unpacked + chunk.bytes, counted[name] + chunk.values
                         widest = max(widest, chunk.widest)
@@ -84,12 +84,6 @@ def _measured(file: SourceFile, footer: pq.FileMetaData, kept: Collection[str]) 
     except (Broken, OSError, ValueError, OverflowError) as error:
         raise file.error(f"broken: {clean(str(error), 160)}", "was the file written to its end?") from error
     return rows
-
-
-def _top(path: str, kept: Collection[str]) -> str | None:
-    """The column that a path in the schema belongs to, such as `labels` of `labels.list.element`; names may have dots in them."""
-    parts = path.split(".")
-    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in kept), None)
 
 
 def _check_size(file: SourceFile, size: int, unpacked: int, most: int, counted: int, values: int) -> None:

@@ -148,7 +148,7 @@ class Store:
                 return None
             try:
                 found = parse(*read_entry(folder))
-            except (Damaged, OSError, ValueError) as error:
+            except (Damaged, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 if folder.is_dir():
                     reason = _reason(error) if isinstance(error, OSError) else clean(str(error), 200)
                     self.note(f"the {self.what}'s entry {key[:12]} is damaged ({reason}) and is made again")
@@ -196,7 +196,10 @@ def read_entry(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             raise Damaged(f"{name} has {path.stat().st_size:,} bytes, {wanted['bytes']:,} were written")
         if _sha256(path) != wanted["sha256"]:
             raise Damaged(f"{name} has changed since it was written")
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            mapped = np.lib.format.open_memmap(path, mode="r")
+        except Exception as error:  # numpy has no one error for what is no array
+            raise Damaged(f"{name} is no array: {clean(str(error))}") from error
         if mapped.dtype.str != wanted["type"] or list(mapped.shape) != wanted["shape"]:
             raise Damaged(f"{name} holds {mapped.ndim}-dimensional {mapped.dtype}")
         arrays[name.removesuffix(".npy")] = np.asarray(mapped)  # still mapped; the plain type is faster to index

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.store import Damaged, Store, cache_folder
@@ -59,7 +60,8 @@ def _kept(
     if not store.usable:
         return tokenise(tokenizer, split, max_tokens, truncation)
     key = key_of(tokenizer, split, max_tokens, truncation)
-    found = store.find(key, _parsed)
+    parse = partial(_parsed, words=len(tokenizer))
+    found = store.find(key, parse)
     if found is not None:
         return found
     made = tokenise(tokenizer, split, max_tokens, truncation)
@@ -71,7 +73,7 @@ def _kept(
     facts = {"max_tokens": max_tokens, "tokenizer": getattr(tokenizer, "name_or_path", "") or None}
     facts |= {"texts": len(made.starts) - 1, "tokens": len(made.ids), "pad": made.pad, "cut": made.cut}
     store.keep(key, arrays, {**about, **facts})
-    return store.find(key, _parsed) or made
+    return store.find(key, parse) or made
 
 
 def key_of(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD) -> str:
@@ -91,8 +93,8 @@ def _tokenizer_facts(tokenizer: Any) -> list[Any]:
     return [tokenizers.__version__, type(tokenizer).__name__, bool(tokenizer.split_special_tokens), special, whole]
 
 
-def _parsed(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Tokens:
-    """The tokens of an entry; Damaged where its arrays do not belong together."""
+def _parsed(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], words: int) -> Tokens:
+    """The tokens of an entry; Damaged where its arrays do not belong together, or to a tokenizer of so many `words`."""
     import numpy as np
 
     if not {"ids", "starts"} <= set(arrays):
@@ -101,8 +103,11 @@ def _parsed(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Tok
         if array.dtype.str != KINDS.get(name) or array.ndim != 1:
             raise Damaged(f"{name} holds {array.ndim}-dimensional {array.dtype}")
     ids, starts, types = arrays["ids"], arrays["starts"], arrays.get("types")
-    if len(starts) != facts["texts"] + 1 or starts[0] != 0 or starts[-1] != len(ids) or np.any(starts[1:] < starts[:-1]):
+    fits = len(starts) > 0 and len(starts) == facts["texts"] + 1 and starts[0] == 0 and starts[-1] == len(ids)
+    if not fits or np.any(starts[1:] < starts[:-1]):
         raise Damaged("its texts do not follow one another")
+    if len(ids) and (ids.min() < 0 or ids.max() >= words or not 0 <= facts["pad"] < words):
+        raise Damaged("it has ids that are no words of the tokenizer")
     if types is not None and len(types) != len(ids):
         raise Damaged("segment ids and token ids differ in number")
     return Tokens(ids, starts, types, facts["pad"], facts["cut"])

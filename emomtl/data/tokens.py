@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from emomtl.data.corpus import CorpusSplit
 from emomtl.data.truncation import fitted, kept, reach, shortened
 from emomtl.encoding import HEAD, Truncation
+from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.untrusted import is_failure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +152,18 @@ def _encoder(
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = tokenizer.split_special_tokens
     encode = backend.encode_batch if places else backend.encode_batch_fast
-    return lambda texts, pairs: encode(texts if pairs is None else list(zip(texts, pairs, strict=True)))
+
+    def encoded(texts: list[str], pairs: list[str] | None) -> Sequence[Any]:
+        given = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        try:
+            return encode(given)  # type: ignore[no-any-return]
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            found = f"its tokenizer fails: {clean(str(error), 200)}"
+            raise EmomtlError(Problem("encoder.use", found, "is tokenizer.json the one that the model came with?")) from error
+
+    return encoded
 
 
 def _flat(rows: Sequence[Sequence[int]], kind: Any) -> NDArray[Any]:

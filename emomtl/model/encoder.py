@@ -14,7 +14,7 @@ from emomtl.heads import Vocabulary
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.sharing import Sharing
-from emomtl.untrusted import loads
+from emomtl.untrusted import is_failure, loads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -117,7 +117,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
     logging.disable_progress_bar()
     place = Problem("encoder.use", f"'{clean(choice.name)}' does not load", "")
     try:
-        found = _looked_through(where, choice.revision)
+        folder = _looked_through(where, choice.revision)
         config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
         choice.layers.check(config)
@@ -132,9 +132,9 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
                 if hasattr(config, key):
                     setattr(config, key, choice.dropout)
         extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
-        if weights is not None or found is not None:
+        if weights is not None or folder is not None:
             with torch.device("meta"):
-                check_size(AutoModel.from_config(config, **extra), weights or weights_bytes(found or Path()))
+                check_size(AutoModel.from_config(config, **extra), weights or weights_bytes(folder or Path()))
         if weights is None:
             module = AutoModel.from_pretrained(
                 where, config=config, revision=choice.revision or "main", use_safetensors=True, trust_remote_code=False, **extra
@@ -143,7 +143,9 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
             module = AutoModel.from_config(config, **extra)
     except EmomtlError:
         raise
-    except Exception as error:  # transformers and its tokenizers have no one error for what they cannot read
+    except BaseException as error:  # transformers and its tokenizers have no one error for what they cannot read
+        if not is_failure(error):
+            raise
         reason = clean(str(error).strip().split("\n")[0], 200)
         remedy = (
             "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
@@ -156,6 +158,10 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
         raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no tokenizer, or one without words", remedy))
     module.float()
     add_tokens(module, tokenizer, special_tokens)
+    last, rows = max(tokenizer.get_vocab().values()), module.get_input_embeddings().num_embeddings
+    if last >= rows:
+        found = f"'{clean(choice.name)}' has {rows:,} words, and its tokenizer numbers them up to {last:,}"
+        raise EmomtlError(Problem("encoder.use", found, "are tokenizer and weights of one model?"))
     return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)))
 
 

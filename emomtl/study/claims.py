@@ -126,14 +126,17 @@ def _results(folders: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
 def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]) -> Held:
     if evidence.study is not None:
         return _of_study(evidence, results.get(evidence.study))
+    if Path(str(evidence.analysis)).name != evidence.analysis:
+        found = f"'{clean(str(evidence.analysis))}' is no name of a file"
+        raise EmomtlError(Problem("claims", found, "name a JSON file that lies in one of the folders"))
     files = [folder / str(evidence.analysis) for folder in folders if (folder / str(evidence.analysis)).is_file()]
     node: Any = read_json(files[0]) if files else None
     for step in evidence.at if files else ():
         node = _next(node, step)
-    if not isinstance(node, Mapping) or not all(isinstance(node.get(key), (int, float)) for key in ("value", "low", "high")):
+    if not isinstance(node, Mapping) or not all(type(node.get(key)) in (int, float) for key in ("value", "low", "high")):
         return _untested(evidence, "not measured")
     value, low, high = (float(node[key]) for key in ("value", "low", "high"))
-    if node.get("seeds", 1) < 2:
+    if type(node.get("seeds", 1)) is int and node.get("seeds", 1) < 2:
         return Held(evidence, value, low, high, "untested", "one seed")
     return _weighed(evidence, value, low, high, low > 0 or high < 0)
 
@@ -151,13 +154,20 @@ def _next(node: Any, step: str) -> Any:
 def _of_study(evidence: Evidence, result: Mapping[str, Any] | None) -> Held:
     if result is None:
         return _untested(evidence, "not run")
-    rows = {row["row"]: row for row in result["rows"]}
+    try:
+        return _of_rows(evidence, str(evidence.row), {str(row["row"]): row for row in result["rows"]})
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        found = f"the result of the study '{clean(str(evidence.study))}' is not what emomtl writes"
+        raise EmomtlError(Problem("claims", found, "run the study again: what is done is kept")) from error
+
+
+def _of_rows(evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]]) -> Held:
     if evidence.row not in rows:
         raise EmomtlError(Problem("claims", f"the study '{clean(str(evidence.study))}' has no row '{clean(str(evidence.row))}'"))
-    comparison = rows[evidence.row]["comparison"]
+    comparison = rows[name]["comparison"]
     if comparison is None:
-        return _untested(evidence, str(rows[evidence.row]["state"]))
-    sign = -1 if rows[evidence.row].get("less_is_better") else 1
+        return _untested(evidence, str(rows[name]["state"]))
+    sign = -1 if rows[name].get("less_is_better") else 1
     value, low, high = (sign * float(comparison["difference"][key]) for key in ("value", "low", "high"))
     low, high = min(low, high), max(low, high)
     if comparison["seeds"] < 2:

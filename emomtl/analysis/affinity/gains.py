@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.affinity.summary import Auxiliary
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.untrusted import loads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,15 +31,15 @@ def read_gains(path: Path) -> dict[str, float]:
     place = str(path)
     try:
         text = path.read_text(encoding="utf-8")
-        rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        rows = _json_rows(loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
+    except (OSError, ValueError, csv.Error) as error:
         raise EmomtlError(Problem(place, f"cannot be read: {clean(str(error))}", "a JSON or CSV file")) from error
     gains: dict[str, float] = {}
     problems = []
     for name, value in rows:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             problems.append(Problem(place, f"the gain of '{clean(str(name))}' is {clean(repr(value))}", "a finite number"))
@@ -57,8 +58,6 @@ def _json_rows(data: Any) -> list[tuple[Any, Any]]:
 
 
 def _csv_rows(text: str) -> list[tuple[Any, Any]]:
-    import csv
-
     rows = list(csv.DictReader(text.splitlines()))
     return [(row["auxiliary"], row["gain"]) for row in rows] if rows and {"auxiliary", "gain"} <= set(rows[0]) else []
 
