@@ -179,8 +179,8 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
 
     def read(data: bytes, folder: Path) -> None:
         from emomtl import MultiLabel
-        from emomtl.data.corpus import TaskInput, read_tasks
         from emomtl.data.locate import locate
+        from emomtl.data.tasks import TaskInput, read_tasks
         from emomtl.task import Task
 
         task = _offer(name)
