@@ -168,8 +168,12 @@ def parquet(columns: dict[str, Any], **options: Any) -> bytes:
 
 
 def parquets() -> list[bytes]:
-    columns = {"text": list(TEXTS) * 3, "label": ["joy"] * 12 + ["anger"] * 12, "n": list(range(24))}
-    nested = {"text": list(TEXTS) * 3, "label": [["joy"], ["joy", "anger"], None, []] * 6, "more": [{"a": 1}] * 24}
+    columns = {"text": list(TEXTS) * 3, "label": ["joy", "joy", "anger"] * 8, "n": list(range(24))}
+    nested = {
+        "text": list(TEXTS) * 3,
+        "label": ([["joy"], ["joy", "anger"], None, [], ["anger"]] * 5)[:24],
+        "more": [{"a": 1}] * 24,
+    }
     kinds: list[dict[str, Any]] = [{}, {"compression": "zstd", "use_dictionary": False}, {"data_page_version": "2.0"}]
     return [parquet(made, **options) for made in (columns, nested) for options in kinds]
 
