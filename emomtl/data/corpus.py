@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
+from emomtl.data.texts import LaterTexts, TextColumn
 from emomtl.errors import EmomtlError, Problem
 from emomtl.task import MOST_EXAMPLES
 
@@ -33,34 +34,6 @@ class TaskRows:
 
 HASHED = 8192
 """Texts that are hashed at a time."""
-
-
-class LaterTexts(Sequence[str]):
-    """The texts of a split whose rows were kept between runs: their number and digest are known, and they are read when asked.
-
-    `read` gives the list; it raises where the source has changed.
-    """
-
-    def __init__(self, number: int, digest: str, read: Callable[[], Sequence[str]]) -> None:
-        self.digest = digest
-        self._number, self._read = number, read
-
-    def __len__(self) -> int:
-        return self._number
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        return self._texts[place]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
-
-    @cached_property
-    def _texts(self) -> Sequence[str]:
-        return self._read()
 
 
 @dataclass(frozen=True)
@@ -184,8 +157,8 @@ def merge(corpus: Corpus, texts: Mapping[str, CorpusSplit]) -> bool:
             if both.setdefault(key, row) != row:
                 return False
         keys = sorted(both)
-        pairs = [both[key][1] for key in keys] if old.pairs or new.pairs else None
-        merged[split] = CorpusSplit(np.asarray(keys, dtype=np.int64), [both[key][0] for key in keys], pairs)
+        pairs = TextColumn(both[key][1] for key in keys) if old.pairs or new.pairs else None
+        merged[split] = CorpusSplit(np.asarray(keys, dtype=np.int64), TextColumn(both[key][0] for key in keys), pairs)
     for split, union in merged.items():
         for task in corpus.tasks:
             if (task, split) in corpus.rows:

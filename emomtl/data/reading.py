@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.texts import TextColumn
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.sources import SPLITS
 from emomtl.task import Example
@@ -28,15 +30,15 @@ class ReadRows:
     """
 
     origin: str
-    numbers: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    pairs: list[str] | None = None
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    texts: TextColumn = field(default_factory=TextColumn)
+    pairs: TextColumn | None = None
     labels: list[Any] = field(default_factory=list)
 
     def add(self, number: int, example: Example) -> None:
         """One more example."""
         if example.pair is not None and self.pairs is None:
-            self.pairs = [""] * len(self.texts)
+            self.pairs = TextColumn([""] * len(self.texts))
         if self.pairs is not None:
             self.pairs.append(example.pair or "")
         self.numbers.append(number)
@@ -45,9 +47,9 @@ class ReadRows:
 
     def only(self, chosen: Sequence[int]) -> ReadRows:
         """The examples at these positions."""
-        pairs = None if self.pairs is None else [self.pairs[i] for i in chosen]
-        numbers, texts = [self.numbers[i] for i in chosen], [self.texts[i] for i in chosen]
-        return ReadRows(self.origin, numbers, texts, pairs, [self.labels[i] for i in chosen])
+        numbers, labels = array("q", (self.numbers[i] for i in chosen)), [self.labels[i] for i in chosen]
+        pairs = None if self.pairs is None else self.pairs.only(chosen)
+        return ReadRows(self.origin, numbers, self.texts.only(chosen), pairs, labels)
 
 
 @dataclass

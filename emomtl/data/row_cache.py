@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.data.corpus import Corpus, CorpusSplit, LaterTexts, TaskData, TaskRows
+from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows
 from emomtl.data.store import Damaged, Store, cache_folder
+from emomtl.data.texts import LaterTexts
 from emomtl.errors import EmomtlError, Problem
 from emomtl.taxonomy import Taxonomy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,5 +57,5 @@ def _how_many(label: Any) -> int:
     return 1 if isinstance(label, (str, float, int)) else len(label)
 
 
-def _words(texts: list[str]) -> float:
+def _words(texts: Sequence[str]) -> float:
     return sum(len(text.split()) for text in texts) / max(1, len(texts))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LeakPolicy = Literal["keep", "count", "drop"]
 """What becomes of training rows whose text is scored: nothing, they are counted, or they are left out."""
 
+ENCODED = 8192
+"""Labels that are turned into targets before these become an array."""
+
 
 @dataclass(frozen=True)
 class TaskInput:
@@ -206,9 +209,13 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
     """
     import numpy as np
 
-    missing = one.head.encode(None, taxonomy)
-    encoded, said = [], None
+    missing, said = one.head.encode(None, taxonomy), None
+    chunks: list[NDArray[Any]] = []
+    encoded: list[Any] = []
     for number, label in zip(rows.numbers, rows.labels, strict=True):
+        if len(encoded) == ENCODED:
+            chunks.append(np.asarray(encoded))
+            encoded = []
         try:
             encoded.append(one.head.encode(label, taxonomy))
         except EmomtlError as error:
@@ -217,7 +224,9 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
             if number != said:
                 bad.add(one.name, one.located, split, rows.origin, number, error)
                 said = number
-    return np.asarray(encoded) if encoded else np.asarray([missing])[:0]
+    if encoded:
+        chunks.append(np.asarray(encoded))
+    return np.concatenate(chunks) if chunks else np.asarray([missing])[:0]
 
 
 def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | None) -> EmomtlError:

@@ -87,7 +87,7 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Tr
     typed = split.pairs is not None and "token_type_ids" in tokenizer.model_input_names
     ids: list[NDArray[np.int32]] = []
     types: list[NDArray[np.int8]] = []
-    lengths: list[int] = []
+    lengths: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
     cut = 0
     for start in range(0, len(split), CHUNK):
         texts, pairs = as_read(split, max_tokens, truncation, slice(start, start + CHUNK))
@@ -95,12 +95,12 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Tr
         if truncation != HEAD:
             encoded = [fitted(one, max_tokens, truncation) for one in encoded]
         rows = [one.ids for one in encoded]
-        lengths += [len(row) for row in rows]
+        lengths.append(np.fromiter(map(len, rows), np.int64, len(rows)))
         cut += sum(len(text) > reach(most, truncation) for text in split.texts[start : start + CHUNK])
         ids.append(_flat(rows, np.int32))
         if typed:
             types.append(_flat([one.type_ids for one in encoded], np.int8))
-    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    starts = np.cumsum(np.concatenate(lengths))
     flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
     return Tokens(flat, starts, np.concatenate(types) if types else None, int(tokenizer.pad_token_id or 0), cut)
 

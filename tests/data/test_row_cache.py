@@ -14,11 +14,12 @@ import pytest
 from emomtl import EmomtlError, Example, Files, MultiLabel, SingleLabel, Split, Task
 from emomtl.compose import compose_file, recipes
 from emomtl.data import row_cache, tasks
-from emomtl.data.corpus import LaterTexts, TaskData
+from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
 from emomtl.data.row_cache import ROWS
 from emomtl.data.store import cache_folder, entries
 from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.texts import LaterTexts
 from emomtl.plugins import Plugins
 
 ROWS_OF_A_SPLIT = 30
