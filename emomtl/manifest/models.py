@@ -188,6 +188,9 @@ class TrainTable(Table):
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
     threads: Positive | None = Field(default=None, description="CPU threads; left out, what torch takes")
+    unpadded: Literal["auto", "on", "off"] = Field(
+        default="auto", description="train on texts without padding, all of a step in one pass: `auto` on CUDA where it is known"
+    )
     on_nonfinite: Literal["stop", "skip"] = Field(
         default="stop", description="a NaN or infinite loss or gradient ends the run, or is skipped and counted"
     )

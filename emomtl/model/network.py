@@ -54,23 +54,26 @@ class MultiTaskModel(nn.Module):
         self.objectives = nn.ModuleDict(objectives or {})
         self.vocabulary: Vocabulary | None = None
 
-    def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
+    def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int], output: Any = None) -> dict[str, Tensor]:
         """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
 
-        The texts are encoded once for all tasks; where a change of the encoder depends on the task, once for each.
+        The texts are encoded once for all tasks (or were: `output` is what the encoder gave); where a change of the encoder
+        depends on the task, once for each.
         """
         if not self.sharing.per_task:
-            every = self.encode(inputs)
+            every = self.encode(inputs, output=output)
             return {task: every[:n] for task, n in rows.items()}
         return {task: self.encode({name: tensor[:n] for name, tensor in inputs.items()}, task) for task, n in rows.items()}
 
-    def encode(self, inputs: Mapping[str, Tensor], task: str | None = None) -> Tensor:
+    def encode(self, inputs: Mapping[str, Tensor], task: str | None = None, output: Any = None) -> Tensor:
         """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's.
 
-        `task` is needed where a change of the encoder depends on it, and makes no difference elsewhere.
+        `task` is needed where a change of the encoder depends on it, and makes no difference elsewhere. `output` is what the
+        encoder gave, where it was asked already.
         """
-        with self.sharing.switch.using(task):
-            output = self.encoder(**inputs, **self.layers.asked)
+        if output is None:
+            with self.sharing.switch.using(task):
+                output = self.encoder(**inputs, **self.layers.asked)
         if self.pooling == "pooler":
             return output.pooler_output  # type: ignore[no-any-return]
         states = self.layers.states(output)
@@ -86,10 +89,12 @@ class MultiTaskModel(nn.Module):
         """The logits of a task's head, (B, W) -> (B, L)."""
         return self.heads[self.ties.get(task, task)](pooled)  # type: ignore[no-any-return]
 
-    def token_figures(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+    def token_figures(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor, output: Any = None) -> Tensor:
         """What a head that reads token states gives for inputs and targets (B, T) that it prepared: (B, L)."""
-        with self.sharing.switch.using(task):
-            states = self.encoder(**inputs).last_hidden_state
+        if output is None:
+            with self.sharing.switch.using(task):
+                output = self.encoder(**inputs)
+        states = output.last_hidden_state
         words = self.encoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
         return self.heads[task](states, targets, words)  # type: ignore[no-any-return]
 

@@ -22,6 +22,7 @@ from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
+from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, open_own, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
@@ -84,6 +85,7 @@ class Session:
     told: set[str] = field(default_factory=set)
     ranks: Ranks = ALONE
     reduction: Reduction | None = None
+    unpadded: Unpadded | None = None
 
     def warn(self, about: str, line: str) -> None:
         """Say something once about a thing, on the display and in the run's log."""
@@ -253,6 +255,9 @@ def _session(
     model = model_of(plan, encoder, fusion).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
+    unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes))
+    if why:
+        display.note(why)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
@@ -276,7 +281,7 @@ def _session(
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
     reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
-    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction}
+    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded}
     return Session(
         plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,15 +127,15 @@ def _losses(
     """
     losses, extra = {}, {}
     tables, ranks = session.plan.manifest.tasks, session.ranks
-    for part in parts:
+    for part, output in zip(parts, _encoded(session, parts), strict=True):
         inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
         number = {task: part.number(task) for task in wanted}
         with arithmetic(session.device, session.precision):
             if part.tokens:
                 pooled: dict[str, Tensor] = {}
-                logits = {task: session.model.token_figures(task, inputs, targets) for task, targets in wanted.items()}
+                logits = {task: session.model.token_figures(task, inputs, targets, output) for task, targets in wanted.items()}
             else:
-                pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()})
+                pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()}, output)
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
         if ranks.size > 1:
             pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
@@ -147,6 +148,14 @@ def _losses(
                 extra[f"{task}/{name}"] = one * part_of_step
             losses[task] = loss * (tables[task].weight * part_of_step)
     return losses, extra
+
+
+def _encoded(session: Session, parts: list[Part]) -> Sequence[Any]:
+    """What the encoder gives for each part, in one pass over the tokens of all; None for each where it is yet to be asked."""
+    if session.unpadded is None or not any(part.inputs["input_ids"].size for part in parts):
+        return [None] * len(parts)
+    with arithmetic(session.device, session.precision):
+        return session.unpadded.outputs([part.inputs for part in parts], session.model.layers.asked)
 
 
 def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tensor]:
