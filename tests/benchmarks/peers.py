@@ -27,6 +27,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,22 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 TURN, TURNS = 10, 5
-BATCH, RATE, MAX_TOKENS, TASKS = 32, 2e-4, 48, ("goemotions", "goemotions-ekman", "goemotions-sentiment")
+RATE, TASKS = 2e-4, ("goemotions", "goemotions-ekman", "goemotions-sentiment")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sides have in common; `encoder` is a folder, or empty for minilm's."""
+
+    encoder: str = ""
+    batch: int = 32
+    max_tokens: int = 48
+    precision: str = "fp32"
+    epochs: int = 2
+
+
+CPU = Setting()
+"""The setting of docs/performance.md; the sides `plain` and `machamp` know no other."""
 
 
 class Gate:
@@ -61,14 +77,15 @@ class Gate:
             self.wait()
 
 
-def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
+def trainer(gate: Gate, corpus: Path, setting: Setting, tuned: bool) -> None:
     """transformers.Trainer, as documented or tuned."""
     import datasets
+    import torch
     from plain_loop import encoder_folder, read, tokenizer_of
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback
     from transformers import TrainingArguments as Arguments
 
-    folder = encoder_folder()
+    folder = setting.encoder or encoder_folder()
     tokenizer = tokenizer_of(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=28, problem_type="multi_label_classification", dtype="float32"
@@ -77,7 +94,7 @@ def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
     texts, labels = read(corpus / "train.tsv")
     rows = datasets.Dataset.from_dict({"text": texts, "labels": labels.tolist()})
     rows = rows.cast_column("labels", datasets.Sequence(datasets.Value("float32")))
-    rows = rows.map(lambda part: tokenizer(part["text"], truncation=True, max_length=MAX_TOKENS), batched=True)
+    rows = rows.map(lambda part: tokenizer(part["text"], truncation=True, max_length=setting.max_tokens), batched=True)
 
     class Counting(DataCollatorWithPadding):
         """The collator of the guide, which counts real tokens."""
@@ -99,25 +116,28 @@ def trainer(gate: Gate, corpus: Path, tuned: bool) -> None:
             gate.pass_(Counting.tokens)
             Counting.tokens = 0
 
-    common = {"per_device_train_batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.01, "report_to": "none"}
+    common: dict[str, Any] = {"per_device_train_batch_size": setting.batch, "learning_rate": RATE, "weight_decay": 0.01}
+    common |= {"report_to": "none", "bf16": setting.precision == "bf16", "use_cpu": not torch.cuda.is_available()}
     with tempfile.TemporaryDirectory() as out:
         if tuned:
             quiet = {"logging_strategy": "no", "save_strategy": "no", "optim": "adamw_torch_fused", "disable_tqdm": True}
-            arguments = Arguments(out, num_train_epochs=2, train_sampling_strategy="group_by_length", **quiet, **common)
+            arguments = Arguments(
+                out, num_train_epochs=setting.epochs, train_sampling_strategy="group_by_length", **quiet, **common
+            )
             rows = rows.remove_columns("text")
         else:
-            arguments = Arguments(out, num_train_epochs=2, disable_tqdm=True, **common)
+            arguments = Arguments(out, num_train_epochs=setting.epochs, disable_tqdm=True, **common)
         Trainer(model, arguments, train_dataset=rows, data_collator=Counting(tokenizer), callbacks=[Turns()]).train()
 
 
-def plain(gate: Gate, corpus: Path) -> None:
+def plain(gate: Gate, corpus: Path, _: Setting) -> None:
     """The loop of plain_loop.py."""
     import plain_loop
 
     model, tokenizer = plain_loop.setup(None)
     texts, labels = plain_loop.read(corpus / "train.tsv")
-    tokens = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
-    adam, schedule = plain_loop.optimiser(model, 2 * -(-len(tokens) // BATCH))
+    tokens = tokenizer(texts, truncation=True, max_length=CPU.max_tokens)["input_ids"]
+    adam, schedule = plain_loop.optimiser(model, 2 * -(-len(tokens) // CPU.batch))
     model.train()
     gate.wait()
     for epoch in range(2):
@@ -126,7 +146,7 @@ def plain(gate: Gate, corpus: Path) -> None:
             gate.pass_(sum(len(tokens[row]) for row in rows))
 
 
-def machamp(gate: Gate, corpus: Path) -> None:
+def machamp(gate: Gate, corpus: Path, _: Setting) -> None:
     """MaChAmp's multi-task batches (van der Goot et al. 2021, section 3): one task a batch, the tasks' batches shuffled.
 
     Each task's rows are shuffled and sorted by length in windows, every batch is encoded for its one task, and its loss
@@ -138,12 +158,12 @@ def machamp(gate: Gate, corpus: Path) -> None:
 
     model, tokenizer = plain_loop.setup(None)
     texts, labels = plain_loop.read(corpus / "train.tsv")
-    tokens = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    tokens = tokenizer(texts, truncation=True, max_length=CPU.max_tokens)["input_ids"]
     targets = {28: labels, 7: labels[:, :7], 4: labels[:, :4]}
     heads = torch.nn.ModuleDict({str(n): torch.nn.Linear(384, n) for n in targets})
     model.head = torch.nn.Identity()
     model.add_module("heads", heads)
-    adam, schedule = plain_loop.optimiser(model, 6 * -(-len(tokens) // BATCH))
+    adam, schedule = plain_loop.optimiser(model, 6 * -(-len(tokens) // CPU.batch))
     model.train()
     gate.wait()
     for epoch in range(2):
@@ -159,7 +179,7 @@ def machamp(gate: Gate, corpus: Path) -> None:
             gate.pass_(sum(len(tokens[row]) for row in rows))
 
 
-def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
+def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -> None:
     """`emomtl train`, its whole loop; the gate is its display."""
     from emomtl.compose import compose_file
     from emomtl.plugins import Plugins
@@ -194,8 +214,9 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
         source = json.dumps(str(corpus.resolve()))
         tables = "\n".join(f"[tasks.{task}]\nsource = {source}" for task in tasks)
         manifest.write_text(
-            f'name = "peers"\n[encoder]\nuse = "minilm"\nmax_tokens = {MAX_TOKENS}\n{tables}\n'
-            f'[sampler]\nuse = "uniform"\n[train]\nepochs = 2\nlr = {RATE}\nprecision = "fp32"\n'
+            f'name = "peers"\n[encoder]\nuse = {json.dumps(setting.encoder or "minilm")}\npooling = "mean"\n'
+            f'max_tokens = {setting.max_tokens}\n{tables}\n[sampler]\nuse = "uniform"\n[train]\nepochs = {setting.epochs}\n'
+            f'batch_size = {setting.batch}\nlr = {RATE}\nprecision = "{setting.precision}"\n'
         )
         session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns())
         session.phases = count
@@ -203,16 +224,16 @@ def emomtl(gate: Gate, corpus: Path, tasks: tuple[str, ...]) -> None:
 
 
 SIDES = {
-    "trainer": lambda gate, corpus: trainer(gate, corpus, False),
-    "trainer-tuned": lambda gate, corpus: trainer(gate, corpus, True),
+    "trainer": lambda gate, corpus, setting: trainer(gate, corpus, setting, False),
+    "trainer-tuned": lambda gate, corpus, setting: trainer(gate, corpus, setting, True),
     "plain": plain,
-    "emomtl": lambda gate, corpus: emomtl(gate, corpus, TASKS[:1]),
-    "emomtl-3": lambda gate, corpus: emomtl(gate, corpus, TASKS),
+    "emomtl": lambda gate, corpus, setting: emomtl(gate, corpus, setting, TASKS[:1]),
+    "emomtl-3": lambda gate, corpus, setting: emomtl(gate, corpus, setting, TASKS),
     "machamp": machamp,
 }
 
 
-def _side(name: str, pipe: Connection, corpus: Path, threads: int) -> None:
+def _side(name: str, pipe: Connection, corpus: Path, threads: int, setting: Setting) -> None:
     import torch
     from transformers.utils import logging
 
@@ -220,16 +241,16 @@ def _side(name: str, pipe: Connection, corpus: Path, threads: int) -> None:
     torch.manual_seed(17)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    SIDES[name](Gate(pipe), corpus)
+    SIDES[name](Gate(pipe), corpus, setting)
 
 
-def measure(names: list[str], corpus: Path, cycles: int, threads: int) -> dict[str, list[float]]:
+def measure(names: list[str], corpus: Path, cycles: int, threads: int, setting: Setting = CPU) -> dict[str, list[float]]:
     """Real tokens per second of each side, cycle by cycle, after one turn that is not counted."""
     spawn = multiprocessing.get_context("spawn")
     pipes, children = {}, []
     for name in names:
         mine, its = spawn.Pipe()
-        child = spawn.Process(target=_side, args=(name, its, corpus, threads), daemon=True)
+        child = spawn.Process(target=_side, args=(name, its, corpus, threads, setting), daemon=True)
         child.start()
         its.close()
         pipes[name] = mine
