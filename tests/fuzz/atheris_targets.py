@@ -4,8 +4,9 @@
     fuzz/bin/python tests/fuzz/atheris_targets.py --seconds 3600 --out findings [TARGET ...]
 
 The time is shared among the targets, each in a process of its own. An input that does anything but being read or refused by an
-`EmomtlError` is kept in the folder, once a place in the code; so is one that takes longer than 2 s and a second a megabyte.
-Exit code 1 where there are any. atheris is a tool of developers and no dependency of emomtl.
+`EmomtlError` is kept in the folder, once a place in the code; so is one that costs more than 2 s of CPU time and a second a
+megabyte, or more memory than 100 MB and ten times its size. A process that hangs, or grows beyond its limit, ends with a log.
+Exit code 1 where there are any of these. atheris is a tool of developers and no dependency of emomtl.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import hashlib
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+BEGAN = time.monotonic()
 SLOW, SLOW_PER_BYTE = 2.0, 1e-6
+LARGE, LARGE_PER_BYTE = 100_000_000, 10
+HANG, GROWTH = 30, 1_024
+"""Seconds after which an input is a hang, on a busy machine too, and megabytes by which a process of many inputs may grow."""
 
 
 def parent(names: list[str], seconds: float, out: Path) -> int:
@@ -33,14 +40,17 @@ def parent(names: list[str], seconds: float, out: Path) -> int:
     table: dict[str, dict[str, Any]] = {}
     for name in names:
         end = time.monotonic() + seconds / len(names)
-        table[name] = {"executions": 0, "seconds": 0.0, "deaths": 0}
+        table[name] = {"executions": 0, "seconds": 0.0, "coverage": 0, "deaths": 0}
         while (left := end - time.monotonic()) > 1:
             began = time.monotonic()
+            count = out / f"{name}.count"
+            count.unlink(missing_ok=True)
             command = [sys.executable, __file__, "--child", name, "--seconds", str(int(left)), "--out", str(out)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             table[name]["seconds"] += time.monotonic() - began
-            count = out / f"{name}.count"
             table[name]["executions"] += int(count.read_text() or 0) if count.exists() else 0
+            seen = [int(number) for number in re.findall(r"\bcov: (\d+)", done.stderr)]
+            table[name]["coverage"] = max([table[name]["coverage"], *seen])
             if done.returncode:
                 table[name]["deaths"] += 1
                 number = table[name]["deaths"]
@@ -65,7 +75,8 @@ def child(name: str, seconds: int, out: Path) -> None:
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         folder = Path(tempfile.mkdtemp(prefix="emomtl-fuzz-", dir=memory))
         seeds = target.seeds()
-        target(seeds[0], clear(folder / "in"))  # whatever is imported late is imported now, and instrumented
+        for seed in seeds:  # whatever is imported late is imported now, and instrumented
+            target(seed, clear(folder / "in"))
     corpus, seen, executions = folder / "corpus", set(), 0
     corpus.mkdir()
     for number, seed in enumerate(seeds):
@@ -84,26 +95,33 @@ def child(name: str, seconds: int, out: Path) -> None:
         if executions % 100 == 0:
             (out / f"{name}.count").write_text(str(executions))
         (folder / "last").write_bytes(data)
-        began = time.monotonic()
+        began, peak = time.process_time(), largest()
         try:
             target(data, clear(folder / "in"))
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             keep(data, traceback.format_exc(), " ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[-3:]))
-        if time.monotonic() - began > SLOW + SLOW_PER_BYTE * len(data):
-            keep(data, f"took {time.monotonic() - began:.1f} s", "slow")
+        if (took := time.process_time() - began) > SLOW + SLOW_PER_BYTE * len(data):
+            keep(data, f"took {took:.1f} s", "slow")
+        if (grown := largest() - peak) > LARGE + LARGE_PER_BYTE * len(data):
+            keep(data, f"took {grown / 1e6:.0f} MB", "large")
 
     options = [
-        f"-max_total_time={seconds}",
+        f"-max_total_time={max(1, int(seconds - (time.monotonic() - BEGAN)))}",
         f"-artifact_prefix={out}/{name}.",
-        "-timeout=60",
-        "-rss_limit_mb=4096",
+        f"-timeout={HANG}",
+        f"-rss_limit_mb={largest() // 10**6 + GROWTH}",
         "-max_len=65536",
     ]
     words = folder / "words"
     words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in target.words))
     atheris.Setup([sys.argv[0], *options, f"-dict={words}", str(corpus)], one)
     atheris.Fuzz()
+
+
+def largest() -> int:
+    """The most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:
