@@ -104,6 +104,6 @@ def _syntax(error: tomli.TOMLDecodeError, text: str) -> Problem:
 
 def _line_of_most(text: str, pattern: str) -> int | None:
     """The line with the most matches, where there are so many that it must be the culprit."""
-    counts = [len(re.findall(pattern, line)) for line in text.split("\n")]
+    counts = [sum(1 for _ in re.finditer(pattern, line)) for line in text.split("\n")]
     most = max(counts)
     return counts.index(most) + 1 if most > 300 else None
