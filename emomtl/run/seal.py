@@ -22,7 +22,10 @@ CHANGED = "it is not what this run wrote into it"
 
 def write_sealed(path: Path, obj: Mapping[str, Any], run: str | None) -> None:
     """Replace a file by a JSON object that says its digest; ValueError for NaN and infinities."""
-    write_json(path, {**obj, KEY: _digest(_spelled(obj), run)})
+    content = json.loads(
+        json.dumps(dict(obj), allow_nan=False)
+    )  # as it will be read: lists for tuples, texts for numbers as keys
+    write_json(path, {**content, KEY: _digest(_spelled(content), run)})
 
 
 def read_sealed(path: Path, run: str | None) -> dict[str, Any]:

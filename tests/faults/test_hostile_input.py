@@ -303,20 +303,17 @@ def test_a_taxonomy_of_many_labels_is_told_of_its_double_at_once() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "what"), INPUTS, ids=[f"{name}: {what}" for name, what in INPUTS])
-def test_no_input_costs_more_time_or_memory_than_is_promised(tmp_path: Path, name: str, what: str) -> None:
+def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
     """2 s and a second a megabyte; 100 MB and ten times the input."""
-    data = INPUTS[name, what]()
-    (tmp_path / "input").write_bytes(data)
-    size = len(data) / 1e6
-    del data
-    command = [sys.executable, str(Path(__file__).with_name("hostile_child.py")), name, str(tmp_path / "input")]
+    command = [sys.executable, str(Path(__file__).with_name("hostile_child.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout)
     assert done.returncode == 0, done.stderr[-2_000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{name}: {what}: {size:.1f} MB, {found['seconds']:.1f} s, {found['megabytes']:.0f} MB, {found['error'] or 'read'}")
-    assert found["seconds"] < 2 + size
-    assert found["megabytes"] < 100 + 10 * size
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(INPUTS)
+    assert not [one for one in found if "died" in one]
+    assert not [one for one in found if one["seconds"] > 2 + one["size"]]
+    assert not [one for one in found if one["megabytes"] > 100 + 10 * one["size"]]
 
 
 # -- characters -----------------------------------------------------------------------------------------------------------
