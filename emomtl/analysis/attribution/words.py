@@ -125,7 +125,7 @@ def file_words(path: Path) -> WordList:
     if len(data) > MOST_BYTES:
         raise EmomtlError(Problem("--words", f"{path} is larger than {MOST_BYTES:,} bytes", "a list of emotion words"))
     try:
-        lines = StringIO(data.decode("utf-8-sig"))
+        lines = StringIO(data.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:
         raise EmomtlError(Problem("--words", f"{path} is no text in UTF-8", "one word a line, or a TSV file")) from error
     words = _words(_entries(lines))
