@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,11 +32,14 @@ class Taxonomy:
         self.labels = tuple(Label(label) if isinstance(label, str) else label for label in labels)
         self.names = tuple(label.name for label in self.labels)
         self.groupings = tuple(groupings)
-        doubles = sorted({name for name in self.names if self.names.count(name) > 1}) if self._has_doubles else []
+        doubles = sorted(name for name, times in Counter(self.names).items() if times > 1) if self._has_doubles else []
         if doubles:
             raise EmomtlError(f"label '{doubles[0]}' stands twice in the taxonomy", remedy="give each label once")
         if not self.names or not all(isinstance(name, str) and name.strip() for name in self.names):
             raise EmomtlError("a taxonomy needs labels, each with a name that is not empty")
+        for name in self.names:
+            if not name.isascii() and name.encode(errors="ignore").decode() != name:
+                raise EmomtlError(f"label {name!r} is not text that UTF-8 can hold", remedy="write it without lone surrogates")
         for grouping in self.groupings:
             grouping.check(self.names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 from emomtl.run.answers import save_answers
+from emomtl.run.files import damaged
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
 
@@ -75,7 +77,7 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     """Open a run's checkpoint as `open_run` does, with its model on a device."""
     opened = open_run(folder, which, plugins)
     plan, where = opened.plan, choose_device(device)
-    saved = opened.run.folder / "encoder"
+    saved = opened.run.kept_encoder()
     encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, saved, opened.checkpoint.size("model")))
     fusion = reopen(plan.features, opened.run)
     model = model_of(plan, encoder, fusion)
@@ -98,8 +100,12 @@ def model_of(plan: Plan, encoder: LoadedEncoder, fusion: Fusion) -> MultiTaskMod
 
 
 def _with_kept_files(run: Run) -> Manifest:
-    """The run's manifest with single-file plugins taken from the run's own copies."""
+    """The run's manifest with single-file plugins taken from the run's own copies; one that was changed is refused."""
     kept = [str(run.folder / "plugins" / Path(name).name) if name.endswith(".py") else name for name in run.manifest.plugins]
+    noted = {record["sha256"] for record in run.environment.get("plugins", {}).values()}
+    for path in (Path(name) for name in kept if name.endswith(".py")):
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() not in noted:
+            raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
     return run.manifest.model_copy(update={"plugins": tuple(kept)})
 
 

@@ -1,10 +1,11 @@
-"""What comes from outside, measured before it is parsed: JSON, and the headers of safetensors files."""
+"""What comes from outside, measured before it is parsed: JSON, the headers of safetensors files, and where links lead."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 SHORT = 1_000_000
@@ -30,6 +31,13 @@ def loads(text: str | bytes, **options: Any) -> Any:
         return json.loads(text, **options)
     except RecursionError:
         raise ValueError("nested too deep to be read") from None
+
+
+def leads_out(folder: Path, path: Path) -> bool:
+    """Whether what lies at a path in a folder is elsewhere: behind a link, other than one of the hub cache into its blobs."""
+    home, there = folder.resolve(), path.resolve()
+    cached = any(place.name == "snapshots" and there.parent == place.parent / "blobs" for place in home.parents)
+    return not (cached or there.is_relative_to(home))
 
 
 def is_failure(error: BaseException) -> bool:

@@ -234,24 +234,73 @@ def test_what_needs_no_torch_loads_none(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+UNPICKLERS = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "joblib",
+    "dill",
+    "cloudpickle",
+    "marshal",
+    "shelve",
+    "jsonpickle",
+    "yaml",
+    "pandas",
+}
+"""Packages that make objects, or run code, of what they read; none is used."""
+
+UNPACKERS = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zstandard"}
+"""Nothing that is packed is unpacked, so that no archive leads out of a folder and none is a bomb."""
+
+CALLS = {"eval", "exec", "compile", "__import__", "input"}
+METHODS = {
+    *("torch.load", "torch.hub.load", "torch.package", "np.load", "numpy.load", "np.fromfile", "np.loadtxt", "np.memmap"),
+    *(
+        "os.system",
+        "os.popen",
+        "os.execv",
+        "os.execvp",
+        "os.execve",
+        "os.spawnv",
+        "shutil.unpack_archive",
+        "subprocess.getoutput",
+    ),
+}
+ALLOWED = {"allow_pickle": False, "trust_remote_code": False, "shell": False, "weights_only": True, "use_safetensors": True}
+"""Keywords that may only be given this value."""
+
+
 def _unsafe(node: ast.AST) -> str | None:
-    """What a node does that could run code from data: unpickling, or trusting a model's code."""
+    """What a node does that could run code from data: unpickling, unpacking, evaluating, or trusting a model's code."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
-        names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-        return next(
-            (name for name in names if name.split(".")[0] in {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}),
-            None,
-        )
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) == ("torch", "load"):
-        return "torch.load"
-    if isinstance(node, ast.keyword) and node.arg in {"trust_remote_code", "allow_pickle"}:
-        return node.arg if not (isinstance(node.value, ast.Constant) and node.value.value is False) else None
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        whole = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        found = [name for name in names if name.split(".")[0] in UNPICKLERS | UNPACKERS]
+        return next(iter(found + [name for name in whole if name in METHODS]), None)
+    if isinstance(node, ast.Attribute):
+        name = ast.unparse(node)
+        return name if name in METHODS else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
+        return node.func.id
+    if isinstance(node, ast.keyword) and node.arg in ALLOWED:
+        return node.arg if not (isinstance(node.value, ast.Constant) and node.value.value is ALLOWED[node.arg]) else None
     return None
 
 
-def test_nothing_unpickles_or_trusts_remote_code() -> None:
+def test_nothing_unpickles_unpacks_evaluates_or_trusts_remote_code() -> None:
     nodes = ((module, node) for module, path in MODULES for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     assert not [f"{module}: {found}" for module, node in nodes if (found := _unsafe(node))]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("import pickle", "from joblib import load", "import zipfile", "from torch import load", "torch.load(x)"),
+        *("np.load(x)", "eval(x)", "exec(x)", "f(x, allow_pickle=True)", "f(x, trust_remote_code=given)", "f(x, shell=True)"),
+    ],
+)
+def test_what_could_run_code_from_data_would_be_found(code: str) -> None:
+    assert any(_unsafe(node) for node in ast.walk(ast.parse(code)))
 
 
 def test_no_path_or_host_of_a_machine_stands_in_the_project() -> None:

@@ -29,8 +29,8 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(line: str) -> None:
-    """One line for the user, on stderr."""
-    print(masked(line), file=sys.stderr, flush=True)
+    """A line for the user, or several, on stderr; characters that a terminal would obey are escaped."""
+    print("\n".join(clean(one, max(len(one), 1)) for one in line.split("\n")), file=sys.stderr, flush=True)
 
 
 def say_problems(error: EmomtlError) -> None:
@@ -67,7 +67,13 @@ def say_stopped(error: Exception) -> int | None:
 
 def print_json(data: Any) -> None:
     """JSON on stdout; numbers in full, NaN never."""
-    print(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2))
+    print(json_text(data, indent=2))
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """JSON as people read it, and characters that a terminal would obey, or cannot show, as their escapes."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -75,10 +81,10 @@ def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table = Table(title=Text(clean(title, 500)), title_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = all(isinstance(row[number], (int, float)) or row[number] is None for row in rows) and rows
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(clean(name, 500)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     return table

@@ -122,24 +122,26 @@ def _predict_file(predictor: Predictor, source: Path, out: Path, column: str, ke
     say(f"wrote {rows:,} rows to {out}")
 
 
+LONGEST = 100_000
+"""Characters of a line of answers; more than any head gives."""
+
+
 def _print_answers(predictor: Predictor, texts: list[str], json: bool) -> None:
     """One JSON object a text; or the labels of each task and grouping with their probabilities."""
-    import json as encoder
-
-    from emomtl.cli.output import console
+    from emomtl.cli.output import console, json_text
     from emomtl.errors import clean
 
     screen = console()
     hidden = any(bound.task.sensitive for bound in predictor.tasks.values())
     for number, (text, answer) in enumerate(zip(texts, predictor(texts), strict=True), 1):
         if json:
-            print(encoder.dumps(answer, ensure_ascii=False, allow_nan=False))
+            print(json_text(answer))
             continue
         screen.print(f"text {number}" if hidden else clean(text, 200))
         for name, found in answer.items():
-            screen.print(f"  {name}: {_said(found)}")
+            screen.print(clean(f"  {name}: {_said(found)}", LONGEST))
             for grouping, level in found.get("groupings", {}).items():
-                screen.print(f"    {grouping}: {_said(level)}")
+                screen.print(clean(f"    {grouping}: {_said(level)}", LONGEST))
 
 
 def _said(level: dict[str, Any]) -> str:

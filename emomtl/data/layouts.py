@@ -14,6 +14,7 @@ from emomtl.data import delimited, jsonl, parquet
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.sources import SPLITS, Files
+from emomtl.untrusted import leads_out
 
 ANYTHING = "*"
 READERS = {"delimited": delimited, "jsonl": jsonl, "parquet": parquet}
@@ -38,7 +39,16 @@ def at_home(layout: Files, folder: Path, task: str) -> Found | str:
 
 
 def under(layout: Files, folder: Path, task: str) -> Found | str:
-    """The files of the layout under a folder, or what is missing there."""
+    """The files of the layout under a folder, or what is missing there; a link that leads out of the folder is an error."""
+    found = _found(layout, folder, task)
+    for file in (file for files in found.values() for file in files) if isinstance(found, dict) else ():
+        if leads_out(folder, file.path):
+            what = f"'{clean(file.path.name)}' is a link that leads out of the folder, to {clean(str(file.path.resolve()), 200)}"
+            raise EmomtlError(Problem(f"tasks.{task}.source", what, "name the folder in which the rows lie", str(folder)))
+    return found
+
+
+def _found(layout: Files, folder: Path, task: str) -> Found | str:
     if not os.path.isdir(folder):
         return absence(folder) or f"'{folder.name}' is a file where a folder is expected"
     if layout.splits is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from emomtl.data.tasks import TaskInput
 
-FORMAT = 1
+FORMAT = 2
 """The version of an entry's files; it is part of the key, so that another version is never read."""
 
 FEWEST = 20_000

@@ -21,9 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emomtl.errors import clean
+from emomtl.untrusted import loads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+MOST_BYTES = 10_000_000
+"""Bytes of a description."""
 
 STALE = 24 * 3600
 """Seconds after which a folder that a killed builder left is removed."""
@@ -187,6 +191,8 @@ def read_entry(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     import numpy as np
 
     facts = _described(folder)
+    if facts.get("key") != folder.name:
+        raise Damaged("it was written under another key")
     arrays: dict[str, NDArray[Any]] = {}
     for name, wanted in facts["files"].items():
         if not ARRAY.fullmatch(name):
@@ -209,7 +215,8 @@ def read_entry(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def _described(folder: Path) -> dict[str, Any]:
     """The description of an entry, held against its own hash."""
     try:
-        found = json.loads((folder / DESCRIPTION).read_bytes())
+        with open(folder / DESCRIPTION, "rb") as handle:
+            found = loads(handle.read(MOST_BYTES))
         digest = found.pop("sha256")
         if digest == hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest():
             return dict(found)
@@ -226,7 +233,7 @@ def _write(folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str,
     aside.mkdir(mode=0o700)
     try:
         files = {f"{name}.npy": _save(aside / f"{name}.npy", array) for name, array in arrays.items()}
-        described = {**facts, "created": datetime.now(UTC).isoformat(timespec="seconds"), "files": files}
+        described = {**facts, "key": folder.name, "created": datetime.now(UTC).isoformat(timespec="seconds"), "files": files}
         described["sha256"] = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         with open(aside / DESCRIPTION, "xb") as handle:
             handle.write(json.dumps(described, indent=2).encode() + b"\n")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from emomtl.data.corpus import CorpusSplit, TaskData
 
-FORMAT = 2
+FORMAT = 3
 """The version of an entry's files; it is part of the key, so that another version is never read."""
 
 FEWEST = 2000

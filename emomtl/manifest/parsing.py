@@ -18,6 +18,9 @@ MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 """Keys and items of lists; more of them are a corpus and not a manifest."""
 
+HUGE = re.compile(r"[=\[,]\s*[+-]?[0-9][0-9_]{4999}")
+TOO_LARGE = "found a whole number outside the range of 64 bits"
+
 TWICE = re.compile(r"Cannot (?:declare|mutate immutable namespace) (\(.*?\))(?: twice)?(?: \(|$)", re.DOTALL)
 HINTS = (
     ("Invalid value", "text goes in quotes; numbers, true and false go without"),
@@ -61,6 +64,8 @@ def parse(text: str) -> dict[str, Any] | Problem:
     """The data of a TOML text, or the first thing that keeps it from being TOML."""
     if text.count(".") > MAX_VALUES:  # the parser takes seconds for many keys of hundreds of parts
         return Problem("", f"holds more than {MAX_VALUES:,} dots", "a manifest is small; is this another file?")
+    if (number := HUGE.search(text)) is not None:  # the parser takes a hundred bytes of memory for each digit
+        return Problem("", TOO_LARGE, line=text.count("\n", 0, number.start()) + 1)
     try:
         data = tomli.loads(text)
         if _is_large(data):
@@ -72,7 +77,7 @@ def parse(text: str) -> dict[str, Any] | Problem:
         return Problem("", "is nested too deeply", "a key has a handful of parts", line=_line_of_most(text, r"[.\[{]"))
     except ValueError as error:
         digits = "digits" in str(error)
-        found = "found a whole number outside the range of 64 bits" if digits else f"not valid TOML: {clean(str(error))}"
+        found = TOO_LARGE if digits else f"not valid TOML: {clean(str(error))}"
         return Problem("", found, line=_line_of_most(text, r"[0-9]"))
 
 
@@ -104,6 +109,6 @@ def _syntax(error: tomli.TOMLDecodeError, text: str) -> Problem:
 
 def _line_of_most(text: str, pattern: str) -> int | None:
     """The line with the most matches, where there are so many that it must be the culprit."""
-    counts = [len(re.findall(pattern, line)) for line in text.split("\n")]
+    counts = [sum(1 for _ in re.finditer(pattern, line)) for line in text.split("\n")]
     most = max(counts)
     return counts.index(most) + 1 if most > 300 else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.untrusted import MOST_HEADER, loads, tensor_header
+from emomtl.untrusted import MOST_HEADER, leads_out, loads, tensor_header
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "custom_generate", "_attn_implementation_internal", "trust_remote_code")
 """Keys, at any depth of a model's JSON files, that name code."""
@@ -81,12 +81,8 @@ def weights_bytes(folder: Path) -> int:
 
 def _check_place(folder: Path, path: Path) -> None:
     """Refuse a link out of the folder, unless it is the hub cache's own into its blobs; and pipes and devices."""
-    if path.is_symlink():
-        target, blobs = path.resolve(), folder.resolve().parent.parent / "blobs"
-        if not target.is_relative_to(folder.resolve()) and not (
-            folder.resolve().parent.name == "snapshots" and target.parent == blobs
-        ):
-            raise _refused(path, f"is a link that leads out of the folder, to {clean(os.readlink(path))}", "copy the file itself")
+    if path.is_symlink() and leads_out(folder, path):
+        raise _refused(path, f"is a link that leads out of the folder, to {clean(os.readlink(path))}", "copy the file itself")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise _refused(path, "is neither a file nor a folder", "remove it")
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.run import record
-from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble, write_bytes, write_json
+from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble
 from emomtl.run.lock import HOLDER, LOCK, RunLock
+from emomtl.run.seal import check_folder, check_sealed_text, read_sealed, seal_folder, unsealed, write_sealed, write_sealed_text
 
 if TYPE_CHECKING:
     from emomtl.manifest.models import Manifest
 
 FORMAT = 1
 ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = "run.json", "manifest.toml", "environment.json", "checkpoints"
-SCORES = "scores.json"
+SCORES, ENCODER = "scores.json", "encoder"
 WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
 UNFINISHED = {LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
 
@@ -63,10 +64,11 @@ class Run:
             _refuse_taken(folder)
             _refuse_ways_out(folder)
             _make_folder(folder / CHECKPOINTS)
-            write_bytes(folder / MANIFEST, write_manifest(manifest).encode())
-            write_json(folder / ENVIRONMENT, dict(environment))
             identity = uuid.uuid4().hex
-            write_json(folder / ABOUT, {"format": FORMAT, "emomtl": __version__, "name": manifest.name, "id": identity})
+            write_sealed_text(folder / MANIFEST, write_manifest(manifest), identity)
+            write_sealed(folder / ENVIRONMENT, environment, identity)
+            about = {"format": FORMAT, "emomtl": __version__, "name": manifest.name, "id": identity}
+            write_sealed(folder / ABOUT, about, None)
         except BaseException:
             lock.release()
             raise
@@ -89,7 +91,8 @@ class Run:
             for needed in (MANIFEST, ENVIRONMENT, CHECKPOINTS):
                 if not (folder / needed).exists():
                     raise damaged(folder / needed, "it is missing from the run")
-            return Run(name, folder, read_manifest(folder / MANIFEST), _read_environment(folder), owner, identity)
+            check_sealed_text(folder / MANIFEST, identity)
+            return Run(name, folder, read_manifest(folder / MANIFEST), _read_environment(folder, identity), owner, identity)
         except BaseException:
             owner.release()
             raise
@@ -99,13 +102,24 @@ class Run:
         from emomtl.manifest import write_manifest
 
         self.must_hold()
-        write_bytes(self.folder / MANIFEST, write_manifest(manifest).encode())
-        write_json(self.folder / ENVIRONMENT, dict(environment))
+        write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
+        write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
         self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
 
     def lock(self) -> None:
         """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
         self._lock.acquire()
+
+    def seal_encoder(self) -> None:
+        """Note the digests of the files in `encoder/`; needs the lock."""
+        self.must_hold()
+        seal_folder(self.folder / ENCODER, self.identity)
+
+    def kept_encoder(self) -> Path:
+        """The folder with the encoder's configuration and tokenizer; EmomtlError where a file is not the one that was written."""
+        if (self.folder / ENCODER).is_dir():
+            check_folder(self.folder / ENCODER, self.identity)
+        return self.folder / ENCODER
 
     def must_hold(self) -> None:
         """RuntimeError where this process does not hold the lock: the caller forgot `lock=True`."""
@@ -144,11 +158,11 @@ class Run:
 
     def add_scores(self, entry: Mapping[str, Any]) -> int:
         """Append an evaluation to scores.json; returns the how manieth look at this `split` by this `checkpoint` it is."""
-        return record.add_scores(self.folder / SCORES, entry)
+        return record.add_scores(self.folder / SCORES, entry, self.identity)
 
     def scores(self) -> list[dict[str, Any]]:
         """Every evaluation, oldest first, each with its `look`."""
-        return record.read_scores(self.folder / SCORES)
+        return record.read_scores(self.folder / SCORES, self.identity)
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; control characters are escaped."""
@@ -212,9 +226,9 @@ def _refuse_ways_out(folder: Path) -> None:
         raise EmomtlError(*problems[:10])
 
 
-def _read_environment(folder: Path) -> dict[str, Any]:
+def _read_environment(folder: Path, identity: str | None) -> dict[str, Any]:
     """What the run noted of where and on what it ran; tables that are read later on are checked."""
-    found = read_json(folder / ENVIRONMENT)
+    found = read_sealed(folder / ENVIRONMENT, identity)
     for key in ("data", "features"):
         if not (isinstance(table := found.get(key, {}), dict) and all(isinstance(one, str) for one in table.values())):
             raise damaged(folder / ENVIRONMENT, f"`{key}` is no table of digests")
@@ -239,6 +253,7 @@ def _read_about(folder: Path) -> tuple[str, str | None]:
         version, writer = clean(str(about.get("format"))), clean(str(about.get("emomtl")))
         found = f"a run of format {version} by emomtl {writer}; this emomtl reads format {FORMAT}"
         raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
+    about = unsealed(path, about, None)
     if not isinstance(about.get("name"), str):
         raise damaged(path, "`name` is not text")
     if not isinstance(about.get("id"), str | None):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.run.files import aside_of, damaged, fsync_folder, read_json, storage, trouble, write_json
+from emomtl.run.files import aside_of, damaged, fsync_folder, storage, trouble
+from emomtl.run.seal import read_sealed, write_sealed
 from emomtl.untrusted import loads
 
 SCORES_FORMAT = 1
@@ -121,12 +122,12 @@ def _end_of_last_line(handle: int, size: int) -> int:
     return 0
 
 
-def read_scores(path: Path) -> list[dict[str, Any]]:
+def read_scores(path: Path, run: str | None) -> list[dict[str, Any]]:
     """Every evaluation in the order in which they were made; empty where there is none yet."""
     with storage(path, "read"):
         if not path.exists():
             return []
-    found = read_json(path)
+    found = read_sealed(path, run)
     if found.get("format") != SCORES_FORMAT:
         raise damaged(path, f"format {found.get('format')!r}, this emomtl reads format {SCORES_FORMAT}")
     evaluations = found.get("evaluations")
@@ -138,7 +139,7 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     return evaluations
 
 
-def add_scores(path: Path, entry: Mapping[str, Any]) -> int:
+def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
     """Append an evaluation (with `split` and `checkpoint`) and return the how manieth look at that pair it is.
 
     Safe against other processes that evaluate the same run at the same time, so that no look at test goes uncounted.
@@ -155,10 +156,10 @@ def add_scores(path: Path, entry: Mapping[str, Any]) -> int:
             raise EmomtlError(trouble(path, "another process has been writing it for 30 seconds", "stop it, try again")) from None
         raise
     try:
-        entries = read_scores(path)
+        entries = read_scores(path, run)
         pair = (entry["split"], entry["checkpoint"])
         look = 1 + sum((old.get("split"), old.get("checkpoint")) == pair for old in entries)
-        write_json(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]})
+        write_sealed(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]}, run)
     finally:
         lock.release()
     return look

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ from emomtl.manifest.parsing import parse, read_text
 from emomtl.study.models import RowTable, ScaleTable, SourceTable, Study
 
 Strict = TypeVar("Strict", bound=Table)
+
+MOST_ROWS = 10_000
+"""Rows of a study; the combinations of a few long axes are soon more than anybody can run."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ def read_study(path: Path, scale: str | None = None) -> StudyFile:
     base = laid_over(_data(path.parent / study.base) if study.base is not None else {}, study.manifest)
     bases = {one.name: _data(path.parent / one.base) if one.base else base for one in study.sources}
     file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name, bases)
+    if (rows := prod(map(len, study.axes.values()))) > MOST_ROWS and not study.rows:
+        found = f"the axes make {rows:,} rows" if rows < 10**12 else "the axes make more than a million million rows"
+        raise EmomtlError(Problem("axes", found, f"at most {MOST_ROWS:,}: write the rows that you want as [[rows]]", str(path)))
     _check_rows(file)
     return file
 

@@ -83,6 +83,9 @@ def _scoring(run: PlannedRun, metric: str, plugins: Plugins) -> Scoring:
 
 
 def _planned(folder: Path, run: dict[str, Any]) -> PlannedRun:
-    manifest, place = ((folder / str(run[key])).resolve() for key in ("manifest", "folder"))
+    home = folder.resolve()
+    manifest, place = ((home / str(run[key])).resolve() for key in ("manifest", "folder"))
+    if not manifest.is_relative_to(home) or Path(str(run["folder"])).is_absolute():
+        raise ValueError("a manifest lies in the study's folder, and a run beside it")
     row, target, identity = (str(run[key]) for key in ("row", "target", "identity"))
     return PlannedRun(row, int(run["seed"]), target, manifest, identity, place, run["updates"])

@@ -89,7 +89,7 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         raise EmomtlError(*found) from error
     checkpoint = open_own(run, path)
     tensors = checkpoint.tensors("model")
-    encoder = rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model"))
+    encoder = rebuild_encoder(plan.encoder, run.kept_encoder(), checkpoint.size("model"))
     _load(encoder.module, _below(tensors, "encoder."), checkpoint)
     heads = {name: _below(tensors, f"heads.{name}.") for name in _fitting(plan, run, checkpoint)} if start.heads else {}
     record = {

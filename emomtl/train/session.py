@@ -192,7 +192,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         if other:
             display.note(in_words(other))
         if checkpoint is not None:
-            origin = Origin(rebuild_encoder(plan.encoder, run.folder / "encoder", checkpoint.size("model")))
+            origin = Origin(rebuild_encoder(plan.encoder, run.kept_encoder(), checkpoint.size("model")))
         else:
             run.cut_events(0)
             origin = origin_of(plan)
@@ -356,6 +356,7 @@ def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
             raise
         except Exception as error:  # tokenizers raise bare exceptions, which only say in words what the disk refused
             raise RuntimeError(str(error)) from error
+    run.seal_encoder()
     for path in sorted(folder.iterdir()):
         fsync_file(path)
     fsync_folder(folder)

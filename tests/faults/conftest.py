@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `hostile_inputs`, which the tests and a script share
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str]:

@@ -143,6 +143,13 @@ def read_gains(ending: str) -> Callable[[bytes, Path], None]:
     return read
 
 
+def read_words(data: bytes, folder: Path) -> None:
+    from emomtl.analysis.attribution.words import file_words
+
+    (folder / "words.txt").write_bytes(data)
+    file_words(folder / "words.txt")
+
+
 # -- rows ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -313,7 +320,15 @@ def small_run() -> dict[str, bytes]:
 
 
 def run_file(name: str) -> Callable[[], list[bytes]]:
-    return lambda: [small_run()[next(file for file in small_run() if file.endswith(name))]]
+    """A file of the run; it says no digest of itself, so that whatever is changed is read."""
+
+    def seeds() -> list[bytes]:
+        data = small_run()[next(file for file in small_run() if file.endswith(name))]
+        if name in ("run.json", "environment.json", "scores.json"):
+            return [json.dumps({key: value for key, value in json.loads(data).items() if key != "sha256"}).encode()]
+        return [data.rpartition(b"# sha256 ")[0] or data]
+
+    return seeds
 
 
 def run_answers() -> list[bytes]:
@@ -354,6 +369,7 @@ def read_answers(data: bytes, folder: Path) -> None:
     place = put(folder, "nothing", b"", small_run())
     digest = hashlib.sha256(data).hexdigest()
     scores = json.loads((place / "scores.json").read_text())
+    del scores["sha256"]
     for entry in scores["evaluations"]:
         entry["answers"] = digest
     (place / "scores.json").write_text(json.dumps(scores))
@@ -412,27 +428,36 @@ def entry() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in Path(folder, "a" * 64).iterdir()}
 
 
+def put_entry(place: Path, entry: dict[str, bytes], name: str, data: bytes) -> None:
+    """An entry of a cache, one of whose files is as given, with the hashes that this gives."""
+    from emomtl.data.store import DESCRIPTION
+
+    place.mkdir(parents=True)
+    place.parent.chmod(0o700)
+    files = {**entry, name: data}
+    try:
+        facts = json.loads(files[DESCRIPTION])
+        facts.pop("sha256", None)
+        facts["key"] = place.name
+        if name != DESCRIPTION:
+            facts["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        facts["sha256"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        files[DESCRIPTION] = json.dumps(facts).encode()
+    except (ValueError, AttributeError, RecursionError, TypeError):
+        pass
+    for file, content in files.items():
+        (place / file).write_bytes(content)
+
+
 def read_cache(name: str) -> Callable[[bytes, Path], None]:
     """Reads an entry one of whose files is as given, with the hashes that this gives; a damaged one is said, and no error."""
 
     def read(data: bytes, folder: Path) -> None:
-        from emomtl.data.store import DESCRIPTION, Store, entries
+        from emomtl.data.store import Store, entries
         from emomtl.data.token_cache import _parsed
 
         place = folder / ("a" * 64)
-        place.mkdir()
-        files = {**entry(), name: data}
-        try:
-            facts = json.loads(files[DESCRIPTION])
-            facts.pop("sha256", None)
-            if name != DESCRIPTION:
-                facts["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            facts["sha256"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-            files[DESCRIPTION] = json.dumps(facts).encode()
-        except (ValueError, AttributeError, RecursionError):
-            pass
-        for file, content in files.items():
-            (place / file).write_bytes(content)
+        put_entry(place, entry(), name, data)
         entries(folder)
         said: list[str] = []
         folder.chmod(0o700)
@@ -442,6 +467,54 @@ def read_cache(name: str) -> Callable[[bytes, Path], None]:
             import numpy as np
 
             found.batch(np.arange(len(found.starts) - 1))
+
+    return read
+
+
+@lru_cache
+def kept_rows() -> dict[str, bytes]:
+    """The files of an entry of the row cache."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "t.csv")
+        source.write_bytes(TABLE)
+        cache, members, _ = row_cache(Path(folder), source)
+        cache.keep(members, cache._read(members))
+        (made,) = Path(folder, "rows").iterdir()
+        return {file.name: file.read_bytes() for file in made.iterdir()}
+
+
+def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
+    """A row cache in a folder, the tasks of a source in it, however few its rows are, and what the cache says."""
+    from emomtl import MultiLabel
+    from emomtl.data import row_cache
+    from emomtl.data.locate import locate
+    from emomtl.data.store import Store
+    from emomtl.data.tasks import TaskInput, read_tasks
+
+    row_cache.FEWEST = 1
+    task = _offer("table")().task()
+    members = [TaskInput("demo", task, MultiLabel(), locate(task.layouts, str(source), folder, "demo"), recipe="r")]
+    found = row_cache.RowCache(lambda said: None, partial(read_tasks, leaks="keep"), [])
+    folder.chmod(0o700)
+    said: list[str] = []
+    found._store = Store("row cache", folder / "rows", said.append)
+    return found, members, said
+
+
+def read_rows(name: str) -> Callable[[bytes, Path], None]:
+    """Reads rows that are kept, one of the files of their entry as given, with the hashes that this gives."""
+
+    def read(data: bytes, folder: Path) -> None:
+        (folder / "t.csv").write_bytes(TABLE)
+        cache, members, said = row_cache(folder, folder / "t.csv")
+        put_entry(folder / "rows" / str(cache._key(members)), kept_rows(), name, data)
+        found = cache.find(members)
+        assert (found is None) == bool(said)
+        for corpus in found.corpora if found is not None else ():
+            for part in corpus.splits.values():
+                len(part)
 
     return read
 
@@ -488,6 +561,7 @@ TARGETS: dict[str, Target] = {
         Target("claims-analysis", lambda: [json.dumps(MEASURED).encode()], read_result("space.json"), json=True),
         Target("gains-json", lambda: [b'{"sst2": 0.8, "emobank": -0.1}'], read_gains(".json"), json=True),
         Target("gains-csv", lambda: [b"auxiliary,gain\nsst2,0.8\nemobank,-0.1\n"], read_gains(".csv")),
+        Target("emotion-words", lambda: [b"# words\nhappy\tjoy\t1\nsad\tjoy\t0\nso sad\n"], read_words),
         Target("goemotions", lambda: [GO["train.tsv"]], shipped("goemotions", GO, "train.tsv")),
         Target("goemotions-ekman", lambda: [GO["test.tsv"]], shipped("goemotions-ekman", GO, "test.tsv", form="single-label")),
         Target("sst2", lambda: [SST["train.tsv"]], shipped("sst2", SST, "train.tsv")),
@@ -517,6 +591,9 @@ TARGETS: dict[str, Target] = {
         Target("cache-description", lambda: [entry()["entry.json"]], read_cache("entry.json"), json=True),
         Target("cache-ids", lambda: [entry()["ids.npy"]], read_cache("ids.npy")),
         Target("cache-starts", lambda: [entry()["starts.npy"]], read_cache("starts.npy")),
+        Target("rows-description", lambda: [kept_rows()["entry.json"]], read_rows("entry.json"), json=True),
+        Target("rows-index", lambda: [kept_rows()["index-0-0.npy"]], read_rows("index-0-0.npy")),
+        Target("rows-targets", lambda: [kept_rows()["targets-0-0.npy"]], read_rows("targets-0-0.npy")),
         Target("model-config", lambda: [model()["config.json"]], read_model("config.json"), json=True, slow=True),
         Target(
             "model-tokenizer-config",

@@ -40,6 +40,21 @@ def test_the_seeds_are_read_as_they_are(tmp_path: Path, name: str) -> None:
         assert TARGETS[name](seed, clear(tmp_path / "x")) is None
 
 
+FOUND = [
+    ("run-about", b'{"format": 1, "emomtl": "0.1.0", "name": "small", "id": "\\ud800"}'),
+    ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.a%d]]\nname = "x%d"\n' % (n // 2, n) for n in range(60))),
+    ("gains-csv", b"auxiliary,gain\n" + b"a,nan\n" * 20_000),
+    ("emotion-words", b"\t" * 100_000),
+    ("manifest", b"a = " + b"9" * 100_000),
+]
+"""What atheris and the inputs that are made to hurt have found, by reader."""
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_what_was_found_once_stays_mended(tmp_path: Path, name: str, data: bytes) -> None:
+    check(TARGETS[name], data, tmp_path / "x")
+
+
 def examples(name: str, long: bool) -> int:
     return (2_000 if long else 30) // (10 if TARGETS[name].slow else 1)
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FEW = 10
 """Below so many auxiliaries a rank correlation says little, whatever its size."""
 
+MOST_BYTES, MOST_PROBLEMS = 1_000_000, 20
+"""Bytes of a file of gains, and problems that are said of one."""
+
 EXACT = 10_000
 """Permutations that are all tried (up to seven auxiliaries); with more, so many are drawn."""
 
@@ -28,9 +31,11 @@ def read_gains(path: Path) -> dict[str, float]:
 
     A gain is the target's score trained with the auxiliary minus that without, in any one unit.
     """
+    from emomtl.run.files import read_bytes
+
     place = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MOST_BYTES).decode("utf-8")
         rows = _json_rows(loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
     except (OSError, ValueError, csv.Error) as error:
         raise EmomtlError(Problem(place, f"cannot be read: {clean(str(error))}", "a JSON or CSV file")) from error
@@ -46,6 +51,8 @@ def read_gains(path: Path) -> dict[str, float]:
         elif str(name) in gains:
             problems.append(Problem(place, f"'{clean(str(name))}' stands twice", "one gain an auxiliary, the mean over seeds"))
         gains[str(name)] = number
+        if len(problems) == MOST_PROBLEMS:
+            break
     if not rows:
         problems.append(Problem(place, "holds no gains", 'JSON {"sst2": 0.8}, or CSV with the columns auxiliary,gain'))
     if problems:

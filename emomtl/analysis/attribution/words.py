@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ DEFINITIONS, LEXICON = "definitions", "lexicon"
 
 WORDS_PER_LABEL = 10
 """Words of each label that a lexicon gives, the best first."""
+
+MOST_BYTES = 10_000_000
+"""Bytes of a file of words; the largest published lists have some three million."""
 
 COMMON = 2
 """Definitions that a word may stand in; one of more, such as "writer", tells no emotion."""
@@ -116,20 +120,30 @@ def file_words(path: Path) -> WordList:
     """
     from emomtl.run.files import storage
 
-    with storage(path, "read"):
-        data = path.read_bytes()
+    with storage(path, "read"), path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise EmomtlError(Problem("--words", f"{path} is larger than {MOST_BYTES:,} bytes", "a list of emotion words"))
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = StringIO(data.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:
         raise EmomtlError(Problem("--words", f"{path} is no text in UTF-8", "one word a line, or a TSV file")) from error
-    rows = [cells for line in lines if (cells := [cell.strip() for cell in line.split("\t")])[0] and cells[0][0] != "#"]
-    if rows and rows[0][0].lower() in HEADINGS:
-        rows = rows[1:]
-    entries = [tokens(cells[0]) for cells in rows if not (len(cells) == 3 and cells[2] == "0")]
-    words = _words(entry[0] for entry in entries if len(entry) == 1)
+    words = _words(_entries(lines))
     if not words:
         raise EmomtlError(Problem("--words", f"{path} holds no word", "one word a line, or a TSV file with words first"))
     return WordList(frozenset(words), path.name)
+
+
+def _entries(lines: Iterable[str]) -> Iterator[str]:
+    """The entries of one word; the first line may be a heading."""
+    first = True
+    for line in lines:
+        word, *more = (cell.strip() for cell in line.split("\t", 3))
+        if word and word[0] != "#":
+            heading, first = first and word.lower() in HEADINGS, False
+            entry = [] if heading or (len(more) == 2 and more[1] == "0") else tokens(word)
+            if len(entry) == 1:
+                yield entry[0]
 
 
 def _words(found: Iterable[str]) -> set[str]:
