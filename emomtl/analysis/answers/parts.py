@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from emomtl.analysis.answers.confusion import confusion, confusion_table, together, together_table
+from emomtl.analysis.answers.confusion import DRAWN, confusion, confusion_table, together, together_table
 from emomtl.analysis.answers.kept import THRESHOLD, Kept, Level, kept_of
 from emomtl.analysis.answers.labels import label_figures, label_table
 from emomtl.analysis.answers.numbers import numbers_table
@@ -26,8 +26,6 @@ from emomtl.report.parts import Part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWN = 64
-"""Labels up to which a matrix is drawn."""
 RUNS = 2
 """Runs whose answers are shown: a page with three tasks each is near its limit of 5 MB then (2.1 MB a run)."""
 
@@ -76,8 +74,10 @@ def _picture(kept: Kept, level: Level | None, title: str, kind: str, figure: Fig
 def _labels(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
         figures = label_figures(level)
-        drawn = [_picture(kept, level, "F1 by label", "labels", label_picture(kept, level, figures))]
-        yield [label_table(kept, level, figures)], drawn if len(level.names) <= DRAWN else []
+        drawn = []
+        if len(level.names) <= DRAWN:
+            drawn.append(_picture(kept, level, "F1 by label", "labels", label_picture(kept, level, figures)))
+        yield [label_table(kept, level, figures)], drawn
 
 
 def _confusion(kept: Kept) -> Iterator[Shown]:
@@ -94,11 +94,9 @@ def _together(kept: Kept) -> Iterator[Shown]:
         found = together(level)
         if found is not None:
             title = "Labels that occur together"
-            drawn = (
-                [_picture(kept, level, title, "together", together_picture(kept, level, found))]
-                if len(level.names) <= DRAWN
-                else []
-            )
+            drawn = []
+            if len(level.names) <= DRAWN:
+                drawn.append(_picture(kept, level, title, "together", together_picture(kept, level, found)))
             yield [together_table(kept, level, found)], drawn
 
 
