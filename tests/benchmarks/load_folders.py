@@ -114,7 +114,7 @@ def of_steps(folder: Path, encoder: Path, size: int, out: Path) -> Path:
 
 
 def of_plugins(folder: Path, encoder: Path, size: int) -> Path:
-    """A manifest that uses one of `size` distributions, which lie installed in the folder `site`; `all.toml` names them all, twice."""
+    """A manifest that uses one of `size` distributions, installed in the folder `site`; `all.toml` names them all, twice."""
     for number in range(size):
         name = f"load-{number:03d}"
         module = name.replace("-", "_")

@@ -99,7 +99,8 @@ def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.
         by_logit[_cut(probabilities[rows, targets])] = 0.0
         return np.asarray(by_logit)
     known = ~np.isnan(targets)
-    return np.where(known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0) / known.sum()
+    away = np.where(known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0)
+    return np.asarray(away / known.sum())
 
 
 def _cut(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
