@@ -20,7 +20,9 @@ from emomtl.plugins import Plugins
 from emomtl.report import collect
 from emomtl.report.collect import RunResult
 from emomtl.report.sampling import sampling_table
+from emomtl.sampling import Moment
 from emomtl.statistics import Answers
+from emomtl.train import forecast
 
 PLUGIN = """
 from emomtl import hookimpl
@@ -149,3 +151,19 @@ def test_steps_leave_no_objects_and_no_open_files_behind(desk: Any) -> None:
     assert len(objects) == 12
     assert max(files[4:]) <= files[3]
     assert objects[-1] - objects[5] < 100, objects
+
+
+def test_a_forecast_asks_a_steady_sampler_of_many_tasks_four_times_a_point_and_one_that_turns_through_its_cycle() -> None:
+    names = [f"task-{number}" for number in range(40)]
+    moment = Moment(7, 0.5, 0, 1, dict.fromkeys(names, 9))
+    for turns, wanted in ((False, 4), (True, 42)):
+        asked = 0
+
+        def probabilities(at: Moment, turns: bool = turns) -> dict[str, float]:
+            nonlocal asked
+            asked += 1
+            return {names[at.step % 40]: 2.0} if turns else dict.fromkeys(names, 0.5)
+
+        plan: Any = SimpleNamespace(sampler=SimpleNamespace(probabilities=probabilities))
+        assert forecast._over_a_cycle(plan, moment) == pytest.approx(dict.fromkeys(names, 1 / 40))
+        assert asked == wanted
