@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from emomtl import SingleLabel, Taxonomy
+from emomtl.analysis.answers import parts
 from emomtl.analysis.answers.confusion import DRAWN, LONGEST, confusion, confusion_table
 from emomtl.analysis.answers.kept import Kept
 from emomtl.analysis.calibration import fit_scaling, scaling
@@ -167,3 +168,17 @@ def test_a_forecast_asks_a_steady_sampler_of_many_tasks_four_times_a_point_and_o
         plan: Any = SimpleNamespace(sampler=SimpleNamespace(probabilities=probabilities))
         assert forecast._over_a_cycle(plan, moment) == pytest.approx(dict.fromkeys(names, 1 / 40))
         assert asked == wanted
+
+
+def test_a_page_of_many_tasks_has_tables_of_all_and_pictures_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(3)
+    answers = Answers(draw.integers(0, 3, 20), draw.random((20, 3)))
+    labels = Taxonomy(["joy", "anger", "fear"])
+    kept = [Kept(1, "run", name, "validation", SingleLabel(), labels, answers, answers) for name in ("mood", "other")]
+    monkeypatch.setattr(parts, "kept_of", lambda results, split: (kept, []))
+    monkeypatch.setattr(parts, "PICTURED", 1)
+    *shown, missing = parts.answered([], "validation")
+    assert [len(part.tables) for part in shown] == [2, 2, 2]
+    assert all(len(part.pictures) == 1 for part in shown)
+    assert missing.tables[0].notes == ("pictures are of the first 1 tasks of 2: `--figures FOLDER` draws those of all",)
+    assert [len(part.pictures) for part in parts.answered([], "validation", every=True)] == [2, 2, 2]
