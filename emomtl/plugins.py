@@ -138,6 +138,7 @@ class Plugins:
         self._entry_points = list(entry_points)
         self._loaded: dict[str, Plugin] = {}
         self._labels: dict[int, str] = {}
+        self._facts: dict[int, tuple[Any, tuple[str, str]]] = {}
         self.broken: dict[str, str] = {}
         self.notes: list[str] = []
         self._begin()
@@ -229,9 +230,9 @@ class Plugins:
         if name.endswith(".py"):
             self._activate(self._load_file((folder / name).resolve() if not Path(name).is_absolute() else Path(name)))
             return
-        entries = [entry for entry in self._entry_points if _normal(_distribution(entry)[0]) == _normal(name)]
+        entries = [entry for entry in self._entry_points if _normal(self._distribution(entry)[0]) == _normal(name)]
         if not entries:
-            known = {_distribution(entry)[0] for entry in self._entry_points}
+            known = {self._distribution(entry)[0] for entry in self._entry_points}
             raise EmomtlError(
                 Problem("plugins", f"no installed distribution '{clean(name)}' has emomtl plugins", suggest(name, known))
             )
@@ -302,20 +303,27 @@ class Plugins:
 
     def entries(self) -> list[tuple[str, str, str]]:
         """(name, module, distribution and version) of every entry point, without importing anything."""
-        return sorted((entry.name, entry.value, " ".join(_distribution(entry))) for entry in self._entry_points)
+        return sorted((entry.name, entry.value, " ".join(self._distribution(entry))) for entry in self._entry_points)
 
     def _label(self, entry: EntryPointLike) -> str:
-        """The name of an entry's plugin in messages; reading the metadata for it takes a while, so it is done once."""
+        """The name of an entry's plugin in messages."""
         if id(entry) not in self._labels:
-            distribution, version = _distribution(entry)
+            distribution, version = self._distribution(entry)
             self._labels[id(entry)] = f"{entry.value} ({distribution} {version})".replace(" )", ")")
         return self._labels[id(entry)]
+
+    def _distribution(self, entry: EntryPointLike) -> tuple[str, str]:
+        """The name and the version of an entry's distribution, whose metadata is a file that is read once."""
+        dist = getattr(entry, "dist", None)
+        if id(dist) not in self._facts:
+            self._facts[id(dist)] = dist, _distribution(entry)
+        return self._facts[id(dist)][1]
 
     def _load(self, entry: EntryPointLike) -> Plugin | None:
         label = self._label(entry)
         if label in self._loaded or label in self.broken:
             return self._loaded.get(label)
-        distribution, version = _distribution(entry)
+        distribution, version = self._distribution(entry)
         try:
             module = entry.load()
             self._loaded[label] = _plugin(module, label, distribution, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 
@@ -51,5 +52,11 @@ def masked(text: str) -> str:
 
 def _held() -> list[str]:
     """The secrets of this environment, longest first, so that one inside another leaves nothing behind."""
-    found = {value.strip() for name, value in os.environ.items() if VARIABLE.search(name)}
+    found = {os.environ.get(name, "").strip() for name in os.environ if _names_one(name)}
     return sorted((v for v in found if len(v) >= (SHORTEST_WORD if v.isalpha() else SHORTEST)), key=len, reverse=True)
+
+
+@functools.cache
+def _names_one(variable: str) -> bool:
+    """Whether a variable's value is a secret: asked for every text that is shown, of few names."""
+    return VARIABLE.search(variable) is not None

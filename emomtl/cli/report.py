@@ -114,7 +114,7 @@ def _parts(results: Sequence[RunResult], split: str, outputs: Outputs) -> list[P
     """What the kept answers tell, where more than the terminal's tables is wanted."""
     from emomtl.analysis.answers import answered
 
-    return answered(results, split) if outputs.whole else []
+    return answered(results, split, every=outputs.figures is not None) if outputs.whole else []
 
 
 def _pictures(results: Sequence[RunResult], parts: Sequence[Part]) -> list[Picture]:

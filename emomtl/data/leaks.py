@@ -74,16 +74,16 @@ class Scored:
             for split in SCORED
             if split in splits
         }
+        self._all = np.unique(np.concatenate([*self._keys.values(), np.zeros(0, np.uint64)]))
 
     def find(self, rows: ReadRows) -> tuple[NDArray[np.bool_], Leaks]:
         """Which of these training rows have a text that is scored (n,), and their count by where."""
         import numpy as np
 
         keys = text_keys(rows.texts, rows.pairs)
-        found, where = np.zeros(len(keys), bool), {}
-        for place, scored in self._keys.items():
-            here = np.isin(keys, scored)
-            found |= here
-            if here.any():
-                where[place] = int(here.sum())
+        found, where = np.isin(keys, self._all), {}
+        leaking = keys[found]
+        for place, scored in self._keys.items() if len(leaking) else ():
+            if number := int(np.isin(leaking, scored).sum()):
+                where[place] = number
         return found, Leaks(int(found.sum()), where)

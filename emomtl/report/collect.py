@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ class RunResult:
     stopped: str = ""
     missing: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The tasks in the manifest's order."""
         return tuple(name for name, table in self.manifest.tasks.items() if table.trained)
@@ -57,23 +58,23 @@ class RunResult:
         logged = self.steps[-1]["step"] if self.steps else 0
         return max(logged, self.finish["step"]) if self.finish else int(logged)
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Labelled examples that each task had had at the last logged step."""
         return self._last("counts")
 
-    @property
+    @cached_property
     def updates(self) -> dict[str, int]:
         """Steps in which each task had taken part at the last logged step."""
         return self._last("updates")
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Training rows of each task, as far as the run noted them."""
         noted = self.environment.get("sizes")
         return {task: noted[task] for task in self.tasks if _count(noted.get(task))} if isinstance(noted, dict) else {}
 
-    @property
+    @cached_property
     def passes(self) -> dict[str, float | None]:
         """Passes over each task's training rows: examples had over rows there are; None where the rows are not known."""
         return {task: n / self.sizes[task] if task in self.sizes else None for task, n in self.counts.items()}

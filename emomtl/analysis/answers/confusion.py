@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ NOTHING = "(nothing wrong)"
 """The column of rows that miss a label and answer no wrong one."""
 LONGEST = 40
 """Rows of a table of pairs."""
+DRAWN = 64
+"""Labels up to which a matrix is shown: of more only pairs are, as nobody reads that many rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,38 @@ def confusion(level: Level) -> Confusion:
 
 
 def confusion_table(kept: Kept, level: Level, found: Confusion) -> Table:
-    """Counts: the matrix of single labels; of several the pairs that are confused most often."""
+    """Counts: the matrix of single labels, where a person can read it; else the pairs that are confused most often."""
+    import numpy as np
+
     what = f"Confusion: {kept.named(level)} on {kept.where}"
-    if level.exclusive:
+    if level.exclusive and len(found.names) <= DRAWN:
         rows: list[tuple[Cell, ...]] = [(name, *counts.tolist()) for name, counts in zip(found.names, found.counts, strict=True)]
         said = "rows: the true label; columns: the answer; numbers of texts"
         return Table(what, ("true label", *found.answered), tuple(rows), (said,))
-    pairs = [
-        (name, other, int(found.counts[i, j]), int(found.support[i]), float(found.counts[i, j] / found.support[i]))
-        for i, name in enumerate(found.names)
-        for j, other in enumerate(found.names)
-        if i != j and found.counts[i, j]
+    counts = found.counts[:, : len(found.names)].copy()
+    np.fill_diagonal(counts, 0)
+    pairs = np.argwhere(counts)
+    pairs = _first(pairs, counts[tuple(pairs.T)], found.names)
+    shown = [
+        (found.names[i], found.names[j], int(counts[i, j]), int(found.support[i]), float(counts[i, j] / found.support[i]))
+        for i, j in pairs[:LONGEST]
     ]
-    pairs.sort(key=lambda row: (-row[2], row[:2]))
-    notes = [f"texts that miss the true label and have the wrong one answered (from {THRESHOLD} on); a text may be in several"]
+    notes = ["texts that have the true label and are answered with the wrong one"]
+    if not level.exclusive:
+        missed = "texts that miss the true label and have the wrong one answered"
+        notes = [f"{missed} (from {THRESHOLD} on); a text may be in several"]
     notes += [f"{len(pairs) - LONGEST} rarer pairs are left out"] if len(pairs) > LONGEST else []
     columns = ("true label, missed", "wrong label, answered", "texts", "support", "share of support")
-    return Table(what, columns, tuple(pairs[:LONGEST]), tuple(notes))
+    return Table(what, columns, tuple(shown), tuple(notes))
+
+
+def _first(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+    """Pairs of labels (n, 2) with the largest first, and equal ones by their names."""
+    import numpy as np
+
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return np.asarray(pairs[np.lexsort((rank[pairs[:, 1]], rank[pairs[:, 0]], -sizes))])
 
 
 @dataclass(frozen=True)
@@ -107,17 +125,16 @@ def together_table(kept: Kept, level: Level, found: Together) -> Table:
     """The pairs of labels whose co-occurrence differs most between targets and answers."""
     import numpy as np
 
-    pairs: list[tuple[Cell, ...]] = []
-    for i, j in zip(*np.triu_indices(len(found.names), 1), strict=True):
-        before, after = float(found.targets[i, j]), float(found.answers[i, j])
-        if found.rows[i, j] or after > 0:
-            said = None if np.isnan(after) else after
-            true = None if np.isnan(before) else before
-            gap = None if said is None or true is None else said - true
-            pairs.append((found.names[i], found.names[j], int(found.rows[i, j]), true, said, gap))
-    pairs.sort(key=lambda row: (-abs(float(row[5] or 0.0)), str(row[0]), str(row[1])))
+    gaps = np.nan_to_num(found.answers - found.targets)
+    pairs = np.argwhere(np.triu((found.rows > 0) | (found.answers > 0), 1))
+    pairs = _first(pairs, np.abs(gaps[tuple(pairs.T)]), found.names)
+    shown: list[tuple[Cell, ...]] = []
+    for i, j in pairs[:LONGEST]:
+        true, said = (None if np.isnan(one[i, j]) else float(one[i, j]) for one in (found.targets, found.answers))
+        gap = None if said is None or true is None else said - true
+        shown.append((found.names[i], found.names[j], int(found.rows[i, j]), true, said, gap))
     notes = [f"Jaccard: texts with both labels by texts with either; answered: from a probability of {THRESHOLD} on"]
     notes += [f"{len(pairs) - LONGEST} pairs that differ less are left out"] if len(pairs) > LONGEST else []
     columns = ("label", "other label", "texts with both", "in targets", "in answers", "difference")
     title = f"Labels that occur together: {kept.named(level)} on {kept.where}"
-    return Table(title, columns, tuple(pairs[:LONGEST]), tuple(notes))
+    return Table(title, columns, tuple(shown), tuple(notes))

@@ -50,7 +50,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the best checkpoint of a run answered for a task on a split; `validation` is for what is tuned, where it was kept."""
+    """What the best checkpoint of a run answered for a task on a split; `validation` is for what is tuned, where it was kept.
+
+    `drawn` is whether there are pictures of it, and not tables alone.
+    """
 
     number: int
     run: str
@@ -60,6 +63,7 @@ class Kept:
     taxonomy: Taxonomy | None
     answers: Answers
     validation: Answers | None
+    drawn: bool = True
 
     @property
     def where(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from emomtl.analysis.answers.confusion import confusion, confusion_table, together, together_table
+from emomtl.analysis.answers.confusion import DRAWN, confusion, confusion_table, together, together_table
 from emomtl.analysis.answers.kept import THRESHOLD, Kept, Level, kept_of
 from emomtl.analysis.answers.labels import label_figures, label_table
 from emomtl.analysis.answers.numbers import numbers_table
@@ -26,17 +27,23 @@ from emomtl.report.parts import Part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWN = 64
-"""Labels up to which a matrix is drawn."""
 RUNS = 2
 """Runs whose answers are shown: a page with three tasks each is near its limit of 5 MB then (2.1 MB a run)."""
+PICTURED = 12
+"""Tasks, of all runs together, whose answers are drawn: 200 would make a page of 35 MB."""
 
 Shown = tuple[Sequence[Table], Sequence[Picture]]
 
 
-def answered(results: Sequence[RunResult], split: str) -> list[Part]:
-    """What the best checkpoints of these runs answered on a split, where it was kept; notes say where it was not."""
+def answered(results: Sequence[RunResult], split: str, every: bool = False) -> list[Part]:
+    """What the best checkpoints of these runs answered on a split, where it was kept; notes say where it was not.
+
+    Of many tasks there are tables of all, and pictures of the first `PICTURED`, unless `every` picture is wanted.
+    """
     found, notes = kept_of(results[:RUNS], split)
+    if len(found) > PICTURED and not every:
+        found = [replace(kept, drawn=place < PICTURED) for place, kept in enumerate(found)]
+        notes.append(f"pictures are of the first {PICTURED} tasks of {len(found)}: `--figures FOLDER` draws those of all")
     if len(results) > RUNS:
         notes.append(f"answers are shown of the first {RUNS} runs of {len(results)}: name fewer for those of others")
     makers: list[tuple[str, str, Callable[[Kept], Iterator[Shown]]]] = [
@@ -76,15 +83,17 @@ def _picture(kept: Kept, level: Level | None, title: str, kind: str, figure: Fig
 def _labels(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
         figures = label_figures(level)
-        drawn = [_picture(kept, level, "F1 by label", "labels", label_picture(kept, level, figures))]
-        yield [label_table(kept, level, figures)], drawn if len(level.names) <= DRAWN else []
+        drawn = []
+        if kept.drawn and len(level.names) <= DRAWN:
+            drawn.append(_picture(kept, level, "F1 by label", "labels", label_picture(kept, level, figures)))
+        yield [label_table(kept, level, figures)], drawn
 
 
 def _confusion(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
         found = confusion(level)
         drawn = []
-        if len(level.names) <= DRAWN:
+        if kept.drawn and len(level.names) <= DRAWN:
             drawn.append(_picture(kept, level, "Confusion", "confusion", confusion_picture(kept, level, found)))
         yield [confusion_table(kept, level, found)], drawn
 
@@ -94,11 +103,9 @@ def _together(kept: Kept) -> Iterator[Shown]:
         found = together(level)
         if found is not None:
             title = "Labels that occur together"
-            drawn = (
-                [_picture(kept, level, title, "together", together_picture(kept, level, found))]
-                if len(level.names) <= DRAWN
-                else []
-            )
+            drawn = []
+            if kept.drawn and len(level.names) <= DRAWN:
+                drawn.append(_picture(kept, level, title, "together", together_picture(kept, level, found)))
             yield [together_table(kept, level, found)], drawn
 
 
@@ -114,12 +121,14 @@ def _calibration(kept: Kept) -> Iterator[Shown]:
         {split: (one.targets, one.probabilities) for split, one in splits.items()},
     )
     drawn = []
-    if not level.exclusive:
+    if kept.drawn and not level.exclusive:
         drawn.append(_picture(kept, None, "F1 over the threshold", "thresholds", threshold_picture(kept, level)))
-    drawn.append(_picture(kept, None, "Reliability", "reliability", reliability_figure(examined)))
+    if kept.drawn:
+        drawn.append(_picture(kept, None, "Reliability", "reliability", reliability_figure(examined)))
     yield tables([examined]), drawn
 
 
 def _numbers(kept: Kept) -> Iterator[Shown]:
     if kept.head.answers == "numbers":
-        yield [numbers_table(kept)], [_picture(kept, None, "Answers against targets", "numbers", numbers_picture(kept))]
+        pictures = [numbers_picture(kept)] if kept.drawn else []
+        yield [numbers_table(kept)], [_picture(kept, None, "Answers against targets", "numbers", one) for one in pictures]

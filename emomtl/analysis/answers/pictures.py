@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analysis.answers.confusion import Confusion, Together
+from emomtl.analysis.answers.confusion import DRAWN, Confusion, Together
 from emomtl.analysis.answers.heat import heat, key_to, side
 from emomtl.analysis.answers.kept import Kept, Level
 from emomtl.analysis.answers.labels import RARE, LabelFigure
@@ -120,7 +120,10 @@ def _tenths(value: float) -> str:
 
 
 def threshold_picture(kept: Kept, level: Level) -> Figure:
-    """F1 over the threshold: the mean in bold, labels thin, with what validation's rows choose for all and for each label."""
+    """F1 over the threshold: the mean in bold, labels thin, with what validation's rows choose for all and for each label.
+
+    Of more labels than can be told apart (`DRAWN`) only the mean is drawn.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -134,7 +137,7 @@ def threshold_picture(kept: Kept, level: Level) -> Figure:
     with drawing(**{"font.size": 9}):
         figure = Figure(figsize=(9, 5.2), layout="constrained")
         axes = figure.add_subplot()
-        for place, name in enumerate(names):
+        for place, name in enumerate(names if len(names) <= DRAWN else ()):
             at = float(own.values[place])
             value = float(np.interp(at, grid, curve[:, place]))
             axes.plot(grid, curve[:, place], color="0.72", linewidth=0.8, gid=f"{HOVER}{named(name)}")

@@ -60,11 +60,15 @@ def fit_scaling(probabilities: NDArray[Any], targets: NDArray[Any], method: Meth
     if method == "temperature":
         return Scaling(method, start, np.zeros(labels), exclusive)
 
-    def penalised(both: NDArray[np.float64]) -> float:
-        away = float(((both[:labels] - start) ** 2).sum() + (both[labels:] ** 2).sum())
-        return float(cost(both[:labels], both[labels:]) + RIDGE * away / labels)
+    centre = np.concatenate([start, np.zeros(labels)])
 
-    best = optimize.minimize(penalised, np.concatenate([start, np.zeros(labels)]), method="L-BFGS-B").x
+    def penalised(both: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scaled, away = _squash(logits * both[:labels] + both[labels:], exclusive), both - centre
+        by_logit = _gradient(scaled, targets)
+        gradient = np.concatenate([(by_logit * logits).sum(axis=0), by_logit.sum(axis=0)]) + 2 * RIDGE / labels * away
+        return negative_log_likelihood(scaled, targets) + RIDGE / labels * float((away**2).sum()), gradient
+
+    best = optimize.minimize(penalised, centre, method="L-BFGS-B", jac=True).x
     return Scaling(method, best[:labels], best[labels:], exclusive)
 
 
@@ -79,6 +83,31 @@ def negative_log_likelihood(probabilities: NDArray[Any], targets: NDArray[Any]) 
     true = np.where(known, targets, 0.0)
     each = -(true * np.log(kept) + (1 - true) * np.log1p(-kept))
     return float(each[known].mean())
+
+
+def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """The derivative of `negative_log_likelihood` by each logit, (n, L): what is said less what is true, over what is counted.
+
+    Numerical differences would take a look at all rows for each of 2 L parameters.
+    """
+    import numpy as np
+
+    if targets.ndim == 1:
+        rows = np.arange(len(targets))
+        by_logit = probabilities / len(targets)
+        by_logit[rows, targets] -= 1 / len(targets)
+        by_logit[_cut(probabilities[rows, targets])] = 0.0
+        return np.asarray(by_logit)
+    known = ~np.isnan(targets)
+    away = np.where(known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0)
+    return np.asarray(away / known.sum())
+
+
+def _cut(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which probabilities are so near to 0 or 1 that `LEAST` stands in for them, whatever the logit."""
+    import numpy as np
+
+    return np.asarray((probabilities < LEAST) | (probabilities > 1 - LEAST))
 
 
 def _logits(probabilities: NDArray[Any], exclusive: bool) -> NDArray[np.float64]:
