@@ -124,16 +124,15 @@ def _predict_file(predictor: Predictor, source: Path, out: Path, column: str, ke
 
 def _print_answers(predictor: Predictor, texts: list[str], json: bool) -> None:
     """One JSON object a text; or the labels of each task and grouping with their probabilities."""
-    import json as encoder
-
     from emomtl.cli.output import console
     from emomtl.errors import clean
+    from emomtl.plain import json_text
 
     screen = console()
     hidden = any(bound.task.sensitive for bound in predictor.tasks.values())
     for number, (text, answer) in enumerate(zip(texts, predictor(texts), strict=True), 1):
         if json:
-            print(encoder.dumps(answer, ensure_ascii=False, allow_nan=False))
+            print(json_text(answer))
             continue
         screen.print(f"text {number}" if hidden else clean(text, 200))
         for name, found in answer.items():
