@@ -6,6 +6,7 @@ import re
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
+from emomtl.report.cells import plain
 from emomtl.report.drawing import HOVER
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def inline(svg: str, title: str) -> Markup:
     body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
     body = PLACED.sub(r'\1"', re.sub(r">\s+<", "><", body))
     body = DRAWN.sub(lambda found: ' d="' + DIGITS.sub(r"\1", found[1]) + '"', body)
-    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1))
+    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(title))}" ', 1))
 
 
 def _in_double_quotes(value: re.Match[str]) -> str:
