@@ -121,6 +121,7 @@ def test_nothing_that_is_said_or_written_has_a_character_that_a_terminal_obeys(o
 
 def test_errors_quote_names_that_nobody_obeys(outputs: Outputs, payloads: dict[str, list[str]]) -> None:
     said = len(outputs.said)
+    good = [json.dumps({"words": f"text {number}", "label": "x"}) for number in range(20)]
     for word in (payloads["terminal"][0], payloads["terminal"][2], payloads["unseen"][0]):
         outputs("eval", RUN, "--task", word, code=1)
         outputs("eval", RUN, "--split", word, code=1)
@@ -132,8 +133,8 @@ def test_errors_quote_names_that_nobody_obeys(outputs: Outputs, payloads: dict[s
         outputs("eval", RUN, f"--{word}", code=2)
         own = 'tasks.own={use="table",source="bad.jsonl",options={text="words",labels=["x"]}}'
         for bad in ({"words": word, "label": f"y{word}"}, {word: word}):
-            (outputs.folder / "bad.jsonl").write_text('{"words": "a", "label": "x"}\n' + json.dumps(bad), encoding="utf-8")
-            assert "bad.jsonl:2" in outputs("check", "words.toml", "--set", own, code=1).err
+            (outputs.folder / "bad.jsonl").write_text("\n".join([*good, json.dumps(bad)]), encoding="utf-8")
+            assert "bad.jsonl:21" in outputs("check", "words.toml", "--set", own, code=1).err
     assert {one.command: found for one in outputs.said[said:] if (found := seen(one.out + one.err))} == {}
 
 
@@ -334,6 +335,7 @@ def test_a_terminal_with_colours_gets_no_escape_of_others(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)
 def test_every_payload_through_every_command(
     hostile_corpus: Callable[..., Path], payloads: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
