@@ -357,7 +357,10 @@ def test_every_payload_through_every_command(
     run("lexicon", "show", "words.safetensors", "--figure", out / "words.svg")
     run("lexicon", "baseline", manifest, "--out", out / "baselines")
     hostile_corpus(tmp_path / "base", labels[:6], train={"steps": None, "target": "own", "target_updates": 4})
-    rows = [{"name": payloads["html"][3] + payloads["terminal"][0]}, {"name": "=1 | `x` \u202e[a](b)", "manifest": {"seed": 3}}]
+    rows = [
+        {"name": payloads["html"][3] + payloads["terminal"][0]},
+        {"name": "=1 | `x` \u202e[a](b)", "manifest": {"train": {"lr": 2e-2}}},
+    ]
     study = {"name": "small", "about": payloads["html"][0], "base": "base/words.toml", "target": "own", "seeds": [1, 2]}
     (tmp_path / "study.toml").write_text(tomli_w.dumps({**study, "rows": rows}), encoding="utf-8")
     run("study", "study.toml", "--out", out / "study", "--runs", "runs")
