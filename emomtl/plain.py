@@ -9,6 +9,8 @@ from typing import Any
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), the full-width signs too."""
 
+UNUSUAL = re.compile(r"[^\n\x20-\x7e]")
+
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -27,9 +29,7 @@ def printable_lines(text: str) -> str:
 def json_text(value: Any, indent: int | None = None, allow_nan: bool = False) -> str:
     """The value as JSON that a terminal can show and every reader reads back as it was; ValueError for NaN unless allowed."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def no_formula(text: str) -> str:
