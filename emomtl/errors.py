@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from emomtl.plain import printable
 from emomtl.secrets import masked
 
 
@@ -27,7 +28,7 @@ class Problem:
         where = self.file + (f":{self.line}" if self.line is not None else "")
         head = ": ".join(part for part in (where, self.place) if part)
         tail = f" ({self.remedy})" if self.remedy else ""
-        return masked(f"{head}: {self.found}{tail}" if head else f"{self.found}{tail}")
+        return printable(masked(f"{head}: {self.found}{tail}" if head else f"{self.found}{tail}"))
 
 
 class EmomtlError(Exception):
@@ -54,4 +55,4 @@ def clean(text: str, limit: int = 80) -> str:
     """Text from outside, fit for one line of a message: control characters escaped, secrets masked, cut at `limit` characters."""
     shown = masked(text[: 2 * limit + 1_000])  # a secret that is cut is one no longer, and would stay
     cut = shown if len(text) <= limit else shown[: limit - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)
+    return printable(cut)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +17,7 @@ from emomtl.data.source_file import HIDDEN
 from emomtl.data.tokens import tokenise
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.evaluate import logits_of
+from emomtl.plain import json_text, no_formula
 from emomtl.sources import Files
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def _write_delimited(path: Path, rows: Iterator[dict[str, Any]], delimiter: str)
             number += 1
             if writer is None:
                 writer = csv.DictWriter(file, list(row), delimiter=delimiter)
-                writer.writeheader()
-            writer.writerow(row)
+                writer.writerow({name: no_formula(str(name)) for name in row})
+            writer.writerow({name: no_formula(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
     return number
 
 
@@ -181,7 +181,7 @@ def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     with path.open("w", encoding="utf-8", errors="replace") as file:
         for row in rows:
             number += 1
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json_text(row, allow_nan=True) + "\n")
     return number
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError
@@ -89,6 +89,15 @@ class Comparison:
     detectable: float
     seeds: int
     verdict: str = ""
+
+
+def as_json(found: Estimate | Comparison) -> dict[str, Any]:
+    """What JSON can hold: degrees of freedom without end, where nothing varies, are null."""
+    told = asdict(found)
+    for one in (told, told.get("difference", {})):
+        if one.get("freedom") == math.inf:
+            one["freedom"] = None
+    return told
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,47 @@ def _laid_over(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
         else:
             merged[key] = value
     return merged
+
+
+@pytest.fixture(scope="session")
+def payloads() -> dict[str, list[str]]:
+    """Hostile words of ours, by what they aim at: pages, spreadsheets, terminals, eyes, Markdown, LaTeX, YAML."""
+    found: dict[str, list[str]] = json.loads((Path(__file__).parent / "payloads.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def hostile_corpus(encoder: Path, payloads: dict[str, list[str]]) -> Callable[..., Path]:
+    """A maker of manifests over a corpus of hostile texts, labels, columns and file names: (folder, labels, more tables)."""
+    words = [one for group in payloads.values() for one in group]
+
+    def make(folder: Path, labels: Sequence[str], **tables: Any) -> Path:
+        import tomli_w
+
+        text, label, rows = '<b onclick="window.hacked=30">text\x1b[31m\u202e', '=label|"x', []
+        for number, part in enumerate(("train", "train", "train", "validation", "test")):
+            for place, name in enumerate(labels):
+                said = f"{words[(number * 37 + place * 7) % len(words)]} word{place} {words[(number + place * 3) % len(words)]}"
+                rows.append(json.dumps({text: f"{said} {number}", label: name, "part": part}))
+        (folder / "a <img src=x onerror=window.hacked=31>").mkdir(parents=True)
+        source = folder / "a <img src=x onerror=window.hacked=31>" / '"q" \x1b[31m=\u202e`.jsonl'
+        source.write_text("\n".join(rows), encoding="utf-8")
+        options = {"text": text, "label": label, "split": "part", "separator": "\x01", "labels": list(labels)}
+        content: dict[str, Any] = {
+            "name": "words",
+            "seed": 5,
+            "encoder": {"use": str(encoder), "max_tokens": 16, "pooling": "mean"},
+            "tasks": {"own": {"use": "table", "source": str(source), "options": options}},
+            "sampler": {"use": "uniform", "per_step": "all"},
+            "weighting": {"use": "equal"},
+            "train": {"steps": 20, "batch_size": 16, "lr": 1e-2, "log_every": 10, "threads": 1},
+            "eval": {"every": 20},
+        }
+        path = folder / "words.toml"
+        path.write_text(tomli_w.dumps(_laid_over(content, tables)), encoding="utf-8")
+        return path
+
+    return make
 
 
 @pytest.fixture

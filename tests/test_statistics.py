@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from emomtl.statistics import (
     Comparison,
     Estimate,
     Sampled,
+    as_json,
     compare,
     estimate,
     holm,
@@ -72,6 +74,7 @@ def test_equal_rows_give_no_difference_and_a_p_of_one() -> None:
     one = _answers(np.random.default_rng(3).random(100) < 0.5)
     found = compare(Sampled(_mean, resamples(100, 50, 0)), {1: one, 2: one}, {1: one, 2: one})
     assert (found.difference.value, found.p, found.p_mcnemar, found.effect) == (0.0, 1.0, 1.0, None)
+    assert json.loads(json.dumps(as_json(found), allow_nan=False))["difference"]["freedom"] is None
 
 
 def test_a_clear_gain_and_a_clear_harm_are_found_and_one_seed_has_no_verdict() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Table, spelt
-from emomtl.report.markdown import escape, markdown
+from emomtl.report.markdown import code, escape, markdown
+from emomtl.report.yaml import front_matter
 from emomtl.run.answers import kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, figure_of, resamples
 
@@ -41,7 +41,7 @@ def model_card(run: Run, plan: Plan) -> str:
 
 
 def _metadata(run: Run, plan: Plan) -> str:
-    """The YAML at the top; every text is written as JSON, which YAML reads."""
+    """The YAML at the top."""
     results = []
     for name, bound, split, entry in _scored(run, plan):
         value = entry["tasks"][name]["metrics"].get(bound.head.main_metric)
@@ -57,20 +57,20 @@ def _metadata(run: Run, plan: Plan) -> str:
         "base_model": plan.manifest.encoder.use,
         "model-index": [{"name": run.name, "results": results}],
     }
-    return "---\n" + "\n".join(f"{key}: {json.dumps(value, ensure_ascii=True)}" for key, value in content.items()) + "\n---"
+    return front_matter(content)
 
 
 def _about(plan: Plan) -> list[str]:
     manifest = plan.manifest
-    tasks = ", ".join(f"`{name}`" for name in plan.tasks)
-    how = f"the sampler `{manifest.sampler.use}` and the weighting `{manifest.weighting.use}`, seed {manifest.seed}"
-    what = f"One encoder (`{manifest.encoder.use}`) with a head for each of {len(plan.tasks)} task(s): {tasks}."
+    tasks = ", ".join(code(name) for name in plan.tasks)
+    how = f"the sampler {code(manifest.sampler.use)} and the weighting {code(manifest.weighting.use)}, seed {manifest.seed}"
+    what = f"One encoder ({code(manifest.encoder.use)}) with a head for each of {len(plan.tasks)} task(s): {tasks}."
     return [f"{what} Trained by emomtl with {how}."]
 
 
 def _safety(plan: Plan) -> list[str]:
     sensitive = [name for name, bound in plan.tasks.items() if bound.task.sensitive]
-    return ["## Safety", SAFETY.format(tasks=", ".join(f"`{name}`" for name in sensitive))] if sensitive else []
+    return ["## Safety", SAFETY.format(tasks=", ".join(code(name) for name in sensitive))] if sensitive else []
 
 
 def _scored(run: Run, plan: Plan) -> Iterator[tuple[str, BoundTask, str, Mapping[str, Any]]]:
@@ -94,7 +94,7 @@ def _figures(run: Run, plan: Plan) -> list[str]:
     columns = ("task", "split", "rows", "metric", "value", "95% interval over rows")
     notes = ("the best checkpoint, chosen on validation; one seed, so the interval says nothing of another training",)
     thresholds = [
-        f"`{n}` answers labels from a probability of {b.head.threshold}"
+        f"{code(n)} answers labels from a probability of {b.head.threshold}"
         for n, b in plan.tasks.items()
         if hasattr(b.head, "threshold")
     ]

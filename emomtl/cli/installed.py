@@ -126,12 +126,13 @@ def encoders(
 ) -> None:
     """The short names of encoders; any hub id or folder works as well. With a name, its files are verified."""
     from emomtl.cli.output import console, make_table, print_json
+    from emomtl.plain import printable
     from emomtl.plugins import Plugins
 
     found = Plugins.discover()
     if name is not None:
         where = found.offer("encoder", name).value.locate()
-        print_json({"encoder": name, "where": where}) if json else typer.echo(f"{name}: {where}")
+        print_json({"encoder": name, "where": where}) if json else typer.echo(printable(f"{name}: {where}"))
         return
     rows = [
         [offer.name, offer.value.hub or f"Python package {offer.value.package}", offer.value.pooling, offer.value.about]

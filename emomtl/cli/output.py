@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.plain import json_text, printable, printable_lines
 from emomtl.secrets import masked
 
 if TYPE_CHECKING:
@@ -21,16 +22,22 @@ if TYPE_CHECKING:
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that never reads markup, emoji codes or highlights into what it prints."""
+    """A console that never reads markup, emoji codes or highlights into what it prints, and prints no line as it was given."""
     from rich.console import Console
 
+    class Screen(Console):
+        """A console on which lines from outside move nothing."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(printable_lines(one) if isinstance(one, str) else one for one in objects), **options)
+
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
+    return Screen(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
 def say(line: str) -> None:
-    """A line for the user, or several, on stderr; characters that a terminal would obey are escaped."""
-    print("\n".join(clean(one, max(len(one), 1)) for one in line.split("\n")), file=sys.stderr, flush=True)
+    """One line for the user, on stderr."""
+    print(printable(masked(line)), file=sys.stderr, flush=True)
 
 
 def say_problems(error: EmomtlError) -> None:
@@ -46,14 +53,16 @@ def say_bug(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     """The traceback of a bug of ours, on stderr, without secrets."""
     import traceback
 
-    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(printable_lines(masked("".join(traceback.format_exception(kind, error, trace)))))
 
 
 def say_stopped(error: Exception) -> int | None:
     """The exit code of an error that is no bug of ours: usage, an exit that was asked for, a signal; None for a bug."""
     code = getattr(error, "exit_code", None)
     if hasattr(error, "show") and isinstance(code, int):
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        sys.stderr.write(printable_lines(shown.getvalue()))
         return code
     if isinstance(code, int):
         return code
@@ -70,21 +79,15 @@ def print_json(data: Any) -> None:
     print(json_text(data, indent=2))
 
 
-def json_text(data: Any, indent: int | None = None) -> str:
-    """JSON as people read it, and characters that a terminal would obey, or cannot show, as their escapes."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
-
-
 def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """A table whose cells are plain text; numbers stand right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(clean(title, 500)), title_justify="left", header_style="bold")
+    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = all(isinstance(row[number], (int, float)) or row[number] is None for row in rows) and rows
-        table.add_column(Text(clean(name, 500)), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     return table

@@ -128,8 +128,9 @@ LONGEST = 100_000
 
 def _print_answers(predictor: Predictor, texts: list[str], json: bool) -> None:
     """One JSON object a text; or the labels of each task and grouping with their probabilities."""
-    from emomtl.cli.output import console, json_text
+    from emomtl.cli.output import console
     from emomtl.errors import clean
+    from emomtl.plain import json_text
 
     screen = console()
     hidden = any(bound.task.sensitive for bound in predictor.tasks.values())

@@ -6,10 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
+from emomtl.plain import no_formula
 from emomtl.report.cells import Cell, Table, plain
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula, where a text begins with it."""
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -31,13 +29,4 @@ def _cell(cell: Cell) -> str:
         return ""
     if isinstance(cell, (int, float)):
         return repr(cell)
-    text = plain(cell)
-    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return no_formula(plain(cell))

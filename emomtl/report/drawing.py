@@ -71,6 +71,11 @@ def named(text: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
+def hover(told: str) -> str:
+    """The name (`gid`) of an artist that tells something to a mouse: one line, no control characters."""
+    return HOVER + plain(told)
+
+
 def file_name(number: int, *parts: str) -> str:
     """`01-run-task-kind`: safe as a file's name whatever runs and tasks are called; `number` keeps them apart."""
     slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", part)[:60].strip("-.") for part in parts]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.report.collect import RunResult
-from emomtl.report.drawing import COLOURS, HOVER, Picture, drawing, file_name, named, save_pictures
+from emomtl.report.drawing import COLOURS, Picture, drawing, file_name, hover, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric, selected
 
@@ -88,7 +88,7 @@ def _look(place: int) -> dict[str, Any]:
 def _line(axes: Axes, points: Sequence[tuple[int, float]], place: int, task: str, **look: Any) -> Any:
     """A task's line, which tells its name to a mouse; few points are each marked, so that a single one is seen."""
     few = {"marker": "o", "markersize": 4} if len(points) <= MARKED else {}
-    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look}, gid=HOVER + named(task))
+    (line,) = axes.plot(*zip(*points, strict=True), **{**_look(place), **few, **look}, gid=hover(named(task)))
     return line
 
 
@@ -170,7 +170,7 @@ def _spot(axes: Axes, which: str, step: int, points: Sequence[tuple[int, float]]
     value = dict(points).get(step)
     if value is not None:
         face, edge = (colour, "black") if which == "best" else ("none", colour)
-        told = f"{HOVER}{named(name)}: {which} checkpoint, step {step}, {value:.4f}"
+        told = hover(f"{named(name)}: {which} checkpoint, step {step}, {value:.4f}")
         axes.plot([step], [value], markerfacecolor=face, markeredgecolor=edge, **MARKS[which], gid=told)
 
 

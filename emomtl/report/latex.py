@@ -16,8 +16,10 @@ SPECIAL = {char: f"\\{char}" for char in "&%$#_{}"} | {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     '"': r"\textquotedbl{}",
+    "[": "{[}",
+    "*": "{*}",
 }
-"""What LaTeX reads as something else, and how it is written."""
+"""What LaTeX reads as something else, and how it is written; `[` and `*` are taken for options of the line break before them."""
 
 EVERY = re.compile("|".join(re.escape(char) for char in SPECIAL))
 

@@ -8,7 +8,12 @@ from urllib.parse import quote
 
 from emomtl.report.cells import Table, plain, spelt
 
-SPECIAL = re.compile(r"[&<>|\\`*\[\]$~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+SPECIAL = re.compile(
+    r"[&<>|\\`*\[\]$~#@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=\bwww)\.|^ |^[-+=](?![\d.])|^\d(?=\d*[.)](?:\s|$))",
+    re.IGNORECASE,
+)
+"""What is markup, names somebody (`@`), is made a link where it stands, or begins a list, a rule or code in a line."""
+
 NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -25,6 +30,14 @@ def markdown(tables: Sequence[Table], figures: Mapping[str, str] = {}) -> str:
 def escape(text: str) -> str:
     """Text that stands for itself in Markdown, by character references, which never count as markup."""
     return SPECIAL.sub(lambda found: NAMED.get(found[0], f"&#{ord(found[0])};"), plain(text))
+
+
+def code(text: str) -> str:
+    """Text as a code span, whatever stands in it."""
+    shown = plain(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    gap = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{gap}{shown}{gap}{fence}"
 
 
 def _table(table: Table) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import plain
-from emomtl.report.drawing import COLOURS, HOVER, Picture, drawing
+from emomtl.report.drawing import COLOURS, Picture, drawing, hover
 from emomtl.statistics import LEVEL, POWER
 from emomtl.study.results import COLUMNS, StudyResult
 
@@ -94,9 +94,9 @@ def _differences(drawn: Drawn) -> Figure | None:
         axes.barh(place, 2 * comparison.detectable, left=-comparison.detectable, height=0.8, color=SHADE, zorder=0)
         said = f"{plain(row.name)}: {one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f}), {comparison.verdict}"
         axes.plot(
-            [one.low, one.high], [place, place], color=colour, linewidth=2.2, gid=f"{HOVER}{said}", marker="|", markersize=9
+            [one.low, one.high], [place, place], color=colour, linewidth=2.2, gid=hover(f"{said}"), marker="|", markersize=9
         )
-        axes.plot([one.value], [place], color=colour, marker="o", markersize=8, gid=f"{HOVER}{said} ")
+        axes.plot([one.value], [place], color=colour, marker="o", markersize=8, gid=hover(f"{said} "))
         axes.text(1.01, place, comparison.verdict, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     _named_rows(axes, [row.name for row, _ in found])
     axes.axvline(0, color="black", linewidth=1)
@@ -117,7 +117,7 @@ def _seeds(drawn: Drawn) -> Figure | None:
     for axes, column in zip(panels, COLUMNS, strict=True):
         for place, row in enumerate(rows):
             for seed, value in row.figures.get(column, {}).items():
-                name = f"{HOVER}{plain(row.name)}, seed {seed}: {value:.4f}"
+                name = hover(f"{plain(row.name)}, seed {seed}: {value:.4f}")
                 axes.plot([value], [place], "o", markersize=6, alpha=0.7, color=drawn.colour(row.name), gid=name)
             if (spread := row.spread(column)) is not None:
                 axes.plot([spread.mean] * 2, [place - 0.28, place + 0.28], color="black", linewidth=1.6)
@@ -142,7 +142,7 @@ def _course(drawn: Drawn) -> Figure | None:
         colour, reference = drawn.colour(row), row == drawn.result.reference.name
         lines = {seed: points for seed, run in runs.items() if (points := _points(scoring, run))}
         for seed, points in lines.items():
-            name = f"{HOVER}{plain(row)}, seed {seed}"
+            name = hover(f"{plain(row)}, seed {seed}")
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, alpha=0.55, gid=name)
             if (star := _chosen(scoring, runs[seed])) is not None:
                 axes.plot([star[0]], [star[1]], "*", color=colour, markersize=11, markeredgecolor="black", gid=f"{name}, chosen")
@@ -150,7 +150,7 @@ def _course(drawn: Drawn) -> Figure | None:
             whole = zip(*lines.values(), strict=False)
             mean = [(sum(x for x, _ in at) / len(at), sum(y for _, y in at) / len(at)) for at in whole]
             look: dict[str, Any] = {"linestyle": "--" if reference else "-", "marker": "o", "markersize": 4, "linewidth": 2.6}
-            axes.plot(*zip(*mean, strict=True), color=colour, gid=f"{HOVER}{plain(row)}, mean of {len(lines)}", **look)
+            axes.plot(*zip(*mean, strict=True), color=colour, gid=hover(f"{plain(row)}, mean of {len(lines)}"), **look)
             handles.append(Line2D([], [], color=colour, label=_wrapped(row), **look))
     if not handles:
         return None
@@ -208,7 +208,7 @@ def _sampling(drawn: Drawn) -> Figure | None:
             range(len(rows)), means, left=so_far, height=0.6, color=COLOURS[number % len(COLOURS)], label=plain(task)
         )
         for bar, row, mean in zip(bars, rows, means, strict=True):
-            bar.set_gid(f"{HOVER}{plain(row)}: {mean:,.0f} examples of {plain(task)}")
+            bar.set_gid(hover(f"{plain(row)}: {mean:,.0f} examples of {plain(task)}"))
         so_far = [before + mean for before, mean in zip(so_far, means, strict=True)]
     _named_rows(axes, rows)
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.calibration import fit_thresholds, moved
@@ -18,6 +18,7 @@ from emomtl.statistics import (
     Estimate,
     Sampled,
     Spread,
+    as_json,
     compare,
     estimate,
     figure_of,
@@ -106,9 +107,9 @@ class StudyResult:
                 "against": row.against,
                 "less_is_better": row.scoring.less_is_better,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
-                "own": asdict(row.own) if row.own else None,
+                "own": as_json(row.own) if row.own else None,
                 "published": dict(row.published),
-                "comparison": asdict(row.comparison) if row.comparison else None,
+                "comparison": as_json(row.comparison) if row.comparison else None,
                 "failed": row.failed,
             }
             for row in self.rows

@@ -268,3 +268,46 @@ def test_hostile_names_do_nothing_and_are_read_as_they_are(browse: Browse, make:
     assert shown.locator("script").count() == 1
     for heading in shown.locator("thead button:visible").all()[:40]:
         heading.click()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2400)
+def test_payloads_in_texts_labels_and_names_do_nothing_in_any_page(
+    browse: Browse,
+    hostile_corpus: Callable[..., Path],
+    payloads: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tomli_w
+
+    monkeypatch.chdir(tmp_path)
+    labels = list({one: None for group in payloads.values() for one in group if one == one.strip()})
+    words = hostile_corpus(tmp_path, labels)
+    run, pages = "=run <svg onload=window.hacked=40>\x1b", [tmp_path / f"{name}.html" for name in ("report", "audit")]
+    _written("train", words, "--out", run)
+    _written("report", run, "--html", pages[0], "--full", "--errors", "300")
+    _written("data", "audit", words, "--html", pages[1], "--allow", "test-in-train")
+    _written("analyse", "attribution", run, "--out", "attribution", "--examples", "100", "--limit", "100")
+    hostile_corpus(tmp_path / "base", labels[:5], train={"steps": None, "target": "own", "target_updates": 4})
+    rows = [{"name": one} for one in (*payloads["html"][:4], payloads["terminal"][0], payloads["unseen"][0])]
+    content = {
+        "name": "small",
+        "about": payloads["html"][0],
+        "base": "base/words.toml",
+        "target": "own",
+        "seeds": [1],
+        "rows": rows,
+    }
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(content), encoding="utf-8")
+    _written("study", "study.toml", "--out", "study", "--runs", "runs")
+    pages += [*(tmp_path / "attribution").glob("*.html"), tmp_path / "study" / "page.html"]
+    assert len(pages) == 4
+    for page in pages:
+        shown = browse(page)
+        _open_all(shown)
+        assert shown.locator("script").count() <= 1
+        assert shown.locator("img, iframe, object, embed, base, link, [onload], [onerror], [onfocus], [style]").count() == 0
+        for heading in shown.locator("thead button:visible").all()[:20]:
+            heading.click()
+        shown.mouse.move(300, 300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from emomtl.report.drawing import HOVER, named
+from emomtl.report.drawing import hover, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,12 +52,12 @@ def heat(
             continue
         shade = colours(float(scale(value)))
         axes.add_patch(
-            Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=shade, edgecolor="none", gid=HOVER + told(row, column))
+            Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=shade, edgecolor="none", gid=hover(told(row, column)))
         )
         if max(values.shape) <= FEW or abs(value) >= NOTED * largest:
             light = 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2] > 0.5
             look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": size, "color": "black" if light else "white"}
-            axes.text(column, row, spelt(float(value)), **look, parse_math=False, gid=HOVER + told(row, column))
+            axes.text(column, row, spelt(float(value)), **look, parse_math=False, gid=hover(told(row, column)))
     axes.set_xlim(-0.5, len(names[1]) - 0.5)
     axes.set_ylim(len(names[0]) - 0.5, -0.5)
     axes.set_aspect("equal")

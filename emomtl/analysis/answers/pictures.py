@@ -10,7 +10,7 @@ from emomtl.analysis.answers.heat import heat, key_to, side
 from emomtl.analysis.answers.kept import Kept, Level
 from emomtl.analysis.answers.labels import RARE, LabelFigure
 from emomtl.analysis.calibration.thresholds import GRID, f1_curve, fit_thresholds, mean_f1
-from emomtl.report.drawing import COLOURS, HOVER, drawing, named
+from emomtl.report.drawing import COLOURS, drawing, hover, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def label_picture(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> F
             if one.f1 is None:
                 continue
             interval = f"{one.low:.3f} to {one.high:.3f}" if one.low is not None else "no interval"
-            told = f"{HOVER}{named(one.name)}: F1 {one.f1:.3f} ({interval}), {one.support:,} rows"
+            told = hover(f"{named(one.name)}: F1 {one.f1:.3f} ({interval}), {one.support:,} rows")
             if one.low is not None and one.high is not None:
                 axes.plot([one.low, one.high], [place, place], color=COLOURS[0], linewidth=2, alpha=0.55, gid=told)
             face = "white" if one.rare else COLOURS[0]
@@ -140,9 +140,9 @@ def threshold_picture(kept: Kept, level: Level) -> Figure:
         for place, name in enumerate(names if len(names) <= DRAWN else ()):
             at = float(own.values[place])
             value = float(np.interp(at, grid, curve[:, place]))
-            axes.plot(grid, curve[:, place], color="0.72", linewidth=0.8, gid=f"{HOVER}{named(name)}")
+            axes.plot(grid, curve[:, place], color="0.72", linewidth=0.8, gid=hover(f"{named(name)}"))
             shared = " (that for all: too few rows)" if place in own.shared else ""
-            told = f"{HOVER}{named(name)}: threshold {at:.2f}{shared}, F1 {value:.3f}"
+            told = hover(f"{named(name)}: threshold {at:.2f}{shared}, F1 {value:.3f}")
             label = "a label, and its own threshold" if not place else None
             axes.plot([at], [value], "o", markersize=4, color=COLOURS[2], alpha=0.8, label=label, gid=told)
         mean = mean_f1(curve)
@@ -188,7 +188,7 @@ def numbers_picture(kept: Kept) -> Figure:
             residuals = said - true
             rest.hist(residuals, bins=40, color=COLOURS[0], alpha=0.8)
             rest.axvline(0, color="0.4", linewidth=1, linestyle="--")
-            told = f"{HOVER}mean residual {residuals.mean():+.3f}"
+            told = hover(f"mean residual {residuals.mean():+.3f}")
             rest.axvline(float(residuals.mean()), color=COLOURS[1], linewidth=1.4, gid=told)
             rest.set_xlabel(f"answer less target (mean {residuals.mean():+.3f}, sd {residuals.std():.3f})")
             rest.set_ylabel("rows")

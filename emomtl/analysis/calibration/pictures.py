@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.calibration.examine import Examined
-from emomtl.report.drawing import COLOURS, HOVER, drawing, named, save_picture
+from emomtl.report.drawing import COLOURS, drawing, hover, named, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def reliability_figure(examined: Examined) -> Figure:
                 axes.plot(at, share, color=COLOURS[place], label=label, marker=marker, markersize=4)
                 for one in found.bins:
                     told = f"{name}: said {one.probability:.3f}, true {one.share:.3f}, {one.number:,} answers"
-                    axes.plot([one.probability], [one.share], marker, markersize=5, color=COLOURS[place], gid=HOVER + told)
+                    axes.plot([one.probability], [one.share], marker, markersize=5, color=COLOURS[place], gid=hover(told))
             axes.set_title(f"{split} ({examined.rows[split]:,} rows)")
             axes.set_xlabel("probability that was said")
             axes.set_ylabel("share that is true")

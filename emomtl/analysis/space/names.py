@@ -25,6 +25,9 @@ def place_names(axes: Axes, points: NDArray[np.float64], names: Sequence[str], s
     import numpy as np
     from matplotlib.patheffects import withStroke
 
+    if not names:
+        return
+
     look: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
     look["path_effects"] = [withStroke(linewidth=2.2, foreground="white")]
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[union-attr, attr-defined]  # Agg has one

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emomtl.plain import printable_lines
+
 STYLE = Path(__file__).parent / "page.css"
 """The style that all pages share; a page may add its own."""
 
@@ -19,7 +21,7 @@ def rendered(
     script: Path | None = None,
     filters: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> str:
-    """The text of a page: everything that the template is given is escaped, but for what is markup already.
+    """The text of a page: everything that the template is given is escaped, but for what is markup already, and can be seen.
 
     The template gets `style`, `script` and `policy`: a content security policy by which the browser loads nothing, and runs
     and styles only what stands in this page and has the right hash.
@@ -30,10 +32,16 @@ def rendered(
     code = script.read_text(encoding="utf-8") if script is not None else ""
     scripts = f"script-src '{_hash(code)}'; " if code else ""
     policy = f"default-src 'none'; {scripts}style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    how: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined, "finalize": _seen}
+    environment = Environment(**how, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters or {})
     page = environment.from_string(template.read_text(encoding="utf-8"))
     return page.render(**context, style=style, script=code, policy=policy)
+
+
+def _seen(value: Any) -> Any:
+    """What the template is given, with control and bidi characters of texts written out; markup as it is."""
+    return printable_lines(value) if type(value) is str else value
 
 
 def _hash(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
+from emomtl.report.cells import plain
 from emomtl.report.drawing import HOVER
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 STYLED = re.compile(r' style="([^"]*)"')
 DRAWN, DIGITS = re.compile(r' d="([^"]*)"'), re.compile(r"(\.\d\d)\d+")
 PLACED = re.compile(r'(\b[xy]="-?\d+\.\d)\d+"')
+TAG, VALUE = re.compile(r"<[^<>]*'[^<>]*>"), re.compile(r"\"[^\"]*\"|'([^']*)'")
 QUOTED = re.compile(r'"[^"]*"')
 NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
 
@@ -30,13 +32,19 @@ def inline(svg: str, title: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = TAG.sub(lambda tag: VALUE.sub(_in_double_quotes, tag[0]), body)
     if re.search(r"<\s*(script|foreignObject)|\son\w+\s*=", QUOTED.sub('""', body), flags=re.IGNORECASE):
         raise ValueError("the picture has a script in it")
     body = STYLED.sub(lambda found: _attributes(found[1]), body)
     body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
     body = PLACED.sub(r'\1"', re.sub(r">\s+<", "><", body))
     body = DRAWN.sub(lambda found: ' d="' + DIGITS.sub(r"\1", found[1]) + '"', body)
-    return Markup(re.sub(r"<svg ", f'<svg role="img" aria-label="{escape(title)}" ', body, count=1))
+    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(title))}" ', 1))
+
+
+def _in_double_quotes(value: re.Match[str]) -> str:
+    """A value of an attribute, which matplotlib puts into single quotes where it holds a double one."""
+    return value[0] if value[1] is None else '"' + value[1].replace('"', "&quot;") + '"'
 
 
 def _attributes(style: str) -> str:
