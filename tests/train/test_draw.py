@@ -122,9 +122,9 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     encode = session.model.encode
 
-    def counting(inputs: Any) -> Any:
+    def counting(inputs: Any, **more: Any) -> Any:
         rows.append(len(inputs["input_ids"]))
-        return encode(inputs)
+        return encode(inputs, **more)
 
     monkeypatch.setattr(session.model, "encode", counting)
     return rows

@@ -138,7 +138,7 @@ def test_plain_weightings_cost_no_pass_more(desk: Any, monkeypatch: pytest.Monke
     session = begun(desk, "run", "equal", accumulate=2)
     calls = []
     encode = session.model.encode
-    monkeypatch.setattr(session.model, "encode", lambda inputs: calls.append(1) or encode(inputs))
+    monkeypatch.setattr(session.model, "encode", lambda inputs, **more: calls.append(1) or encode(inputs, **more))
     take_step(session)
     assert len(calls) == 4, "two corpora, two micro-batches"
 
