@@ -12,6 +12,8 @@ from emomtl.statistics import LEVEL, POWER
 from emomtl.study.results import COLUMNS, StudyResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -102,7 +104,8 @@ def _differences(drawn: Drawn) -> Figure | None:
     axes.axvline(0, color="black", linewidth=1)
     reference = drawn.result.reference
     less = "less is better" if reference.scoring.less_is_better else "more is better"
-    axes.set_xlabel(f"{plain(reference.scoring.metric)}, row less {plain(reference.name)} ({less})", parse_math=False)
+    other = "the row that it stands against" if drawn.result.several_references else plain(reference.name)
+    axes.set_xlabel(f"{plain(reference.scoring.metric)}, row less {other} ({less})", parse_math=False)
     shade = Patch(color=SHADE, label=f"a true difference in here is missed more often than {1 - POWER:.0%} of the time")
     figure.legend(handles=[shade], loc="outside upper right")
     return figure
@@ -131,14 +134,21 @@ def _seeds(drawn: Drawn) -> Figure | None:
 
 
 def _course(drawn: Drawn) -> Figure | None:
-    """The figure over updates of the target: a thin line a seed, a thick one for their mean, a star at each chosen checkpoint."""
+    """The figure over updates of the target: a thin line a seed, a thick one for their mean, a star at each chosen checkpoint.
+
+    A row that has the runs of one before it, and stands against another row than that, is not drawn again.
+    """
     from matplotlib.lines import Line2D
 
     figure, (axes,) = _canvas(4.6)
     handles = []
     scorings = {row.name: row.scoring for row in drawn.result.rows}
+    shown: list[list[Path]] = []
     for row, runs in drawn.runs.items():
-        scoring = scorings[row]
+        scoring, folders = scorings[row], sorted(run.folder for run in runs.values())
+        if folders in shown:
+            continue
+        shown.append(folders)
         colour, reference = drawn.colour(row), row == drawn.result.reference.name
         lines = {seed: points for seed, run in runs.items() if (points := _points(scoring, run))}
         for seed, points in lines.items():
