@@ -14,7 +14,7 @@ class TextColumn(Sequence[str]):
     A Python string costs 50 bytes and more beside its characters, and its place in a list 8.
     """
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it grows, so it is no key; mypy wants a method here
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._bytes = bytearray()

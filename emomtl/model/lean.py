@@ -7,6 +7,7 @@ is, so that a score does not depend on who computes it; on CUDA nothing is chang
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -114,11 +115,15 @@ def make_lean(model: nn.Module, encoder: Any) -> None:
     for module in model.modules():
         if type(module) in ours:
             module.__class__ = ours[type(module)]
-    if getattr(encoder.config, "_attn_implementation", None) != "sdpa":
-        return
+    if getattr(encoder.config, "_attn_implementation", None) == "sdpa":
+        use_attention(encoder, ATTENTION, attention)
+
+
+def use_attention(encoder: Any, name: str, attend: Callable[..., tuple[Tensor, None]]) -> None:
+    """Let an encoder attend by a function of ours, under a name that transformers then knows; masks are those of torch's."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(ATTENTION, attention)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    encoder.set_attn_implementation(ATTENTION)
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, sdpa_mask)
+    encoder.set_attn_implementation(name)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.model.device import arithmetic, to_device
+from emomtl.model.lean import use_attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def attention(
     """
     offsets = options.get("cu_seq_lens_q")
     if offsets is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward  # untyped, as all of transformers
 
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
     given: dict[str, Any] = {"dropout_p": options.get("dropout") or 0.0, "scale": options.get("scaling")}
@@ -142,24 +143,14 @@ def choose_unpadded(wanted: str, encoder: Any, device: str, precision: str, chan
     else:
         first = FIRST_POSITION[kind]
         made = Unpadded(encoder, device, int(encoder.config.pad_token_id or 0) + 1 if first is None else first)
-        _use(encoder, ATTENTION)
+        use_attention(encoder, ATTENTION, attention)
         why = _differs(made, precision)
         if not why:
             return made, ""
-        _use(encoder, before)
+        encoder.set_attn_implementation(before)
     if wanted == "on":
         raise EmomtlError(Problem("train.unpadded", f"texts cannot be trained without padding: {why}", '"auto" or "off"'))
     return None, f"texts are padded: {why}"
-
-
-def _use(encoder: Any, name: str) -> None:
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
-    if name == ATTENTION:
-        AttentionInterface.register(ATTENTION, attention)
-        AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    encoder.set_attn_implementation(name)
 
 
 def _differs(made: Unpadded, precision: str) -> str:
@@ -181,7 +172,7 @@ def _differs(made: Unpadded, precision: str) -> str:
             torch.cat([one.cpu()[mask] for one, mask in zip(states, masks, strict=True)]) for states in (found, wanted)
         )
         far = float((left - right).abs().max() / right.std())
-    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # what kernels and models say where they cannot
         return f"it failed ({type(error).__name__}: {clean(str(error).splitlines()[0], 120)})"
     finally:
         made.encoder.train(training)

@@ -22,9 +22,8 @@ CHANGED = "it is not what this run wrote into it"
 
 def write_sealed(path: Path, obj: Mapping[str, Any], run: str | None) -> None:
     """Replace a file by a JSON object that says its digest; ValueError for NaN and infinities."""
-    content = json.loads(
-        json.dumps(dict(obj), allow_nan=False)
-    )  # as it will be read: lists for tuples, texts for numbers as keys
+    # as it will be read: lists for tuples, texts for numbers as keys
+    content = json.loads(json.dumps(dict(obj), allow_nan=False))
     write_json(path, {**content, KEY: _digest(_spelled(content), run)})
 
 

@@ -95,9 +95,7 @@ def _differences(drawn: Drawn) -> Figure | None:
         one, colour = comparison.difference, drawn.colour(row.name)
         axes.barh(place, 2 * comparison.detectable, left=-comparison.detectable, height=0.8, color=SHADE, zorder=0)
         said = f"{plain(row.name)}: {one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f}), {comparison.verdict}"
-        axes.plot(
-            [one.low, one.high], [place, place], color=colour, linewidth=2.2, gid=hover(f"{said}"), marker="|", markersize=9
-        )
+        axes.plot([one.low, one.high], [place, place], color=colour, linewidth=2.2, gid=hover(said), marker="|", markersize=9)
         axes.plot([one.value], [place], color=colour, marker="o", markersize=8, gid=hover(f"{said} "))
         axes.text(1.01, place, comparison.verdict, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     _named_rows(axes, [row.name for row, _ in found])

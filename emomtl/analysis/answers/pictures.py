@@ -140,7 +140,7 @@ def threshold_picture(kept: Kept, level: Level) -> Figure:
         for place, name in enumerate(names if len(names) <= DRAWN else ()):
             at = float(own.values[place])
             value = float(np.interp(at, grid, curve[:, place]))
-            axes.plot(grid, curve[:, place], color="0.72", linewidth=0.8, gid=hover(f"{named(name)}"))
+            axes.plot(grid, curve[:, place], color="0.72", linewidth=0.8, gid=hover(named(name)))
             shared = " (that for all: too few rows)" if place in own.shared else ""
             told = hover(f"{named(name)}: threshold {at:.2f}{shared}, F1 {value:.3f}")
             label = "a label, and its own threshold" if not place else None
