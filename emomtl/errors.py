@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from emomtl.plain import printable
 from emomtl.secrets import masked
 
+LONG_WORD = 200
+"""Characters of a word that is still compared with others: that costs the product of their lengths."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -40,14 +43,15 @@ class EmomtlError(Exception):
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'joy'?` for a misspelt word, else what is known (at most twelve names)."""
+    """`did you mean 'joy'?` for a misspelt word, else what is known (at most twelve names); long words are not compared."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    comparable = [name for name in names if len(name) <= LONG_WORD] if len(word) <= LONG_WORD else []
+    close = difflib.get_close_matches(word, comparable, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
     if not names:
         return "none is known"
-    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    shown = ", ".join(clean(name) for name in names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return f"known: {shown}"
 
 
@@ -56,3 +60,8 @@ def clean(text: str, limit: int = 80) -> str:
     shown = masked(text[: 2 * limit + 1_000])  # a secret that is cut is one no longer, and would stay
     cut = shown if len(text) <= limit else shown[: limit - 1] + "…"
     return printable(cut)
+
+
+def quoted(value: object) -> str:
+    """A value from outside as Python writes it, fit for one line of a message as `clean` makes a text."""
+    return clean(repr(value))

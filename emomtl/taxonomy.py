@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from emomtl.errors import EmomtlError, suggest
+from emomtl.errors import EmomtlError, quoted, suggest
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Taxonomy:
             raise EmomtlError("a taxonomy needs labels, each with a name that is not empty")
         for name in self.names:
             if not name.isascii() and name.encode(errors="ignore").decode() != name:
-                raise EmomtlError(f"label {name!r} is not text that UTF-8 can hold", remedy="write it without lone surrogates")
+                raise EmomtlError(
+                    f"label {quoted(name)} is not text that UTF-8 can hold", remedy="write it without lone surrogates"
+                )
         for grouping in self.groupings:
             grouping.check(self.names)
 
@@ -56,8 +58,7 @@ class Taxonomy:
         try:
             return self._positions[name]
         except (KeyError, TypeError):
-            shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
-            raise EmomtlError(f"{UNKNOWN_LABEL} {shown}", remedy=suggest(str(name), self.names)) from None
+            raise EmomtlError(f"{UNKNOWN_LABEL} {quoted(name)}", remedy=suggest(str(name), self.names)) from None
 
     def grouping(self, name: str) -> Grouping:
         """The grouping of that name, such as `ekman`."""

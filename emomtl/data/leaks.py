@@ -38,7 +38,7 @@ def _keys(texts: Iterable[str], pairs: Iterable[str] | None) -> NDArray[np.uint6
 
     joined = (f"{text}\0{pair}" if pair else text for text, pair in zip(texts, pairs or repeat("")))  # noqa: B905 (`repeat` never ends)
     digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in joined)
-    return np.frombuffer(b"".join(digests), dtype="<u8")
+    return np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
 from emomtl.data.source_file import HIDDEN
-from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
 from emomtl.sources import SPLITS, Files, Hub, Source
 
 FILE_STRIDE = 10**12
@@ -136,7 +136,7 @@ class LocatedFiles(Located):
         said = raw.values[column]
         split = SPLIT_NAMES.get(said.strip().lower()) if isinstance(said, str) else None
         if split is None:
-            found = f"the column '{column}' says {'something else' if hidden else clean(repr(said))}"
+            found = f"the column '{column}' says {'something else' if hidden else quoted(said)}"
             raise EmomtlError(Problem(f"{self.task}: all", found, "a split is train, validation (or dev) or test", file, line))
         return split
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.texts import TextColumn
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.sources import SPLITS
 from emomtl.task import Example
 
@@ -113,7 +113,9 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
                 bad.seen[name, origin] = bad.seen.get((name, origin), 0) + 1
                 split = _split(task, located, origin, examples[0].text)
                 for example in examples if split in splits else ():
-                    found[name].setdefault(split, ReadRows(origin)).add(raw.number, example)
+                    if split not in found[name]:
+                        found[name][split] = ReadRows(origin)
+                    found[name][split].add(raw.number, example)
     return {name: {split: parts[split] for split in SPLITS if split in parts} for name, parts in found.items()}
 
 
@@ -171,7 +173,7 @@ def _words(error: Exception, sensitive: bool) -> tuple[str, str]:
     if sensitive:
         return f"does not read ({type(error).__name__})", "the row is not shown: the task is sensitive"
     if isinstance(error, EmomtlError):
-        return error.problems[0].found, error.problems[0].remedy
+        return clean(error.problems[0].found, 300), clean(error.problems[0].remedy, 1_000)  # a cell may be 32 MB
     if isinstance(error, KeyError):
-        return f"`read` found no column {clean(repr(error.args[0]) if error.args else '')}", "look at the source's header"
+        return f"`read` found no column {quoted(error.args[0] if error.args else '')}", "look at the source's header"
     return f"`read` raised {type(error).__name__}: {clean(str(error))}", "mend the row, or the task's `read`"

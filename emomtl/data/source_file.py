@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ class SourceFile:
         """How the file is read; its ending was checked when it was located."""
         return KINDS.get(self.path.suffix.lower(), "delimited")
 
-    @property
+    @cached_property
     def delimiter(self) -> str:
         """The character between two cells: the layout's, else by ending."""
         return self.layout.delimiter or ("\t" if self.path.suffix.lower() == ".tsv" else ",")

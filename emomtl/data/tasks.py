@@ -12,7 +12,7 @@ from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.data.row_cache import RowCache
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.sources import SPLITS, stable_fraction
 from emomtl.taxonomy import UNKNOWN_LABEL, Taxonomy
 
@@ -233,7 +233,7 @@ def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | No
     """An error about a label; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
     if one.task.taxonomy is not None or taxonomy is None or not error.problems[0].found.startswith(UNKNOWN_LABEL):
         return error
-    known = f"no training row has it, and the labels were learned from those: {', '.join(taxonomy.names[:12])}"
+    known = f"no training row has it, and the labels were learned from those: {', '.join(map(clean, taxonomy.names[:12]))}"
     return EmomtlError(*(replace(problem, remedy=f"{known}; give all in `options.labels`") for problem in error.problems))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types
 
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.declaration import Head, Row
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class MultiLabel(Head):
         if isinstance(label, Mapping):
             row = np.full(len(taxonomy), np.nan, np.float32)
             for name, value in label.items():
-                if value is not None and not 0 <= value <= 1:
-                    raise EmomtlError(f"label '{name}' has the value {value!r}", remedy="0..1, or None for unknown")
-                row[taxonomy.index(name)] = np.nan if value is None else value
+                row[taxonomy.index(name)] = _probability(name, value)
             return row
+        if not isinstance(label, Iterable):
+            raise EmomtlError(f"label {quoted(label)} is not a name", remedy="a name, several, or a table of names with values")
         row = np.zeros(len(taxonomy), np.float32)
         for name in (label,) if isinstance(label, str) else label:
             row[taxonomy.index(name)] = 1.0
@@ -174,3 +174,14 @@ def _at(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float) ->
     agree = ((targets >= 0.5) == (probabilities >= threshold)).all(axis=1)
     found["subset_accuracy"] = float(agree[whole].mean()) if whole.any() else None
     return found
+
+
+def _probability(name: str, value: Any) -> float:
+    """The value of a label in 0..1, NaN where it is unknown; what is no such number is refused."""
+    try:
+        number = float("nan") if value is None else float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if value is not None and not 0 <= number <= 1:
+        raise EmomtlError(f"label {quoted(name)} has the value {quoted(value)}", remedy="0..1, or None for unknown")
+    return number

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types
 
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.declaration import Head, Row
 
 if TYPE_CHECKING:
@@ -62,18 +62,22 @@ class Regression(Head):
             values = [values]
         if not isinstance(values, Sequence) or len(values) != len(self.dimensions):
             raise EmomtlError(
-                f"target {label!r} does not give {len(self.dimensions)} number(s)", remedy=", ".join(self.dimensions)
+                f"target {quoted(label)} does not give {len(self.dimensions)} number(s)", remedy=", ".join(self.dimensions)
             )
         values = [_number(value) for value in values]
         for name, value in zip(self.dimensions, values, strict=True):
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise EmomtlError(f"'{name}' is {value!r}, not a finite number", remedy="leave it empty where it is unknown")
+                raise EmomtlError(
+                    f"'{name}' is {quoted(value)}, not a finite number", remedy="leave it empty where it is unknown"
+                )
             if abs(value) > LARGEST:
-                raise EmomtlError(f"'{name}' is {value!r}, more than float32 holds", remedy="give the numbers on a smaller scale")
+                raise EmomtlError(
+                    f"'{name}' is {quoted(value)}, more than float32 holds", remedy="give the numbers on a smaller scale"
+                )
             if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-                raise EmomtlError(f"'{name}' is {value!r}, outside {self.low}..{self.high}")
+                raise EmomtlError(f"'{name}' is {quoted(value)}, outside {self.low}..{self.high}")
         return np.array([np.nan if value is None else value for value in values], np.float32)
 
     def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types
 
-from emomtl.errors import EmomtlError
+from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.declaration import Head, Row
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SingleLabel(Head):
         if not isinstance(label, str):
             if not isinstance(label, Sequence) or len(label) != 1:
                 remedy = 'a "single-label" head takes one label a row; several need "multi-label"'
-                raise EmomtlError(f"label {label!r} is not one name", remedy=remedy)
+                raise EmomtlError(f"label {quoted(label)} is not one name", remedy=remedy)
             label = label[0]
         return taxonomy.index(label)
 

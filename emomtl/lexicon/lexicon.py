@@ -139,6 +139,8 @@ class Lexicon:
             raise EmomtlError("holds no lexicon", place=place, remedy="make one with `emomtl lexicon build`") from error
         if not all(isinstance(name, str) for name in (*words, *labels)):
             raise EmomtlError("holds words that are no text", place=place, remedy="make one with `emomtl lexicon build`")
+        if not words or len(set(words)) != len(words) or len(set(labels)) != len(labels):
+            raise EmomtlError("holds no word, or a word or label twice", place=place, remedy="make it again")
         fits = weights.shape == (len(words), len(labels) + 1) and rows.shape == (len(words), len(labels))
         if not fits or not np.allclose(weights.sum(axis=1), 1.0):
             raise EmomtlError("holds no lexicon whose rows sum to one", place=place, remedy="make it again")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.untrusted import MOST_HEADER, leads_out, loads, tensor_header
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "custom_generate", "_attn_implementation_internal", "trust_remote_code")
@@ -55,14 +55,14 @@ def check_content(path: Path, content: Any) -> None:
         if key in CODE_KEYS and value:
             raise _refused(path, f"names code ('{key}'); emomtl runs none", "use a model without custom code")
         if key in ATTENTION_KEYS and value is not None and value not in ATTENTION:
-            raise _refused(path, f"names code ('{key}' is {clean(repr(value))})", f"one of {', '.join(ATTENTION)}")
+            raise _refused(path, f"names code ('{key}' is {quoted(value)})", f"one of {', '.join(ATTENTION)}")
         if "layers" in key and type(value) is int and value > MOST_LAYERS:
             raise _refused(path, f"'{clean(key)}' is {value:,}", f"at most {MOST_LAYERS:,} layers")
     if path.name == INDEX:
         names = content.get("weight_map") if isinstance(content, dict) else None
         for name in names.values() if isinstance(names, dict) else [None]:
             if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-                found = f"names a file outside of its folder ({clean(repr(name))})"
+                found = f"names a file outside of its folder ({quoted(name)})"
                 raise _refused(path, found, "a weight lies in a .safetensors file beside it")
 
 

@@ -219,7 +219,7 @@ def _read_list(path: Path) -> dict[str, tuple[str, int]]:
     data = path.read_bytes()
     lines = data.decode("ascii", "replace").split("\n")
     if (version := re.fullmatch(rf"{TITLE} (\d+)", lines[0])) and version[1] != str(VERSION):
-        found = f"a checkpoint of format {version[1]}; this emomtl reads format {VERSION}"
+        found = f"a checkpoint of format {clean(version[1])}; this emomtl reads format {VERSION}"
         raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
     matches = [match for line in lines[1:-2] if (match := LINE.fullmatch(line))]
     listed = {match[3]: (match[1], int(match[2])) for match in matches}

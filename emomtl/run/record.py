@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.run.files import aside_of, damaged, fsync_folder, storage, trouble
 from emomtl.run.seal import read_sealed, write_sealed
 from emomtl.untrusted import loads
@@ -129,7 +129,7 @@ def read_scores(path: Path, run: str | None) -> list[dict[str, Any]]:
             return []
     found = read_sealed(path, run)
     if found.get("format") != SCORES_FORMAT:
-        raise damaged(path, f"format {found.get('format')!r}, this emomtl reads format {SCORES_FORMAT}")
+        raise damaged(path, f"format {quoted(found.get('format'))}, this emomtl reads format {SCORES_FORMAT}")
     evaluations = found.get("evaluations")
     if not isinstance(evaluations, list):
         raise damaged(path, "`evaluations` is not a list")

@@ -10,11 +10,16 @@ from emomtl.manifest.models import NAME, Positive, Table
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+LONGEST_NAME = 60
+"""Characters that the name of a row may have, one made of its choices on several axes too."""
+
+RowName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+
 
 class RowTable(Table):
     """One row of the table: a name, and what of the base manifest is different."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="the row's name in the table")
+    name: RowName = Field(description="the row's name in the table")
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base")
     seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds of this row; left out, the study's")
     target: str | None = Field(default=None, description="the task that this row is scored on; left out, the study's")
@@ -33,7 +38,7 @@ class RowTable(Table):
 class SourceTable(Table):
     """Runs that are there only to be started from, with `after`: no row of the table, and with a task and length of their own."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="the name by which `after` calls it")
+    name: RowName = Field(description="the name by which `after` calls it")
     base: str | None = Field(
         default=None, description="the manifest that it starts from, relative to the study's file; left out, the study's"
     )

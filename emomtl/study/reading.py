@@ -18,7 +18,7 @@ from emomtl.manifest.faults import faults_of, odd_values, without_secrets
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
-from emomtl.study.models import RowTable, ScaleTable, SourceTable, Study
+from emomtl.study.models import LONGEST_NAME, RowTable, ScaleTable, SourceTable, Study
 
 Strict = TypeVar("Strict", bound=Table)
 
@@ -59,7 +59,11 @@ class StudyFile:
             for choice in choices:
                 manifest = laid_over(manifest, choice.manifest)
                 named |= {key: name for key in ("after", "against") if (name := getattr(choice, key)) is not None}
-            rows.append(RowTable(name=", ".join(choice.name for choice in choices), manifest=manifest, **named))
+            name = ", ".join(choice.name for choice in choices)
+            if len(name) > LONGEST_NAME:
+                found = f"together they name a row '{clean(name, 200)}', which has {len(name)} characters"
+                raise EmomtlError(Problem("axes", found, f"at most {LONGEST_NAME}: give shorter names", str(self.path)))
+            rows.append(RowTable(name=name, manifest=manifest, **named))
         return rows
 
     def every(self) -> list[RowTable | SourceTable]:

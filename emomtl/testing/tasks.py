@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.heads import MultiLabel
 from emomtl.sources import SPLITS, Files
 from emomtl.task import NAME, DerivedTask, Example, Task, TaskFamily
@@ -276,7 +276,5 @@ def _said(error: Exception) -> Problem:
     if isinstance(error, EmomtlError):
         return error.problems[0]
     if isinstance(error, KeyError):
-        return Problem(
-            "", f"`read` found no column {clean(repr(error.args[0]) if error.args else '')}", "look at the source's header"
-        )
+        return Problem("", f"`read` found no column {quoted(error.args[0] if error.args else '')}", "look at the source's header")
     return Problem("", f"`read` raised {type(error).__name__}: {clean(str(error))}", "mend the row, or the task's `read`")

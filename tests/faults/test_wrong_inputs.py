@@ -158,6 +158,32 @@ def test_a_regression_target_that_is_no_finite_number_is_refused(refused: Refusi
 
 
 @pytest.mark.parametrize(
+    ("head", "label", "said"),
+    [
+        ("single-label", "j" * 10**6, "unknown label 'jjjj"),
+        ("single-label", ["joy", "j" * 10**6], "label ['joy', 'jjjj"),
+        ("multi-label", {"j" * 10**6: 2}, "label 'jjjj"),
+        ("multi-label", {"joy": "j" * 10**6}, "label 'joy' has the value 'jjjj"),
+        ("multi-label", 0.5, "label 0.5 is not a name"),
+        ("regression", "j" * 10**6, "jjjj…, not a finite number"),
+        ("regression", list(range(200_000)), "target ['0', '1'"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_shown_and_of_a_megabyte_a_line(
+    refused: Refusing, desk: Any, head: str, label: Any, said: str
+) -> None:
+    wrong = json.dumps({"text": "odd one", "score": label}).encode()
+    names = [1.0, 2.0] if head == "regression" else ["joy", "anger"]
+    content = b"".join(b'{"text": "text %d", "score": %s}\n' % (i, json.dumps(names[i % 2]).encode()) for i in range(40)) + wrong
+    options = {"label": "score", "test": 0.0} | ({} if head == "regression" else {"labels": names})
+    manifest = wrong_rows(desk, content, "wrong.jsonl", options=options, head={"use": head})
+    message = refused("train", manifest, "--out", desk.folder / "run")
+    assert "wrong.jsonl:41" in message
+    assert said in message
+    assert len(message) < 2_000
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [
         ("folder.csv", "the folder 'folder.csv' fits no layout of this task"),

@@ -46,6 +46,9 @@ FOUND = [
     ("gains-csv", b"auxiliary,gain\n" + b"a,nan\n" * 20_000),
     ("emotion-words", b"\t" * 100_000),
     ("manifest", b"a = " + b"9" * 100_000),
+    ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.%c]]\nname = "%s"\n' % (c, b"n" * 40) for c in b"ab")),
+    ("lexicon-words", b'{"words": ["so", "happy", "sad", "so"], "labels": ["joy", "sadness"], "about": {}}'),
+    ("run-scores", b'{"format": "' + b"x" * 5_000 + b'", "evaluations": []}'),
 ]
 """What atheris and the inputs that are made to hurt have found, by reader."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.affinity.summary import Auxiliary
-from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
 from emomtl.untrusted import loads
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_gains(path: Path) -> dict[str, float]:
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            problems.append(Problem(place, f"the gain of '{clean(str(name))}' is {clean(repr(value))}", "a finite number"))
+            problems.append(Problem(place, f"the gain of '{clean(str(name))}' is {quoted(value)}", "a finite number"))
         elif str(name) in gains:
             problems.append(Problem(place, f"'{clean(str(name))}' stands twice", "one gain an auxiliary, the mean over seeds"))
         gains[str(name)] = number

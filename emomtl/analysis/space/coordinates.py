@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
 from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -108,6 +108,6 @@ def _point(cells: Sequence[Any], names: Sequence[str], place: str) -> Point | No
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
-            raise EmomtlError(Problem(place, f"'{name}' is {clean(repr(cell))}, not a number", "leave it empty where unknown"))
+            raise EmomtlError(Problem(place, f"'{name}' is {quoted(cell)}, not a number", "leave it empty where unknown"))
         values.append(value)
     return (values[0], values[1], values[2])
