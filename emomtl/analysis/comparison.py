@@ -82,7 +82,7 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
             verdict = "more than the noise of rows" if beyond else "within the noise of rows"
             rows.append((task, split, head.main_metric, found.difference.value, interval, found.p, found.p_mcnemar, verdict))
     if not rows:
-        notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test --answers` on both keeps it"]
+        notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test` on both keeps it"]
     columns = ("task", "split", "metric", "difference", "95% interval", "p", "p (McNemar)", "the difference is")
     yield Table("Best checkpoints, row by row", columns, tuple(rows), tuple(notes))
 

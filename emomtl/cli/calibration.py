@@ -19,7 +19,7 @@ def calibration(
     out: Annotated[Path | None, typer.Option("--out", help="Write tables and reliability curves into this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Thresholds and probabilities: tuned on validation, cross-fitted, and on test where `eval --answers` has scored it."""
+    """Thresholds and probabilities: tuned on validation, cross-fitted, and on test where `eval` has scored it."""
     from emomtl.analysis.calibration.examine import examine, tables
     from emomtl.analysis.calibration.pictures import reliability_picture
     from emomtl.cli.output import console, print_json, say

@@ -31,8 +31,9 @@ def evaluate(
         str | None, typer.Option("--allow-changed", metavar="data", help="Score rows that are not those of the training run.")
     ] = None,
     answers: Annotated[
-        bool, typer.Option("--answers", help="Keep targets and probabilities in the run, for comparisons between runs.")
-    ] = False,
+        bool,
+        typer.Option("--answers/--no-answers", help="Keep targets and probabilities in the run, for intervals and comparisons."),
+    ] = True,
     labels: Annotated[bool, typer.Option("--labels", help="Print the table of every label too.")] = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,

@@ -48,7 +48,7 @@ def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str
 
     path = answers_path(run, split, checkpoint, digest)
     if not path.is_file():
-        raise EmomtlError(trouble(path, "the answers are missing", "`emomtl eval RUN --answers` writes them"))
+        raise EmomtlError(trouble(path, "the answers are missing", "`emomtl eval RUN` writes them"))
     content = read_bytes(path, sys.maxsize)
     if hashlib.sha256(content).hexdigest() != digest:
         raise damaged(path, "its content is not what was written")

@@ -111,7 +111,7 @@ def commands(job: Job) -> list[list[str]]:
         run = Run.open(Path(job.folder))
         asked = _unscored(job, run, run.scores())
     for split, which in asked if state != "done" else ():
-        scoring = ["--split", split, "--task", job.target, "--checkpoint", which, "--answers"]
+        scoring = ["--split", split, "--task", job.target, "--checkpoint", which]
         lines.append(["emomtl", "eval", job.folder, *scoring])
     return lines
 

@@ -35,7 +35,7 @@ def test_thresholds_and_calibration_stand_side_by_side_and_no_test_is_looked_at(
 
 
 def test_with_kept_test_answers_test_has_columns_and_no_further_look_is_taken(folder: Path, cli: Any) -> None:
-    assert cli("eval", folder, "--split", "test", "--answers").code == 0
+    assert cli("eval", folder, "--split", "test").code == 0
     looks = len(Run.open(folder).scores())
     found = [json.loads(cli("analyse", "calibration", folder, "--task", "topics", "--json").out) for _ in range(2)]
     assert found[0] == found[1]

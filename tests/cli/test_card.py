@@ -32,7 +32,7 @@ def emomtl_tasks():
 
 def test_a_card_has_metadata_figures_with_intervals_and_limits(desk: Any, cli: Any, tmp_path: Path) -> None:
     run = desk.train(desk.manifest())
-    assert cli("eval", run.folder, "--split", "test", "--answers").code == 0
+    assert cli("eval", run.folder, "--split", "test").code == 0
     said = cli("report", run.folder, "--card", tmp_path / "README.md")
     assert said.code == 0, said.err
     text = (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -41,16 +41,16 @@ def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(t
         (run.folder / "scores.json").write_text(json.dumps({"format": 1, "evaluations": entries}))
     before = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
     assert before["rows"] == []
-    assert "--answers" in before["notes"][0]
+    assert "emomtl eval RUN --split test" in before["notes"][0]
     for run in two:
-        assert cli("eval", run.folder, "--split", "test", "--answers").code == 0
+        assert cli("eval", run.folder, "--split", "test").code == 0
     after = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
     assert {(row[0], row[1]) for row in after["rows"]} == {("mood", "test"), ("topics", "test")}
     assert all(row[7].endswith("the noise of rows") for row in after["rows"])
 
 
 def test_a_run_beside_itself_differs_in_nothing(two: Any, cli: Any) -> None:
-    assert cli("eval", two[0].folder, "--answers").code == 0
+    assert cli("eval", two[0].folder).code == 0
     tables = _tables(cli("compare", two[0].folder, two[0].folder, "--json"))
     assert tables["Manifest"]["notes"] == ["the two manifests are equal"]
     assert {(row[3], row[7]) for row in tables["Best checkpoints, row by row"]["rows"]} == {(0.0, "within the noise of rows")}

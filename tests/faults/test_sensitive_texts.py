@@ -108,7 +108,7 @@ def test_no_command_says_or_writes_a_text_of_a_sensitive_task(watched: Watched, 
     watched("train", path, "--out", "run", "--resume")
     watched("train", path, "--set", "seed=6", "--out", "other")
     for run in ("run", "other"):
-        watched("eval", run, "--split", "test", "--answers", "--labels")
+        watched("eval", run, "--split", "test", "--labels")
     watched("eval", "run", "--split", "train", "--json")
     pages = (*("--html", out / "r.html", "--markdown", out / "r.md", "--latex", out / "r.tex"), "--csv", out / "r.csv")
     watched("report", "run", "--full", "--errors", "5", *pages, "--figures", out / "figures")

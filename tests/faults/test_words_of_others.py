@@ -84,7 +84,7 @@ def everything(run: Outputs, manifest: Path, payloads: dict[str, list[str]]) -> 
     out, words = run.out, [one for group in payloads.values() for one in group]
     run("check", manifest)
     run("train", manifest, "--out", RUN)
-    run("eval", RUN, "--split", "test", "--answers", "--labels")
+    run("eval", RUN, "--split", "test", "--labels")
     tables = ("--markdown", out / "r.md", "--latex", out / "r.tex", "--csv", out / "r.csv")
     (out / "report.json").write_text(
         run("report", RUN, "--json", "--html", out / "r.html", "--full", *tables).out, encoding="utf-8"

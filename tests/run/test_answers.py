@@ -46,10 +46,10 @@ def test_a_flipped_byte_and_a_missing_file_are_refused(run: Run) -> None:
 def test_eval_keeps_answers_that_give_its_own_figures(run: Run, cli: Any, desk: Any) -> None:
     from emomtl import MultiLabel, SingleLabel
 
-    assert cli("eval", run.folder, "--split", "test", "--answers").code == 0
+    assert cli("eval", run.folder, "--split", "test").code == 0
     entry = run.scores()[-1]
     kept = load_answers(run, "test", entry["checkpoint"], entry["answers"])
     for task, head in (("mood", SingleLabel()), ("topics", MultiLabel())):
         assert head.metrics(*kept[task])["macro_f1"] == pytest.approx(entry["tasks"][task]["metrics"]["macro_f1"], abs=1e-6)
-    assert cli("eval", run.folder, "--split", "validation").code == 0
+    assert cli("eval", run.folder, "--split", "test", "--no-answers").code == 0
     assert "answers" not in run.scores()[-1]

@@ -110,7 +110,7 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
     for number, result in enumerate(results, start=1):
         if result.baseline or not any(entry["split"] == split and "answers" in entry for entry in result.evaluations):
             if not result.baseline:
-                notes.append(f"{result.name}: `emomtl eval {result.folder} --split {split} --answers` keeps what is shown here")
+                notes.append(f"{result.name}: `emomtl eval {result.folder} --split {split}` keeps what is shown here")
             continue
         try:
             found += _of_run(number, result, split)

@@ -142,9 +142,7 @@ def _threshold_table(one: Examined) -> Table:
         f"tuned for F1 on validation ({one.rows['validation']:,} rows); cross-fitted: each fifth with thresholds of the others"
     ]
     notes += [f"fewer than {MIN_SUPPORT} positive rows, so the threshold for all: {', '.join(few)}"] if few else []
-    notes += (
-        [] if "test" in one.rows else ["test: `emomtl eval RUN --split test --answers` scores it once, and keeps what is needed"]
-    )
+    notes += [] if "test" in one.rows else ["test: `emomtl eval RUN --split test` scores it once, and keeps what is needed"]
     return Table(f"{one.task}: thresholds", tuple(columns), tuple(rows), tuple(notes))
 
 
