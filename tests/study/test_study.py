@@ -18,8 +18,10 @@ import tomli
 import tomli_w
 
 from emomtl.errors import EmomtlError
+from emomtl.manifest import Manifest
 from emomtl.plugins import Plugins
 from emomtl.study import Ended, InProcess, Job, Processes, commands, plan_study, read_study, state_of
+from emomtl.study.identity import _content, _digest
 from emomtl.study.reading import laid_over
 
 WriteStudy = Callable[..., Path]
@@ -313,6 +315,12 @@ def test_rows_of_other_tasks_stand_in_one_table_and_are_not_compared(write_study
     table = (path.parent / "out" / "table.csv").read_text(encoding="utf-8")
     assert "0.5 (Doe 2020)" in table
     assert "topics/subset_accuracy" in table
+
+
+def test_a_key_that_comes_later_leaves_the_identity_of_runs_that_are_done() -> None:
+    manifest = Manifest.model_validate({"name": "any", "encoder": {"use": "minilm"}, "tasks": {"demo": {}}})
+    before = "198d33b3cc6c003138aa0481009107ca0deac9ecc01571517302f45bffd6ec37"
+    assert _digest(_content(manifest)) == before, "name the new key in LATER_OF_..., or studies run again what they have"
 
 
 def test_a_study_may_hold_its_base_itself(write_study: WriteStudy) -> None:
