@@ -37,6 +37,12 @@ class Answers:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def of_rows_of(self, other: Answers) -> bool:
+        """Whether the two answered rows with the same targets, in the same order."""
+        import numpy as np
+
+        return bool(np.array_equal(self.targets, other.targets, equal_nan=self.targets.dtype.kind == "f"))
+
 
 Figure = Callable[[Answers], float]
 """A figure of some answers, such as their macro F1; NaN where it is undefined."""
@@ -181,14 +187,13 @@ def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int
 
     EmomtlError where the two share no seed, or answered other rows.
     """
-    import numpy as np
     from scipy import stats
 
     seeds = [seed for seed in row if seed in reference]
     if not seeds:
         raise EmomtlError("the two rows have no seed in common", remedy="give both the same seeds")
     for seed in seeds:
-        if not np.array_equal(row[seed].targets, reference[seed].targets, equal_nan=row[seed].targets.dtype.kind == "f"):
+        if not row[seed].of_rows_of(reference[seed]):
             raise EmomtlError("the two rows were scored on other test rows", remedy="score both on the same corpus")
     differences = [sampled.figure(row[seed]) - sampled.figure(reference[seed]) for seed in seeds]
     found = estimate(differences, [sampled(row[seed]) - sampled(reference[seed]) for seed in seeds], len(row[seeds[0]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.report.cells import Cell, Table
 from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import kept_answers
+from emomtl.run.answers import all_kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, figure_of, resamples
 
 if TYPE_CHECKING:
@@ -45,23 +46,23 @@ def _environments(one: Run, other: Run) -> Iterator[Table]:
 
 
 def _scores(one: Run, other: Run) -> Iterator[Table]:
-    """Every figure that both have, of one split and checkpoint, as they were written down."""
+    """Every figure that both have, of one split, checkpoint and number of rows, as they were written down."""
     rows: list[tuple[Cell, ...]] = []
     first, second = (_latest(run) for run in (one, other))
-    for (split, which, task), metrics in first.items():
-        for metric, value in metrics.items() if (split, which, task) in second else ():
-            theirs = second[split, which, task].get(metric)
+    for (split, which, task, number), metrics in first.items():
+        for metric, value in metrics.items() if (split, which, task, number) in second else ():
+            theirs = second[split, which, task, number].get(metric)
             if "/" not in metric and value is not None and theirs is not None:
-                rows.append((task, split, which, metric, value, theirs, theirs - value))
-    columns = ("task", "split", "checkpoint", "metric", _name(one, other), _name(other, one), "difference")
+                rows.append((task, split, number, which, metric, value, theirs, theirs - value))
+    columns = ("task", "split", "rows", "checkpoint", "metric", _name(one, other), _name(other, one), "difference")
     if rows:
         yield Table("Scores", columns, tuple(rows), ("a difference of two runs; whether it is more than noise, see below",))
 
 
-def _latest(run: Run) -> dict[tuple[str, str, str], dict[str, float | None]]:
-    """The newest figures by (split, checkpoint, task)."""
+def _latest(run: Run) -> dict[tuple[str, str, str, int], dict[str, float | None]]:
+    """The newest figures by (split, checkpoint, task, number of rows)."""
     return {
-        (entry["split"], str(entry["which"]), task): scores["metrics"]
+        (entry["split"], str(entry["which"]), task, scores["rows"]): scores["metrics"]
         for entry in run.scores()
         for task, scores in entry["tasks"].items()
     }
@@ -74,22 +75,28 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
     for task, head in heads.items():
         for split in ("validation", "test"):
             kept = [_kept(run, split, task) for run in (one, other)]
-            if kept[0] is None or kept[1] is None:
+            equal = next(((mine, theirs) for mine, theirs in product(*kept) if mine.of_rows_of(theirs)), None)
+            if equal is None:
+                if all(kept):
+                    notes.append(
+                        f"{task}: the two kept answers of other rows of {split}: `emomtl eval RUN --split {split}` on both"
+                    )
                 continue
-            found = paired(kept[0], kept[1], head)
+            found = paired(*equal, head)
             interval = f"{found.difference.low:+.4f} to {found.difference.high:+.4f}"
             beyond = found.difference.low > 0 or found.difference.high < 0
             verdict = "more than the noise of rows" if beyond else "within the noise of rows"
             rows.append((task, split, head.main_metric, found.difference.value, interval, found.p, found.p_mcnemar, verdict))
-    if not rows:
+    if not rows and len(notes) == 1:
         notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test` on both keeps it"]
     columns = ("task", "split", "metric", "difference", "95% interval", "p", "p (McNemar)", "the difference is")
     yield Table("Best checkpoints, row by row", columns, tuple(rows), tuple(notes))
 
 
-def _kept(run: Run, split: str, task: str) -> Answers | None:
-    answers = kept_answers(run, split, find_checkpoint(run, "best").resolve().name, task)
-    return None if answers is None else Answers(*answers)
+def _kept(run: Run, split: str, task: str) -> list[Answers]:
+    """What the best checkpoint answered, the newest first."""
+    checkpoint = find_checkpoint(run, "best").resolve().name
+    return [Answers(*kept) for kept in all_kept_answers(run, split, checkpoint, task)]
 
 
 def paired(one: Answers, other: Answers, head: Head) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
@@ -67,11 +67,15 @@ def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str
 
 def kept_answers(run: Run, split: str, checkpoint: str, task: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Targets and probabilities of a task that an evaluation of this checkpoint on this split kept, the newest; else None."""
+    return next(all_kept_answers(run, split, checkpoint, task), None)
+
+
+def all_kept_answers(run: Run, split: str, checkpoint: str, task: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The same of every evaluation that kept them, the newest first; one may have had fewer rows (`eval_limit`) than another."""
     for entry in reversed(run.scores()):
         if (entry["split"], entry["checkpoint"]) == (split, checkpoint) and "answers" in entry and task in entry["tasks"]:
             found = load_answers(run, split, checkpoint, entry["answers"])
             if task not in found:
                 path = answers_path(run, split, checkpoint, entry["answers"])
                 raise damaged(path, f"it lacks the answers of '{clean(task)}'")
-            return found[task]
-    return None
+            yield found[task]

@@ -30,7 +30,7 @@ def test_keys_that_differ_are_listed_with_both_values_and_no_others(two: Any, cl
     assert tables["Environment"]["notes"] == ["no difference"]
     assert {row[1] for row in tables["Data of common tasks"]["rows"]} == {"the same rows"}
     for row in tables["Scores"]["rows"]:
-        assert row[6] == pytest.approx(row[5] - row[4])
+        assert row[7] == pytest.approx(row[6] - row[5])
 
 
 def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(two: Any, cli: Any) -> None:
@@ -47,6 +47,24 @@ def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(t
     after = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
     assert {(row[0], row[1]) for row in after["rows"]} == {("mood", "test"), ("topics", "test")}
     assert all(row[7].endswith("the noise of rows") for row in after["rows"])
+
+
+def test_answers_of_equal_rows_are_compared_whatever_was_scored_last_and_others_are_named(desk: Any, cli: Any) -> None:
+    one, other = (
+        desk.train(desk.manifest(name, tasks={"mood": {"eval_limit": limit}, "topics": None}, weighting={"use": "equal"}), name)
+        for name, limit in (("one", 6), ("other", 5))
+    )
+    assert cli("eval", one.folder).code == 0
+    tables = _tables(cli("compare", one.folder, other.folder, "--json"))
+    assert "Scores" not in tables
+    judged = tables["Best checkpoints, row by row"]
+    assert judged["rows"] == []
+    assert "mood: the two kept answers of other rows of validation" in judged["notes"][1]
+    assert cli("eval", other.folder).code == 0
+    assert cli("eval", one.folder, "--split", "test").code == 0
+    tables = _tables(cli("compare", one.folder, other.folder, "--json"))
+    assert {row[1] for row in tables["Best checkpoints, row by row"]["rows"]} == {"validation"}
+    assert {row[3] for row in tables["Scores"]["rows"]} == {"best"}
 
 
 def test_a_run_beside_itself_differs_in_nothing(two: Any, cli: Any) -> None:
