@@ -123,7 +123,7 @@ def _seeds(drawn: Drawn) -> Figure | None:
             if (spread := row.spread(column)) is not None:
                 axes.plot([spread.mean] * 2, [place - 0.28, place + 0.28], color="black", linewidth=1.6)
         axes.set_title(", ".join(column))
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
     _named_rows(panels[0], [row.name for row in rows])
     for axes in panels[1:]:
         axes.grid(axis="y", visible=False)

@@ -15,7 +15,7 @@ import pytest
 
 from emomtl.report.cells import Table
 from emomtl.report.html import Section, inline, page
-from emomtl.report.html.page import FOLDER
+from emomtl.report.html.page import FOLDER, LARGEST
 from emomtl.run import Run
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
@@ -128,3 +128,16 @@ def test_a_browser_renders_it_and_complains_of_nothing(written: Path, tmp_path: 
     assert "mood on validation" in done.stdout
     assert "CONSOLE" not in done.stderr
     assert "Refused to" not in done.stderr
+
+
+def test_a_page_that_would_be_too_large_leaves_its_largest_pictures_out_and_says_so() -> None:
+    from markupsafe import Markup
+
+    sizes = [2_000_000, 900_000, 3_000_000, 1_000_000]
+    pictures = [(f"picture {n}", Markup(f"<svg>{'x' * size}</svg>")) for n, size in enumerate(sizes)]
+    text = page("a study", "words", [Section("one", (), pictures[:2]), Section("two", (), pictures[2:])], (), "0")
+    assert len(text.encode()) < LARGEST
+    left = [len(part) for part in re.findall(r"<svg>(x+)</svg>", text)]
+    assert left == [2_000_000, 900_000, 1_000_000]
+    assert all(caption in text for caption, _ in pictures)
+    assert text.count("larger than 5 MB: --figures FOLDER draws it") == 1

@@ -23,13 +23,17 @@ def place_names(axes: Axes, points: NDArray[np.float64], names: Sequence[str], s
     In axes of three dimensions the points are those of the projection.
     """
     import numpy as np
-    from matplotlib.patheffects import withStroke
 
     if not names:
         return
 
     look: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
-    look["path_effects"] = [withStroke(linewidth=2.2, foreground="white")]
+    look["bbox"] = {
+        "boxstyle": "square,pad=0.08",
+        "facecolor": "white",
+        "alpha": 0.7,
+        "linewidth": 0,
+    }  # an outline is 8 kB a name
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[union-attr, attr-defined]  # Agg has one
     half = np.zeros((len(names), 2))
     for place, name in enumerate(names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 FILTERED = 8
 """Rows from which on a table has a field to filter it."""
+
+LARGEST = 5_000_000
+"""Bytes that a page has at most, as long as leaving pictures out helps."""
+
+LEFT_OUT = '<p class="about">Left out, as the page would be larger than 5 MB: --figures FOLDER draws it.</p>'
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,38 @@ class Shown:
 
 
 def page(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
-    """The whole page as text; it opens from disk, loads nothing, and holds no text of a corpus that is not given to it."""
+    """The whole page as text; it opens from disk, loads nothing, and holds no text of a corpus that is not given to it.
+
+    Where it would be larger than `LARGEST`, the largest pictures give their place to a line that says so.
+    """
+    made = _rendered(title, summary, sections, warnings, version)
+    over = len(made.encode()) - LARGEST
+    return made if over <= 0 else _rendered(title, summary, _lighter(sections, over), warnings, version)
+
+
+def _lighter(sections: Sequence[Section], over: int) -> list[Section]:
+    """The sections without the largest pictures: `over` bytes less, or all pictures less."""
+    from markupsafe import Markup
+
+    sizes = {(s, p): len(svg) for s, section in enumerate(sections) for p, (_, svg) in enumerate(section.pictures)}
+    left_out = set()
+    for place, size in sorted(sizes.items(), key=lambda entry: -entry[1]):
+        if over <= 0:
+            break
+        left_out.add(place)
+        over -= size - len(LEFT_OUT)
+    return [
+        replace(
+            section,
+            pictures=[
+                (caption, Markup(LEFT_OUT) if (s, p) in left_out else svg) for p, (caption, svg) in enumerate(section.pictures)
+            ],
+        )
+        for s, section in enumerate(sections)
+    ]
+
+
+def _rendered(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
     shown = [(section, [_shown(table) for table in section.tables]) for section in sections]
     context = {"title": plain(title), "summary": plain(summary), "warnings": [plain(one) for one in warnings], "version": version}
     return rendered(FOLDER / "page.html.jinja", {**context, "sections": shown}, script=FOLDER / "tables.js")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STYLED = re.compile(r' style="([^"]*)"')
 DRAWN, DIGITS = re.compile(r' d="([^"]*)"'), re.compile(r"(\.\d\d)\d+")
 PLACED = re.compile(r'(\b[xy]="-?\d+\.\d)\d+"')
+MOVED = re.compile(r"translate\([^)]*\)")
 TAG, VALUE = re.compile(r"<[^<>]*'[^<>]*>"), re.compile(r"\"[^\"]*\"|'([^']*)'")
 QUOTED = re.compile(r'"[^"]*"')
 NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
@@ -39,6 +40,7 @@ def inline(svg: str, title: str) -> Markup:
     body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
     body = PLACED.sub(r'\1"', re.sub(r">\s+<", "><", body))
     body = DRAWN.sub(lambda found: ' d="' + DIGITS.sub(r"\1", found[1]) + '"', body)
+    body = MOVED.sub(lambda found: DIGITS.sub(r"\1", found[0]), body)
     return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(title))}" ', 1))
 
 
