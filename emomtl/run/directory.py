@@ -13,7 +13,16 @@ from emomtl.errors import EmomtlError, clean
 from emomtl.run import record
 from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble
 from emomtl.run.lock import HOLDER, LOCK, RunLock
-from emomtl.run.seal import check_folder, check_sealed_text, read_sealed, seal_folder, unsealed, write_sealed, write_sealed_text
+from emomtl.run.seal import (
+    KEY,
+    check_folder,
+    check_sealed_text,
+    read_sealed,
+    seal_folder,
+    unsealed,
+    write_sealed,
+    write_sealed_text,
+)
 
 if TYPE_CHECKING:
     from emomtl.manifest.models import Manifest
@@ -83,7 +92,7 @@ class Run:
         from emomtl.manifest import read_manifest
 
         folder = Path(folder).absolute()
-        name, identity = _read_about(folder)
+        name, identity, sealed = _read_about(folder)
         owner = RunLock(folder)
         if lock:
             owner.acquire()
@@ -91,7 +100,7 @@ class Run:
             for needed in (MANIFEST, ENVIRONMENT, CHECKPOINTS):
                 if not (folder / needed).exists():
                     raise damaged(folder / needed, "it is missing from the run")
-            check_sealed_text(folder / MANIFEST, identity)
+            check_sealed_text(folder / MANIFEST, identity, needed=sealed)
             return Run(name, folder, read_manifest(folder / MANIFEST), _read_environment(folder, identity), owner, identity)
         except BaseException:
             owner.release()
@@ -242,8 +251,8 @@ def _read_environment(folder: Path, identity: str | None) -> dict[str, Any]:
     return found
 
 
-def _read_about(folder: Path) -> tuple[str, str | None]:
-    """The run's name and identity, from a run.json of this format; nothing in the folder leads out of it."""
+def _read_about(folder: Path) -> tuple[str, str | None, bool]:
+    """The run's name, its identity, and whether its files say digests, from run.json; nothing in the folder leads out of it."""
     path = folder / ABOUT
     if not path.exists():
         raise EmomtlError(trouble(folder, "no run here (there is no run.json)", "name a folder that `emomtl train` made"))
@@ -253,9 +262,9 @@ def _read_about(folder: Path) -> tuple[str, str | None]:
         version, writer = clean(str(about.get("format"))), clean(str(about.get("emomtl")))
         found = f"a run of format {version} by emomtl {writer}; this emomtl reads format {FORMAT}"
         raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
-    about = unsealed(path, about, None)
+    sealed, about = KEY in about, unsealed(path, about, None)
     if not isinstance(about.get("name"), str):
         raise damaged(path, "`name` is not text")
     if not isinstance(about.get("id"), str | None):
         raise damaged(path, "`id` is not text")
-    return about["name"], about.get("id")
+    return about["name"], about.get("id"), sealed

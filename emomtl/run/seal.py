@@ -46,10 +46,12 @@ def write_sealed_text(path: Path, text: str, run: str | None) -> None:
     write_bytes(path, data + f"# sha256 {_digest(data, run)}\n".encode())
 
 
-def check_sealed_text(path: Path, run: str | None) -> None:
-    """EmomtlError where a text is not what its last line says."""
+def check_sealed_text(path: Path, run: str | None, needed: bool) -> None:
+    """EmomtlError where a text is not what its last line says; or where it has no such line and one is needed: it was cut off."""
     data = read_bytes(path)
     line = LINE.search(data)
+    if line is None and needed:
+        raise damaged(path, "its last line, with the digest, is missing")
     if line is not None and line[1].decode() != _digest(data[: line.start()], run):
         raise damaged(path, CHANGED)
 

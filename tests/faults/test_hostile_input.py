@@ -159,7 +159,20 @@ def changes(folder: Path, times: int) -> tuple[int, list[str]]:
 def test_a_changed_byte_in_any_file_of_a_run_is_refused_by_its_name(finished: tuple[Path, Refusing]) -> None:
     refused, wrong = changes(finished[0], 60)
     assert not wrong
-    assert refused >= 54  # a change within the words "# sha256" or "sha256" takes away a digest, and nothing else
+    assert refused >= 54  # a change within the word "sha256" of a JSON file takes away a digest, and nothing else
+
+
+def test_a_manifest_that_was_cut_off_is_no_older_one(tmp_path: Path) -> None:
+    run = made(tmp_path, "mine")
+    whole = (run / "manifest.toml").read_bytes()
+    for length in range(0, len(whole), 37):
+        (run / "manifest.toml").write_bytes(whole[:length])
+        with pytest.raises(EmomtlError, match="its last line, with the digest, is missing"):
+            everything(run)
+    (run / "manifest.toml").write_bytes(whole.rpartition(b"# sha256")[0].replace(b"seed = 17", b"seed = 18"))
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({key: value for key, value in about.items() if key != "sha256"}))
+    assert Run.open(run).manifest.seed == 18
 
 
 @pytest.mark.long

@@ -287,7 +287,10 @@ def lexicon_of(data: bytes, folder: Path) -> None:
 
 @lru_cache
 def small_run() -> dict[str, bytes]:
-    """The files of a small run with a checkpoint, events, scores and answers; its links are left out."""
+    """The files of a small run with a checkpoint, events, scores and answers; its links are left out.
+
+    Its `run.json` has no digest, so that the other files need none either.
+    """
     import tempfile
 
     import numpy as np
@@ -316,6 +319,8 @@ def small_run() -> dict[str, bytes]:
             for which, by in (("best", "train"), ("last", "train"), ("best", "eval")):
                 entry = {"split": "test", "which": which, "checkpoint": path.name, "step": 1, "by": by, "answers": digest}
                 run.add_scores({**entry, "tasks": {"demo": scores}})
+        about = json.loads(Path(folder, "run", "run.json").read_text())
+        Path(folder, "run", "run.json").write_text(json.dumps({key: value for key, value in about.items() if key != "sha256"}))
         return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(Path(folder).rglob("*")) if file.is_file()}
 
 
@@ -324,7 +329,7 @@ def run_file(name: str) -> Callable[[], list[bytes]]:
 
     def seeds() -> list[bytes]:
         data = small_run()[next(file for file in small_run() if file.endswith(name))]
-        if name in ("run.json", "environment.json", "scores.json"):
+        if name in ("environment.json", "scores.json"):
             return [json.dumps({key: value for key, value in json.loads(data).items() if key != "sha256"}).encode()]
         return [data.rpartition(b"# sha256 ")[0] or data]
 
