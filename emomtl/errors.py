@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from emomtl.plain import printable
 from emomtl.secrets import masked
 
+LONG_PLACE, LONG_PART = 400, 1_000
+"""Characters that are shown of a place, and of what was found there: a path may have 4,096, a task's name any number."""
+
 LONG_WORD = 200
 """Characters of a word that is still compared with others: that costs the product of their lengths."""
 
@@ -28,10 +31,16 @@ class Problem:
         return replace(self, file=self.file or file, line=self.line if self.line is not None else line)
 
     def __str__(self) -> str:
+        """One line, of bounded length whatever names and cells it speaks of."""
         where = self.file + (f":{self.line}" if self.line is not None else "")
-        head = ": ".join(part for part in (where, self.place) if part)
-        tail = f" ({self.remedy})" if self.remedy else ""
-        return printable(masked(f"{head}: {self.found}{tail}" if head else f"{self.found}{tail}"))
+        head = [_shortened(part, LONG_PLACE) for part in (where, self.place) if part]
+        tail = f" ({_shortened(self.remedy, LONG_PART)})" if self.remedy else ""
+        return printable(": ".join([*head, _shortened(self.found, LONG_PART)]) + tail)
+
+
+def _shortened(text: str, most: int) -> str:
+    shown = masked(text)  # before it is cut: a secret that is cut is one no longer, and would stay
+    return shown if len(shown) <= most else f"{shown[: most // 2]} … {shown[-most // 2 :]}"
 
 
 class EmomtlError(Exception):

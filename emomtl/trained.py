@@ -14,7 +14,7 @@ from emomtl.data.leaks import Leaks
 from emomtl.data.locate import locate
 from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
-from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.evaluate import evaluate
 from emomtl.fusion import Fusion, reopen
 from emomtl.manifest import Manifest
@@ -41,7 +41,7 @@ class Opened:
         """The tasks of the run, or those that are wanted; an unknown one is an error."""
         for name in wanted:
             if name not in self.plan.tasks:
-                raise EmomtlError(Problem("--task", f"'{name}' is no task of this run", suggest(name, self.plan.tasks)))
+                raise EmomtlError(Problem("--task", f"'{clean(name)}' is no task of this run", suggest(name, self.plan.tasks)))
         return {name: bound for name, bound in self.plan.tasks.items() if not wanted or name in wanted}
 
 

@@ -29,7 +29,7 @@ def init(
     import json
 
     from emomtl.cli.output import say
-    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.errors import EmomtlError, Problem, clean, suggest
     from emomtl.plugins import Plugins
     from emomtl.run.files import write_bytes
 
@@ -40,7 +40,7 @@ def init(
             typer.echo(f"{name}: {_first_comment(path)}")
         return
     if from_ not in shipped:
-        raise EmomtlError(Problem("--from", f"no shipped manifest '{from_}'", suggest(from_, shipped)))
+        raise EmomtlError(Problem("--from", f"no shipped manifest '{clean(from_)}'", suggest(from_, shipped)))
     if out.exists():
         raise EmomtlError(Problem("--out", f"{out} exists", "name another file with --out, or remove it"))
     if not out.parent.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,10 @@ def say_bug(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
 def say_stopped(error: Exception) -> int | None:
     """The exit code of an error that is no bug of ours: usage, an exit that was asked for, a signal; None for a bug."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        where = clean(str(error.filename), 200)
+        say_problems(EmomtlError(Problem(where, "this path is longer than the system takes", "give a shorter one")))
+        return 1
     code = getattr(error, "exit_code", None)
     if hasattr(error, "show") and isinstance(code, int):
         shown = io.StringIO()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundFeature
-from emomtl.errors import Problem, suggest
+from emomtl.errors import Problem, clean, suggest
 from emomtl.manifest import FeatureTable, TaskTable, Use, options_of
 
 
@@ -19,7 +19,7 @@ def bind_features(
         place, of = f"features.{name}", table.of or next(iter(tasks), "")
         known = of in tasks
         if tasks and not known:
-            composer.add(Problem(f"{place}.of", f"'{of}' is no task of this run", suggest(of, tasks)))
+            composer.add(Problem(f"{place}.of", f"'{clean(of)}' is no task of this run", suggest(of, tasks)))
         feature = composer.used("feature", Use(use=table.use or name, **table.options), place)
         if feature is not None and known:
             bound[name] = BoundFeature(name, table.use or name, of, table.folds, feature)

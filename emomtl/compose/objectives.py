@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundObjective, BoundTask
-from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, ObjectiveTable, options_of
 from emomtl.taxonomy import Taxonomy
 
@@ -19,7 +19,7 @@ def bind_objectives(composer: Composer, manifest: Manifest, tasks: Mapping[str, 
         if name in manifest.tasks:
             composer.add(Problem(place, f"'{name}' is a task of this run, too", "give the objective a name of its own"))
         if table.task not in manifest.tasks:
-            found = f"'{table.task}' is no task of this run"
+            found = f"'{clean(table.task)}' is no task of this run"
             composer.add(Problem(f"{place}.task", found, suggest(table.task, manifest.tasks)))
         objective = composer.used("objective", table, place)
         if objective is None or set(tasks) != set(manifest.tasks) or table.task not in tasks:

@@ -190,7 +190,7 @@ def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTas
         return f"{first.name}/{first.head.main_metric}"
     task, _, metric = wanted.partition("/")
     if task not in tasks:
-        composer.add(Problem("eval.select", f"'{task}' is no task of this run", suggest(task, tasks)))
+        composer.add(Problem("eval.select", f"'{clean(task)}' is no task of this run", suggest(task, tasks)))
     else:
         known = tasks[task].figures()
         if metric not in known:
@@ -210,7 +210,7 @@ def _checks(
     target = manifest.train.target
     names = [name for name, table in manifest.tasks.items() if table.trained]
     if target is not None and target not in names:
-        composer.add(Problem("train.target", f"'{target}' is no task of this run", suggest(target, names)))
+        composer.add(Problem("train.target", f"'{clean(target)}' is no task of this run", suggest(target, names)))
     if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
         remedy = '`sampler.per_step = "all"` puts every task into every step'
         composer.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))

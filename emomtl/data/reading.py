@@ -173,7 +173,7 @@ def _words(error: Exception, sensitive: bool) -> tuple[str, str]:
     if sensitive:
         return f"does not read ({type(error).__name__})", "the row is not shown: the task is sensitive"
     if isinstance(error, EmomtlError):
-        return clean(error.problems[0].found, 300), clean(error.problems[0].remedy, 1_000)  # a cell may be 32 MB
+        return error.problems[0].found, error.problems[0].remedy
     if isinstance(error, KeyError):
         return f"`read` found no column {quoted(error.args[0] if error.args else '')}", "look at the source's header"
     return f"`read` raised {type(error).__name__}: {clean(str(error))}", "mend the row, or the task's `read`"

@@ -21,6 +21,9 @@ RESULT = "result.json"
 Verdict = Literal["supported", "not supported", "untested"]
 """Evidence for a claim; evidence against it, or none where it was looked for; or not looked for (or with one seed alone)."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
+
 
 class Evidence(Keys):
     """One difference that a claim speaks of: of a study's row from the row that it is compared with, or of an analysis."""
@@ -126,7 +129,7 @@ def _results(folders: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
 def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]) -> Held:
     if evidence.study is not None:
         return _of_study(evidence, results.get(evidence.study))
-    if Path(str(evidence.analysis)).name != evidence.analysis:
+    if Path(str(evidence.analysis)).name != evidence.analysis or len(str(evidence.analysis).encode()) > LONGEST_NAME:
         found = f"'{clean(str(evidence.analysis))}' is no name of a file"
         raise EmomtlError(Problem("claims", found, "name a JSON file that lies in one of the folders"))
     files = [folder / str(evidence.analysis) for folder in folders if (folder / str(evidence.analysis)).is_file()]

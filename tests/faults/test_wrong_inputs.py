@@ -106,6 +106,29 @@ def test_an_unknown_name_is_refused_with_its_line_and_the_nearest(
     assert "small.toml:" in message
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": {"use": "./" + "n" * 5_000}},
+        {"plugins": ["./" + "n" * 5_000 + ".py"]},
+        {"start": {"run": "n" * 5_000}},
+        {"tasks": {"n" * 5_000: {}}},
+        {"tasks": {"mood": {"source": "n" * 5_000}}},
+        {"eval": {"select": "n" * 5_000}},
+    ],
+    ids=["encoder", "plugins", "start", "tasks", "source", "select"],
+)
+def test_a_name_without_end_is_refused_by_one_short_line(refused: Refusing, desk: Any, changes: dict[str, Any]) -> None:
+    message = refused("train", desk.manifest(**changes), "--out", desk.folder / "run")
+    assert "nnnn" in message
+    assert len(message) < 2_000
+
+
+def test_a_path_without_end_on_the_command_line_is_no_traceback(refused: Refusing, desk: Any) -> None:
+    for command in ("report", "eval", "study"):
+        assert "longer than the system takes" in refused(command, "n" * 5_000)
+
+
 # -- rows ---------------------------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,7 @@ FOUND = [
     ("manifest", b"a = " + b"9" * 100_000),
     ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.%c]]\nname = "%s"\n' % (c, b"n" * 40) for c in b"ab")),
     ("lexicon-words", b'{"words": ["so", "happy", "sad", "so"], "labels": ["joy", "sadness"], "about": {}}'),
+    ("claims", b'title = "t"\n[[claims]]\nsays = "a"\nevidence = [{ analysis = "' + b"n" * 300 + b'", at = ["a"] }]\n'),
     ("run-scores", b'{"format": "' + b"x" * 5_000 + b'", "evaluations": []}'),
 ]
 """What atheris and the inputs that are made to hurt have found, by reader."""
