@@ -37,7 +37,7 @@ class Answers:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def of_rows_of(self, other: Answers) -> bool:
+    def same_rows_as(self, other: Answers) -> bool:
         """Whether the two answered rows with the same targets, in the same order."""
         import numpy as np
 
@@ -193,7 +193,7 @@ def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int
     if not seeds:
         raise EmomtlError("the two rows have no seed in common", remedy="give both the same seeds")
     for seed in seeds:
-        if not row[seed].of_rows_of(reference[seed]):
+        if not row[seed].same_rows_as(reference[seed]):
             raise EmomtlError("the two rows were scored on other test rows", remedy="score both on the same corpus")
     differences = [sampled.figure(row[seed]) - sampled.figure(reference[seed]) for seed in seeds]
     found = estimate(differences, [sampled(row[seed]) - sampled(reference[seed]) for seed in seeds], len(row[seeds[0]]))

@@ -75,7 +75,7 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
     for task, head in heads.items():
         for split in ("validation", "test"):
             kept = [_kept(run, split, task) for run in (one, other)]
-            equal = next(((mine, theirs) for mine, theirs in product(*kept) if mine.of_rows_of(theirs)), None)
+            equal = next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
             if equal is None:
                 if all(kept):
                     notes.append(
