@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from emomtl.errors import EmomtlError
+from emomtl.untrusted import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,9 +65,7 @@ class EncoderSource:
             path = folder / name
             if not path.is_file():
                 raise EmomtlError(f"{path} is missing", remedy=f"install the package anew: {self.install}")
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != digest:
+            if (found := sha256_of(path)) != digest:
                 raise EmomtlError(
                     f"{path} has the sha256 {found}, expected {digest}",
                     remedy=f"do not use this file; install the package anew: {self.install}",

@@ -20,6 +20,7 @@ import pluggy
 
 from emomtl import hookspecs
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.untrusted import sha256_of
 
 GROUP = "emomtl"
 KINDS = {
@@ -105,7 +106,7 @@ class Plugin:
 
     def record(self) -> dict[str, str]:
         """What a run writes down: distribution, version, module and the SHA-256 of its file."""
-        digest = hashlib.sha256(self.file.read_bytes()).hexdigest() if self.file and self.file.is_file() else ""
+        digest = sha256_of(self.file) if self.file and self.file.is_file() else ""
         return {"distribution": self.distribution, "version": self.version, "module": self.module.__name__, "sha256": digest}
 
 

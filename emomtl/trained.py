@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from emomtl.run.answers import save_answers
 from emomtl.run.files import damaged
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
+from emomtl.untrusted import sha256_of
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _with_kept_files(run: Run) -> Manifest:
     kept = [str(run.folder / "plugins" / Path(name).name) if name.endswith(".py") else name for name in run.manifest.plugins]
     noted = {record["sha256"] for record in run.environment.get("plugins", {}).values()}
     for path in (Path(name) for name in kept if name.endswith(".py")):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() not in noted:
+        if path.is_file() and sha256_of(path) not in noted:
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
     return run.manifest.model_copy(update={"plugins": tuple(kept)})
 

@@ -1,7 +1,8 @@
-"""What comes from outside, measured before it is parsed: JSON, the headers of safetensors files, and where links lead."""
+"""What comes from outside, measured before it is parsed: JSON, headers of safetensors files, digests, and where links lead."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,12 @@ MARKS = ",[{"
 
 MOST_HEADER = 10_000_000
 """Bytes of a safetensors header; those of real models have some ten thousand, and the library would take a hundred million."""
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits; the file is never whole in memory."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def loads(text: str | bytes, **options: Any) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emomtl.errors import clean
-from emomtl.untrusted import loads
+from emomtl.untrusted import loads, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,7 +200,7 @@ def read_entry(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         path = folder / name
         if path.stat().st_size != wanted["bytes"]:
             raise Damaged(f"{name} has {path.stat().st_size:,} bytes, {wanted['bytes']:,} were written")
-        if _sha256(path) != wanted["sha256"]:
+        if sha256_of(path) != wanted["sha256"]:
             raise Damaged(f"{name} has changed since it was written")
         try:
             mapped = np.lib.format.open_memmap(path, mode="r")
@@ -259,12 +259,7 @@ def _save(path: Path, array: NDArray[Any]) -> dict[str, Any]:
         handle.flush()
         os.fsync(handle.fileno())
     facts = {"type": array.dtype.str, "shape": list(array.shape)}
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path), **facts}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path), **facts}
 
 
 def _fsync_folder(path: Path) -> None:

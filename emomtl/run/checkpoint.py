@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.run.files import fsync_file, fsync_folder, move, read_bytes, remove, require_space, storage, trouble, write_new
-from emomtl.untrusted import MOST_HEADER, loads, tensor_header
+from emomtl.untrusted import MOST_HEADER, loads, sha256_of, tensor_header
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,7 +136,7 @@ def _write_files(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], text: 
         save_file(_standalone(tensors), path)
         os.chmod(path, mode)  # safetensors makes files that only their owner reads
         fsync_file(path)
-    listed = {path.name: (_digest(path), path.stat().st_size) for path in folder.iterdir()}
+    listed = {path.name: (sha256_of(path), path.stat().st_size) for path in folder.iterdir()}
     write_new(folder / LIST, _list_text(listed))
 
 
@@ -244,7 +244,7 @@ def _wrong_file(path: Path, digest: str, size: int) -> list[Problem]:
     """What is wrong with one file: its size, its header, or its content."""
     if (found := path.stat().st_size) != size:
         return [_damage(path, f"it has {found} bytes, {size} were written")]
-    if _digest(path) != digest:
+    if sha256_of(path) != digest:
         return [_damage(path, "its SHA-256 is not the one that was written")]
     if path.suffix == SUFFIX:
         with open(path, "rb") as handle:
@@ -267,11 +267,6 @@ def _read_state(folder: Path) -> tuple[int, dict[str, Any], str | None]:
     if (named := STEP.fullmatch(folder.name)) and int(named[1]) != step:
         raise EmomtlError(_damage(path, f"it is of step {step}, and the folder is named {folder.name}"))
     return step, state, owner
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _damage(path: Path, reason: str) -> Problem:

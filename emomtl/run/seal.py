@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.run.files import damaged, read_bytes, read_json, storage, write_bytes, write_json
+from emomtl.untrusted import sha256_of
 
 KEY, LIST = "sha256", "sha256.json"
 LINE = re.compile(rb"# sha256 ([0-9a-f]{64})\n\Z")
@@ -73,13 +74,8 @@ def check_folder(folder: Path, run: str | None) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    found = {}
     with storage(folder, "read"):
-        for path in folder.iterdir():
-            if path.name != LIST:
-                with open(path, "rb") as handle:
-                    found[path.name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return found
+        return {path.name: sha256_of(path) for path in folder.iterdir() if path.name != LIST}
 
 
 def _spelled(obj: Mapping[str, Any]) -> bytes:

@@ -179,7 +179,7 @@ def _rewrite(entry: Path, name: str, array: Any) -> None:
         np.save(handle, array, allow_pickle=False)
     facts = json.loads((entry / "entry.json").read_text())
     kind = {"type": array.dtype.str, "shape": list(array.shape)}
-    facts["files"][name] = {"bytes": (entry / name).stat().st_size, "sha256": store._sha256(entry / name), **kind}
+    facts["files"][name] = {"bytes": (entry / name).stat().st_size, "sha256": store.sha256_of(entry / name), **kind}
     del facts["sha256"]
     facts["sha256"] = store.hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     (entry / "entry.json").write_text(json.dumps(facts))
