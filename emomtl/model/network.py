@@ -14,6 +14,7 @@ from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.layers import LAST, LastLayers, layer_factors
+from emomtl.model.sharded import as_cut, is_cut
 from emomtl.model.sharing import Sharing
 from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
@@ -154,11 +155,11 @@ def parameter_groups(
     layers, see `layer_factors`.
     """
     factors = layer_factors(model.encoder, layer_decay)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
         empty: dict[str, Any] = {"params": [], "names": [], "peak": rate, "lr": rate, "weight_decay": weight_decay}
-        group = groups.setdefault((rate, weight_decay), empty)
+        group = groups.setdefault((rate, weight_decay, is_cut(parameter)), empty)
         group["params"].append(parameter)
         group["names"].append(name)
 
@@ -197,7 +198,8 @@ def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
             found = f"'{clean(name)}' is {there.get(name, 'missing')}, and {wanted.get(name, 'unknown')} here"
             raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {found}", remedy))
     try:
-        model.load_state_dict(checkpoint.tensors("model"))
+        own = model.state_dict()
+        model.load_state_dict({name: as_cut(tensor, own[name]) for name, tensor in checkpoint.tensors("model").items()})
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error

@@ -34,9 +34,17 @@ PATIENCE = timedelta(minutes=30)
 REMEDY = "its own message says why, if it had time for one; the last checkpoint is good: start all processes again with --resume"
 
 
+CONNECTION = re.compile(r"\bgloo\b|\bNCCL\b|[Cc]onnection (closed|reset|refused)|[Bb]roken pipe")
+"""What torch.distributed's backends say where another process is gone."""
+
+
 class Lost(EmomtlError):
     """Another process of the run is gone, so this one cannot go on."""
 
+
+SHARDED = "ACCELERATE_USE_FSDP"
+OTHERS = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+"""What `accelerate launch` sets where weights are to be cut among the processes, or another engine is to do it."""
 
 PARTING = 5.0
 """Seconds that a process which keeps what all know stays for others that end by the same error."""
@@ -48,11 +56,12 @@ class Hushed(SystemExit):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Process `rank` of `size` in all, the `local`-th of its machine, all counted from 0."""
+    """Process `rank` of `size` in all, the `local`-th of its machine, all counted from 0; `sharded` where encoders are cut."""
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    sharded: bool = False
 
     @property
     def first(self) -> bool:
@@ -190,17 +199,31 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo has no other; NCCL's DistBackendError is one
-        said = re.sub(r"^\[[^]]*\] ", "", str(error).strip().split("\n")[0])  # gloo begins with a place in its own source
-        found = f"another process of the run has ended, or cannot be reached: {clean(said, 80)}"
-        raise Lost(Problem("processes", found, REMEDY)) from error
+        raise _lost(error) from error
+
+
+@contextmanager
+def passing(ranks: Ranks) -> Iterator[None]:
+    """Around passes of an encoder that is cut, amid which processes talk: of their errors, those of the connection are `Lost`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not ranks.sharded or not CONNECTION.search(str(error)):
+            raise
+        raise _lost(error) from error
+
+
+def _lost(error: RuntimeError) -> Lost:
+    said = re.sub(r"^\[[^]]*\] ", "", str(error).strip().split("\n")[0])  # gloo begins with a place in its own source
+    return Lost(Problem("processes", f"another process of the run has ended, or cannot be reached: {clean(said, 80)}", REMEDY))
 
 
 def launched() -> Ranks:
     """Who this process is, from what torchrun and `accelerate launch` set: RANK, WORLD_SIZE, LOCAL_RANK."""
-    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
-        if os.environ.get(name, "").lower() in ("true", "1"):
-            found = f"{name} is set: weights that are cut among processes are not supported, each holds all of them"
-            raise EmomtlError(Problem("processes", found, "start with torchrun, or `accelerate launch --multi_gpu`"))
+    asked = {name for name in (SHARDED, *OTHERS) if os.environ.get(name, "").lower() in ("true", "1")}
+    for name in sorted(asked.intersection(OTHERS)):
+        found = f"{name} is set: emomtl knows data-parallel processes and FSDP, and no other engine"
+        raise EmomtlError(Problem("processes", found, "start with torchrun, `accelerate launch --multi_gpu` or `--use_fsdp`"))
     given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     try:
         size = int(given["WORLD_SIZE"] or 1)
@@ -211,7 +234,7 @@ def launched() -> Ranks:
         said = ", ".join(f"{name}={clean(value)!r}" for name, value in given.items())
         remedy = "start with torchrun or `accelerate launch`, which set all three, or unset them"
         raise EmomtlError(Problem("processes", f"these do not go together: {said}", remedy)) from None
-    return Ranks(rank, size, local)
+    return Ranks(rank, size, local, sharded=size > 1 and SHARDED in asked)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emomtl.errors import EmomtlError, clean
 from emomtl.evaluate import evaluate
 from emomtl.model.network import restore_model
+from emomtl.model.ranks import passing
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
@@ -35,9 +36,9 @@ def train(session: Session) -> Outcome:
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
-            with Signals() as signals, session.phases("other"):
+            with Signals() as signals, session.phases("other"), passing(session.ranks):
                 _steps(session, signals)
-        with session.phases("evaluation"):
+        with session.phases("evaluation"), passing(session.ranks):
             outcome = _outcome(session)
         run.log(
             f"{outcome.reason} after {outcome.steps} steps; {time.monotonic() - began:.1f} s since the start or the last resume"
@@ -161,9 +162,10 @@ def _save(session: Session, best: bool) -> None:
     """Write a checkpoint, move `last` (and `best`) to it, remove those that neither points to; one process does it for all."""
     state, run = session.state, session.run
     state.window = {task: (float(session.window[task]), number) for task, (_, number) in state.window.items()}
+    parts = session.parts() if session.ranks.first or session.ranks.sharded else {}  # what is cut is gathered from all
     if not session.ranks.first:
         return
-    path = save_checkpoint(run, state.step, session.parts(), _record(session))
+    path = save_checkpoint(run, state.step, parts, _record(session))
     if best or state.best_step is None:
         point(run, "best", path)
     point(run, "last", path)

@@ -16,12 +16,14 @@ from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.fusion import Fusion, learn, reopen
+from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
 from emomtl.model.lean import make_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
+from emomtl.model.sharded import as_cut, cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, open_own, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
@@ -39,6 +41,8 @@ from emomtl.train.state import State
 from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts, Weighting
+
+CUT = "not known where the encoder is cut among processes (FSDP): start without it"
 
 
 @dataclass(frozen=True)
@@ -108,17 +112,29 @@ class Session:
         return answers
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting."""
-        optimizer = {}
+        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting.
+
+        What is cut among processes is gathered one tensor after another; all of them have to ask, and the first one keeps it.
+        """
+        optimizer: dict[str, torch.Tensor] = {}
+        model: dict[str, torch.Tensor] = {}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
-                    optimizer[f"{key}:{name}"] = value
-        return {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+                    self._gather(f"{key}:{name}", value, optimizer)
+        for name, value in self.model.state_dict().items():
+            self._gather(name, value, model)
+        return {"model": model, "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+
+    def _gather(self, name: str, value: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
+        found = whole(value)
+        if self.ranks.first:
+            into[name] = found
 
     def joined(self) -> Session:
         """The same session, its weights and those of the weighting the first process's, bit for bit."""
-        self.ranks.give([*self.model.state_dict().values(), *self.weighting.state_dict().values()])
+        every = [*self.model.state_dict().values(), *self.weighting.state_dict().values()]
+        self.ranks.give(tensor for tensor in every if not is_cut(tensor))
         return self
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -141,7 +157,10 @@ class Session:
                 if any(value.numel() > 1 and value.shape != parameter.shape for value in slots.values()):
                     raise ValueError(f"the optimiser's figures of {name} have another shape")
                 if slots:
-                    self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in slots.items()}
+                    self.optimizer.state[parameter] = {
+                        key: as_cut(value, parameter) if value.ndim else value.to(parameter.device)
+                        for key, value in slots.items()
+                    }
 
 
 def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> Session:
@@ -220,7 +239,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
     """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
     if ranks.size > 1:
-        display.note(f"{ranks.size} processes train together")
+        display.note(f"{ranks.size} processes train together" + ", each with a part of the encoder" * ranks.sharded)
     ranks.wait()
     ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
     return run if run is not None else Follower.of(folder)
@@ -255,7 +274,12 @@ def _session(
     model = model_of(plan, encoder, fusion).to(device)
     if device == "cpu":
         make_lean(model, encoder.module)
-    unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes))
+    if ranks.sharded:
+        ranks.give(encoder.module.state_dict().values())  # a part of each is all that a process keeps
+        cut(encoder.module, device, ranks)
+    unpadded, why = choose_unpadded(
+        "off" if ranks.sharded else manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes)
+    )
     if why:
         display.note(why)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
@@ -319,9 +343,26 @@ def _check_processes(plan: Plan, ranks: Ranks) -> None:
         found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
     method = type(plan.weighting)
+    if ranks.sharded:
+        _check_sharded(plan)
     if method.backward is not Weighting.backward and method.kept_gradients is Weighting.kept_gradients:
         found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"
         raise EmomtlError(Problem("weighting.use", found, "train in one process, or let its author write `kept_gradients`"))
+
+
+def _check_sharded(plan: Plan) -> None:
+    """Refuse what needs an encoder's weights or gradients whole, where processes hold parts of them."""
+    problems = [
+        Problem(f"tasks.{name}", f"a '{bound.head.kind}' head reads the encoder's word embedding", CUT)
+        for name, bound in plan.tasks.items()
+        if isinstance(bound.head, TokenHead)
+    ]
+    if plan.manifest.encoder.changes:
+        problems.append(Problem("encoder.changes", "changes of the encoder", CUT))
+    if type(plan.weighting).backward is not Weighting.backward:
+        problems.append(Problem("weighting.use", f"'{plan.manifest.weighting.use}' compares gradients of the encoder", CUT))
+    if problems:
+        raise EmomtlError(*problems)
 
 
 def _check_objectives(plan: Plan, data: TaskData) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside
+from emomtl.model.sharded import divide, total_norm
 from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
 from emomtl.train.draw import Drawing, Part
@@ -46,11 +47,15 @@ def take_step(session: Session) -> Step:
         group["lr"] = group["peak"] * factor
     drawing, losses, weights = _drawn(session, moment)
     with session.phases("optimiser"):
-        gradients = (p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None)
-        norm = torch.nn.utils.get_total_norm(gradients)
+        gradients = [p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = total_norm(gradients)
         finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
         with memory(lambda: no_room_to_update(session)):
-            _update(session.optimizer, norm, session.plan.manifest.train.clip, finite)
+            limit = session.plan.manifest.train.clip
+            if session.ranks.sharded:
+                _update_cut(session.optimizer, gradients, norm, limit, finite)
+            else:
+                _update(session.optimizer, norm, limit, finite)
         session.optimizer.zero_grad(set_to_none=True)
     if session.plan.weighting.looks_again:
         session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
@@ -111,6 +116,15 @@ def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Te
     # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
     optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None  # type: ignore[attr-defined]
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
+    optimizer.step()
+
+
+def _update_cut(optimizer: torch.optim.AdamW, gradients: Sequence[Tensor], norm: Tensor, limit: float, finite: Tensor) -> None:
+    """The same where parameters are cut: the fused optimiser takes no flag beside them, so the host reads it."""
+    if not bool(finite):
+        return
+    if limit:
+        divide(gradients, ((norm + 1e-6) / limit).clamp(min=1.0))
     optimizer.step()
 
 

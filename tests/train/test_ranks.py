@@ -19,8 +19,10 @@ import torch
 
 from emomtl.errors import EmomtlError
 from emomtl.model.ranks import ALONE, Ranks, joined, launched
+from emomtl.model.sharded import total_norm
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
+from emomtl.train.step import _update, _update_cut
 from emomtl.trained import evaluate_run, open_trained
 
 SERVER = Path(__file__).with_name("rank_server.py")
@@ -35,6 +37,7 @@ class Together:
 
     server: subprocess.Popen[str]
     folder: Path
+    sharded: bool = False
 
     def _ask(self, line: str) -> Any:
         assert self.server.stdin is not None
@@ -45,7 +48,7 @@ class Together:
 
     def start(self, world: int, *arguments: object) -> list[int]:
         """The processes' ids."""
-        job = {"world": world, "arguments": [str(one) for one in arguments], "folder": str(self.folder)}
+        job = {"world": world, "arguments": [str(one) for one in arguments], "folder": str(self.folder), "sharded": self.sharded}
         found: list[int] = self._ask(json.dumps(job))
         return found
 
@@ -187,6 +190,37 @@ def test_several_processes_train_what_one_trains(desk: Any, together: Together, 
     alike(desk.train(manifest, "one"), together.train(world, manifest, desk.folder / "several"))
 
 
+SHARDED = (
+    "one task a step, uncertainty",
+    "every task every step, dwa, cut in two",
+    "three processes, some without a text of a task",
+)
+
+
+@pytest.mark.parametrize("variant", SHARDED)
+def test_an_encoder_that_is_cut_among_processes_trains_as_a_whole_one(desk: Any, together: Together, variant: str) -> None:
+    world, changes = VARIANTS[variant]
+    manifest = desk.manifest(**laid(STILL, {"eval": {"batch_size": 3}}, changes))
+    together.sharded = True
+    several = together.train(world, manifest, desk.folder / "several")
+    alike(desk.train(manifest, "one"), several)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5])
+@pytest.mark.parametrize("finite", [True, False])
+def test_an_update_of_cut_weights_is_clipped_and_left_out_as_that_of_whole_ones(limit: float, finite: bool) -> None:
+    weights = []
+    for update in (_update, _update_cut):
+        weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
+        weight.grad = torch.linspace(-1, 2, 6).reshape(2, 3)
+        optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
+        more = (optimizer, [weight.grad]) if update is _update_cut else (optimizer,)
+        update(*more, total_norm([weight.grad]), limit, torch.tensor(finite))  # type: ignore[operator]
+        weights.append(weight.detach())
+    assert weights[0].equal(torch.arange(6.0).reshape(2, 3)) is not finite
+    torch.testing.assert_close(weights[1], weights[0])
+
+
 def test_scores_of_two_processes_are_those_of_one_exactly(desk: Any, together: Together) -> None:
     run = together.train(2, desk.manifest(eval={"batch_size": 5}, train={"steps": 6}), desk.folder / "run")
     kept = {entry["which"]: entry["tasks"] for entry in run.scores()}
@@ -225,9 +259,11 @@ def signalled(desk: Any, together: Together, manifest: Path, rank: int, number: 
 
 
 @pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "cut"])
 def test_a_killed_process_ends_the_others_with_one_message_and_a_checkpoint_to_go_on_from(
-    desk: Any, together: Together, rank: int
+    desk: Any, together: Together, rank: int, sharded: bool
 ) -> None:
+    together.sharded = sharded
     changes = {"train": {"steps": 6}, "checkpoint": {"every": 1}, "plugins": once(desk, "time.sleep(1.5)")}
     manifest, folder = desk.manifest(**laid(STILL, changes)), desk.folder / "run"
     codes, err = signalled(desk, together, manifest, rank, signal.SIGKILL)
@@ -238,7 +274,8 @@ def test_a_killed_process_ends_the_others_with_one_message_and_a_checkpoint_to_g
     assert said[0].startswith("error: processes: another process of the run has ended, or cannot be reached: ")
     assert said[0].endswith("the last checkpoint is good: start all processes again with --resume)")
     assert "Traceback" not in "".join(err)
-    assert [path.name for path in (folder / "checkpoints").glob("step-*")] == [f"step-0000000{2 + rank}"]
+    saved = 3 if rank == 1 and not sharded else 2  # what is cut is gathered from all before it is saved
+    assert [path.name for path in (folder / "checkpoints").glob("step-*")] == [f"step-0000000{saved}"]
     if rank == 1:  # two, then one
         alike(desk.train(manifest, "one"), desk.train(manifest, "run", resume=True))
     else:  # two, then three
@@ -332,10 +369,38 @@ def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPa
         launched()
 
 
-def test_weights_cut_among_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_cut_among_processes_where_a_launcher_asks_and_other_engines_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(EmomtlError, match="weights that are cut among processes are not supported"):
+    assert not launched().sharded  # one process has nobody to share with
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == Ranks(1, 2, 1, sharded=True)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(EmomtlError, match="ACCELERATE_USE_DEEPSPEED is set: emomtl knows data-parallel processes and FSDP"):
         launched()
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        (
+            "hidden words, and a weighting that looks again",
+            "tasks.words: a 'masked-tokens' head reads the encoder's word embedding",
+        ),
+        ("an encoder pass a task, a lexicon beside it, two tasks of one corpus", "encoder.changes: changes of the encoder"),
+        ("gradnorm", "weighting.use: 'gradnorm' compares gradients of the encoder"),
+    ],
+)
+def test_what_needs_an_encoder_whole_is_refused_where_it_is_cut(desk: Any, together: Together, variant: str, said: str) -> None:
+    together.sharded = True
+    together.start(2, "train", desk.manifest(**laid(STILL, VARIANTS[variant][1])), "--out", desk.folder / "run")
+    codes, err = together.end()
+    assert codes == [1, 1]
+    assert "".join(err).count(said) == "".join(err).count("error: ") == 1
+    assert "not known where the encoder is cut among processes (FSDP)" in "".join(err)
+    assert not (desk.folder / "run").exists()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

@@ -1,6 +1,6 @@
 """Training speed on one CUDA device: emomtl beside a tuned Trainer, and how much of the device's matrix rate it uses.
 
-    python tests/benchmarks/cuda.py CORPUS [--batch 1024] [--cycles 4] [--rehearse]
+    python tests/benchmarks/gpu.py CORPUS [--batch 1024] [--cycles 4] [--rehearse]
 
 CORPUS is the folder with GoEmotions as published. Both sides train an encoder of BERT-base's shape (12 layers, 768 wide, random
 weights, minilm's tokenizer) in bf16, at most 48 tokens, 1,024 texts a step: about 20,000 real tokens. They take turns as in
