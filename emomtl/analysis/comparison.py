@@ -71,14 +71,14 @@ def _latest(run: Run) -> dict[tuple[str, str, str, int], dict[str, float | None]
 def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]:
     """The main figure of each common task with an interval over rows, where both runs kept what their best answered."""
     rows: list[tuple[Cell, ...]] = []
-    notes = ["the interval is for another draw of rows; other seeds of the same manifests would differ too (`emomtl study`)"]
+    unequal: list[str] = []
     for task, head in heads.items():
         for split in ("validation", "test"):
             kept = [_kept(run, split, task) for run in (one, other)]
             equal = next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
             if equal is None:
                 if all(kept):
-                    notes.append(
+                    unequal.append(
                         f"{task}: the two kept answers of other rows of {split}: `emomtl eval RUN --split {split}` on both"
                     )
                 continue
@@ -87,10 +87,11 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
             beyond = found.difference.low > 0 or found.difference.high < 0
             verdict = "more than the noise of rows" if beyond else "within the noise of rows"
             rows.append((task, split, head.main_metric, found.difference.value, interval, found.p, found.p_mcnemar, verdict))
-    if not rows and len(notes) == 1:
+    notes = ["the interval is for another draw of rows; other seeds of the same manifests would differ too (`emomtl study`)"]
+    if not rows and not unequal:
         notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test` on both keeps it"]
     columns = ("task", "split", "metric", "difference", "95% interval", "p", "p (McNemar)", "the difference is")
-    yield Table("Best checkpoints, row by row", columns, tuple(rows), tuple(notes))
+    yield Table("Best checkpoints, row by row", columns, tuple(rows), (*notes, *unequal))
 
 
 def _kept(run: Run, split: str, task: str) -> list[Answers]:

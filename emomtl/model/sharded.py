@@ -7,8 +7,9 @@ optimiser's moments are; heads and what weightings learn are small, and whole in
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from emomtl.encoding import encoder_layers
 from emomtl.errors import EmomtlError, Problem
 from emomtl.model.ranks import Ranks, together
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def cut(encoder: nn.Module, device: str, ranks: Ranks) -> None:
@@ -36,7 +40,7 @@ def cut(encoder: nn.Module, device: str, ranks: Ranks) -> None:
         fully_shard(encoder, mesh=mesh)
 
 
-def is_cut(tensor: Tensor) -> bool:
+def is_cut(tensor: Tensor) -> TypeGuard[DTensor]:
     """Whether other processes hold other parts of it; torch's module for that is loaded by whoever cuts."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
@@ -47,7 +51,7 @@ def whole(tensor: Tensor) -> Tensor:
     if not is_cut(tensor):
         return tensor
     with together():
-        return tensor.full_tensor().cpu()  # type: ignore[attr-defined, no-any-return]
+        return tensor.full_tensor().cpu()
 
 
 def as_cut(tensor: Tensor, other: Tensor) -> Tensor:
@@ -56,15 +60,14 @@ def as_cut(tensor: Tensor, other: Tensor) -> Tensor:
         return tensor.to(other.device)
     from torch.distributed.tensor import distribute_tensor
 
-    there = other.to_local().device  # type: ignore[attr-defined]
-    return distribute_tensor(tensor.to(there), other.device_mesh, other.placements, src_data_rank=None)  # type: ignore[attr-defined]
+    there = other.to_local().device
+    return distribute_tensor(tensor.to(there), other.device_mesh, other.placements, src_data_rank=None)
 
 
-def total_norm(gradients: Iterable[Tensor]) -> Tensor:
+def total_norm(gradients: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients, of cut ones over all processes."""
-    every = list(gradients)
-    parts = [one.to_local() for one in every if is_cut(one)]  # type: ignore[attr-defined]
-    rest = torch.nn.utils.get_total_norm([one for one in every if not is_cut(one)])
+    parts = [one.to_local() for one in gradients if is_cut(one)]
+    rest = torch.nn.utils.get_total_norm([one for one in gradients if not is_cut(one)])
     if not parts:
         return rest
     from torch.distributed import all_reduce
@@ -75,6 +78,6 @@ def total_norm(gradients: Iterable[Tensor]) -> Tensor:
     return (squares + rest.square()).sqrt()
 
 
-def divide(gradients: Iterable[Tensor], by: Tensor) -> None:
+def divide(gradients: Sequence[Tensor], by: Tensor) -> None:
     """Divide gradients in place, of cut ones this process's parts."""
-    torch._foreach_div_([one.to_local() if is_cut(one) else one for one in gradients], by)  # type: ignore[attr-defined]
+    torch._foreach_div_([one.to_local() if is_cut(one) else one for one in gradients], by)

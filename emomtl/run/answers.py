@@ -71,11 +71,10 @@ def kept_answers(run: Run, split: str, checkpoint: str, task: str) -> tuple[NDAr
 
 
 def all_kept_answers(run: Run, split: str, checkpoint: str, task: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """The same of every evaluation that kept them, the newest first; one may have had fewer rows (`eval_limit`) than another."""
-    for entry in reversed(run.scores()):
-        if (entry["split"], entry["checkpoint"]) == (split, checkpoint) and "answers" in entry and task in entry["tasks"]:
-            found = load_answers(run, split, checkpoint, entry["answers"])
-            if task not in found:
-                path = answers_path(run, split, checkpoint, entry["answers"])
-                raise damaged(path, f"it lacks the answers of '{clean(task)}'")
-            yield found[task]
+    """The same of every evaluation, the newest first and equal ones once; some may be of fewer rows (`eval_limit`)."""
+    wanted = (entry for entry in reversed(run.scores()) if (entry["split"], entry["checkpoint"]) == (split, checkpoint))
+    for digest in dict.fromkeys(entry["answers"] for entry in wanted if "answers" in entry and task in entry["tasks"]):
+        found = load_answers(run, split, checkpoint, digest)
+        if task not in found:
+            raise damaged(answers_path(run, split, checkpoint, digest), f"it lacks the answers of '{clean(task)}'")
+        yield found[task]

@@ -43,6 +43,7 @@ from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts, Weighting
 
 CUT = "not known where the encoder is cut among processes (FSDP): start without it"
+"""What is said of whatever needs an encoder whole."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
     """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
     if ranks.size > 1:
-        display.note(f"{ranks.size} processes train together" + ", each with a part of the encoder" * ranks.sharded)
+        display.note(f"{ranks.size} processes train together" + (", each with a part of the encoder" if ranks.sharded else ""))
     ranks.wait()
     ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
     return run if run is not None else Follower.of(folder)
@@ -342,9 +343,9 @@ def _check_processes(plan: Plan, ranks: Ranks) -> None:
     if choose_device(plan.manifest.train.device) == "cuda" and ranks.local >= torch.cuda.device_count():
         found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
-    method = type(plan.weighting)
     if ranks.sharded:
         _check_sharded(plan)
+    method = type(plan.weighting)
     if method.backward is not Weighting.backward and method.kept_gradients is Weighting.kept_gradients:
         found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"
         raise EmomtlError(Problem("weighting.use", found, "train in one process, or let its author write `kept_gradients`"))

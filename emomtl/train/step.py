@@ -114,7 +114,7 @@ def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
     """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
     # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
-    optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None  # type: ignore[attr-defined]
+    optimizer.grad_scale = _excess(norm, limit) if limit else None  # type: ignore[attr-defined]
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     optimizer.step()
 
@@ -124,8 +124,13 @@ def _update_cut(optimizer: torch.optim.AdamW, gradients: Sequence[Tensor], norm:
     if not bool(finite):
         return
     if limit:
-        divide(gradients, ((norm + 1e-6) / limit).clamp(min=1.0))
+        divide(gradients, _excess(norm, limit))
     optimizer.step()
+
+
+def _excess(norm: Tensor, limit: float) -> Tensor:
+    """What gradients of this norm are divided by, so that their norm is at most the limit."""
+    return ((norm + 1e-6) / limit).clamp(min=1.0)
 
 
 def _losses(

@@ -210,12 +210,15 @@ def test_an_encoder_that_is_cut_among_processes_trains_as_a_whole_one(desk: Any,
 @pytest.mark.parametrize("finite", [True, False])
 def test_an_update_of_cut_weights_is_clipped_and_left_out_as_that_of_whole_ones(limit: float, finite: bool) -> None:
     weights = []
-    for update in (_update, _update_cut):
+    for cut in (False, True):
         weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
         weight.grad = torch.linspace(-1, 2, 6).reshape(2, 3)
         optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
-        more = (optimizer, [weight.grad]) if update is _update_cut else (optimizer,)
-        update(*more, total_norm([weight.grad]), limit, torch.tensor(finite))  # type: ignore[operator]
+        norm, flag = total_norm([weight.grad]), torch.tensor(finite)
+        if cut:
+            _update_cut(optimizer, [weight.grad], norm, limit, flag)
+        else:
+            _update(optimizer, norm, limit, flag)
         weights.append(weight.detach())
     assert weights[0].equal(torch.arange(6.0).reshape(2, 3)) is not finite
     torch.testing.assert_close(weights[1], weights[0])

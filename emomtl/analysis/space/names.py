@@ -28,12 +28,8 @@ def place_names(axes: Axes, points: NDArray[np.float64], names: Sequence[str], s
         return
 
     look: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
-    look["bbox"] = {
-        "boxstyle": "square,pad=0.08",
-        "facecolor": "white",
-        "alpha": 0.7,
-        "linewidth": 0,
-    }  # an outline is 8 kB a name
+    # not an outline, which would be 8 kB a name in an SVG
+    look["bbox"] = {"boxstyle": "square,pad=0.08", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[union-attr, attr-defined]  # Agg has one
     half = np.zeros((len(names), 2))
     for place, name in enumerate(names):
