@@ -199,11 +199,11 @@ def is_evaluation(entry: object) -> bool:
     """Whether it is what an evaluation writes: a split and a checkpoint by name, a step, scores by task, perhaps a digest."""
     if not isinstance(entry, dict) or not all(_is_name(entry.get(key)) for key in ("split", "checkpoint")):
         return False
-    tasks, answers = entry.get("tasks"), entry.get("answers")
+    tasks, answers = entry.get("tasks"), entry.get("answers", "")
     known = (
         _is_count(entry.get("step"))
         and _is_count(entry.get("look", 1))
-        and (answers is None or (isinstance(answers, str) and DIGEST.fullmatch(answers)))
+        and ("answers" not in entry or (isinstance(answers, str) and DIGEST.fullmatch(answers)))
     )
     return bool(known and isinstance(tasks, dict) and all(_is_scores(scores) for scores in tasks.values()))
 

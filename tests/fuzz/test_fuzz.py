@@ -49,6 +49,11 @@ FOUND = [
     ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.%c]]\nname = "%s"\n' % (c, b"n" * 40) for c in b"ab")),
     ("lexicon-words", b'{"words": ["so", "happy", "sad", "so"], "labels": ["joy", "sadness"], "about": {}}'),
     ("claims", b'title = "t"\n[[claims]]\nsays = "a"\nevidence = [{ analysis = "' + b"n" * 300 + b'", at = ["a"] }]\n'),
+    (
+        "run-scores",
+        b'{"format": 1, "evaluations": [{"split": "test", "which": "best", "checkpoint": "step-00000001", "step": 1,'
+        b' "by": "train", "answers": null, "tasks": {"demo": {"rows": 2, "metrics": {"macro_f1": 0.5}, "tables": {}}}}]}',
+    ),
     ("run-scores", b'{"format": "' + b"x" * 5_000 + b'", "evaluations": []}'),
 ]
 """What atheris and the inputs that are made to hurt have found, by reader."""
