@@ -57,6 +57,11 @@ class Weighting(ABC):
     def __init__(self, **options: Any) -> None:
         """Subclasses are dataclasses: their fields are the options."""
 
+    @property
+    def sums_losses(self) -> bool:
+        """Whether the gradient of a step is that of the loss which `combine` gives: `backward` is not overridden."""
+        return type(self).backward is Weighting.backward
+
     def check(self, tasks: Mapping[str, TaskFacts]) -> None:
         """Raise `EmomtlError` where the options do not fit the tasks of the run."""
 

@@ -14,6 +14,7 @@ from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.layers import LAST, LastLayers, layer_factors
+from emomtl.model.lean.first_token import FirstToken
 from emomtl.model.sharded import as_cut, is_cut
 from emomtl.model.sharing import Sharing
 from emomtl.objectives import Objective
@@ -32,7 +33,8 @@ class MultiTaskModel(nn.Module):
     """`pooled` turns token ids (B, T) into vectors (B, W) by task; `logits` turns those into a task's logits (B, L).
 
     `ties` says with whose head a task answers that has none of its own; such a head is in the model, and in a checkpoint, once.
-    `objectives` holds what extra losses learn, by name; nothing but training reads it.
+    `objectives` holds what extra losses learn, by name; nothing but training reads it. `first_token` is set where training
+    computes the last layer for that token alone.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class MultiTaskModel(nn.Module):
         self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
         self.objectives = nn.ModuleDict(objectives or {})
         self.vocabulary: Vocabulary | None = None
+        self.first_token: FirstToken | None = None
 
     def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int], output: Any = None) -> dict[str, Tensor]:
         """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.

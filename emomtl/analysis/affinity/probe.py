@@ -49,12 +49,13 @@ def probe(
 
     before = dict(losses())
     tasks = tuple(before)
-    each = [torch.autograd.grad(one, list(parameters.values()), retain_graph=True, allow_unused=True) for one in before.values()]
+    wanted = list(parameters.values())
+    each = [_dense(torch.autograd.grad(one, wanted, retain_graph=True, allow_unused=True)) for one in before.values()]
     used = [place for place in range(len(parameters)) if sum(one[place] is not None for one in each) > 1]
     if not used:
         raise EmomtlError("no two tasks train a parameter in common", remedy="let the encoder, or a part of it, be trained")
     names = [name for place, name in enumerate(parameters) if place in set(used)]
-    shared = [list(parameters.values())[place] for place in used]
+    shared = [wanted[place] for place in used]
     gradients = [[one[place] for place in used] for one in each]
     was = np.array([float(one.detach()) for one in before.values()])
     del before, each
@@ -72,6 +73,11 @@ def layer_of(name: str) -> str:
     """The group of a parameter by its name: `layer 3` where it stands in a numbered layer, else `embeddings` or `other`."""
     number = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
     return f"layer {int(number[1])}" if number else "embeddings" if "embed" in name else "other"
+
+
+def _dense(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The gradients without those that only list their rows, as that of a word embedding may."""
+    return [one.to_dense() if one is not None and one.is_sparse else one for one in gradients]
 
 
 def _grams(

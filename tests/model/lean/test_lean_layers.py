@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from emomtl.model import lean
+from emomtl.model.lean import attention, layers
 from emomtl.testing import tiny_encoder
 
 
 def test_lean_dropout_drops_its_share_and_keeps_the_mean() -> None:
     torch.manual_seed(3)
     ones = torch.ones(400, 501)
-    dropped = lean.masked(ones, 0.1)
+    dropped = layers.masked(ones, 0.1)
     share = float((dropped == 0).double().mean())
     assert abs(share - 0.1) < 5 * (0.09 / ones.numel()) ** 0.5
     kept = dropped[dropped != 0]
@@ -29,15 +30,15 @@ def test_lean_dropout_drops_its_share_and_keeps_the_mean() -> None:
 def test_lean_dropout_takes_tensors_of_any_size_and_repeats_with_the_seed(size: int) -> None:
     x = torch.randn(size)
     torch.manual_seed(5)
-    first = lean.masked(x, 0.5)
+    first = layers.masked(x, 0.5)
     torch.manual_seed(5)
-    assert torch.equal(first, lean.masked(x, 0.5))
+    assert torch.equal(first, layers.masked(x, 0.5))
     assert all(value in (0.0, float(2 * source)) for value, source in zip(first.tolist(), x, strict=True))
 
 
 def test_neighbouring_masks_are_independent() -> None:
     torch.manual_seed(7)
-    kept = (lean.masked(torch.ones(1_000_000), 0.3) != 0).double() - 0.7
+    kept = (layers.masked(torch.ones(1_000_000), 0.3) != 0).double() - 0.7
     for lag in (1, 2, 3, 4, 8):
         correlation = float((kept[:-lag] * kept[lag:]).mean()) / 0.21
         assert abs(correlation) < 5e-3
@@ -45,7 +46,7 @@ def test_neighbouring_masks_are_independent() -> None:
 
 def test_the_gradient_of_lean_dropout_is_its_mask() -> None:
     x = torch.randn(7, 9, requires_grad=True)
-    out = lean.masked(x, 0.4)
+    out = layers.masked(x, 0.4)
     out.sum().backward()
     assert x.grad is not None
     assert torch.allclose(x.grad * x.detach(), out.detach())
@@ -53,7 +54,7 @@ def test_the_gradient_of_lean_dropout_is_its_mask() -> None:
 
 @pytest.mark.parametrize(("p", "training"), [(0.0, True), (0.5, False)])
 def test_lean_dropout_is_nothing_where_nothing_is_dropped(p: float, training: bool) -> None:
-    layer = lean.Dropout(p).train(training)
+    layer = layers.Dropout(p).train(training)
     x = torch.randn(5, 4)
     assert torch.equal(layer(x), x)
 
@@ -62,7 +63,7 @@ def test_a_lean_linear_layer_has_the_outputs_and_gradients_of_torch() -> None:
     torch.manual_seed(11)
     theirs = nn.Linear(24, 40)
     ours = copy.deepcopy(theirs)
-    ours.__class__ = lean.Linear
+    ours.__class__ = layers.Linear
     x = torch.randn(3, 5, 24)
     found = []
     for layer in (theirs, ours):
@@ -81,10 +82,10 @@ def test_attention_with_dropout_is_scaled_dot_product_attention(monkeypatch: pyt
     query, key, value = torch.randn(3, 2, 4, 6, 8).unbind(0)
     real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[:, None, None, :].expand(2, 1, 6, 6)
     expected = nn.functional.scaled_dot_product_attention(query, key, value, real).transpose(1, 2)
-    plain, _ = lean.attention(nn.Module(), query, key, value, real, scaling=8**-0.5, is_causal=False)
-    monkeypatch.setattr(lean, "masked", lambda x, p: x)
+    plain, _ = attention.attend(nn.Module(), query, key, value, real, scaling=8**-0.5, is_causal=False)
+    monkeypatch.setattr(attention, "masked", lambda x, p: x)
     for mask in (real, torch.zeros(real.shape).masked_fill(~real, torch.finfo(torch.float32).min)):
-        ours, _ = lean.attention(nn.Module(), query, key, value, mask, dropout=0.1, scaling=8**-0.5)
+        ours, _ = attention.attend(nn.Module(), query, key, value, mask, dropout=0.1, scaling=8**-0.5)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(plain, expected, rtol=1e-5, atol=1e-5)
 
