@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OutOfMemory(EmomtlError):
@@ -74,3 +77,21 @@ def to_device(arrays: Mapping[str, Any], device: str) -> dict[str, Any]:
     if device == "cpu":
         return tensors
     return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+
+class Later:
+    """A truth value (a tensor of one element) that the host may read while the device goes on with what was queued after it."""
+
+    def __init__(self, value: Tensor) -> None:
+        import torch
+
+        self._value, self._made = value, None
+        if value.device.type == "cuda":
+            self._value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
+            self._made = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._made.record()
+
+    def __bool__(self) -> bool:
+        if self._made is not None:
+            self._made.synchronize()
+        return bool(self._value)

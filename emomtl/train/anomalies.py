@@ -15,34 +15,30 @@ from emomtl.weighting import LARGE
 
 if TYPE_CHECKING:
     from emomtl.run import Run
-    from emomtl.train.draw import Drawing
     from emomtl.train.session import Session
+    from emomtl.train.step import Step
 
 STILL = 3
 """Lines of the log in a row with the very same mean loss of a task, after which it is said."""
 
 
-def check_finite(
-    session: Session, finite: bool, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor], drawing: Drawing
-) -> None:
-    """Stop, or count and go on, where a loss or gradient was not finite; the weights were not touched by that step."""
-    if finite:
-        return
-    state = session.state
-    wrong = [task for task, loss in losses.items() if not bool(torch.isfinite(loss))]
-    unbound = [task for task, weight in weights.items() if not math.isfinite(float(weight))]
+def not_finite(session: Session, done: Step) -> None:
+    """Stop, or count and go on, where a loss or gradient of a step was not finite; the weights were not touched by it."""
+    state, drawing, step = session.state, done.drawing, done.moment.step + 1
+    wrong = [task for task, loss in done.losses.items() if not bool(torch.isfinite(loss))]
+    unbound = [task for task, weight in done.weights.items() if not math.isfinite(float(weight))]
     if wrong:
         what = f"the loss of {', '.join(wrong)}"
     else:
         what = f"the weight that the weighting gives {', '.join(unbound)}" if unbound else "the gradient"
     rows = {stream: [int(row) for row in rows[:8]] for stream, rows in drawing.rows.items()}
     tasks = ", ".join(task for task, n in drawing.examples.items() if n)
-    found = f"{what} is not finite at step {state.step} (on {tasks}; batch {drawing.fingerprint}, first rows {rows})"
+    found = f"{what} is not finite at step {step} (on {tasks}; batch {drawing.fingerprint}, first rows {rows})"
     if session.plan.manifest.train.on_nonfinite == "stop":
         remedy = f'{last_good(session.run)}; lower train.lr, look at the rows, or train.on_nonfinite = "skip"'
         raise EmomtlError(Problem(", ".join(wrong) or "train", found, remedy))
     state.skipped += 1
-    session.run.log_event("skipped", step=state.step, tasks=wrong, rows=rows, batch=drawing.fingerprint)
+    session.run.log_event("skipped", step=step, tasks=wrong, rows=rows, batch=drawing.fingerprint)
     session.display.note(f"skipped: {found}")
 
 

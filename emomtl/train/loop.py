@@ -18,10 +18,10 @@ from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
-from emomtl.train.anomalies import check_finite, finite_weights, watch_losses
+from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
-from emomtl.train.step import Step, remember, take_step
+from emomtl.train.step import Step, remember, settle, take_step
 
 
 def train(session: Session) -> Outcome:
@@ -78,7 +78,7 @@ def _steps(session: Session, signals: Signals) -> None:
         log_due = last or state.step % plan.train.log_every == 0
         score_due = last or (state.step % plan.eval.every == 0 if plan.eval.every else new_epoch)
         save_due = score_due or (plan.checkpoint.every is not None and state.step % plan.checkpoint.every == 0)
-        check_finite(session, bool(done.finite), done.losses, done.weights, done.drawing)
+        settle(session, 0 if log_due or save_due else session.lag)
         if log_due:
             with session.phases("logging"):
                 _log(session, done)
@@ -89,6 +89,7 @@ def _steps(session: Session, signals: Signals) -> None:
             session.run.log_event("finish", step=state.step, reason=state.stopped or "finished", skipped=state.skipped)
         asked = signals.received if session.reduction is None else session.reduction.asked
         if save_due or asked is not None:
+            settle(session)
             with session.phases("checkpoint"):
                 _save(session, improved)
         if asked is not None:

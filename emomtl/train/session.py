@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
@@ -42,6 +43,9 @@ from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
 from emomtl.weighting import TaskFacts, Weighting
 
+if TYPE_CHECKING:
+    from emomtl.train.step import Step
+
 CUT = "not known where the encoder is cut among processes (FSDP): start without it"
 """What is said of whatever needs an encoder whole."""
 
@@ -66,7 +70,10 @@ class Validated:
 
 @dataclass
 class Session:
-    """A run in memory; `still` and `told` are what warnings remember, and no part of any result."""
+    """A run in memory; `still` and `told` are what warnings remember, and no part of any result.
+
+    `unsettled` are steps that were taken, of which the host does not know yet whether they were finite.
+    """
 
     plan: Plan
     run: Run
@@ -91,6 +98,12 @@ class Session:
     ranks: Ranks = ALONE
     reduction: Reduction | None = None
     unpadded: Unpadded | None = None
+    unsettled: deque[Step] = field(default_factory=deque)
+
+    @property
+    def lag(self) -> int:
+        """How many steps the host may be behind the device before it looks whether they were finite."""
+        return 1 if self.device == "cuda" else 0
 
     def warn(self, about: str, line: str) -> None:
         """Say something once about a thing, on the display and in the run's log."""

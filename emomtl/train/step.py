@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emomtl.model.device import OutOfMemory, arithmetic, memory, to_device
+from emomtl.model.device import Later, OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside
 from emomtl.model.sharded import divide, total_norm
 from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
+from emomtl.train.anomalies import not_finite
 from emomtl.train.draw import Drawing, Part
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
@@ -26,13 +27,13 @@ from emomtl.train.session import Session
 
 @dataclass
 class Step:
-    """What one step leaves for the log, still on the device."""
+    """What one step leaves for the log, still on the device; `finite` says whether it was an update."""
 
     moment: Moment
     drawing: Drawing
     weights: dict[str, Tensor]
     norm: Tensor
-    finite: Tensor
+    finite: Later
     losses: dict[str, Tensor]
     factor: float
 
@@ -49,6 +50,7 @@ def take_step(session: Session) -> Step:
         gradients = [p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = total_norm(gradients)
         finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+        later = Later(finite)
         with memory(lambda: no_room_to_update(session)):
             limit = session.plan.manifest.train.clip
             if session.ranks.sharded:
@@ -58,7 +60,7 @@ def take_step(session: Session) -> Step:
         session.optimizer.zero_grad(set_to_none=True)
     if session.plan.weighting.looks_again:
         session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
-    return Step(moment, drawing, weights, norm, finite, losses, factor)
+    return Step(moment, drawing, weights, norm, later, losses, factor)
 
 
 def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor], dict[str, Tensor]]:
@@ -213,7 +215,7 @@ def _moment(session: Session) -> Moment:
 
 
 def remember(session: Session, done: Step) -> None:
-    """Move the counters on; the losses of a step that is skipped are in no mean."""
+    """Move the counters on."""
     state = session.state
     state.step += 1
     for task, n in done.drawing.examples.items():
@@ -221,12 +223,26 @@ def remember(session: Session, done: Step) -> None:
         state.updates[task] += 1 if n else 0
     for stream, n in done.drawing.advance.items():
         state.positions[stream] = state.positions.get(stream, 0) + n
-    for task, loss in done.losses.items() if bool(done.finite) else ():
-        if not done.drawing.examples.get(task, 1):  # no row of the step had a target: its loss is no loss, and not 0
+    session.unsettled.append(done)
+
+
+def settle(session: Session, lag: int = 0) -> None:
+    """Look whether steps were finite, all but the last `lag` of them, and put their losses into the window.
+
+    Where a step was not, it is counted, or the run stops; its losses are in no mean. On CUDA the host looks a step late, so that
+    the device has work while it does.
+    """
+    while len(session.unsettled) > lag:
+        done = session.unsettled.popleft()
+        if not done.finite:
+            not_finite(session, done)
             continue
-        total, number = state.window.get(task, (0.0, 0))
-        session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
-        state.window[task] = (total, number + 1)
+        for task, loss in done.losses.items():
+            if not done.drawing.examples.get(task, 1):  # no row of the step had a target: its loss is no loss, and not 0
+                continue
+            total, number = session.state.window.get(task, (0.0, 0))
+            session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
+            session.state.window[task] = (total, number + 1)
 
 
 def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:
@@ -238,5 +254,6 @@ def try_step(session: Session) -> dict[str, float]:
     """Take one step and give its losses; nothing is logged, scored or saved."""
     done = take_step(session)
     remember(session, done)
+    settle(session)
     session.phases.saw(done.drawing)
     return {task: float(loss) for task, loss in done.losses.items()}

@@ -3,7 +3,7 @@
     python tests/benchmarks/lean.py CORPUS [--batches 30]
 
 Ratios are (time of a step of torch's own layers) / (time with the parts), the geometric mean over batches with its
-standard error, on one thread.
+standard error, on one thread. Texts are read from their first token (`cls`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,23 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-PARTS = {"torch": "", "dropout": "D", "dropout+attention": "DA", "dropout+attention+linear": "DAL"}
+PARTS = {
+    "torch": "",
+    "dropout": "D",
+    "dropout+attention": "DA",
+    "dropout+attention+linear": "DAL",
+    "... +word gradient": "DALW",
+    "... +first token": "DALWF",
+}
 
 
 def changed(model, parts: str):
-    """The model with dropout (D), attention (A) and linear layers (L) from emomtl."""
+    """The model with dropout (D), attention (A), linear layers (L), word gradient (W) and first token (F) from emomtl."""
     from torch import nn
 
     from emomtl.model.lean import layers, make_lean
+    from emomtl.model.lean.first_token import read_first_token
+    from emomtl.model.lean.word_gradient import keep_gradient
 
     if "A" in parts:
         make_lean(nn.Module(), model.encoder)
@@ -33,6 +42,10 @@ def changed(model, parts: str):
     for module in model.modules():
         if type(module) in wanted:
             module.__class__ = wanted[type(module)]
+    if "W" in parts:
+        keep_gradient(model.encoder)
+    if "F" in parts:
+        read_first_token(model.encoder)
     return model.train()
 
 
@@ -51,7 +64,7 @@ def main() -> None:
     logging.disable_progress_bar()
     sides = {}
     for name, parts in PARTS.items():
-        model, tokenizer = plain_loop.setup(None)
+        model, tokenizer = plain_loop.setup(None, "cls")
         sides[name] = (changed(model, parts), *plain_loop.optimiser(model, 10_000))
     texts, labels = plain_loop.read(given.corpus / "train.tsv")
     tokens = tokenizer(texts[:6400], truncation=True, max_length=plain_loop.MAX_TOKENS)["input_ids"]

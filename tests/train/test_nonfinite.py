@@ -10,6 +10,7 @@ import torch
 
 from emomtl import EmomtlError
 from emomtl.run import Run, find_checkpoint, open_checkpoint
+from emomtl.train import Session
 
 PLUGIN = '''
 """A single-label head whose loss is NaN at its calls number {calls}."""
@@ -96,3 +97,26 @@ def test_without_any_loss_in_a_log_window_the_line_says_so_and_the_run_goes_on(d
     run = desk.train(poisoned(desk, 1, 2, train={"on_nonfinite": "skip", "steps": 4}))
     lines = [event for event in run.events() if event["event"] == "step"]
     assert [set(line["losses"]) for line in lines] == [set(), {"mood", "topics"}]
+
+
+def test_a_host_that_looks_a_step_late_as_beside_cuda_writes_the_same_run(
+    desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = poisoned(
+        desk, 3, 4, 7, 12, train={"on_nonfinite": "skip", "log_every": 4, "steps": 12}, checkpoint={"every": 5}, eval={"every": 6}
+    )
+    at_once = desk.train(manifest, "at-once")
+    monkeypatch.setattr(Session, "lag", 1)
+    late = desk.train(manifest, "late")
+    assert contents(late) == contents(at_once)
+    assert [event["step"] for event in late.events() if event["event"] == "skipped"] == [3, 4, 7, 12]
+
+
+def test_a_host_that_looks_a_step_late_stops_for_the_step_that_was_wrong(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emomtl.train import train
+
+    monkeypatch.setattr(Session, "lag", 1)
+    session = desk.begin(poisoned(desk, 5, train={"log_every": 8}))
+    with pytest.raises(EmomtlError, match="the loss of mood is not finite at step 5"):
+        train(session)
+    assert find_checkpoint(session.run, "last").resolve().name < "step-00000005"
