@@ -88,7 +88,7 @@ class Later:
         self._value, self._made = value, None
         if value.device.type == "cuda":
             self._value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
-            self._made = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._made = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch does not type it
             self._made.record()
 
     def __bool__(self) -> bool:

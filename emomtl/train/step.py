@@ -115,7 +115,7 @@ def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
     """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
     # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
-    optimizer.grad_scale = _excess(norm, limit) if limit else None  # type: ignore[attr-defined]
+    optimizer.grad_scale = _excess(norm, limit) if limit else None  # type: ignore[attr-defined]  # see above
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     optimizer.step()
 

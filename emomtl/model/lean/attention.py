@@ -22,7 +22,7 @@ def attend(
     repeated (`first_token`), is answered once. Grouped keys, causal masks and other devices are left to transformers'
     implementation.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward  # untyped, as all of transformers
 
     dropout = options.get("dropout") or 0.0
     causal = options.get("is_causal", getattr(module, "is_causal", False))

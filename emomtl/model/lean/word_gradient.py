@@ -31,7 +31,7 @@ class WordGradient:
             return
         if self.values is None:
             self.values = torch.zeros_like(self.weight)
-            self.weight.register_hook(self._arrives)  # type: ignore[no-untyped-call]
+            self.weight.register_hook(self._arrives)  # type: ignore[no-untyped-call]  # torch does not type it
         if self.weight.grad is None:
             self._clear(self.values)
             self.weight.grad = self.values
@@ -52,7 +52,7 @@ class WordGradient:
 
 def keep_gradient(encoder: nn.Module) -> WordGradient | None:
     """Keep the gradient of an encoder's word embedding; None where that is not torch's own, or sparse already."""
-    words = encoder.get_input_embeddings()  # type: ignore[operator]
+    words = encoder.get_input_embeddings()  # type: ignore[operator]  # nn.Module knows none, transformers' encoders do
     if type(words) is not nn.Embedding or words.sparse or words.max_norm is not None:
         return None
     return WordGradient(words)
