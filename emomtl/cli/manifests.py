@@ -117,6 +117,8 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     data = _read(plan)
     if step:
         found = calibrate(plan)
+        for line in found.notes:
+            say(f"note: {line}")
         expected = forecast(plan, data, found.lengths)
         expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
     else:
@@ -151,13 +153,22 @@ def _read(plan: Plan) -> TaskData:
 
 
 def _lengths(plan: Plan) -> Lengths | None:
-    """Mean lengths, or None (and a note) where the encoder's tokenizer does not load: no step needs it here."""
+    """Mean lengths, or None (and a note) where the encoder is not at hand: no step needs it here.
+
+    One that is there and not whole is an error all the same.
+    """
     from emomtl.cli.output import say
     from emomtl.errors import EmomtlError
+    from emomtl.model.pretrained import WrongWeights
     from emomtl.train.calibration import sample_lengths
 
     try:
-        return sample_lengths(plan)
+        lengths, notes = sample_lengths(plan)
+        for line in notes:
+            say(f"note: {line}")
+        return lengths
+    except WrongWeights:
+        raise
     except EmomtlError as error:
         say(f"note: tokens are not counted: {error}")
         return None

@@ -13,6 +13,7 @@ from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Vocabulary
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
+from emomtl.model.pretrained import WrongWeights, load_pretrained, read_tensors, tensors_of, unwrapped
 from emomtl.model.sharing import Sharing
 from emomtl.untrusted import is_failure, loads
 
@@ -39,13 +40,14 @@ class EncoderChoice:
 @dataclass(frozen=True)
 class LoadedEncoder:
     """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors of its joined last layers, and how tasks
-    share it.
+    share it. `notes` are what there is to say of its weights.
     """
 
     module: nn.Module
     tokenizer: Any
     width: int
     sharing: Sharing | None = None
+    notes: tuple[str, ...] = ()
 
     def changed(self, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> LoadedEncoder:
         """The same encoder, with the changes applied to it in their order."""
@@ -76,27 +78,33 @@ def rebuild_encoder(choice: EncoderChoice, folder: Path, weights: int) -> Loaded
     return _load(choice, str(folder), (), weights)
 
 
-def own_tensors(choice: EncoderChoice, wanted: Mapping[str, Iterable[str]]) -> dict[str, Tensor]:
-    """Tensors of the pretrained encoder's own file that are no part of the encoder, such as those of its language model's head.
+def own_tensors(choice: EncoderChoice, base: str, wanted: Mapping[str, Iterable[str]]) -> tuple[dict[str, Tensor], str]:
+    """Tensors of the pretrained encoder's own files that are no part of it, such as its language model's head.
 
-    `wanted` gives for each name the names that it may have there; all are found, or nothing is returned.
+    `wanted` gives for each name the names that it may have there, `base` is the word that may stand
+    before them. All are found, or none is returned, with what to say of that. EmomtlError where the
+    files do not read.
     """
-    from safetensors import SafetensorError, safe_open
-    from transformers.utils import cached_file
+    from safetensors import SafetensorError
 
-    found: dict[str, Tensor] = {}
+    others = {other: name for name, names in wanted.items() for other in names}
     try:
-        path = cached_file(choice.where, "model.safetensors", revision=choice.revision or "main")
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
-            names = set(file.keys())
-            for name, others in wanted.items():
-                there = next((other for other in others if other in names), None)
-                if there is None:
-                    return {}
-                found[name] = file.get_tensor(there).float()
-    except (OSError, SafetensorError):  # several files, another format: the encoder itself has been loaded, and that is enough
-        return {}
-    return found
+        tensors = tensors_of(choice.where, choice.revision or "main")
+        try:
+            _, renamed = unwrapped(tensors, others, base, choice.name)
+        except WrongWeights as error:  # the encoder itself is whole: its head is not to be had, and that is all
+            return {}, error.problems[0].found
+        there = {others[renamed.get(name, name)]: name for name in tensors if renamed.get(name, name) in others}
+        if len(there) == len(wanted):
+            values = read_tensors(tensors, there.values())
+            return {name: values[own] for name, own in there.items()}, ""
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        found = f"the head in the files of '{clean(choice.name)}' does not read: {clean(str(error), 200)}"
+        raise EmomtlError(Problem("encoder.use", found, "are the files whole?")) from error
+    if not there:
+        return {}, f"the files of '{clean(choice.name)}' have no such head"
+    lacking = ", ".join(sorted(set(wanted) - set(there)))
+    return {}, f"the files of '{clean(choice.name)}' have {len(there)} of its {len(wanted)} tensors and lack {lacking}"
 
 
 def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
@@ -135,10 +143,11 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
         if weights is not None or folder is not None:
             with torch.device("meta"):
                 check_size(AutoModel.from_config(config, **extra), weights or weights_bytes(folder or Path()))
+        notes: tuple[str, ...] = ()
+        module: Any
         if weights is None:
-            module = AutoModel.from_pretrained(
-                where, config=config, revision=choice.revision or "main", use_safetensors=True, trust_remote_code=False, **extra
-            )
+            loaded = load_pretrained(where, choice.revision or "main", config, choice.name, choice.pooling, extra)
+            module, notes = loaded.module, loaded.notes
         else:
             module = AutoModel.from_config(config, **extra)
     except EmomtlError:
@@ -162,7 +171,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
     if last >= rows:
         found = f"'{clean(choice.name)}' has {rows:,} words, and its tokenizer numbers them up to {last:,}"
         raise EmomtlError(Problem("encoder.use", found, "are tokenizer and weights of one model?"))
-    return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)))
+    return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)), notes=notes)
 
 
 def _looked_through(where: str, revision: str | None) -> Path | None:

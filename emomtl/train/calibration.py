@@ -45,7 +45,7 @@ class Calibration:
     `step` is the part of a step's time that does not grow with its texts (the optimiser, the draw), `token` the time of one
     real token forward and backward, `scored_token` of one in scoring. `activations` is the most that one micro-batch of the
     first step kept for its backward pass (on CUDA: the most that its forward pass allocated). `parameters` are counts, as
-    `count_parameters` gives them.
+    `count_parameters` gives them. `notes` say what there is to say of the encoder.
     """
 
     lengths: Lengths
@@ -56,14 +56,16 @@ class Calibration:
     scored_token: float
     parameters: dict[str, Any]
     memory: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
-def sample_lengths(plan: Plan) -> Lengths:
-    """Mean tokens of each task's texts, from at most SAMPLE rows a task; loads the encoder for its tokenizer."""
+def sample_lengths(plan: Plan) -> tuple[Lengths, tuple[str, ...]]:
+    """Mean tokens of each task's texts, from at most SAMPLE rows a task, and notes on the encoder, which is loaded for it."""
     few = _few(plan)
     data = read(few, Display())
-    tokens = tokenise_all(data, origin_of(plan).encoder.tokenizer, plan.encoder, Display())
-    return Lengths.of(data, tokens)
+    origin = origin_of(plan)
+    tokens = tokenise_all(data, origin.encoder.tokenizer, plan.encoder, Display())
+    return Lengths.of(data, tokens), origin.notes
 
 
 def calibrate(plan: Plan) -> Calibration:
@@ -91,6 +93,7 @@ def calibrate(plan: Plan) -> Calibration:
                 _scored_token(session),
                 parameters,
                 memory(session) | {"activations": kept.most},
+                tuple(session.encoder_notes),
             )
         finally:
             session.run.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,22 @@ from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_te
 from emomtl.model.network import MultiTaskModel
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 
+MOST_NAMED = 8
+"""Tasks that a note names."""
+
 
 @dataclass(frozen=True)
 class Origin:
-    """An encoder with its weights, heads of an earlier run by task, and what the run's environment records of both."""
+    """An encoder with its weights, heads of an earlier run by task, and what the run's environment records of both.
+
+    `notes` are what there is to say of both, for people. `heads_place` is the manifest's key that the heads came by.
+    """
 
     encoder: LoadedEncoder
     heads: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    heads_place: str = "start.heads"
 
     def give_heads(self, model: MultiTaskModel) -> None:
         """Put the weights of heads that were taken over into a model; rows of words that are new since stay as they began."""
@@ -34,15 +42,19 @@ class Origin:
                 model.heads[task].load_state_dict({name: _lengthened(value, begun.get(name)) for name, value in weights.items()})
             except RuntimeError as error:
                 found = f"the head of '{task}' does not fit: {_first_line(error)}"
-                raise EmomtlError(Problem("start.heads", found, "heads = false, or the plugin's version of that run")) from error
+                remedy = "heads = false, or the plugin's version of that run"
+                if self.heads_place != "start.heads":
+                    remedy = "are config.json and the weights of one model?"
+                raise EmomtlError(Problem(self.heads_place, found, remedy)) from error
 
 
 def origin_of(plan: Plan) -> Origin:
     """What a new run of this plan begins with; every token that its tasks keep whole has a row in the embedding."""
     if plan.start is None:
         encoder = load_encoder(plan.encoder, plan.special_tokens)
-        heads = _own_heads(plan)
-        origin = Origin(encoder, heads, {"encoder_heads": list(heads)} if heads else {})
+        heads, notes = _own_heads(plan, encoder)
+        record = {"encoder_heads": list(heads)} if heads else {}
+        origin = Origin(encoder, heads, record, (*encoder.notes, *notes), "encoder.use")
     else:
         origin = _of_run(plan, plan.start)
         add_tokens(origin.encoder.module, origin.encoder.tokenizer, plan.special_tokens)
@@ -55,11 +67,19 @@ def recorded(run: Run) -> dict[str, Any]:
     return {key: run.environment[key] for key in ("start", "encoder_heads") if key in run.environment}
 
 
-def _own_heads(plan: Plan) -> dict[str, dict[str, Tensor]]:
-    """Heads over tokens that the pretrained encoder's own file has."""
-    tokens = {name: bound.head for name, bound in plan.tasks.items() if isinstance(bound.head, TokenHead)}
-    found = {name: own_tensors(plan.encoder, head.pretrained) for name, head in tokens.items() if head.pretrained}
-    return {name: tensors for name, tensors in found.items() if tensors}
+def _own_heads(plan: Plan, encoder: LoadedEncoder) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
+    """Heads over tokens that the pretrained encoder's own files have, and a note for each that is not there."""
+    base = str(getattr(encoder.module, "base_model_prefix", ""))
+    heads: dict[str, dict[str, Tensor]] = {}
+    notes: list[str] = []
+    for name, bound in plan.tasks.items():
+        if isinstance(bound.head, TokenHead) and bound.head.pretrained:
+            tensors, why = own_tensors(plan.encoder, base, bound.head.pretrained)
+            if tensors:
+                heads[name] = tensors
+            else:
+                notes.append(f"tasks.{name}: its '{bound.head.kind}' head begins fresh: {why}")
+    return heads, notes
 
 
 def _check_vocabulary(plan: Plan, encoder: LoadedEncoder) -> None:
@@ -99,7 +119,15 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         "sha256": checkpoint.files["model.safetensors"][0],
         "heads": list(heads),
     }
-    return Origin(encoder, heads, {"start": record})
+    return Origin(encoder, heads, {"start": record}, tuple(_of_heads(plan, heads) if start.heads else ()))
+
+
+def _of_heads(plan: Plan, heads: Mapping[str, Any]) -> Iterator[str]:
+    """Which heads begin fresh although those of the other run are wanted."""
+    fresh = [name for name in plan.tasks if name not in heads and name not in plan.ties]
+    if fresh:
+        shown = ", ".join(fresh[:MOST_NAMED]) + (f", and {len(fresh) - MOST_NAMED} more" if len(fresh) > MOST_NAMED else "")
+        yield f"start.heads: {len(heads)} head(s) come from that run; it has none of the same name, kind and outputs for {shown}"
 
 
 def _check_encoder(plan: Plan, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,7 @@ class Session:
     reduction: Reduction | None = None
     unpadded: Unpadded | None = None
     unsettled: deque[Step] = field(default_factory=deque)
+    encoder_notes: list[str] = field(default_factory=list)
 
     @property
     def lag(self) -> int:
@@ -111,6 +112,13 @@ class Session:
             self.told.add(about)
             self.display.note(line)
             self.run.log(f"warning: {line}")
+
+    def say_of_encoder(self, lines: Iterable[str]) -> None:
+        """Say what there is to say of the encoder and its weights, on the display and in the run's log."""
+        for line in lines:
+            self.encoder_notes.append(line)
+            self.display.note(line)
+            self.run.log(f"note: {line}")
 
     def tell(self, event: str, **facts: Any) -> list[Any]:
         """Tell the active plugins of an event and give their answers; one that has become slow is said once.
@@ -200,6 +208,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
         run = _together(run, folder, now, ranks, display)
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         origin.give_heads(session.model)
+        session.say_of_encoder(origin.notes)
         return session.joined()
     except BaseException:
         if run is not None:
@@ -238,6 +247,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         session.elsewhere = other
         origin.give_heads(session.model)
+        session.say_of_encoder(origin.notes)
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
