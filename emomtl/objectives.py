@@ -61,7 +61,8 @@ class Objective(ABC):
     """An extra loss on the texts that its task trains; a frozen dataclass whose fields are options of `[objectives.NAME]`.
 
     Its loss L_o is added to the loss of its task before the weighting sees it: L_t + `weight` * L_o. It has no batches of its
-    own: an objective that needs them is a derived task.
+    own: an objective that needs them is a derived task. L_o is computed for each micro-batch (in all processes together) and
+    weighted by its texts, labelled or not; in a step in which its task has no label at all, neither counts.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -16,7 +16,7 @@ class Moment:
     examples from 0; `sizes` are training rows per task; `counts` the examples a task has had; `losses` the last logged,
     and `scores` the last validation scores per task; `evaluation` counts evaluations so far; `joint` tells whether every
     task is in every step; `seed` is the run's; `share` is this micro-batch's part of the step (1 without accumulation), and
-    `parts` that of each task's texts of the step; `ahead` are the losses of the whole step (scalar tensors, no gradient)
+    `parts` that of each task's known targets of the step; `ahead` are the losses of the whole step (scalar tensors, no gradient)
     for a weighting that `looks_ahead`, where the step has several micro-batches.
     """
 
@@ -41,7 +41,7 @@ class Moment:
         return tuple(self.sizes)
 
     def part(self, task: str) -> float:
-        """This micro-batch's part of the task's texts of the step; over a step's micro-batches it sums to 1."""
+        """This micro-batch's part of the task's known targets of the step; over a step's micro-batches it sums to 1."""
         return self.parts.get(task, self.share)
 
 

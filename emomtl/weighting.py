@@ -40,12 +40,15 @@ class SharedParameters(tuple["nn.Parameter", ...]):
 class Weighting(ABC):
     """How the losses of tasks become one gradient; a dataclass whose fields are the options of `[weighting]`.
 
-    A loss reaches it as the mean over the task's examples of the micro-batch, times the task's `weight` (lambda_t). A step is
-    `backward` once a micro-batch, then `finish`, then the update, then `look` for a method that wants to know what it did.
+    A loss reaches it as the mean over the task's known targets of the micro-batch, times the task's `weight` (lambda_t),
+    scaled so that the micro-batches of a step, each times its share, sum to the mean over the whole step. A task without a
+    known target in the step has no loss at all, and none of 0. A step is `backward` once a micro-batch, then `finish`, then
+    the update, then `look` for a method that wants to know what it did.
     """
 
     joint: ClassVar[bool] = False
-    """True where the method needs the losses of all tasks in one step (`sampler.per_step = "all"`)."""
+    """True where the method needs the losses of all tasks in one step (`sampler.per_step = "all"`). It may still miss a
+    task's: no row of a step may have a label of it."""
 
     looks_ahead: ClassVar[bool] = False
     """True where a weight depends on the losses of the step itself: with accumulation, `moment.ahead` then has those of the
@@ -76,7 +79,7 @@ class Weighting(ABC):
 
     @abstractmethod
     def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The loss to minimise (a scalar) and the weight of each task in it; `losses` may lack tasks without examples."""
+        """The loss to minimise (a scalar) and the weight of each task in it; `losses` lack tasks without labels in the step."""
 
     def backward(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
         """Fill `.grad` from the losses of one micro-batch, of which a step has one or several, and return the weights.

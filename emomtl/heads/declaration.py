@@ -54,6 +54,18 @@ class Head(ABC):
     def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """For each row (B,), whether anything of its target is known."""
 
+    def known(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """How much each row counts in the mean that `loss` is, (B,): its known targets, 0 where it has none.
+
+        A step is trained in pieces (micro-batches, processes), and the loss of each is weighted by the
+        sum of these numbers, so that the step's loss is the same mean however it is cut. By default a
+        row with anything known counts 1. A head whose loss is the mean over labels, dimensions or
+        tokens gives their number; one that weights its targets gives the sum of their weights.
+        """
+        import numpy as np
+
+        return self.present(targets).astype(np.int64)
+
     def build(self, width: int, taxonomy: Taxonomy | None) -> nn.Module:
         """The trainable module, (B, W) -> (B, L): dropout, then one linear layer."""
         from torch import nn
@@ -62,7 +74,10 @@ class Head(ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss over the known targets, a scalar; zero where none is known. Must not wait for the device."""
+        """The mean loss over the known targets, a scalar; zero where none is known. Must not wait for the device.
+
+        It is the mean over what `known` counts.
+        """
 
     @abstractmethod
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -59,6 +59,12 @@ class MultiLabel(Head):
 
         return np.asarray(~np.isnan(targets).all(axis=1))
 
+    def known(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """The known labels of each row (B,): the loss is the mean over them."""
+        import numpy as np
+
+        return np.asarray((~np.isnan(targets)).sum(axis=1))
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         import torch
         from torch.nn import functional

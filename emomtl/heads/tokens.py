@@ -92,6 +92,12 @@ class TokenHead(Head):
 
         return np.asarray(targets != MISSING_TOKEN)
 
+    def known(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """For prepared targets (B, T), how many tokens of each row have one, (B,): the loss is the mean over them."""
+        import numpy as np
+
+        return np.asarray((targets != MISSING_TOKEN).sum(axis=1))
+
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         """The module's numbers, as they are."""
         import numpy as np

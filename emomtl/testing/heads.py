@@ -14,6 +14,7 @@ from emomtl.testing.token_heads import check_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from emomtl.task import LabelValue
     from emomtl.taxonomy import Taxonomy
@@ -27,7 +28,8 @@ def check_head(head: Head, taxonomy: Taxonomy | None, labels: Sequence[LabelValu
     """Raise one `EmomtlError` with everything that emomtl expects of a head and that does not hold.
 
     Labels are encoded and a module built: (B, W) -> (B, L), with a finite scalar loss that has gradients, that is 0 where
-    no target is known and that rows without target do not change. Probabilities must be finite (B, L), answers name outputs,
+    no target is known, that rows without target do not change, and that is the mean over what `known` counts: also
+    where a target is known in part, if the loss allows that. Probabilities must be finite (B, L), answers name outputs,
     metrics carry full names and are numbers or None, on no rows at all too; the table has one row an output; every grouping
     of the taxonomy can be folded to. A head that reads tokens (`TokenHead`) prepares a small batch instead of encoding labels:
     purely, without changing it, and with a loss that reaches the states that it reads.
@@ -116,6 +118,47 @@ def _check_loss(findings: Findings, head: Head, taxonomy: Taxonomy | None, targe
     )
     nothing = head.loss(module(pooled[-1:]), tensors[-1:])
     findings.expect(nothing.item() == 0, f"without any known target the loss is {nothing.item()}", "it must be 0, not NaN")
+    _check_known(findings, head, targets, logits.detach())
+
+
+def _check_known(findings: Findings, head: Head, targets: NDArray[Any], logits: Tensor) -> None:
+    """`known` counts what the loss is a mean over: so the losses of parts of the rows add up to that of all.
+
+    With L(A) the loss of rows A and k(A) the sum of their counts, L(A and B) = (k(A) L(A) + k(B) L(B)) / k(A and B).
+    """
+    import numpy as np
+    import torch
+
+    counts = head.known(targets)
+    positive = counts.shape == (len(targets),) and bool(np.isfinite(counts).all() and (counts >= 0).all())
+    if not positive or ((counts > 0) != head.present(targets)).any():
+        found = f"known() says {counts.tolist()} where present() says {head.present(targets).tolist()}"
+        raise EmomtlError(found, remedy="one number a row: above 0 where something is known, else 0")
+    rows, above = targets, logits
+    if (partly := _partly_known(targets)) is not None and bool(torch.isfinite(head.loss(logits[:1], torch.from_numpy(partly)))):
+        rows, above = np.concatenate([partly, targets]), torch.cat([logits[:1], logits])
+    for cut in range(1, len(rows)):
+        parts = [(rows[:cut], above[:cut]), (rows[cut:], above[cut:])]
+        sums = [float(head.known(one).sum()) for one, _ in parts]
+        losses = [float(head.loss(figures, torch.from_numpy(one))) for one, figures in parts]
+        if not sum(sums):
+            continue
+        whole = float(head.loss(above, torch.from_numpy(rows)))
+        mean = (sums[0] * losses[0] + sums[1] * losses[1]) / sum(sums)
+        if not math.isclose(whole, mean, rel_tol=1e-4, abs_tol=1e-6):
+            parts_say = f"known() counts {sums[0]:g} and {sums[1]:g}, by which two parts' losses make {mean:.6g}"
+            found = f"{parts_say}; that of all rows is {whole:.6g}"
+            findings.expect(False, found, "let known() give, for each row, what the mean of loss() is over")
+            return
+
+
+def _partly_known(targets: NDArray[Any]) -> NDArray[Any] | None:
+    """The first row (1, L) with every second number of the last, missing one in it; None where a target is one number."""
+    if targets.ndim != 2 or targets.shape[1] < 2:
+        return None
+    row = targets[:1].copy()
+    row[:, ::2] = targets[-1:, ::2]
+    return row
 
 
 def _check_figures(findings: Findings, head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any]) -> None:

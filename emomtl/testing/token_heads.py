@@ -12,6 +12,7 @@ from emomtl.testing.findings import Findings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 WIDTH = 8
 VOCABULARY = Vocabulary(size=50, rows=52, width=6, mask=4, special=frozenset({0, 1, 2, 3, 4}))
@@ -98,3 +99,24 @@ def _check_loss(findings: Findings, head: TokenHead, inputs: dict[str, NDArray[A
     findings.expect(reached, "no gradient reaches the encoder's states", "do not detach them")
     nothing = head.loss(module(states, torch.full_like(tensor, MISSING_TOKEN), words), tensor)
     findings.expect(nothing.item() == 0, f"without any target the loss is {nothing.item()}", "it must be 0, not NaN")
+    _check_known(findings, head, module(states.detach(), tensor, words.detach()).detach(), targets)
+
+
+def _check_known(findings: Findings, head: TokenHead, figures: Tensor, targets: NDArray[Any]) -> None:
+    """`known` counts what the loss is a mean over: so the losses of two halves of the texts add up to that of all."""
+    import torch
+
+    counts = head.known(targets)
+    if counts.shape != (TEXTS,):
+        raise EmomtlError(f"known() gives shape {counts.shape}", remedy=f"one number a text: ({TEXTS},)")
+    for cut in range(1, TEXTS):
+        sums = [float(counts[:cut].sum()), float(counts[cut:].sum())]
+        parts = [(figures[:cut], targets[:cut]), (figures[cut:], targets[cut:])]
+        losses = [float(head.loss(one, torch.from_numpy(wanted))) for one, wanted in parts]
+        whole = float(head.loss(figures, torch.from_numpy(targets)))
+        mean = (sums[0] * losses[0] + sums[1] * losses[1]) / max(sum(sums), 1e-12)
+        if not math.isclose(whole, mean, rel_tol=1e-4, abs_tol=1e-6):
+            parts_say = f"known() counts {sums[0]:g} and {sums[1]:g}, by which two parts' losses make {mean:.6g}"
+            found = f"{parts_say}; that of all texts is {whole:.6g}"
+            findings.expect(False, found, "let known() give, for each text, what the mean of loss() is over")
+            return

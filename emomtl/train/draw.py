@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +29,8 @@ class Part:
     With `tokens` it belongs to one task alone, whose head prepared the inputs and the targets (B, T).
 
     Where several processes train together all of this is of one's own part of the texts, of which a task has `texts`; the
-    longest of them all, whoever has it, has `width` tokens.
+    longest of them all, whoever has it, has `width` tokens. `known` are the known targets of a task in
+    all processes, as its head counts them (`Head.known`).
     """
 
     corpus: str
@@ -40,6 +40,7 @@ class Part:
     features: NDArray[np.float32] | None = None
     texts: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
+    known: Mapping[str, float] = field(default_factory=dict)
 
     def number(self, task: str) -> int:
         """The texts of a task, n, in all processes."""
@@ -52,8 +53,33 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """What each task has in a whole step, over all micro-batches and processes: texts and known targets.
+
+    A task of which nothing is known has no loss in the step.
+    """
+
+    texts: Mapping[str, int]
+    known: Mapping[str, float]
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> Totals:
+        """The totals of the parts of a step."""
+        texts: dict[str, int] = {}
+        known: dict[str, float] = {}
+        for part in parts:
+            for task in part.targets:
+                texts[task] = texts.get(task, 0) + part.number(task)
+                known[task] = known.get(task, 0.0) + part.known[task]
+        return cls(texts, known)
+
+
+@dataclass(frozen=True)
 class Drawing:
-    """One step's draw: stream positions it moves on by, labelled examples per task, and its parts by micro-batch."""
+    """One step's draw: stream positions it moves on by, labelled examples per task, and its parts by micro-batch.
+
+    A part is there only where one of its tasks has a known target in the step; a step without any has none.
+    """
 
     advance: dict[str, int]
     examples: dict[str, int]
@@ -74,12 +100,9 @@ class Drawing:
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
-    def texts(self) -> Counter[str]:
-        """The texts of each task in the step."""
-        texts = Counter[str]()
-        for part in (part for parts in self.micro for part in parts):
-            texts.update({task: part.number(task) for task in part.targets})
-        return texts
+    def totals(self) -> Totals:
+        """Texts and known targets of each task in the step."""
+        return Totals.of(part for parts in self.micro for part in parts)
 
 
 class Feeder:
@@ -108,13 +131,13 @@ class Feeder:
         self.tokens = {corpus.name: tokens[corpus.name, "train"] for corpus in data.corpora}
         self.corpus_of = {task: data.corpus(task).name for task in data.taxonomies}
         self.targets: dict[str, NDArray[Any]] = {}
-        self.known: dict[str, NDArray[np.bool_]] = {}
+        self.known: dict[str, NDArray[Any]] = {}
         self.streams: dict[str, Stream] = {}
         for corpus in data.corpora:
             lengths = self.tokens[corpus.name].lengths
             for task in corpus.tasks:
                 self.targets[task] = _dense(corpus, task, heads[task], data)
-                self.known[task] = _labelled(self.targets[task])
+                self.known[task] = _known(heads[task], self.targets[task])
                 rows, block = corpus.rows[task, "train"].index, self.batches[task]
                 self.streams[task] = Stream(task, rows, lengths, seed, block, buckets)
             if joint:
@@ -143,9 +166,11 @@ class Feeder:
         rows = {stream: self.streams[stream].take(state.positions.get(stream, 0), n) for stream, n in advance.items()}
         pieces = self.accumulate * state.cut
         micro = [self._parts(rows, streams, wanted, number, pieces, moment.step) for number in range(pieces)]
-        micro = [parts for parts in micro if parts]
+        micro = _with_targets(micro)
         examples = {
-            task: int(self.known[task][rows[stream][: wanted[task]]].sum()) for stream, tasks in streams.items() for task in tasks
+            task: int((self.known[task][rows[stream][: wanted[task]]] > 0).sum())
+            for stream, tasks in streams.items()
+            for task in tasks
         }
         return Drawing(advance, examples, micro, probabilities, rows)
 
@@ -166,12 +191,23 @@ class Feeder:
                 mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
                 if not mine:
                     continue
-                tokens, longest = self.tokens[self.corpus_of[tasks[0]]], max(mine.values(), key=len)
-                here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in mine.items()}
-                targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
-                part = Part(self.corpus_of[tasks[0]], tokens.batch(here), targets, False, tokens.beside(here), texts)
-                parts.append(self._prepared(part, longest, number, step))
+                parts.append(self.part(self.corpus_of[tasks[0]], mine, number, step))
         return parts
+
+    def part(self, corpus: str, rows: Mapping[str, NDArray[np.int64]], number: int, step: int) -> Part:
+        """This process's part of some rows, which are given by task: those of a task are the first of the longest.
+
+        A task whose head reads tokens is given alone; what it draws depends on `number` and `step`.
+        """
+        tokens, longest = self.tokens[corpus], max(rows.values(), key=len)
+        task = next(iter(rows))
+        head = self.heads[task]
+        if isinstance(head, TokenHead):
+            return self._prepared(corpus, task, head, longest, number, step)
+        here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in rows.items()}
+        targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
+        known = {task: float(self.known[task][chosen].sum()) for task, chosen in rows.items()}
+        return Part(corpus, tokens.batch(here), targets, False, tokens.beside(here), texts, known=known)
 
     def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that a task takes into a part: all of them, or those that it has (at least one) where the part is its own."""
@@ -181,18 +217,31 @@ class Feeder:
         known = head.present(self.targets[task][rows])
         return rows[known] if known.any() else rows[:1]
 
-    def _prepared(self, part: Part, rows: NDArray[np.int64], number: int, step: int) -> Part:
-        """The part of these rows as it is, or as the head of its task prepares it, where that reads tokens."""
-        task = next(iter(part.targets))
-        head = self.heads[task]
-        if not isinstance(head, TokenHead):
-            return part
-        draw = generator(self.seed, "tokens", task, step, number, *self.ranks.key)
-        inputs, targets = head.prepare(part.inputs, self.vocabulary, draw)
-        targets = np.where(head.present(part.targets[task])[:, None], targets, MISSING_TOKEN)
-        starts = self.tokens[part.corpus].starts
-        width = int((starts[rows + 1] - starts[rows]).max())
-        return Part(part.corpus, inputs, {task: targets}, True, texts=part.texts, width=width)
+    def _prepared(
+        self, corpus: str, task: str, head: TokenHead, rows: NDArray[np.int64], number: int, step: int
+    ) -> Part:
+        """The part of these rows as the head of its task prepares it.
+
+        Every process prepares the texts of all, and keeps its own: so what is drawn for a text does not
+        depend on the number of processes, and each knows how many targets there are in all of them.
+        """
+        draw = generator(self.seed, "tokens", task, step, number)
+        inputs, targets = head.prepare(self.tokens[corpus].batch(rows), self.vocabulary, draw)
+        targets = np.where(head.present(self.targets[task][rows])[:, None], targets, MISSING_TOKEN)
+        known, width = {task: float(head.known(targets).sum())}, targets.shape[1]
+        if self.ranks.size > 1:
+            own = self.ranks.mine(np.arange(len(rows)))
+            longest = int(self.tokens[corpus].lengths[rows[own]].max())
+            inputs = {name: np.ascontiguousarray(array[own, :longest]) for name, array in inputs.items()}
+            targets = np.ascontiguousarray(targets[own, :longest])
+        return Part(corpus, inputs, {task: targets}, True, texts={task: len(rows)}, width=width, known=known)
+
+
+def _with_targets(micro: list[list[Part]]) -> list[list[Part]]:
+    """The micro-batches without the parts that no loss is computed on: none of their tasks has a known target in the step."""
+    known = Totals.of(part for parts in micro for part in parts).known
+    left = [[part for part in parts if any(known[task] for task in part.targets)] for parts in micro]
+    return [parts for parts in left if parts]
 
 
 def _checked(given: Mapping[str, float], moment: Moment) -> dict[str, float]:
@@ -220,8 +269,6 @@ def _dense(corpus: Corpus, task: str, head: Head, data: TaskData) -> NDArray[Any
     return dense
 
 
-def _labelled(targets: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which rows (n,) have a known target, whatever the head: NaN and -100 are unknown."""
-    if targets.dtype.kind == "f":
-        return np.asarray((~np.isnan(targets)).any(axis=tuple(range(1, targets.ndim))))
-    return np.asarray(targets != -100)
+def _known(head: Head, targets: NDArray[Any]) -> NDArray[Any]:
+    """How many known targets each row (n,) has; for a head that makes its own of the tokens, whether it has the row."""
+    return head.present(targets) if isinstance(head, TokenHead) else head.known(targets)

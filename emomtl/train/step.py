@@ -17,7 +17,7 @@ from emomtl.model.sharded import divide, total_norm
 from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
 from emomtl.train.anomalies import not_finite
-from emomtl.train.draw import Drawing, Part
+from emomtl.train.draw import Drawing, Part, Totals
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses
@@ -46,6 +46,8 @@ def take_step(session: Session) -> Step:
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     drawing, losses, weights = _drawn(session, moment)
+    if not losses:
+        return _idle(session, drawing, moment, factor)
     with session.phases("optimiser"):
         gradients = [p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = total_norm(gradients)
@@ -63,6 +65,14 @@ def take_step(session: Session) -> Step:
     return Step(moment, drawing, weights, norm, later, losses, factor)
 
 
+def _idle(session: Session, drawing: Drawing, moment: Moment, factor: float) -> Step:
+    """A step in which no row has a known target: there is no loss, so nothing is updated, and the run hears of it once."""
+    tasks = ", ".join(drawing.examples)
+    line = f"no row of step {moment.step + 1} ({tasks}) has a label, so it changes nothing; nor will others like it"
+    session.warn("steps without a label", line)
+    return Step(moment, drawing, {}, torch.zeros(()), Later(torch.tensor(True)), {}, factor)
+
+
 def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor], dict[str, Tensor]]:
     """The step's draw with its losses and weights; the gradients are in `.grad`. Where they do not fit, it may be cut further."""
     while True:
@@ -75,8 +85,10 @@ def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor]
 
 
 def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Losses and weights by task; the micro-batches add up in `.grad`."""
-    weighting, texts = session.plan.weighting, drawing.texts
+    """Losses and weights by task; the micro-batches add up in `.grad`. A step without any known target has none of all."""
+    if not drawing.micro:
+        return {}, {}
+    weighting, totals = session.plan.weighting, drawing.totals
     losses: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
     ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
@@ -84,9 +96,9 @@ def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict
     for share, parts in zip(drawing.shares, drawing.micro, strict=True):
         with memory(partial(too_large, session, parts)):
             with session.phases("forward"):
-                micro, extra = _losses(session, parts, share, texts)
+                micro, extra = _losses(session, parts, share, totals)
             with session.phases("backward"), _reducing(session, parts is drawing.micro[-1]):
-                here = {task: part.number(task) / texts[task] for part in parts for task in part.targets}
+                here = {task: part.known[task] / totals.known[task] for part in parts for task in part.targets if task in micro}
                 now = replace(moment, share=share, parts=here, ahead=ahead)
                 weights.update(weighting.backward(session.weighting, micro, now))
         _add(losses, micro | extra, share)
@@ -135,15 +147,18 @@ def _excess(norm: Tensor, limit: float) -> Tensor:
 
 
 def _losses(
-    session: Session, parts: list[Part], share: float, texts: Mapping[str, int]
+    session: Session, parts: list[Part], share: float, totals: Totals
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
 
     With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.
 
-    A task may have a smaller part of its step's `texts` here than the micro-batch's `share`; its loss is scaled by the
-    quotient, so that the step's loss is the mean over its texts however they are cut. Where several processes train
-    together, each answers for its part of the texts, and the losses are those of all of them, in every process.
+    Over the micro-batches of a step, each times its `share`, the losses sum to those of the whole step
+    however it is cut: a head's loss is the mean over known targets, and is scaled by the part of the
+    step's that are here; an objective's, which is one over texts, by the part of the task's texts.
+    A task without a known target in the whole step has no loss, and neither have its objectives: 0
+    would be a loss, and the best that there is. Where several processes train together, each answers
+    for its part of the texts, and the losses are those of all of them, in every process.
     """
     losses, extra = {}, {}
     tables, ranks = session.plan.manifest.tasks, session.ranks
@@ -161,8 +176,11 @@ def _losses(
             pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
         own = objective_losses(session, pooled, logits, wanted)
         for task, targets in wanted.items():
-            part_of_step = number[task] / texts[task] / share
-            loss = session.plan.tasks[task].head.loss(logits[task], targets)
+            if not totals.known[task]:
+                continue
+            of_texts, of_targets = number[task] / totals.texts[task], part.known[task] / totals.known[task]
+            part_of_step = of_texts / share
+            loss = session.plan.tasks[task].head.loss(logits[task], targets) * (of_targets / of_texts)
             for name, one in own.get(task, {}).items():
                 loss = loss + session.plan.objectives[name].weight * one
                 extra[f"{task}/{name}"] = one * part_of_step
@@ -185,7 +203,7 @@ def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tenso
     with torch.no_grad(), session.phases("forward"):
         for share, parts in zip(drawing.shares, drawing.micro, strict=True):
             with memory(partial(too_large, session, parts)):
-                micro, _ = _losses(session, parts, share, drawing.texts)
+                micro, _ = _losses(session, parts, share, drawing.totals)
             _add(losses, micro, share)
     return losses
 
@@ -238,8 +256,6 @@ def settle(session: Session, lag: int = 0) -> None:
             not_finite(session, done)
             continue
         for task, loss in done.losses.items():
-            if not done.drawing.examples.get(task, 1):  # no row of the step had a target: its loss is no loss, and not 0
-                continue
             total, number = session.state.window.get(task, (0.0, 0))
             session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
             session.state.window[task] = (total, number + 1)
@@ -247,7 +263,7 @@ def settle(session: Session, lag: int = 0) -> None:
 
 def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:
     """The loss of each task on some texts as a step computes it, with its graph; nothing is drawn, counted or updated."""
-    return _losses(session, parts, 1.0, {task: len(targets) for part in parts for task, targets in part.targets.items()})[0]
+    return _losses(session, parts, 1.0, Totals.of(parts))[0]
 
 
 def try_step(session: Session) -> dict[str, float]:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional
 
 from emomtl import Grouping, MultiLabel, Regression, SingleLabel, Taxonomy
 from emomtl.testing import check_head
@@ -48,6 +50,8 @@ def _head(**methods: Any) -> Any:
         ({"loss": lambda self, logits, targets: logits.pow(2).mean()}, "a row without target changes the loss from"),
         ({"loss": lambda self, logits, targets: logits.pow(2).mean()}, "without any known target the loss is"),
         ({"loss": lambda self, logits, targets: logits.sum() * 0}, "the loss gives the head's parameters no finite gradient"),
+        ({"known": lambda self, targets: targets > 0}, "known() says [False, True, True, False] where present() says"),
+        ({"known": lambda self, targets: (targets != -100) * (1 + targets)}, "by which two parts' losses make"),
         ({"probabilities": lambda self, logits: logits[:, 0]}, "probabilities() gives (4,) (finite numbers of shape (4, 3))"),
         ({"probabilities": lambda self, logits: np.full(logits.shape, np.nan)}, "finite numbers of shape"),
         (
@@ -93,3 +97,26 @@ def test_a_head_without_the_options_that_every_head_has_is_found(found: Any) -> 
             return super().__getattribute__(name)
 
     assert "has no option `dropout`" in found(check_head, Rigid(), MOODS)
+
+
+def test_a_head_that_counts_rows_where_its_loss_is_a_mean_over_labels_is_found(found: Any, complaint: Any) -> None:
+    def rows(self: Any, targets: Any) -> Any:
+        return self.present(targets).astype(int)
+
+    made: Any = dataclass(frozen=True)(type("Made", (MultiLabel,), {"__annotations__": {}, "known": rows}))
+    said = found(check_head, made(), MOODS)
+    assert "let known() give, for each row, what the mean of loss() is over" in said
+
+
+def test_a_head_whose_rows_count_by_a_weight_passes(complaint: Any) -> None:
+    weights = np.array([1.0, 2.0, 0.5])
+
+    def known(self: Any, targets: Any) -> Any:
+        return np.where(targets == -100, 0.0, weights[targets.clip(0)])
+
+    def loss(self: Any, logits: Any, targets: Any) -> Any:
+        given = torch.tensor(weights, dtype=torch.float32)
+        total = functional.cross_entropy(logits, targets, weight=given, ignore_index=-100, reduction="sum")
+        return total / (given[targets.clamp(min=0)] * (targets != -100)).sum().clamp(min=1e-9)
+
+    assert complaint(check_head, _head(known=known, loss=loss), MOODS) == ""

@@ -145,7 +145,7 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
                 "words": {
                     "use": "masked-tokens",
                     "options": {"of": "mood"},
-                    "head": {"share": 0.9999999, "mask": 1.0, "random": 0.0},
+                    "head": {"share": 0.3, "dropout": 0.0},
                 }
             },
             "sampler": {"use": "uniform", "per_step": "all"},
@@ -188,6 +188,30 @@ def test_several_processes_train_what_one_trains(desk: Any, together: Together, 
     )
     manifest = desk.manifest(**laid(STILL, changes))
     alike(desk.train(manifest, "one"), together.train(world, manifest, desk.folder / "several"))
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "geometric-mean"])
+def test_processes_and_micro_batches_know_equally_much_together(desk: Any, together: Together, weighting: str) -> None:
+    """Most rows of a task have no label, so that pieces differ, and some steps have none of it in any process."""
+    lines = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
+    rows = [
+        {"text": text, "label": label if part != "train" or number % 6 == 0 else None, "part": part}
+        for number, (text, label, part) in enumerate(lines)
+    ]
+    (desk.folder / "mood.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    changes = {
+        "tasks": {"mood": {"source": "mood.jsonl"}},
+        "sampler": {"use": "uniform", "per_step": "all"},
+        "weighting": {"use": weighting},
+        "train": {"steps": 12, "batch_size": 4},
+    }
+    one = desk.train(desk.manifest("one", **laid(STILL, changes)), "one")
+    cut = desk.manifest("several", **laid(STILL, changes, {"train": {"accumulate": 2}}))
+    several = together.train(2, cut, desk.folder / "several")
+    losses = [event["losses"] for event in steps(one)]
+    assert 0 < sum("mood" not in found for found in losses) < 12
+    assert [set(event["losses"]) for event in steps(several)] == [set(found) for found in losses]
+    alike(one, several)
 
 
 SHARDED = (

@@ -13,10 +13,13 @@ from emomtl.analysis.affinity.probe import Measurement, probe
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from emomtl.compose import Plan
-    from emomtl.train.draw import Part
+    from emomtl.data.corpus import Corpus
+    from emomtl.train.draw import Feeder, Part
     from emomtl.train.session import Session
 
 
@@ -81,15 +84,18 @@ def measure(session: Session, step: int, rate: float) -> Measurement:
 
 
 def batches(session: Session, step: int) -> list[Part]:
-    """A batch of training texts for every task; tasks of one corpus get the same texts as long as they share any."""
+    """A batch of labelled training texts for every task; tasks of one corpus get the same texts as long as they share any.
+
+    A task whose head reads tokens changes them, and so has a part of its own, of the same texts.
+    """
     import numpy as np
 
+    from emomtl.heads import sharing
     from emomtl.seeds import generator
-    from emomtl.train.draw import Part
 
     feeder, parts = session.feeder, []
     for corpus in session.data.corpora:
-        rows = {task: corpus.rows[task, "train"].index for task in corpus.tasks}
+        rows = {task: _labelled(feeder, corpus, task) for task in corpus.tasks}
         shared = next(iter(rows.values()))
         for one in rows.values():
             shared = np.intersect1d(shared, one)
@@ -97,13 +103,23 @@ def batches(session: Session, step: int) -> list[Part]:
         for tasks, choice in together:
             size = min(len(choice), max(feeder.batches[task] for task in tasks))
             chosen = generator(feeder.seed, "affinity", tasks[0], step).choice(choice, size, replace=False)
-            targets = {task: feeder.targets[task][chosen] for task in tasks}
-            parts.append(Part(corpus.name, feeder.tokens[corpus.name].batch(chosen), targets))
+            for names in sharing(tasks, feeder.heads):
+                parts.append(feeder.part(corpus.name, dict.fromkeys(names, chosen), 0, step))
     return parts
 
 
+def _labelled(feeder: Feeder, corpus: Corpus, task: str) -> NDArray[np.int64]:
+    """The task's training rows of which something is known."""
+    index = corpus.rows[task, "train"].index
+    return index[feeder.known[task][index] > 0]
+
+
 def _ordered(session: Session, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses in the order of the manifest's tasks."""
+    """Losses in the order of the manifest's tasks; refused where one has none, as no token of its texts was hidden."""
+    if lacking := [task for task in session.plan.tasks if task not in losses]:
+        found = f"the batch of step {session.state.step} has nothing to measure it on"
+        remedy = "a larger train.batch_size, or a head that asks for more tokens"
+        raise EmomtlError(*(Problem(f"tasks.{task}", found, remedy) for task in lacking))
     return {task: losses[task] for task in session.plan.tasks}
 
 

@@ -71,7 +71,10 @@ def _turn(state: nn.Module, window: int) -> None:
 
 
 def _count(state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> None:
-    """Add the finite losses of a micro-batch to the sums, by its share of the step."""
+    """Add the finite losses of a micro-batch to the sums, by its share of the step.
+
+    The counts go by the task's own part of the step, so that a step counts 1 for it however it is cut.
+    """
     import torch
 
     sums, counts = state.get_buffer("sums"), state.get_buffer("counts")
@@ -80,7 +83,7 @@ def _count(state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> No
             loss = losses[task].detach().float()
             finite = torch.isfinite(loss)
             sums[place] += torch.where(finite, loss, torch.zeros_like(loss)) * moment.share
-            counts[place] += finite * moment.share
+            counts[place] += finite * moment.part(task)
 
 
 @hookimpl

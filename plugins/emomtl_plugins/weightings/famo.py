@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -56,12 +57,14 @@ class Famo(Weighting):
         return weighted_sum(losses, {task: scale * weight for task, weight in raw.items()})
 
     def look(self, state: nn.Module, before: Mapping[str, Tensor], after: Mapping[str, Tensor], moment: Moment) -> None:
-        """Let xi learn from the fall of each loss; a task without a loss in the step counts as one that stood still."""
+        """Let xi learn from the fall of each loss; a task without a loss in the step has no part in z, and no gradient."""
         import torch
 
         with torch.no_grad():
             xi = state.get_buffer("xi")
-            z = torch.softmax(xi, dim=0)
+            absent = xi.new_full((), -math.inf)
+            known = [xi[place] if task in before else absent for place, task in enumerate(moment.tasks)]
+            z = torch.softmax(torch.stack(known), dim=0)
             falls = [_log(before[task]) - _log(after[task]) if task in before else xi.new_zeros(()) for task in moment.tasks]
             fall = torch.stack(falls)
             adam_step(state, "xi", z * (fall - (z * fall).sum()), self.lr, self.decay)

@@ -11,7 +11,14 @@ from annotated_types import Ge, Gt
 from emomtl import Moment, TaskFacts, Weighting, hookimpl
 from emomtl_plugins.weightings.adam import adam_step, add_vector
 from emomtl_plugins.weightings.step_losses import FLOOR
-from emomtl_plugins.weightings.task_gradients import add_gradients_of, add_rows, forget_rows, in_scope
+from emomtl_plugins.weightings.task_gradients import (
+    add_gradients_of,
+    add_rows,
+    forget_rows,
+    in_scope,
+    note_tasks,
+    tasks_of_step,
+)
 from emomtl_plugins.weightings.weighted_sum import weighted_sum
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ class GradNorm(Weighting):
 
     Departures: L_t(0) is the loss of the first step; weights stay at or above 0.01 before they are scaled; the paper's w has
     the model's optimiser, ours one of its own, so that the size of its gradient has no part in clipping.
+    A task without a loss in the step has no part in the means, and its w no gradient.
     """
 
     joint: ClassVar[bool] = True
@@ -59,6 +67,7 @@ class GradNorm(Weighting):
     def backward(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
         """The gradients of each task on W are kept, then those of the weighted sum made."""
         add_gradients_of(state, losses, moment)
+        note_tasks(state, losses)
         total = state.get_buffer("losses")
         for task, loss in losses.items():
             total[moment.tasks.index(task)] += loss.detach().float() * moment.share
@@ -82,12 +91,26 @@ class GradNorm(Weighting):
             norms = rows.norm(dim=1)
             fine = torch.isfinite(losses).all() & torch.isfinite(norms).all()
             first.copy_(torch.where(fine & (first == 0), losses, first))
-            gradient = slope(w, norms, losses / first.clamp(min=FLOOR), self.alpha)
+            here = list(tasks_of_step(state, moment).values())
+            gradient = _slope_of(here, w, norms, losses / first.clamp(min=FLOOR), self.alpha)
             adam_step(state, "w", torch.where(fine, gradient, torch.nan), self.lr)
             least = w.clamp(min=LEAST)
             w.copy_(torch.where(fine, least * (len(w) / least.sum()), w))
-            losses.zero_()
-            rows.zero_()
+            self.forget(state)
+
+
+def _slope_of(here: Sequence[int], w: Tensor, norms: Tensor, ratios: Tensor, alpha: float) -> Tensor:
+    """`slope` among the tasks at these places alone, and 0 for the others."""
+    import torch
+
+    if len(here) == len(w):
+        return slope(w, norms, ratios, alpha)
+    # stacked one by one: an index made on the host would make it wait for the device
+    part = slope(*(torch.stack([values[place] for place in here]) for values in (w, norms, ratios)), alpha)
+    gradient = torch.zeros_like(w)
+    for place, value in zip(here, part.unbind(), strict=True):
+        gradient[place] = value
+    return gradient
 
 
 def slope(w: Tensor, norms: Tensor, ratios: Tensor, alpha: float) -> Tensor:

@@ -33,7 +33,7 @@ class ImtlLoss(Weighting):
         return state
 
     def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of weighted losses and −s_t, by the micro-batch's part of the task's texts, and the weights."""
+        """The sum of weighted losses and −s_t, by the micro-batch's part of the task's targets, and the weights."""
         import torch
 
         terms, weights = [], {}

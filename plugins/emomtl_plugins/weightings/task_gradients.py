@@ -18,16 +18,32 @@ def in_scope(shared: Sequence[nn.Parameter], scope: str) -> Sequence[nn.Paramete
 
 
 def add_rows(state: nn.Module, tasks: Mapping[str, object], parameters: Sequence[nn.Parameter]) -> None:
-    """Give `state` the buffer `rows` (T, P), for T tasks and all P values of the `parameters`; 0 between steps, and not saved."""
+    """Give `state` the buffer `rows` (T, P), for T tasks and all P values of the `parameters`; 0 between steps, and not saved.
+
+    Beside it stands which tasks have a loss in the step under way; see `note_tasks`.
+    """
     import torch
 
     state.register_buffer("rows", torch.zeros(len(tasks), sum(p.numel() for p in parameters)), persistent=False)
+    state.__dict__["tasks_of_step"] = set()
     state.__dict__["parameters_of_rows"] = tuple(parameters)  # beside the module's own: they must not be saved or trained twice
 
 
 def forget_rows(state: nn.Module) -> None:
-    """Drop the gradients of the step."""
+    """Drop the gradients of the step, and which tasks it had."""
     state.get_buffer("rows").zero_()
+    state.__dict__["tasks_of_step"].clear()
+
+
+def note_tasks(state: nn.Module, losses: Mapping[str, object]) -> None:
+    """Remember until the step ends that these tasks have a loss in it."""
+    state.__dict__["tasks_of_step"].update(losses)
+
+
+def tasks_of_step(state: nn.Module, moment: Moment) -> dict[str, int]:
+    """The tasks that have a loss in the step, each with its place among all of the run; known on the host."""
+    here = state.__dict__["tasks_of_step"]
+    return {task: place for place, task in enumerate(moment.tasks) if task in here}
 
 
 def parameters_of_rows(state: nn.Module) -> tuple[nn.Parameter, ...]:

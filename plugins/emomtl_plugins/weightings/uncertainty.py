@@ -37,7 +37,7 @@ class Uncertainty(Weighting):
         return state
 
     def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of weighted losses and s_t/2, by the micro-batch's part of the task's texts, and the weights w_t."""
+        """The sum of weighted losses and s_t/2, by the micro-batch's part of the task's targets, and the weights w_t."""
         import torch
 
         factors = dict(zip(moment.tasks, state.get_buffer("factors").unbind(), strict=True))

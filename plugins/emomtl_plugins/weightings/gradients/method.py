@@ -16,7 +16,9 @@ from emomtl_plugins.weightings.task_gradients import (
     forget_rows,
     gradients_into,
     in_scope,
+    note_tasks,
     parameters_of_rows,
+    tasks_of_step,
 )
 from emomtl_plugins.weightings.weighted_sum import weighted_sum
 
@@ -66,6 +68,7 @@ class GradientMethod(Weighting):
     def backward(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
         """Add each task's gradient in the scope to its row, and all else, the heads above all, to `.grad`."""
         inside = parameters_of_rows(state)
+        note_tasks(state, losses)
         if self.scope == "last-layer":  # cheap: only this layer has a backward pass a task, and then all have one
             add_gradients_of(state, losses, moment)
             with gradients_into(inside, None):
@@ -90,8 +93,9 @@ class GradientMethod(Weighting):
             inside = parameters_of_rows(state)
             for parameter, piece in zip(inside, as_gradients(vector, inside), strict=True):
                 parameter.grad = piece if parameter.grad is None else parameter.grad + piece
-            rows.zero_()
-        return dict(zip(moment.tasks, weights.unbind(), strict=True))
+            here = tasks_of_step(state, moment)
+            forget_rows(state)
+        return {task: weights[place] for task, place in here.items()}
 
     def forget(self, state: nn.Module) -> None:
         """Drop the rows of the step."""
