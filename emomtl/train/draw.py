@@ -217,9 +217,7 @@ class Feeder:
         known = head.present(self.targets[task][rows])
         return rows[known] if known.any() else rows[:1]
 
-    def _prepared(
-        self, corpus: str, task: str, head: TokenHead, rows: NDArray[np.int64], number: int, step: int
-    ) -> Part:
+    def _prepared(self, corpus: str, task: str, head: TokenHead, rows: NDArray[np.int64], number: int, step: int) -> Part:
         """The part of these rows as the head of its task prepares it.
 
         Every process prepares the texts of all, and keeps its own: so what is drawn for a text does not

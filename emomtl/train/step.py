@@ -146,9 +146,7 @@ def _excess(norm: Tensor, limit: float) -> Tensor:
     return ((norm + 1e-6) / limit).clamp(min=1.0)
 
 
-def _losses(
-    session: Session, parts: list[Part], share: float, totals: Totals
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
 
     With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.

@@ -198,9 +198,7 @@ class Stopping(Plugins):
         return answers
 
 
-def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroken_one(
-    desk: Any, contents: Any
-) -> None:
+def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroken_one(desk: Any, contents: Any) -> None:
     lines = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     rows = [
         {"text": text, "label": None if number % 9 and part == "train" else label, "part": part}
