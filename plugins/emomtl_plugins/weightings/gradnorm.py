@@ -106,7 +106,8 @@ def _slope_of(here: Sequence[int], w: Tensor, norms: Tensor, ratios: Tensor, alp
     if len(here) == len(w):
         return slope(w, norms, ratios, alpha)
     # stacked one by one: an index made on the host would make it wait for the device
-    part = slope(*(torch.stack([values[place] for place in here]) for values in (w, norms, ratios)), alpha)
+    weights, sizes, rates = (torch.stack([values[place] for place in here]) for values in (w, norms, ratios))
+    part = slope(weights, sizes, rates, alpha)
     gradient = torch.zeros_like(w)
     for place, value in zip(here, part.unbind(), strict=True):
         gradient[place] = value
