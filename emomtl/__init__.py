@@ -1,6 +1,6 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
-from emomtl.changes import Applied, EncoderChange, TaskSwitch
+from emomtl.changes import Applied, EncoderChange, TaskSwitch, modules_by_name
 from emomtl.encoding import EncoderSource, encoder_layers
 from emomtl.errors import EmomtlError
 from emomtl.features import Feature, Learned, TrainingRows
@@ -56,5 +56,6 @@ __all__ = [
     "__version__",
     "encoder_layers",
     "hookimpl",
+    "modules_by_name",
     "stable_fraction",
 ]

@@ -68,6 +68,30 @@ class Applied:
     at: Callable[[Moment], None] | None = None
 
 
+def modules_by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    """A ModuleDict of modules by the name of a task, an objective or whatever else a user names: it takes any name.
+
+    torch's own refuses those of its methods and fields, such as `values`, `type` or `train`. The names
+    of parameters are the same.
+    """
+    from torch import nn
+
+    class ByName(nn.ModuleDict):
+        """Keeps each module under its name alone, and not as an attribute."""
+
+        def __setitem__(self, key: str, module: nn.Module) -> None:
+            self._modules[key] = module
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # the one field that torch sets later on: a module of this name would make it refuse
+            if name == "training":
+                self.__dict__[name] = value
+            else:
+                super().__setattr__(name, value)
+
+    return ByName(modules)
+
+
 class EncoderChange(ABC):
     """A change of the shared encoder; a frozen dataclass whose fields are options of one `[[encoder.changes]]`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
     from emomtl.plugins import Plugins
+    from emomtl.train.calibration import Calibration
     from emomtl.train.forecast import Lengths
 
 MOST_NAMED = 8
@@ -116,7 +117,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
 
     data = _read(plan)
     if step:
-        found = calibrate(plan)
+        found = _tried(lambda: calibrate(plan))
         for line in found.notes:
             say(f"note: {line}")
         expected = forecast(plan, data, found.lengths)
@@ -131,6 +132,23 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     if data.noise:
         expected |= {"label_noise": {task: noise.as_json() for task, noise in data.noise.items()}}
     return expected | ({"leaks": {task: leak.as_json() for task, leak in leaks.items()}} if leaks else {})
+
+
+def _tried(steps: Callable[[], Calibration]) -> Calibration:
+    """What a few steps measured; an error in them, of a plugin or of emomtl, is a finding with the line that raised it."""
+    import traceback
+
+    from emomtl.errors import EmomtlError, Problem, clean
+
+    try:
+        return steps()
+    except EmomtlError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"a step of this run fails: {type(error).__name__}: {clean(str(error), 200)}"
+        remedy = "`emomtl train` would stop there too, with the whole traceback; --no-step checks all but that"
+        raise EmomtlError(Problem("", found, remedy, frame.filename, frame.lineno)) from error
 
 
 def _read(plan: Plan) -> TaskData:

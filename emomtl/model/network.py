@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from emomtl.changes import modules_by_name
 from emomtl.encoding import encoder_layers
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Head, TokenHead, Vocabulary
@@ -51,10 +52,10 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.pooling = pooling
         self.layers = layers
-        self.heads = nn.ModuleDict(heads)
+        self.heads = modules_by_name(heads)
         self.ties = dict(ties or {})
         self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
-        self.objectives = nn.ModuleDict(objectives or {})
+        self.objectives = modules_by_name(objectives or {})
         self.vocabulary: Vocabulary | None = None
         self.first_token: FirstToken | None = None
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from emomtl.model.sharing import Sharing
 
-TASKS = ("emotions", "mood", "arousal")
-"""The tasks of the run that is played."""
+TASKS = ("emotions", "mood", "arousal", "values")
+"""The tasks of the run that is played; the last is named like a method of torch's ModuleDict (see `modules_by_name`)."""
 
 MOMENTS = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Points of progress at which a schedule is asked, forwards and backwards."""
@@ -27,7 +27,7 @@ MOMENTS = (0.0, 0.1, 0.5, 0.9, 1.0)
 def check_change(change: EncoderChange, folder: Path | None = None) -> None:
     """Raise one `EmomtlError` with everything that emomtl expects of a change of the encoder and that does not hold.
 
-    It is applied to a tiny BERT (`folder` may hold another encoder of transformers) for three tasks, twice: the same parameters
+    It is applied to a tiny BERT (`folder` may hold another encoder of transformers) for four tasks, one of them called `values`, twice: the same parameters
     must come out under the same names, with the same values, and torch's own random numbers must be left alone. The encoder
     must still give one finite vector a token. It may answer tasks differently only where `per_task` says so; what it calls a
     task's own must be in the encoder, belong to one task, and get no gradient from another task's texts. A schedule must give
@@ -35,7 +35,7 @@ def check_change(change: EncoderChange, folder: Path | None = None) -> None:
     """
     findings = Findings(f"change {type(change).__name__}")
     findings.options(change)
-    with findings.trying("check() with three tasks and no other change"):
+    with findings.trying("check() with four tasks and no other change"):
         change.check(TASKS, ())
     with tempfile.TemporaryDirectory(prefix="emomtl-check-") as aside:
         where = folder if folder is not None else tiny_encoder(Path(aside))

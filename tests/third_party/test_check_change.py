@@ -32,18 +32,18 @@ class Gate(EncoderChange):
         for task in switch.tasks:
             if self.drawn:
                 with switch.seeded(task):
-                    gates[task] = nn.Parameter(1 + torch.rand(1))
+                    gates[f"of_{task}"] = nn.Parameter(1 + torch.rand(1))
             else:
-                gates[task] = nn.Parameter(1 + torch.rand(1))
+                gates[f"of_{task}"] = nn.Parameter(1 + torch.rand(1))
         encoder.gates = gates
 
         def after(module: nn.Module, args: Any, output: Any) -> Any:
             task = switch.tasks[-1] if self.confused else switch.active
-            output.last_hidden_state = output.last_hidden_state * gates[task]
+            output.last_hidden_state = output.last_hidden_state * gates[f"of_{task}"]
             return output
 
         encoder.register_forward_hook(after)
-        return Applied({task: [gates[task]] for task in switch.tasks} if self.own else {})
+        return Applied({task: [gates[f"of_{task}"]] for task in switch.tasks} if self.own else {})
 
 
 def test_a_gate_for_each_task_passes(complaint: Any) -> None:
@@ -55,8 +55,8 @@ def test_a_gate_for_each_task_passes(complaint: Any) -> None:
     [
         (Gate(drawn=False), "apply() moves on torch's random numbers (draw inside `with switch.seeded(...)`)"),
         (Gate(says=False), "parameters of one task alone, but per_task is False"),
-        (Gate(own=False, says=False), "the answer depends on the task (['mood', 'arousal']) (let per_task say True)"),
-        (Gate(confused=True), "texts of 'emotions' give a gradient to ['gates.arousal'] of other tasks"),
+        (Gate(own=False, says=False), "the answer depends on the task (['mood', 'arousal', 'values']) (let per_task say True)"),
+        (Gate(confused=True), "texts of 'emotions' give a gradient to ['gates.of_values'] of other tasks"),
     ],
 )
 def test_a_broken_gate_is_found(change: EncoderChange, message: str, found: Any) -> None:

@@ -15,6 +15,9 @@ from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, hookimpl
 if TYPE_CHECKING:
     from torch import nn
 
+OTHER = ":"
+"""What ends the name of an adapter that cannot have its task's; no task's own name has it."""
+
 SHARED = "shared"
 """The name of the adapter that all tasks use."""
 
@@ -56,21 +59,20 @@ class LowRank(EncoderChange):
         targets = self._targets(encoder, pretrained)
         before = [(parameter, parameter.requires_grad) for parameter in encoder.parameters()]
         theirs = {id(parameter) for parameter in pretrained}
-        names = switch.tasks if self.per_task_adapters else (SHARED,)
+        names = tuple(map(_adapter, switch.tasks)) if self.per_task_adapters else (SHARED,)
         for name in names:
             settings = LoraConfig(r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
-            with switch.seeded("lora", name), warnings.catch_warnings():
+            with switch.seeded("lora", name.removesuffix(OTHER)), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several adapters are wanted here
                 inject_adapter_in_model(settings, encoder, adapter_name=name)  # type: ignore[arg-type]
         for parameter, learned in before:
             parameter.requires_grad_(learned and (self.train_encoder or id(parameter) not in theirs))
-        own = {name: _parameters(encoder, name) for name in names}
-        for parameter in (parameter for adapter in own.values() for parameter in adapter):
+        for parameter in (parameter for name in names for parameter in _parameters(encoder, name)):
             parameter.requires_grad_(True)
         if not self.per_task_adapters:
             return Applied()
-        encoder.register_forward_pre_hook(lambda *_: _activate(encoder, switch.active))
-        return Applied(own)
+        encoder.register_forward_pre_hook(lambda *_: _activate(encoder, _adapter(switch.active)))
+        return Applied({task: _parameters(encoder, _adapter(task)) for task in switch.tasks})
 
     def _targets(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter]) -> list[str]:
         """The full names of the pretrained linear layers that get an adapter; an error where there is none."""
@@ -86,6 +88,13 @@ class LowRank(EncoderChange):
             named = ", ".join(self.targets)
             raise EmomtlError(f"no linear layer is called {named}", place="targets", remedy=f"this encoder's are {known}")
         return found
+
+
+def _adapter(task: str) -> str:
+    """The name of a task's adapter: the task's, unless peft's ModuleDicts refuse it, as they do their own methods' names."""
+    from torch import nn
+
+    return f"{task}{OTHER}" if hasattr(nn.ModuleDict(), task) else task
 
 
 def _adapted(encoder: nn.Module) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt
 
-from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, hookimpl
+from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, hookimpl, modules_by_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,15 +46,13 @@ class ProjectedAttention(EncoderChange):
 
     def apply(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch) -> Applied:
         """Put `pals.TASK` into the encoder, and hooks on its layers that add what the active task's PAL says."""
-        from torch import nn
-
         layers = _layers(encoder)
         config: Any = encoder.config
-        pals = nn.ModuleDict()
+        made = {}
         for task in switch.tasks:
             with switch.seeded("pals", task):
-                pals[task] = _pal(config, len(layers), self.rank, self.heads)
-        encoder.pals = pals
+                made[task] = _pal(config, len(layers), self.rank, self.heads)
+        encoder.pals = pals = modules_by_name(made)
         for number, layer in enumerate(layers):
             _beside(layer, number, pals, switch)
         return Applied({task: list(pal.parameters()) for task, pal in pals.items()})

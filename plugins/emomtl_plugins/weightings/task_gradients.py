@@ -78,13 +78,18 @@ def gradients_into(parameters: Sequence[nn.Parameter], row: Tensor | None) -> It
 
 
 def add_gradients_of(state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> None:
-    """Add each loss's gradient, by the micro-batch's share, to its task's row and nowhere else; the losses keep their graphs."""
+    """Add each loss's gradient, by the micro-batch's share, to its task's row and nowhere else; the losses keep their graphs.
+
+    A parameter that is closed at this step, as `gradual` closes them, has none: its part of the row stays 0.
+    """
     import torch
 
     parameters = parameters_of_rows(state)
-    for task, loss in losses.items() if parameters else ():
+    open_now = [parameter for parameter in parameters if parameter.requires_grad]
+    for task, loss in losses.items() if open_now else ():
         row = as_gradients(state.get_buffer("rows")[moment.tasks.index(task)], parameters)
-        found = torch.autograd.grad(loss.float() * moment.share, parameters, retain_graph=True, allow_unused=True)
-        for place, gradient in zip(row, found, strict=True):
+        places = [place for place, parameter in zip(row, parameters, strict=True) if parameter.requires_grad]
+        found = torch.autograd.grad(loss.float() * moment.share, open_now, retain_graph=True, allow_unused=True)
+        for place, gradient in zip(places, found, strict=True):
             if gradient is not None:
                 place.add_(gradient)

@@ -92,7 +92,8 @@ class GradientMethod(Weighting):
             vector, weights = self.mixed(state, rows)
             inside = parameters_of_rows(state)
             for parameter, piece in zip(inside, as_gradients(vector, inside), strict=True):
-                parameter.grad = piece if parameter.grad is None else parameter.grad + piece
+                if parameter.requires_grad:  # a closed one has none: with a gradient of 0 AdamW would decay it
+                    parameter.grad = piece if parameter.grad is None else parameter.grad + piece
             here = tasks_of_step(state, moment)
             forget_rows(state)
         return {task: weights[place] for task, place in here.items()}
