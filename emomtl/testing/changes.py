@@ -27,11 +27,11 @@ MOMENTS = (0.0, 0.1, 0.5, 0.9, 1.0)
 def check_change(change: EncoderChange, folder: Path | None = None) -> None:
     """Raise one `EmomtlError` with everything that emomtl expects of a change of the encoder and that does not hold.
 
-    It is applied to a tiny BERT (`folder` may hold another encoder of transformers) for four tasks, one of them called `values`, twice: the same parameters
-    must come out under the same names, with the same values, and torch's own random numbers must be left alone. The encoder
-    must still give one finite vector a token. It may answer tasks differently only where `per_task` says so; what it calls a
-    task's own must be in the encoder, belong to one task, and get no gradient from another task's texts. A schedule must give
-    the same answer at a moment whichever way one comes to it.
+    It is applied to a tiny BERT (`folder` may hold another encoder of transformers) for four tasks, one of them called `values`,
+    twice: the same parameters must come out under the same names, with the same values, and torch's own random numbers must be
+    left alone. The encoder must still give one finite vector a token. It may answer tasks differently only where `per_task`
+    says so; what it calls a task's own must be in the encoder, belong to one task, and get no gradient from another task's
+    texts. A schedule must give the same answer at a moment whichever way one comes to it.
     """
     findings = Findings(f"change {type(change).__name__}")
     findings.options(change)

@@ -102,6 +102,35 @@ def test_batches_hold_rows_of_every_task_shared_within_a_corpus_and_depend_on_th
     assert one[0].inputs["input_ids"].tolist() != other[0].inputs["input_ids"].tolist()
 
 
+def test_features_and_hidden_words_are_measured_as_they_are_trained(desk: Any, cli: Any) -> None:
+    words = {"use": "masked-tokens", "options": {"of": "mood"}, "head": {"share": 0.5}}
+    manifest = desk.manifest(tasks={"words": words}, features={"lexicon": {"of": "mood"}}, **ALL)
+    session = desk.begin(manifest)
+    parts = batches(session, 1)
+    assert [sorted(part.targets) for part in parts] == [["mood"], ["words"], ["topics"]]
+    assert [part.features is not None for part in parts] == [True, False, True]
+    mask = session.feeder.vocabulary.mask
+    hidden = [bool((part.inputs["input_ids"] == mask).any()) for part in parts]
+    assert hidden == [False, True, False]
+    once, again = measure(session, 1, 1e-2), measure(session, 1, 1e-2)
+    assert once.tasks == ("mood", "topics", "words")
+    assert (once.losses > 0).all()
+    assert np.array_equal(once.lookahead, again.lookahead)
+    said = cli("affinity", manifest, "--target", "mood", "--steps", "4", "--every", "2", "--json")
+    assert said.code == 0, said.err
+    assert set(json.loads(said.out)["lookahead"]["words"]) == {"mood", "topics"}
+
+
+def test_rows_without_a_label_are_in_no_batch(desk: Any) -> None:
+    session = desk.begin(desk.manifest(**ALL))
+    feeder = session.feeder
+    feeder.targets["mood"] = np.where(np.arange(48) % 4 == 0, feeder.targets["mood"], -100)
+    feeder.known["mood"] = (feeder.targets["mood"] != -100).astype(int)
+    for step in range(3):
+        part = next(part for part in batches(session, step) if "mood" in part.targets)
+        assert (part.targets["mood"] >= 0).all()
+
+
 def test_objectives_count_as_part_of_their_tasks_loss(desk: Any) -> None:
     plain = measure(desk.begin(desk.manifest("plain", **ALL), "plain"), 1, 1e-2)
     objective = {"use": "supervised-contrastive", "task": "mood"}
