@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels)."""
+    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels).
+
+    `main_metric` is the one that stands for the task, `errors` are the metrics of which less is better: what a report needs
+    to know of the head, so that it reads a run without the head's code.
+    """
 
     rows: int
     metrics: dict[str, float | None]
     tables: dict[str, list[Row]]
+    main_metric: str = ""
+    errors: tuple[str, ...] = ()
 
     @property
     def defined(self) -> dict[str, float]:
@@ -42,7 +48,14 @@ class TaskScores:
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""
-        return {"rows": self.rows, "metrics": self.metrics, "tables": self.tables, "undefined": self.undefined}
+        return {
+            "rows": self.rows,
+            "metrics": self.metrics,
+            "main_metric": self.main_metric,
+            "errors": list(self.errors),
+            "tables": self.tables,
+            "undefined": self.undefined,
+        }
 
 
 def score(head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], logits: NDArray[Any]) -> TaskScores:
@@ -57,7 +70,8 @@ def score(head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], logits: 
         folded = head.fold(targets, probabilities, grouping, taxonomy)
         metrics |= {f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()}
         tables[grouping.name] = head.table(*folded, grouping.names)
-    return TaskScores(int(known.sum()), metrics, tables)
+    errors = tuple(name for name in metrics if head.less_is_better(name))
+    return TaskScores(int(known.sum()), metrics, tables, head.main_metric, errors)
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:

@@ -31,7 +31,7 @@ LAYERS = [
     {"manifest", "plugins"},
     {"hookspecs"},
     {"task"},
-    {"lexicon", "statistics"},
+    {"lexicon", "statistics", "selection"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"errors", "seeds", "untrusted"},
     {"secrets", "plain"},

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def affinity(
     manifest: Annotated[Path, typer.Argument(help="The manifest, with the target and every candidate.", show_default=False)],
     target: Annotated[
-        str | None, typer.Option("--target", metavar="TASK", help="The task to be helped; left out, that of `eval.select`.")
+        str | None,
+        typer.Option(
+            "--target", metavar="TASK", help="The task to be helped; left out, `train.target`, or the task of `eval.select`."
+        ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps that are trained, in memory.")] = 200,
     every: Annotated[int, typer.Option("--every", min=1, help="Steps between two measurements.")] = 10,
@@ -61,10 +64,14 @@ def affinity(
 def _target(plan: Plan, wanted: str | None) -> str:
     """The target that is asked for, or else the manifest's."""
     from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.selection import selecting_task
 
     if wanted is None:
-        assert plan.manifest.eval.select is not None
-        return plan.manifest.train.target or plan.manifest.eval.select.partition("/")[0]
+        asked = plan.manifest.train.target or selecting_task(plan.manifest.eval.select)
+        if asked is not None:
+            return asked
+        found = "the manifest names no task that is to be helped: the best checkpoint is chosen by the mean over tasks"
+        raise EmomtlError(Problem("--target", found, f"one of {', '.join(plan.tasks)}"))
     if wanted not in plan.tasks:
         raise EmomtlError(Problem("--target", f"'{wanted}' is no task of this manifest", suggest(wanted, plan.tasks)))
     return wanted

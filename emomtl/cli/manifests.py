@@ -124,6 +124,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
         expected |= {"first_losses": found.losses, **estimate(expected, found, plan, data)}
     else:
         expected = forecast(plan, data, _lengths(plan))
+    expected |= {"select": plan.manifest.eval.select, "chosen_by": plan.selection_in_words}
     if plan.manifest.devices is not None:
         expected |= {"processes": shared_step(plan.manifest)}
     leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
@@ -210,6 +211,7 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
     rows = [[task, *(facts[name] for name in columns[1:])] for task, facts in expected["tasks"].items()]
     titles = [{"tokens": "tokens (about)"}.get(column, column) for column in columns]
     console().print(make_table(f"{name}: about {expected['steps']:,} steps", titles, rows))
+    say(f"the best checkpoint is chosen on validation by {expected['chosen_by']}")
     for task, loss in expected.get("first_losses", {}).items():
         say(f"one step on a few rows: the loss of {task} is {loss:.4f}")
     if "seconds" in expected:

@@ -84,12 +84,13 @@ def print_json(data: Any) -> None:
     print(json_text(data, indent=2))
 
 
-def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> Table:
     """A table whose cells are plain text; numbers stand right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold")
+    below = Text(printable(caption)) if caption else None
+    table = Table(title=Text(printable(title)), title_justify="left", caption=below, caption_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = all(isinstance(row[number], (int, float)) or row[number] is None for row in rows) and rows
         table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
@@ -118,10 +119,11 @@ HEADLINE = (
 """Figures that a short table shows, where a task has them."""
 
 
-def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]]) -> Table:
+def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = "") -> Table:
     """Scores as one short table: a row per task and checkpoint, the headline figures, macro-F1 on groupings."""
     every = [one for found in scores.values() for one in found.values()]
-    names = [name for name in HEADLINE if any(name in one.metrics for one in every)]
+    main = dict.fromkeys(one.main_metric for one in every if one.main_metric not in HEADLINE)
+    names = [name for name in (*HEADLINE, *main) if any(name in one.metrics for one in every)]
     names += sorted({name for one in every for name in one.metrics if name.endswith("/macro_f1")})
     rows = [
         [task, which, one.rows, *(one.metrics.get(name, "") for name in names)]
@@ -129,7 +131,7 @@ def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]]) -> 
         for which, found in scores.items()
         if (one := found.get(task)) is not None
     ]
-    return make_table(title, ["task", "checkpoint", "rows", *names], rows)
+    return make_table(title, ["task", "checkpoint", "rows", *names], rows, caption)
 
 
 def scores_json(run: str, split: str, scores: Mapping[str, TaskScores]) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emomtl.cli.output import console, say
 from emomtl.errors import clean
 from emomtl.train.display import Display
 from emomtl.train.state import State
+
+if TYPE_CHECKING:
+    from emomtl.scoring import TaskScores
 
 
 class PlainDisplay(Display):
@@ -37,9 +40,9 @@ class PlainDisplay(Display):
         """Step, share of the run, losses, examples a second."""
         say(f"step {state.step:,} ({self.progress:.0%})  {self.rates()}  {losses(state)}")
 
-    def evaluated(self, state: State, scores: Mapping[str, Mapping[str, float]], best: bool) -> None:
+    def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
         """The main figures of every task."""
-        say(f"step {state.step:,} validation  {headline(scores)}{'  (best so far)' if best else ''}")
+        say(evaluation_line(state, scores, best))
 
     def rates(self) -> str:
         """Labelled examples of all tasks a second, since the phase began."""
@@ -89,10 +92,9 @@ class LiveDisplay(PlainDisplay):
     def logged(self, state: State, rate: float) -> None:
         """The bar shows the losses already."""
 
-    def evaluated(self, state: State, scores: Mapping[str, Mapping[str, float]], best: bool) -> None:
+    def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
         """A line above the bar."""
-        line = f"step {state.step:,} validation  {headline(scores)}{'  (best so far)' if best else ''}"
-        self.bar.console.print(line, markup=False)
+        self.bar.console.print(evaluation_line(state, scores, best), markup=False)
 
 
 def losses(state: State) -> str:
@@ -100,12 +102,18 @@ def losses(state: State) -> str:
     return "loss " + "  ".join(f"{task} {loss:.4f}" for task, loss in state.losses.items()) if state.losses else ""
 
 
-def headline(scores: Mapping[str, Mapping[str, float]]) -> str:
+def evaluation_line(state: State, scores: Mapping[str, TaskScores], best: bool) -> str:
+    """Each task's main metric; with several tasks also what the best checkpoint was chosen by."""
+    chosen = f", by {state.best_value:.4f}" if len(scores) > 1 and state.best_value is not None else ""
+    return f"step {state.step:,} validation  {headline(scores)}{f'  (best so far{chosen})' if best else ''}"
+
+
+def headline(scores: Mapping[str, TaskScores]) -> str:
     """One figure a task."""
     parts = []
     for task, found in scores.items():
-        name = next((name for name in ("macro_f1", "pearson_r") if name in found), next(iter(found), ""))
-        parts.append(f"{task}/{name} {found[name]:.4f}" if name else f"{task} undefined")
+        value = found.metrics.get(found.main_metric)
+        parts.append(f"{task}/{found.main_metric} {'undefined' if value is None else f'{value:.4f}'}")
     return "  ".join(parts)
 
 

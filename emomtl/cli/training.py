@@ -69,8 +69,16 @@ def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: b
         _print_profile(times)
     if ranks.first and not json:
         title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
-        console().print(scores_table(title, outcome.scores))
+        console().print(scores_table(title, outcome.scores, _chosen(plan, outcome)))
     return outcome
+
+
+def _chosen(plan: Plan, outcome: Outcome) -> str:
+    """Which checkpoint is the best, and by what it was chosen."""
+    chooser = plan.selection_in_words
+    if outcome.best_step is None or outcome.best_value is None:
+        return f"best is the last checkpoint: {chooser}, which would choose it, was undefined at every evaluation"
+    return f"best is step {outcome.best_step:,}, where {chooser} is {outcome.best_value:.4f}"
 
 
 def _print_profile(found: dict[str, Any]) -> None:

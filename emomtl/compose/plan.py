@@ -16,6 +16,7 @@ from emomtl.model.encoder import EncoderChoice
 from emomtl.objectives import Objective
 from emomtl.sampling import Sampler
 from emomtl.scoring import metric_names
+from emomtl.selection import selection_in_words
 from emomtl.task import DerivedTask, Task, TaskFamily
 from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import Weighting
@@ -98,6 +99,11 @@ class Plan:
     features: Mapping[str, BoundFeature] = field(default_factory=dict)
     start: Start | None = None
     pretrain: Plan | None = None
+
+    @property
+    def selection_in_words(self) -> str:
+        """What chooses the best checkpoint, for people."""
+        return selection_in_words(str(self.manifest.eval.select), {name: bound.head for name, bound in self.tasks.items()})
 
     @property
     def ties(self) -> dict[str, str]:

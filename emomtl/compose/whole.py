@@ -20,6 +20,7 @@ from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTab
 from emomtl.model.encoder import EncoderChoice
 from emomtl.model.layers import LastLayers
 from emomtl.sampling import Sampler
+from emomtl.selection import MEAN, default_selection
 from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     composer.add(*check_ties(tasks, tables))
     before = _pretraining(composer, manifest) if training and manifest.pretrain is not None else None
     _checks(composer, manifest, sampler, weighting, tasks, training)
-    select = _select(composer, manifest.eval.select, tasks) if tasks else None
+    select = _select(composer, manifest.eval.select, manifest.train.target, tasks) if tasks else None
     if composer.problems:
         raise EmomtlError(*sorted(composer.problems, key=lambda problem: (problem.file, problem.line or 0)))
     assert sampler is not None
@@ -184,13 +185,16 @@ def _truncation(composer: Composer, table: EncoderTable) -> Truncation:
     return Truncation(table.truncate, head)
 
 
-def _select(composer: Composer, wanted: str | None, tasks: Mapping[str, BoundTask]) -> str | None:
+def _select(composer: Composer, wanted: str | None, target: str | None, tasks: Mapping[str, BoundTask]) -> str:
+    """`eval.select` as it is written out: `mean`, or `task/metric`; what is wrong with it is added to the problems."""
+    if wanted == MEAN:
+        return wanted
     if wanted is None:
-        first = next(iter(tasks.values()))
-        return f"{first.name}/{first.head.main_metric}"
+        return default_selection({name: task.head for name, task in tasks.items()}, target)
     task, _, metric = wanted.partition("/")
     if task not in tasks:
-        composer.add(Problem("eval.select", f"'{clean(task)}' is no task of this run", suggest(task, tasks)))
+        remedy = suggest(task, [MEAN, *tasks])
+        composer.add(Problem("eval.select", f"'{clean(task)}' is no task of this run", remedy))
     else:
         known = tasks[task].figures()
         if metric not in known:

@@ -39,6 +39,17 @@ class Head(ABC):
         """Whether a figure of this head, or the same on a grouping, is an error."""
         return metric.rpartition("/")[2].startswith(self.errors)
 
+    def skill(self, metrics: Mapping[str, float | None]) -> float | None:
+        """What the main metric counts in a mean over tasks: at most 1, which is perfect, and more is better; None: undefined.
+
+        It is the metric as it is, and 1 / (1 + e) for an error e. A head whose main metric lies elsewhere overrides it.
+        """
+        value = metrics.get(self.main_metric)
+        if value is None or not self.less_is_better(self.main_metric):
+            return value
+        # An error below 0 (such as a log-loss of a density) goes on with the slope that 1 / (1 + e) has at 0.
+        return 1 / (1 + value) if value >= 0 else 1 - value
+
     def check(self, taxonomy: Taxonomy | None) -> None:
         """Raise `EmomtlError` where head and taxonomy do not go together."""
 

@@ -214,7 +214,9 @@ class EvalTable(Table):
 
     every: Positive | None = Field(default=None, description="steps between evaluations; left out, once an epoch")
     select: str | None = Field(
-        default=None, description="`task/metric` that chooses the best; left out, the first task's main one"
+        default=None,
+        description="`mean` over tasks, or the `task/metric` that chooses the best; left out, the target's main metric, "
+        "else the only task's, else `mean`",
     )
     patience: Annotated[int, Field(ge=0)] = Field(default=0, description="evaluations without gain before it stops; 0 never")
     batch_size: Positive = Field(default=64, description="examples a forward pass")

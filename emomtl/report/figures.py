@@ -10,6 +10,7 @@ from emomtl.report.collect import RunResult
 from emomtl.report.drawing import COLOURS, Picture, drawing, file_name, hover, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric, selected
+from emomtl.selection import selection_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,7 @@ def _mark(result: RunResult, axes: Axes, scores: dict[str, tuple[str, list[tuple
     """Mark each line with a star where the best checkpoint lies, and with a square where the last one does."""
     chooser, steps = result.manifest.eval.select, _checkpoints(result)
     handles: Handles = []
-    names = {"best": f"best, step {steps.get('best')}" + (f"\n(by {named(chooser)})" if chooser else "")}
+    names = {"best": f"best, step {steps.get('best')}" + (f"\n(by {named(selection_in_words(chooser))})" if chooser else "")}
     names["last"] = f"last, step {steps.get('last')}"
     for which in MARKS:
         if which not in steps:

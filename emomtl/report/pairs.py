@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult
-from emomtl.report.scores import Scored, main_metric, rows_in_words, selected
+from emomtl.report.scores import Scored, chosen_by_other, main_metric, rows_in_words, selected
 
 UNEQUAL = 0.02
 """The part by which budgets may differ before a warning says so."""
@@ -76,9 +76,8 @@ def _warnings(single: Scored, multi: Scored) -> list[str]:
         said.append(f"warning: {both} read different corpora for {task}: not comparable")
     if _seed(single.result) != _seed(multi.result):
         said.append(f"{both} have different seeds ({_seed(single.result)} and {_seed(multi.result)})")
-    if single.which == "best" and selected(multi.result, task) is None:
-        chooser = multi.result.manifest.eval.select or "another task"
-        said.append(f"the best checkpoint of {multi.result.name} was chosen by {chooser}, not by {task}")
+    if single.which == "best" and (chooser := chosen_by_other(multi.result, task, task)):
+        said.append(f"the best checkpoint of {multi.result.name} was chosen by {chooser}")
     return said
 
 

@@ -10,6 +10,7 @@ from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import MultiLabel, Regression, SingleLabel
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult
+from emomtl.selection import MEAN, selecting_task, selection_in_words
 
 SPLITS = ("train", "validation", "test")
 MULTI_LABEL = (
@@ -77,9 +78,18 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
 
 
 def selected(result: RunResult, task: str) -> str | None:
-    """The metric of this task that chose the run's best checkpoint; None where another task's figure did."""
-    chooser, _, metric = (result.manifest.eval.select or "").partition("/")
-    return metric if chooser == task and metric else None
+    """The metric of this task that chose the run's best checkpoint; None where another task's did, or the mean over tasks."""
+    select = result.manifest.eval.select or ""
+    return select.partition("/")[2] if selecting_task(select) == task else None
+
+
+def chosen_by_other(result: RunResult, task: str, named: str = "this task") -> str:
+    """What chose the run's best checkpoint where it was not this task alone, in words; else nothing."""
+    select = result.manifest.eval.select
+    if not select or result.baseline or selected(result, task) is not None:
+        return ""
+    only = select == MEAN and len(result.tasks) == 1
+    return "" if only else f"{selection_in_words(select)}, not by {named}{' alone' if select == MEAN else ''}"
 
 
 def main_metric(metrics: Iterable[str]) -> str | None:
@@ -126,8 +136,10 @@ def _task_table(task: str, found: Sequence[Scored], split: str) -> Table:
     if uneven:
         notes.append("warning: the runs were scored on different numbers of rows, so their figures are not comparable")
     for result in {one.result.name: one.result for one in found}.values():
-        if selected(result, task) is None and result.manifest.eval.select:
-            notes.append(f"{result.name}: its best checkpoint was chosen by {result.manifest.eval.select}, not by this task")
+        if chooser := chosen_by_other(result, task):
+            notes.append(f"{result.name}: its best checkpoint was chosen by {chooser}")
+        elif len(result.tasks) > 1 and not result.baseline:
+            notes.append(f"{result.name}: its best checkpoint was chosen by {result.manifest.eval.select}")
     said: dict[tuple[str, str], list[str]] = {}
     for one in found:
         for note in one.undefined:

@@ -17,6 +17,7 @@ from emomtl.heads import Head
 from emomtl.manifest import apply_overrides, parts_of
 from emomtl.plugins import Plugins
 from emomtl.run.files import storage, write_bytes
+from emomtl.selection import MEAN
 from emomtl.study.identity import Identities
 from emomtl.study.models import RowTable, SourceTable
 from emomtl.study.reading import StudyFile
@@ -163,6 +164,13 @@ class _Planner:
             data["start"] = {"run": str(before.folder.resolve())}
         write_bytes(path, tomli_w.dumps(data).encode())
         plan = compose_file(path, [], self.plugins)
+        if isinstance(of, RowTable) and plan.manifest.eval.select == MEAN and "select" not in data.get("eval", {}):
+            # A row is judged by its target, so the target chooses the row's best checkpoint where nothing else is asked for.
+            target = self.file.target(of)
+            if target in plan.tasks:
+                data["eval"] = {**data.get("eval", {}), "select": f"{target}/{plan.tasks[target].head.main_metric}"}
+                write_bytes(path, tomli_w.dumps(data).encode())
+                plan = compose_file(path, [], self.plugins)
         train = plan.manifest.train
         target = self.file.target(of) if isinstance(of, RowTable) else train.target or ""
         if isinstance(of, RowTable):

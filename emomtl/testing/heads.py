@@ -193,6 +193,21 @@ def _check_metrics(findings: Findings, head: Head, metrics: Mapping[str, float |
         findings.expect(name.split("/")[-1] not in VAGUE, f"{said} has '{name}'", "a full name, such as macro_f1")
         fine = value is None or (isinstance(value, float) and math.isfinite(value))
         findings.expect(fine, f"{said} gives {name} = {value!r}", "a finite float, or None where it is undefined")
+    if head.main_metric in metrics:
+        _check_skill(findings, head, metrics, said)
     if what == "no known row":
         wrong = metrics.get(head.main_metric)
         findings.expect(wrong is None, f"{said} gives {head.main_metric} = {wrong!r}", "None: without rows it is undefined")
+
+
+def _check_skill(findings: Findings, head: Head, metrics: Mapping[str, float | None], said: str) -> None:
+    """What the main metric counts in a mean over tasks is a number where it is defined, and more where it is better."""
+    value, skill = metrics[head.main_metric], head.skill(metrics)
+    if value is None or not isinstance(value, float) or not math.isfinite(value):
+        return
+    fine = isinstance(skill, float) and math.isfinite(skill)
+    findings.expect(fine, f"skill() of what {said} gives is {skill!r}", "a finite float, since the main metric is defined")
+    better = head.skill({**metrics, head.main_metric: value - 0.1 if head.less_is_better(head.main_metric) else value + 0.1})
+    grows = fine and isinstance(better, float) and better >= float(skill or 0.0)
+    fell = f"skill() is {better!r} for a better {head.main_metric}, and was {skill!r}"
+    findings.expect(grows or not fine, fell, "more must be better")

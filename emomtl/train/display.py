@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from emomtl.scoring import TaskScores
 from emomtl.train.state import State
 
 
@@ -22,5 +23,5 @@ class Display:
     def logged(self, state: State, rate: float) -> None:
         """Losses were logged; `rate` is the learning rate's part of its peak."""
 
-    def evaluated(self, state: State, scores: Mapping[str, Mapping[str, float]], best: bool) -> None:
-        """Validation was scored."""
+    def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
+        """Validation was scored; `best`: no checkpoint before was better, and `state.best_value` is what it was chosen by."""

@@ -13,6 +13,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import sharing
 from emomtl.manifest import Manifest
 from emomtl.sampling import Moment
+from emomtl.selection import selecting_task
 from emomtl.train.length import Length, batch_sizes
 
 GRID = 200
@@ -136,14 +137,14 @@ def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
 def compare(one: Plan, expected: Mapping[str, Any], other: Plan, other_expected: Mapping[str, Any]) -> dict[str, Any]:
     """Whether two runs give a task equally many updates and examples; `warnings` says where they do not.
 
-    The task is `train.target` of either, else the one that both have, else the task of `eval.select` of either.
+    The task is `train.target` of either, else the task of `eval.select` of either, else the first that both have.
     EmomtlError where that is no task of both.
     """
     plans = (one, other)
     common = [task for task in one.tasks if task in other.tasks]
     asked = [plan.manifest.train.target for plan in plans if plan.manifest.train.target is not None]
-    asked += common if len(common) == 1 else []
-    asked += [plan.manifest.eval.select.partition("/")[0] for plan in plans if plan.manifest.eval.select is not None]
+    asked += [task for plan in plans if (task := selecting_task(plan.manifest.eval.select)) is not None]
+    asked += common
     task = next((name for name in asked if name in common), None)
     if task is None:
         found = f"{one.manifest.name} has {', '.join(one.tasks)}, and {other.manifest.name} has {', '.join(other.tasks)}"

@@ -18,6 +18,7 @@ from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
+from emomtl.selection import MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.session import Outcome, Session, Validated
 from emomtl.train.signals import Interrupted, Signals
@@ -34,6 +35,7 @@ def train(session: Session) -> Outcome:
             other = {"elsewhere": session.elsewhere} if session.elsewhere else {}
             run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts, **other)
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
+            run.log(f"the best checkpoint is chosen on validation by {session.plan.selection_in_words}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
             with Signals() as signals, session.phases("other"), passing(session.ranks):
@@ -127,36 +129,46 @@ def _score(session: Session) -> bool:
     found = session.scored.scores
     state.scores = {task: scores.defined for task, scores in found.items()}
     state.evaluation += 1
-    assert manifest.eval.select is not None
-    task, _, metric = manifest.eval.select.partition("/")
-    value = state.scores[task].get(metric)
-    if value is None:
-        reason = "; ".join(found[task].undefined)
-        session.warn(
-            "selection", f"{manifest.eval.select}, which chooses the best checkpoint, is undefined on validation: {reason}"
-        )
-    less = session.plan.tasks[task].head.less_is_better(metric)
-    better = value is not None and (state.best_value is None or _better(less, value, state.best_value))
-    if better:
-        state.best_value, state.best_step, state.stale = value, state.step, 0
-    else:
-        state.stale += 1
+    value, better = _choose(session, found)
     answers = tell("emomtl_should_stop", run=session.run, scores=state.scores)
     reasons = session.ranks.told([clean(str(reason), 400) for reason in answers if reason])
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
-        reasons.append(f"{manifest.eval.select} has not improved in {state.stale} evaluations")
+        chooser = selection_in_words(str(manifest.eval.select))
+        reasons.append(f"{chooser} has not improved in {state.stale} evaluations")
     metrics = {task: scores.metrics for task, scores in found.items()}
     session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons)
-    session.display.evaluated(state, state.scores, better)
+    session.display.evaluated(state, found, better)
     tell("emomtl_evaluated", run=session.run, step=state.step, scores=state.scores)
     if reasons:
         state.stopped = "; ".join(reasons)
     return better
 
 
-def _better(less: bool, value: float, best: float) -> bool:
-    """Higher is better, except for errors, of which `less` is."""
-    return value < best if less else value > best
+def _choose(session: Session, found: Mapping[str, TaskScores]) -> tuple[float | None, bool]:
+    """What `eval.select` comes to now, and whether this checkpoint is the best: better than all before it, or as good.
+
+    Of equal checkpoints the later is the best, but an equal one is no gain: patience goes on counting.
+    """
+    state, select = session.state, session.plan.manifest.eval.select
+    assert select is not None
+    heads = {task: bound.head for task, bound in session.plan.tasks.items()}
+    chosen = selected(select, heads, {task: scores.metrics for task, scores in found.items()})
+    for task in chosen.left_out:
+        reason = "; ".join(found[task].undefined) if task in found else "no rows"
+        line = f"{select}, which chooses the best checkpoint, is undefined on validation: {reason}"
+        if select == MEAN:
+            figure = f"{task}/{heads[task].main_metric}"
+            line = f"{figure} is undefined on validation, and left out of the mean that chooses the best checkpoint: {reason}"
+        session.warn(f"selection of {task}", line)
+    best = state.best_skills
+    if best is None and state.best_value is not None:  # a state of an older emomtl, which knew one task's metric alone
+        task, _, metric = select.partition("/")
+        best = dict(selected(select, heads, {task: {metric: state.best_value}}).skills)
+    state.stale = 0 if is_better(chosen.skills, best) else state.stale + 1
+    if not is_as_good(chosen.skills, best):
+        return chosen.value, False
+    state.best_value, state.best_step, state.best_skills = chosen.value, state.step, dict(chosen.skills)
+    return chosen.value, True
 
 
 def _save(session: Session, best: bool) -> None:
@@ -200,11 +212,12 @@ def _outcome(session: Session) -> Outcome:
             session.scored = _validate(session, step)
         found[which] = session.scored.scores
         if which not in kept and ranks.first:
-            entry = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
+            entry: dict[str, Any] = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
             if which == "best":
+                entry |= {"selected_by": session.plan.manifest.eval.select, "selected": state.best_value}
                 entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
             run.add_scores(entry | {"tasks": {task: scores.as_json() for task, scores in found[which].items()}})
-    return Outcome(reason, state.step, found)
+    return Outcome(reason, state.step, found, state.best_step, state.best_value)
 
 
 def _validate(session: Session, step: int) -> Validated:

@@ -52,11 +52,16 @@ CUT = "not known where the encoder is cut among processes (FSDP): start without 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the reason, steps, and the validation scores of the best and the last checkpoint."""
+    """How a run ended: the reason, steps, and the validation scores of the best and the last checkpoint.
+
+    `best_step` and `best_value` say which checkpoint is the best and what it was chosen by; None where that was never defined.
+    """
 
     reason: str
     steps: int
     scores: Mapping[str, Mapping[str, TaskScores]]
+    best_step: int | None = None
+    best_value: float | None = None
 
 
 @dataclass(frozen=True)

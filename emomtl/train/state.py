@@ -15,8 +15,9 @@ class State:
 
     `counts` are examples with a label that a task has had, `updates` the steps it took part in, `positions` how far each
     stream of rows was read, `window` the losses since the last log (sum and number). `best` and `stale` belong to the
-    choice of a checkpoint. `cut` is into how many pieces each of the manifest's micro-batches is cut, for want of memory.
-    `stopped` says why a run ended early, `finished` that it ended.
+    choice of a checkpoint: `best_value` is what `eval.select` names, `best_skills` what it is compared by, task for task.
+    `cut` is into how many pieces each of the manifest's micro-batches is cut, for want of memory. `stopped` says
+    why a run ended early, `finished` that it ended.
     """
 
     step: int = 0
@@ -29,6 +30,7 @@ class State:
     evaluation: int = 0
     best_step: int | None = None
     best_value: float | None = None
+    best_skills: dict[str, float] | None = None
     stale: int = 0
     skipped: int = 0
     cut: int = 1

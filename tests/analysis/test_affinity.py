@@ -247,7 +247,7 @@ def test_the_command_prints_the_ranking_the_correlation_and_a_picture(desk: Any,
     gains = tmp_path / "gains.csv"
     gains.write_text("auxiliary,gain\nagain,1.5\ntopics,0.1\nthird,-0.2\n")
     options = ("--steps", 4, "--every", 2)
-    said = cli("affinity", manifest, *options, "--gains", gains, "--figure", tmp_path / "a.png")
+    said = cli("affinity", manifest, *options, "--target", "mood", "--gains", gains, "--figure", tmp_path / "a.png")
     assert said.code == 0, said.err
     assert "auxiliaries for mood, 2 measurement(s) up to step 4" in said.out
     assert all(task in said.out for task in ("again", "topics", "third"))
@@ -272,10 +272,17 @@ def test_the_command_prints_the_ranking_the_correlation_and_a_picture(desk: Any,
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_trained(desk: Any, cli: Any, options: Any, message: str) -> None:
-    said = cli("affinity", desk.manifest(**ALL), *options)
+    said = cli("affinity", desk.manifest(**ALL), "--target", "mood", *options)
     assert said.code == 1
     assert message in said.err
     assert "measured after" not in said.err
+
+
+def test_without_a_target_no_task_is_guessed(desk: Any, cli: Any) -> None:
+    said = cli("affinity", desk.manifest(**ALL))
+    assert said.code == 1
+    assert "--target: the manifest names no task that is to be helped" in said.err
+    assert "(one of mood, topics)" in said.err
 
 
 def test_one_task_alone_has_no_auxiliaries(desk: Any, cli: Any) -> None:

@@ -317,6 +317,13 @@ def test_rows_of_other_tasks_stand_in_one_table_and_are_not_compared(write_study
     assert "topics/subset_accuracy" in table
 
 
+def test_a_row_without_a_target_of_training_has_its_best_chosen_by_its_own(write_study: WriteStudy, desk: Any) -> None:
+    path = write_study(rows={"alone": {}, "named": {"eval": {"select": "mean"}}}, target="topics", equal_updates=False, seeds=[1])
+    desk.manifest("base", train={"steps": 4})
+    manifests = [Path(run.manifest).read_text(encoding="utf-8") for run in _plan(path).runs]
+    assert [tomli.loads(text)["eval"]["select"] for text in manifests] == ["topics/macro_f1", "mean"]
+
+
 def test_a_key_that_comes_later_leaves_the_identity_of_runs_that_are_done() -> None:
     manifest = Manifest.model_validate({"name": "any", "encoder": {"use": "minilm"}, "tasks": {"demo": {}}})
     before = "198d33b3cc6c003138aa0481009107ca0deac9ecc01571517302f45bffd6ec37"

@@ -37,6 +37,8 @@ def _head(**methods: Any) -> Any:
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
+        ({"skill": lambda self, metrics: -(metrics["macro_f1"] or 0.0)}, "more must be better"),
+        ({"skill": lambda self, metrics: None}, "skill() of what metrics() on all rows gives is None (a finite float"),
         ({"kind": ""}, 'has no `kind` (write kind: ClassVar[str] = "..." into the class)'),
         ({"main_metric": "top5_accuracy"}, "metrics() on all rows lacks the main metric 'top5_accuracy'"),
         ({"outputs": lambda self, taxonomy: ("glad", "glad")}, "has the outputs ('glad', 'glad') (name each once)"),

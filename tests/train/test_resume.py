@@ -109,9 +109,9 @@ def test_patience_and_the_best_checkpoint_survive_an_interruption(desk: Any, con
     changes = {"train": {"steps": 20, "lr": 1e-9}, "eval": {"every": 2, "patience": 3}}
     manifest = desk.manifest(**laid_over(BASE, changes))
     unbroken = contents(desk.train(manifest, "unbroken"))
-    assert unbroken["state"]["stopped"] == "mood/macro_f1 has not improved in 3 evaluations"
+    assert unbroken["state"]["stopped"] == "the mean over tasks of their main metrics has not improved in 3 evaluations"
     assert unbroken["state"]["step"] == 8
-    assert unbroken["links"] == {"best": "step-00000002", "last": "step-00000008"}
+    assert unbroken["links"] == {"best": "step-00000008", "last": "step-00000008"}, "of equal checkpoints the later is best"
 
     def at_five(run: Run, path: Path) -> None:
         if path.name.endswith("5"):
@@ -120,7 +120,7 @@ def test_patience_and_the_best_checkpoint_survive_an_interruption(desk: Any, con
     with pytest.raises(KeyboardInterrupt):
         desk.train(manifest, "broken", plugins=stopping(at_five))
     assert sorted(path.name for path in (desk.folder / "broken" / "checkpoints").glob("step-*")) == [
-        "step-00000002",
+        "step-00000004",
         "step-00000005",
     ]
     assert contents(desk.train(manifest, "broken", resume=True)) == unbroken
