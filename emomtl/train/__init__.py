@@ -2,7 +2,8 @@
 
 from emomtl.train.display import Display
 from emomtl.train.loop import train
-from emomtl.train.session import Outcome, Session, resume, start
+from emomtl.train.outcome import Outcome
+from emomtl.train.session import Session, resume, start
 from emomtl.train.signals import Interrupted
 
 __all__ = ["Display", "Interrupted", "Outcome", "Session", "resume", "start", "train"]

@@ -20,7 +20,8 @@ from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
 from emomtl.selection import MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.train.anomalies import finite_weights, watch_losses
-from emomtl.train.session import Outcome, Session, Validated
+from emomtl.train.outcome import Outcome, Validated
+from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
 from emomtl.train.step import Step, remember, settle, take_step
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from emomtl.compose import Plan, check_ties, objective_problems
@@ -29,12 +28,12 @@ from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, open_own, resume_point
 from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
 from emomtl.sampling import Moment
-from emomtl.scoring import TaskScores
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
 from emomtl.train.environment import differing, elsewhere, environment, in_words
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
+from emomtl.train.outcome import Validated
 from emomtl.train.profile import Phases
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.reduction import Reduction
@@ -48,29 +47,6 @@ if TYPE_CHECKING:
 
 CUT = "not known where the encoder is cut among processes (FSDP): start without it"
 """What is said of whatever needs an encoder whole."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: the reason, steps, and the validation scores of the best and the last checkpoint.
-
-    `best_step` and `best_value` say which checkpoint is the best and what it was chosen by; None where that was never defined.
-    """
-
-    reason: str
-    steps: int
-    scores: Mapping[str, Mapping[str, TaskScores]]
-    best_step: int | None = None
-    best_value: float | None = None
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What the weights of a step made of validation: scores, and targets with probabilities, by task."""
-
-    step: int
-    scores: dict[str, TaskScores]
-    answers: dict[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
 @dataclass

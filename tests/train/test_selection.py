@@ -16,7 +16,7 @@ from emomtl.run import Run, find_checkpoint
 from emomtl.scoring import TaskScores
 from emomtl.selection import averaged, default_selection, is_as_good, is_better, selected, selection_in_words
 from emomtl.train import loop
-from emomtl.train.session import Validated
+from emomtl.train.outcome import Validated
 
 HEADS: dict[str, Any] = {"mood": SingleLabel(), "topics": MultiLabel(), "values": Regression()}
 Script = Mapping[int, Sequence[float | None]]
