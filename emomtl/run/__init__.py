@@ -3,13 +3,14 @@
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from emomtl.run.directory import FORMAT, Run, is_run
 from emomtl.run.follower import Follower
-from emomtl.run.shelf import find_checkpoint, open_own, point, prune, resume_point
+from emomtl.run.shelf import align, find_checkpoint, open_own, point, prune, resume_point
 
 __all__ = [
     "FORMAT",
     "Checkpoint",
     "Follower",
     "Run",
+    "align",
     "find_checkpoint",
     "is_run",
     "open_checkpoint",

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.run import record
-from emomtl.run.files import damaged, fsync_folder, read_json, storage, trouble
+from emomtl.run.files import (
+    aside_of,
+    damaged,
+    fsync_file,
+    fsync_folder,
+    move,
+    read_json,
+    remove,
+    storage,
+    trouble,
+)
 from emomtl.run.lock import HOLDER, LOCK, RunLock
 from emomtl.run.seal import (
     KEY,
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = "run.json", "manifest.toml", "environment.json", "checkpoints"
 SCORES, ENCODER = "scores.json", "encoder"
+KEPT = ("features", "plugins")
+"""Folders with single files that a run keeps of what it was trained with."""
 WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
 UNFINISHED = {LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
 
@@ -119,10 +131,43 @@ class Run:
         """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
         self._lock.acquire()
 
-    def seal_encoder(self) -> None:
-        """Note the digests of the files in `encoder/`; needs the lock."""
+    def keep_encoder(self, write: Callable[[Path], None]) -> None:
+        """Let `write` fill a new `encoder/`; it takes that name once it is whole, sealed and on the disk. Needs the lock.
+
+        After a kill at any moment the old folder is there or the new one, once `tidy` was called.
+        """
         self.must_hold()
-        seal_folder(self.folder / ENCODER, self.identity)
+        self.tidy()
+        final = self.folder / ENCODER
+        aside, old = aside_of(final), _old_of(final)
+        with storage(aside):
+            os.mkdir(aside)
+            write(aside)
+        seal_folder(aside, self.identity)
+        for path in sorted(aside.iterdir()):
+            fsync_file(path)
+        fsync_folder(aside)
+        # a folder that has files cannot be replaced by a rename, so the old one steps aside first
+        if final.exists():
+            move(final, old)
+        move(aside, final)
+        fsync_folder(self.folder)
+        if old.exists():
+            remove(old)
+
+    def tidy(self) -> None:
+        """Remove what a killed writer left half-written; put an old `encoder/` back where the new one had not come yet."""
+        self.must_hold()
+        final = self.folder / ENCODER
+        if _old_of(final).exists() and not final.exists():
+            move(_old_of(final), final)
+            fsync_folder(self.folder)
+        left = [aside_of(self.folder / name) for name in (ENCODER, *WRITTEN)]
+        left += [path for name in KEPT for path in (self.folder / name).glob(".tmp-*")]
+        for path in (_old_of(final), *left):
+            if os.path.lexists(path):
+                remove(path)
+        record.drop_unfinished(self.folder / SCORES)
 
     def kept_encoder(self) -> Path:
         """The folder with the encoder's configuration and tokenizer; EmomtlError where a file is not the one that was written."""
@@ -183,6 +228,11 @@ class Run:
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, whole or interrupted; what a crash left of one that was being made is none."""
     return (Path(folder) / ABOUT).is_file()
+
+
+def _old_of(folder: Path) -> Path:
+    """The name of a folder while another takes its place."""
+    return folder.with_name(f".old-{folder.name}")
 
 
 def _make_folder(folder: Path) -> None:

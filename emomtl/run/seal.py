@@ -68,6 +68,7 @@ def check_folder(folder: Path, run: str | None) -> None:
         return
     wanted, found = read_sealed(folder / LIST, run).get("files"), _digests(folder)
     wanted = wanted if isinstance(wanted, dict) else {}
+    wanted.pop(f".tmp-{LIST}", None)  # listed by 0.1.0 where it went on with a start that was killed
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise damaged(folder / name, "it is missing" if name not in found else CHANGED)

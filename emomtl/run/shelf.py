@@ -10,9 +10,8 @@ from pathlib import Path
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.run.checkpoint import STEP, Checkpoint, open_checkpoint
-from emomtl.run.directory import SCORES, WRITTEN, Run
-from emomtl.run.files import aside_of, fsync_folder, move, remove, replace_link, storage, trouble
-from emomtl.run.record import drop_unfinished
+from emomtl.run.directory import Run
+from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
 
 POINTERS = ("last", "best")
 
@@ -65,6 +64,20 @@ def resume_point(run: Run) -> Checkpoint | None:
         return open_own(run, chosen)
     except EmomtlError as error:
         raise _with_last_good(run, error, [path for path in reversed(published) if path != chosen]) from error
+
+
+def align(run: Run, checkpoint: Checkpoint, best_step: int | None) -> None:
+    """Let links and folders be as they were when training had saved a checkpoint and gone on.
+
+    A kill between the checkpoint, its links and pruning leaves `best` at a step that was not yet
+    reached when `last` was written, or an old checkpoint that nobody will prune any more.
+    """
+    point(run, "last", checkpoint.path)
+    best = run.checkpoints / f"step-{best_step or checkpoint.step:08d}"
+    if _is_checkpoint(best):
+        point(run, "best", best)
+    newer = [path for path in _published(run) if _step(path) > checkpoint.step]
+    prune(run, newer)
 
 
 def prune(run: Run, keep: Collection[Path]) -> None:
@@ -120,10 +133,7 @@ def _target(run: Run, which: str) -> Path | None:
 
 def _tidy(run: Run) -> None:
     """Remove unfinished and doomed checkpoints and half-written files; put one back whose replacement was not finished."""
-    for name in WRITTEN:
-        if os.path.lexists(aside := aside_of(run.folder / name)):
-            remove(aside)
-    drop_unfinished(run.folder / SCORES)
+    run.tidy()
     with storage(run.checkpoints, "read"):
         paths = sorted(run.checkpoints.iterdir())
     for path in paths:

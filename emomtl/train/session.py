@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,8 @@ from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.sharded import as_cut, cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
-from emomtl.run import Checkpoint, Follower, Run, open_own, resume_point
-from emomtl.run.files import fsync_file, fsync_folder, storage, write_bytes
+from emomtl.run import Checkpoint, Follower, Run, align, is_run, open_own, resume_point
+from emomtl.run.files import storage, trouble, write_bytes
 from emomtl.sampling import Moment
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
@@ -203,6 +204,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     There may be more or fewer processes (`ranks`) than before.
     """
     _check_processes(plan, ranks)
+    if not is_run(folder):
+        remedy = "nothing was trained there yet: begin without --resume, or name the run's folder with --out"
+        raise EmomtlError(trouble(folder, "no run here (there is no run.json)", remedy))
     run = Run.open(folder, lock=True) if ranks.first else Follower.of(folder)
     try:
         checkpoint = _resume_point(run, ranks)
@@ -232,6 +236,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         if checkpoint is not None:
             session.restore(checkpoint)
             run.cut_events(int(checkpoint.state["events"]))
+            if ranks.first:
+                align(run, checkpoint, session.state.best_step)
             display.note(f"resumed at step {session.state.step:,} from {checkpoint.path.name}")
             if (before := checkpoint.state.get("processes", 1)) != ranks.size:
                 display.note(f"it goes on in {ranks.size} process(es), and was trained in {before}: dropout draws other numbers")
@@ -396,21 +402,19 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
 def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
     """Write the encoder's configuration and tokenizer, features and single-file plugins into the run, so that it opens alone."""
     fusion.keep(run.folder)
-    folder = run.folder / "encoder"
-    with storage(folder):
-        try:
-            save_encoder(encoder, folder)
-        except OSError:
-            raise
-        except Exception as error:  # tokenizers raise bare exceptions, which only say in words what the disk refused
-            raise RuntimeError(str(error)) from error
-    run.seal_encoder()
-    for path in sorted(folder.iterdir()):
-        fsync_file(path)
-    fsync_folder(folder)
     for plugin in plan.plugins.active:
         if not plugin.distribution and plugin.file is not None:
             folder = run.folder / "plugins"
             with storage(folder):
                 folder.mkdir(exist_ok=True)
             write_bytes(folder / plugin.file.name, plugin.file.read_bytes())
+    run.keep_encoder(partial(_save_encoder, encoder))
+
+
+def _save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
+    try:
+        save_encoder(encoder, folder)
+    except OSError:
+        raise
+    except Exception as error:  # tokenizers raise bare exceptions, which only say in words what the disk refused
+        raise RuntimeError(str(error)) from error

@@ -195,6 +195,24 @@ def test_a_folder_that_goes_while_the_run_lives_is_said_and_not_made_again(run: 
     assert not run.folder.exists()
 
 
+@pytest.mark.parametrize("left", [".old-encoder", ".tmp-encoder/.tmp-sha256.json", "plugins/.tmp-x.py", ".tmp-run.json"])
+def test_what_a_killed_start_left_is_gone_when_the_encoder_is_kept_again(run: Run, left: str) -> None:
+    path = run.folder / left
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if left == ".old-encoder" else path.write_text("half")
+    run.keep_encoder(lambda folder: (folder / "config.json").write_text("{}") and None)
+    assert sorted(path.name for path in run.kept_encoder().iterdir()) == ["config.json", "sha256.json"]
+    assert not [path for path in run.folder.rglob(".*") if path.name.startswith((".tmp-", ".old-"))]
+
+
+def test_an_encoder_whose_replacement_was_killed_comes_back(run: Run) -> None:
+    run.keep_encoder(lambda folder: (folder / "config.json").write_text("old") and None)
+    run.kept_encoder().rename(run.folder / ".old-encoder")
+    run.tidy()
+    assert (run.kept_encoder() / "config.json").read_text() == "old"
+    assert not (run.folder / ".old-encoder").exists()
+
+
 def test_a_run_that_is_not_locked_cannot_be_written(run: Run) -> None:
     reader = Run.open(run.folder)
     for write in (lambda: reader.log_event("x"), reader.events_size, lambda: reader.cut_events(0)):

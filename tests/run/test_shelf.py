@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, find_checkpoint, point, prune, resume_point, save_checkpoint
+from emomtl.run import Run, align, find_checkpoint, open_checkpoint, point, prune, resume_point, save_checkpoint
 
 Parts = Callable[[int], dict[str, Any]]
 
@@ -147,3 +147,18 @@ def test_a_crash_in_pruning_leaves_no_half_checkpoint_that_looks_whole(
     assert sorted(os.listdir(run.checkpoints)) == [".del-step-00000001", "best", "last", "step-00000002", "step-00000003"]
     assert resume_point(run) is not None
     assert not (run.checkpoints / ".del-step-00000001").exists()
+
+
+def test_an_old_checkpoint_between_last_and_pruning_goes_on_a_resume(run: Run, shelf: list[Path]) -> None:
+    point(run, "best", shelf[2])
+    align(run, open_checkpoint(shelf[2]), 3)
+    assert sorted(path.name for path in run.checkpoints.glob("step-*")) == ["step-00000003"]
+    assert find_checkpoint(run, "best") == find_checkpoint(run, "last") == shelf[2]
+
+
+def test_best_is_never_a_step_that_the_resumed_run_has_not_reached(run: Run, shelf: list[Path]) -> None:
+    point(run, "last", shelf[1])
+    point(run, "best", shelf[2])
+    align(run, open_checkpoint(shelf[1]), 1)
+    assert (find_checkpoint(run, "best"), find_checkpoint(run, "last")) == (shelf[0], shelf[1])
+    assert shelf[2].is_dir()
