@@ -10,6 +10,27 @@ from typing import Literal
 
 SPLITS = ("train", "validation", "test")
 
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "devel", "development"),
+    "test": ("test", "testing"),
+}
+"""What people call the splits: in the names of files, in a split column and on the hub, in any case.
+
+`eval`, `heldout` and the like are left out on purpose: some mean validation by it and some test.
+"""
+
+
+def split_named(name: str) -> str | None:
+    """The split that a name means, spaces and case aside; None where it is none of `SPLIT_NAMES`."""
+    wanted = name.strip().lower()
+    return next((split for split, names in SPLIT_NAMES.items() if wanted in names), None)
+
+
+def known_split_names() -> str:
+    """`SPLIT_NAMES` as messages say them."""
+    return "; ".join(" or ".join(names) for names in SPLIT_NAMES.values())
+
 
 @dataclass(frozen=True)
 class Hub:

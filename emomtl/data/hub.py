@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.data.source_file import our_names
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.sources import SPLITS, Hub
+from emomtl.sources import SPLITS, Hub, split_named
 
 if TYPE_CHECKING:
     import datasets
 
 BATCH = 1_000
-THEIR_NAMES = {"training": "train", "dev": "validation", "valid": "validation", "val": "validation", "testing": "test"}
 
 
 class HubRows:
@@ -31,24 +30,37 @@ class HubRows:
     @cached_property
     def parts(self) -> dict[str, datasets.Dataset]:
         """The data set's splits under our names, in our order; `all` where it has a single split of another name."""
-        loaded = self._loaded()
+        return {ours: self._loaded[theirs] for ours, theirs in self._names.items()}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Our names of the splits that are read, and theirs."""
+        loaded = self._loaded
         if self.hub.splits is not None:
             lacking = sorted(set(self.hub.splits.values()) - set(loaded))
             if lacking:
                 raise self.error(f"no split '{clean(lacking[0])}'", suggest(lacking[0], loaded))
-            return {ours: loaded[self.hub.splits[ours]] for ours in (*SPLITS, "all") if ours in self.hub.splits}
+            return {ours: self.hub.splits[ours] for ours in (*SPLITS, "all") if ours in self.hub.splits}
         named: dict[str, list[str]] = {}
         for theirs in loaded:
-            named.setdefault(THEIR_NAMES.get(theirs, theirs), []).append(theirs)
+            named.setdefault(split_named(theirs) or theirs, []).append(theirs)
         doubled = [names for ours, names in named.items() if ours in SPLITS and len(names) > 1]
         if doubled:
-            raise self.error(f"the splits {', '.join(doubled[0])} would be one", "name the right ones in the layout's `splits`")
-        ours = {split: loaded[named[split][0]] for split in SPLITS if split in named}
+            remedy = "name the right ones in the layout's `splits`"
+            raise self.error(f"the splits {', '.join(doubled[0])} would be one", remedy)
+        ours = {split: named[split][0] for split in SPLITS if split in named}
         if ours:
             return ours
         if len(loaded) == 1:
-            return {"all": next(iter(loaded.values()))}
-        raise self.error(f"its splits are {', '.join(loaded)}, not train, validation, test", "name them in the layout's `splits`")
+            return {"all": next(iter(loaded))}
+        found = f"its splits are {', '.join(loaded)}, not train, validation, test"
+        raise self.error(found, "name them in the layout's `splits`")
+
+    @property
+    def unread(self) -> list[str]:
+        """The data set's own splits that are not read."""
+        read = set(self._names.values())
+        return [theirs for theirs in self._loaded if theirs not in read]
 
     def rows(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each row with its number, from 1; label ids stay numbers."""
@@ -67,6 +79,7 @@ class HubRows:
             digest.update(f"{split}\0{part._fingerprint}\0{len(part)}\0".encode())
         return digest.hexdigest()
 
+    @cached_property
     def _loaded(self) -> Mapping[str, datasets.Dataset]:
         import datasets
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from emomtl.data import delimited, jsonl, parquet
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.sources import SPLITS, Files
+from emomtl.sources import SPLITS, Files, known_split_names, split_named
 from emomtl.untrusted import leads_out
 
 ANYTHING = "*"
 READERS = {"delimited": delimited, "jsonl": jsonl, "parquet": parquet}
-FILE_NAMES = {"train": ("train",), "validation": ("validation", "dev"), "test": ("test",)}
+TEXT_ENDINGS = (".txt", ".tab", ".dat", ".psv", ".ssv", "")
+"""Endings that say nothing of how a file is laid out: read where the layout gives a delimiter."""
 
 Found = dict[str, tuple[SourceFile, ...]]
 """The files of each split, in the order in which they are read; `all` where the splits are not told by files."""
@@ -137,19 +138,30 @@ def _declared_splits(layout: Files, splits: Mapping[str, str | Files], folder: P
 
 
 def _usual_splits(layout: Files, folder: Path, task: str) -> Found | str:
-    found: Found = {}
+    """One file a split, by the usual names; a split whose only file cannot be read is refused, never made anew."""
     try:
-        there = sorted(path for path in folder.iterdir() if path.suffix.lower() in KINDS and os.path.isfile(path))
+        there = sorted(path for path in folder.iterdir() if os.path.isfile(path))
     except OSError as error:
         return f"'{folder.name}' cannot be read: {error.strerror}"
-    for split, names in FILE_NAMES.items():
-        paths = [path for path in there if path.stem.lower() in names]
+    found: Found = {}
+    unreadable = []
+    for split in SPLITS:
+        named = [path for path in there if split_named(path.name.split(".")[0]) == split]
+        paths = [path for path in named if path.suffix.lower() in KINDS]
+        if not paths and layout.delimiter:
+            paths = [path for path in named if path.suffix.lower() in TEXT_ENDINGS[:-1]]
         if len(paths) > 1:
             several = " and ".join(path.name for path in paths)
             raise EmomtlError(Problem(f"tasks.{task}.source", f"several {split} files: {several}", "leave one", str(folder)))
         if paths:
             found[split] = (SourceFile(paths[0], layout, f"{task}: {split}"),)
-    return found or f"no train, validation (or dev) or test file with an ending of {', '.join(KINDS)}"
+        elif named:
+            unreadable.append(f"no file of {split} is read: {unread_ending(named[0], layout)}")
+    if found and unreadable:
+        remedy = "give it an ending that is read, or take it out of the folder: the split would be made from the others"
+        raise EmomtlError(*(Problem(f"tasks.{task}.source", why, remedy, str(folder)) for why in unreadable))
+    endings = f"with an ending of {', '.join(KINDS)}"
+    return found or "; ".join(unreadable) or f"no file is called as a split is ({known_split_names()}) {endings}"
 
 
 def _only_file(layout: Files, folder: Path, name: str, task: str) -> Found | str:

@@ -12,11 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emomtl.data.beside import unread
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
 from emomtl.data.source_file import HIDDEN
 from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
-from emomtl.sources import SPLITS, Files, Hub, Source
+from emomtl.sources import SPLITS, Files, Hub, Source, known_split_names, split_named
 
 FILE_STRIDE = 10**12
 """Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""
@@ -26,14 +27,6 @@ def said_place(split: str, number: int) -> str:
     """Where a row stands, by its number: its split, and its line (Parquet, hub: row) in the source's file."""
     file, line = divmod(number, FILE_STRIDE)
     return f"{split} row {line:,}" + (f" of file {file + 1}" if file else "")
-
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""What a cell of a split column may say, and the split that it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +65,19 @@ class Located(ABC):
     def fingerprint(self) -> str:
         """A sha256 over each split's name and content."""
 
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say of the source when it is read: what stands there and is not read."""
+        return []
+
     def _lacks(self, task: str, split: str) -> EmomtlError:
         return EmomtlError(Problem(f"tasks.{task}", f"{self.layout} has no split '{split}'", f"it has: {', '.join(self.splits)}"))
 
 
 class LocatedFiles(Located):
     """Files on this machine; where the layout has a split column, each split is a pass over the one file."""
+
+    layout: Files
 
     def __init__(self, layout: Files, found: Found, task: str) -> None:
         self.layout, self.files, self.task = layout, found, task
@@ -120,6 +120,11 @@ class LocatedFiles(Located):
                     raise file.unreadable(error) from error
         return digest.hexdigest()
 
+    @property
+    def notes(self) -> list[str]:
+        """Files that stand beside these and are not read, and a column that tells splits and is not asked."""
+        return unread(self.files, self.layout)
+
     def _read(self, part: str) -> Iterator[RawRow]:
         for index, file in enumerate(self.files[part]):
             offset = index * FILE_STRIDE
@@ -129,15 +134,16 @@ class LocatedFiles(Located):
     def _split_of(self, raw: RawRow) -> str:
         column = self.split_column or ""
         file, line = self.place("all", raw.number)
-        hidden = isinstance(self.layout, Files) and self.layout.sensitive
+        hidden = self.layout.sensitive
         if column not in raw.values:
             near = HIDDEN if hidden else suggest(column, [clean(str(name), 40) for name in raw.values])
             raise EmomtlError(Problem(f"{self.task}: all", f"no column '{column}'", near, file, line))
         said = raw.values[column]
-        split = SPLIT_NAMES.get(said.strip().lower()) if isinstance(said, str) else None
+        split = split_named(said) if isinstance(said, str) else None
         if split is None:
             found = f"the column '{column}' says {'something else' if hidden else quoted(said)}"
-            raise EmomtlError(Problem(f"{self.task}: all", found, "a split is train, validation (or dev) or test", file, line))
+            remedy = f"a split is called {known_split_names()}"
+            raise EmomtlError(Problem(f"{self.task}: all", found, remedy, file, line))
         return split
 
 
@@ -163,6 +169,12 @@ class LocatedHub(Located):
     def place(self, split: str, number: int) -> tuple[str, int]:
         """The data set with its split, and the row's number."""
         return f"{self.layout} {split}", number
+
+    @property
+    def notes(self) -> list[str]:
+        """The data set's splits that are not read."""
+        unread = self._hub.unread
+        return [f"{self.layout} has splits that are not read: {', '.join(map(clean, unread))}"] if unread else []
 
     def fingerprint(self) -> str:
         """A sha256 over the library's fingerprint of each split."""

@@ -55,8 +55,8 @@ class ReadRows:
 @dataclass
 class Tally:
     """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
-    and `seen`, the rows of each task that are not dropped, in each split of the source. Where any task of the source is
-    sensitive, nothing of a row is quoted.
+    `seen`, the rows of each task that are not dropped, in each split of the source, and `made`, those of each split that a
+    task makes itself. Where any task of the source is sensitive, nothing of a row is quoted.
     """
 
     on_bad_row: str = "stop"
@@ -65,6 +65,7 @@ class Tally:
     skipped: list[str] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    made: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, name: str, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
         """Remember a bad row; with `stop`, one after the tenth ends the reading."""
@@ -112,6 +113,8 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
                     continue
                 bad.seen[name, origin] = bad.seen.get((name, origin), 0) + 1
                 split = _split(task, located, origin, examples[0].text)
+                if split not in (origin, "train"):
+                    bad.made[name, split] = bad.made.get((name, split), 0) + 1
                 for example in examples if split in splits else ():
                     if split not in found[name]:
                         found[name][split] = ReadRows(origin)

@@ -41,7 +41,8 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
         most = max((n for found in per_row.values() for n in found), default=0)
         body = [[n, *(per_row[split][n] for split in splits)] for n in range(1, most + 1)]
         tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
-    return {"tables": tables, "notes": [f"{task.name}: {n:,} {what}" for what, n in bad.counted(task.name).items()]}
+    notes = [*located.notes, *(f"{n:,} {what}" for what, n in bad.counted(task.name).items())]
+    return {"tables": tables, "notes": [f"{task.name}: {note}" for note in notes]}
 
 
 def _counted(rows: Mapping[str, ReadRows]) -> str:

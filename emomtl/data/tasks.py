@@ -114,6 +114,9 @@ def _together(inputs: Sequence[TaskInput], pieces: Mapping[str, TaskData]) -> Ta
         data.counted |= piece.counted
         data.leaks |= piece.leaks
         data.noise |= piece.noise
+        located = next(one.located for one in inputs if one.located.identity == source)
+        names = ", ".join(one.name for one in inputs if one.located.identity == source)
+        data.notes += [f"{names}: {note}" for note in located.notes]  # never cached: another file may lie there
     sensitive = {one.located.identity for one in inputs if one.task.sensitive}
     for corpus in data.corpora:
         corpus.sensitive = corpus.identity in sensitive
@@ -129,7 +132,7 @@ def _add(
             Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
         )
     taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
-    data.notes += _published(one, read, bad)
+    data.notes += [*_made(one, bad), *_published(one, read, bad)]
     rows = _limited(one, read if scored is None or not scored.drop else _without_leaks(data, one, read, scored))
     if scored is not None and not scored.drop and "train" in rows:
         data.leaks[one.name] = scored.find(rows["train"])[1]
@@ -235,6 +238,16 @@ def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | No
         return error
     known = f"no training row has it, and the labels were learned from those: {', '.join(map(clean, taxonomy.names[:12]))}"
     return EmomtlError(*(replace(problem, remedy=f"{known}; give all in `options.labels`") for problem in error.problems))
+
+
+def _made(one: TaskInput, bad: Tally) -> list[str]:
+    """The splits that the source lacks and the task made, with their rows."""
+    made = {split: bad.made[one.name, split] for split in SPLITS if (one.name, split) in bad.made}
+    if not made:
+        return []
+    counted = " and ".join(f"{split} ({count:,} rows)" for split, count in made.items())
+    whose = "the rows, which have no splits" if one.located.splits == ("all",) else "its training rows"
+    return [f"{one.name}: {counted} made of {whose}, by a hash of each text"]
 
 
 def _published(one: TaskInput, rows: Mapping[str, ReadRows], bad: Tally) -> list[str]:

@@ -1,0 +1,104 @@
+"""What stands beside the files of a source and is not read: other files, and a column that tells the splits."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emomtl.data.source_file import KINDS, PACKED
+from emomtl.errors import EmomtlError, clean
+from emomtl.sources import known_split_names, split_named
+
+if TYPE_CHECKING:
+    from emomtl.data.layouts import Found
+    from emomtl.sources import Files
+
+MOST_NAMED = 8
+"""Files that a note names; the rest is counted."""
+
+SPLIT_COLUMNS = ("split", "fold", "partition", "subset", "set")
+"""What people call the column that tells the splits."""
+
+UNREAD = (*KINDS, *PACKED, ".json", ".xlsx", ".xls", ".arrow", ".feather")
+"""Endings of files that hold rows, whether emomtl reads them or not."""
+
+
+def unread(files: Found, layout: Files) -> list[str]:
+    """Notes about what stands beside the files of a source and is not read. Only names are said, and no cell."""
+    read = [file.path for found in files.values() for file in found]
+    if "all" in files:
+        return _beside_one(read, layout) + _split_column(files, layout)
+    others = _others({path.parent for path in read}, read)
+    if layout.splits is not None:  # the plugin knows its files; what looks like a split is said all the same
+        others = [path for path in others if _parts(path)[1]]
+    if not others:
+        return []
+    shown = _named(others)
+    return [f"files beside {_named(read)} that are not read: {shown} (a split is called {known_split_names()})"]
+
+
+def _beside_one(read: list[Path], layout: Files) -> list[str]:
+    """A single file that is called like a split, or has a sibling that is: `train.csv` beside `test.csv`."""
+    if len(read) != 1 or layout.split_column is not None:
+        return []
+    name, split = _parts(read[0])
+    siblings = [
+        other
+        for other in _others({read[0].parent}, read)
+        if _parts(other)[0] == name and _parts(other)[1] not in ("", split)
+    ]
+    if not siblings:
+        return []
+    remedy = "name the folder to read each split from its own file"
+    return [f"beside {clean(read[0].name)} stand files that are not read: {_named(siblings)} ({remedy})"]
+
+
+def _split_column(files: Found, layout: Files) -> list[str]:
+    """A column that tells the splits, by its name and the first row, where the layout asks for none."""
+    from emomtl.data.layouts import READERS
+
+    if layout.split_column is not None:
+        return []
+    try:
+        _, first = next(READERS[files["all"][0].kind].rows(files["all"][0]), (0, {}))
+    except EmomtlError:  # what is wrong with the file is said where its rows are read
+        return []
+    columns = [
+        name
+        for name, cell in first.items()
+        if name.strip().lower() in SPLIT_COLUMNS and isinstance(cell, str) and split_named(cell)
+    ]
+    remedy = f'`split = "{columns[0]}"` of `table`, or `split_column` of a layout, reads it' if columns else ""
+    return [f"the column '{name}' tells splits and is not asked ({remedy})" for name in columns]
+
+
+def _others(folders: set[Path], read: list[Path]) -> list[Path]:
+    """Files that hold rows, and folders that are called like a split, beside those that are read."""
+    found: list[Path] = []
+    for folder in sorted(folders):
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:  # a folder whose files can be read but not listed
+            continue
+        for path in entries:
+            is_rows = path.suffix.lower() in UNREAD and not path.name.startswith(".") and os.path.isfile(path)
+            is_split = split_named(path.name) is not None and os.path.isdir(path)
+            if path not in read and (is_rows or is_split):
+                found.append(path)
+    return found
+
+
+def _parts(path: Path) -> tuple[str, str]:
+    """A file's name without the word that names a split, and that split: `isear_train.csv` is `isear` of `train`."""
+    words = [word for word in re.split(r"[^a-z0-9]+", path.name.split(".")[0].lower()) if word]
+    splits = [split_named(word) for word in words]
+    named = [split for split in splits if split is not None]
+    name = "-".join(word for word, split in zip(words, splits, strict=True) if split is None)
+    return name, named[0] if len(named) == 1 else ""
+
+
+def _named(paths: list[Path]) -> str:
+    names = [clean(path.name) for path in paths]
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
