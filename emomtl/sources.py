@@ -57,9 +57,11 @@ class Files:
     `splits` names the file (or glob pattern) of each split under the folder; without it `train`, `validation` or `dev`,
     and `test` are looked for. A split whose file is laid out in another way is a `Files` of its own, with its path under
     the folder; it takes nothing from the one around it. `columns` gives names to a file without header (`header=False`,
-    a sequence) or renames (a mapping, theirs -> ours). `split_column` names the column that tells the split of a single
-    file. `quoting="none"` reads quotes as plain characters. With `sensitive` no error quotes what stands in a file, its
-    header neither; a sensitive task's layouts are so by themselves.
+    a sequence, in which "" stands for a column that is left out) or renames (a mapping, theirs -> ours). `split_column`
+    names the column that tells the split of a single file. `quoting="none"` reads quotes as plain characters, "csv" takes
+    every quoted cell as it is; left out, quotes are read, and a cell that looks as if it had swallowed rows is refused.
+    With `sensitive` no error quotes what stands in a file, its header neither; a sensitive task's layouts are so by
+    themselves.
     """
 
     path: str
@@ -69,7 +71,7 @@ class Files:
     delimiter: str | None = None
     encoding: str = "utf-8"
     split_column: str | None = None
-    quoting: Literal["csv", "none"] = "csv"
+    quoting: Literal["csv", "none"] | None = None
     sensitive: bool = False
 
     def hushed(self) -> Files:

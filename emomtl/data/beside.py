@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.data.source_file import KINDS, PACKED
+from emomtl.data.source_file import KINDS, PACKED, SourceFile
 from emomtl.errors import EmomtlError, clean
 from emomtl.sources import known_split_names, split_named
 
@@ -21,6 +22,11 @@ MOST_NAMED = 8
 SPLIT_COLUMNS = ("split", "fold", "partition", "subset", "set")
 """What people call the column that tells the splits."""
 
+SINGLE_BYTES = ("latin", "iso-8859", "iso8859", "cp125", "windows-125", "l1")
+
+MOST_BYTES = 2**20
+"""Bytes of a file that tell its encoding."""
+
 UNREAD = (*KINDS, *PACKED, ".json", ".xlsx", ".xls", ".arrow", ".feather")
 """Endings of files that hold rows, whether emomtl reads them or not."""
 
@@ -28,8 +34,12 @@ UNREAD = (*KINDS, *PACKED, ".json", ".xlsx", ".xls", ".arrow", ".feather")
 def unread(files: Found, layout: Files) -> list[str]:
     """Notes about what stands beside the files of a source and is not read. Only names are said, and no cell."""
     read = [file.path for found in files.values() for file in found]
-    if "all" in files:
-        return _beside_one(read, layout) + _split_column(files, layout)
+    encoded = [note for found in files.values() for file in found if (note := _doubtful_encoding(file))]
+    return encoded + (_beside_one(read, layout) + _split_column(files, layout) if "all" in files else _in_folder(read, layout))
+
+
+def _in_folder(read: list[Path], layout: Files) -> list[str]:
+    """Files beside those of the splits."""
     others = _others({path.parent for path in read}, read)
     if layout.splits is not None:  # the plugin knows its files; what looks like a split is said all the same
         others = [path for path in others if _parts(path)[1]]
@@ -37,6 +47,23 @@ def unread(files: Found, layout: Files) -> list[str]:
         return []
     shown = _named(others)
     return [f"files beside {_named(read)} that are not read: {shown} (a split is called {known_split_names()})"]
+
+
+def _doubtful_encoding(file: SourceFile) -> str:
+    """A file that is read in an encoding of single bytes, in which any bytes are a text, and that is whole UTF-8."""
+    encoding = file.layout.encoding.lower().replace("_", "-")
+    if file.kind == "parquet" or not encoding.startswith(SINGLE_BYTES):
+        return ""
+    try:
+        with file.path.open("rb") as stream:
+            head = stream.read(MOST_BYTES)
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < MOST_BYTES)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if text.isascii():
+        return ""
+    remedy = '`encoding = "utf-8"`, or "é" is read as "Ã©"'
+    return f"{clean(file.path.name)} is read as {encoding} and looks like UTF-8 ({remedy})"
 
 
 def _beside_one(read: list[Path], layout: Files) -> list[str]:

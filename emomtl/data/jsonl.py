@@ -8,36 +8,54 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from emomtl.data.lines import Position, lines
-from emomtl.data.source_file import SourceFile
+from emomtl.data.source_file import STRICT, Heard, SourceFile
 from emomtl.errors import EmomtlError, clean
 from emomtl.untrusted import loads
 
 KNOWN_SHAPES = 1_000
 
 
-def rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each object with its line; blank lines are passed over. Lone surrogates (`\\ud83d`) stay as they are."""
+def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each object with its line; blank lines are passed over. Lone surrogates (`\\ud83d`) stay as they are.
+
+    A later line that is no object, or lacks a column that the layout names, is `heard`; the first one is an error.
+    """
     named: dict[tuple[str, ...], list[str]] = {}
-    for line, values in _objects(file):
+    for line, values in _objects(file, heard):
         shape = tuple(values)
         if shape not in named:
             if len(named) == KNOWN_SHAPES:
                 named.clear()
-            named[shape] = file.names(shape, line)
+            try:
+                names = file.names(shape, line)
+            except EmomtlError as error:
+                if not named:
+                    raise
+                heard.bad(line, error)
+                continue
+            named[shape] = names
         yield line, dict(zip(named[shape], values.values(), strict=True))
 
 
 def names(file: SourceFile) -> list[str]:
     """The columns' names: the keys of the first object."""
-    line, values = next(_objects(file), (1, {}))
+    line, values = next(_objects(file, STRICT), (1, {}))
     return file.names(tuple(values), line)
 
 
-def _objects(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
-    at = Position()
+def _objects(file: SourceFile, heard: Heard) -> Iterator[tuple[int, dict[str, Any]]]:
+    at, seen = Position(), False
     for text in lines(file, "\n", at):
         if not text.isspace():
-            yield at.line, _object(file, text, at.line)
+            try:
+                values = _object(file, text, at.line)
+            except EmomtlError as error:
+                if not seen:  # a file of another kind altogether, such as a list over many lines
+                    raise
+                heard.bad(at.line, error)
+            else:
+                seen = True
+                yield at.line, values
         at.next_row()
 
 

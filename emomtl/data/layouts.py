@@ -75,7 +75,8 @@ def alone(layout: Files, path: Path, task: str) -> Found | str:
         try:
             names = READERS[file.kind].names(file)
         except EmomtlError as error:
-            return error.problems[0].found
+            problem = error.problems[0]
+            return f"{problem.found} ({problem.remedy})" if problem.remedy else problem.found
         if layout.split_column and layout.split_column not in names:
             return f"no column '{layout.split_column}'"
     return {"all": (file,)}
@@ -99,8 +100,10 @@ def wrong_with(layout: Files, inside: bool = False) -> list[str]:
     found = []
     if isinstance(layout.columns, str):
         found.append("`columns` is a text; give a list or a mapping")
-    elif isinstance(layout.columns, Sequence) and len(set(layout.columns)) < len(layout.columns):
+    elif isinstance(layout.columns, Sequence) and len(named := [name for name in layout.columns if name]) > len(set(named)):
         found.append("`columns` names a column twice")
+    elif isinstance(layout.columns, Sequence) and layout.columns and not any(layout.columns):
+        found.append("`columns` names no column")
     if layout.header and isinstance(layout.columns, Sequence):
         found.append("a list of `columns` goes with `header=False`")
     if not layout.header and (not layout.columns or isinstance(layout.columns, Mapping)):

@@ -10,10 +10,12 @@ from emomtl.data.source_file import LONGEST, SourceFile
 from emomtl.errors import EmomtlError
 
 SAVE_AS_UTF8 = "save it as UTF-8, or give the layout's `encoding`"
+AS_UTF16 = 'save it as UTF-8, or give `encoding = "utf-16"`; Excel\'s "Unicode text" has tabs, too: `delimiter = "\\t"`'
 MAGIC = {
-    b"\xff\xfe\x00\x00": ("UTF-32", SAVE_AS_UTF8),
-    b"\xff\xfe": ("UTF-16", SAVE_AS_UTF8),
-    b"\xfe\xff": ("UTF-16", SAVE_AS_UTF8),
+    b"\xff\xfe\x00\x00": ("UTF-32", 'save it as UTF-8, or give `encoding = "utf-32"`'),
+    b"\xff\xfe": ("UTF-16", AS_UTF16),
+    b"\xfe\xff": ("UTF-16", AS_UTF16),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook of the old kind", "save it as CSV (UTF-8)"),
     b"\x1f\x8b": ("gzip-compressed", "unpack it first"),
     b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "unpack it, or save it as CSV"),
     b"PAR1": ("Parquet", "let its name end in .parquet"),
@@ -68,6 +70,9 @@ def _check_magic(file: SourceFile) -> None:
         raise file.error("the file is empty")
     if file.layout.encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         return
+    if head in (head[:1] + b"\0" + head[2:3] + b"\0", b"\0" + head[1:2] + b"\0" + head[3:]) and head.count(0) == 2:
+        order = "le" if head[1] == 0 else "be"
+        raise file.error("the file is UTF-16 without a mark at its start", f'give `encoding = "utf-16-{order}"`')
     for magic, (what, remedy) in MAGIC.items():
         if head.startswith(magic):
             raise file.error(f"the file is {what}, not {file.layout.encoding} text", remedy)
@@ -88,13 +93,25 @@ def _undecodable(file: SourceFile) -> EmomtlError:
                 intact = bytes(error.object[: error.start]).decode(encoding, "replace")
                 bad = " ".join(f"{byte:02x}" for byte in error.object[error.start : error.end][:4])
                 line = before.line + _ends(intact, before)
-                return file.error(f"not {encoding}: byte {bad} at offset {offset}", SAVE_AS_UTF8, line)
+                remedy = _encoding_of(bytes(error.object[error.start : error.end]), encoding)
+                return file.error(f"not {encoding}: byte {bad} at offset {offset}", remedy, line)
             except UnicodeError as error:
                 return file.error(f"not {encoding}: {error}", SAVE_AS_UTF8, before.line)
             if not block:
                 return file.error(f"not {encoding}", SAVE_AS_UTF8)
             read += len(block)
             before.line += _ends(text, before)
+
+
+def _encoding_of(bad: bytes, encoding: str) -> str:
+    """What to do about bytes that do not decode: in UTF-8's place they are most often one of Windows' own code pages."""
+    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig", "ascii") or not bad or bad[0] < 0x80:
+        return SAVE_AS_UTF8
+    try:
+        seen = bad[:1].decode("cp1252")
+    except UnicodeDecodeError:
+        return SAVE_AS_UTF8
+    return f"{SAVE_AS_UTF8}: `encoding = \"cp1252\"`, in which Excel saves CSV on Windows, reads {seen!r} there"
 
 
 def _ends(text: str, before: Position) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from emomtl.data.beside import unread
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
-from emomtl.data.source_file import HIDDEN
+from emomtl.data.source_file import HIDDEN, STRICT, Heard
 from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
 from emomtl.sources import SPLITS, Files, Hub, Source, known_split_names, split_named
 
@@ -54,8 +54,11 @@ class Located(ABC):
         """The splits that the source has, in the order train, validation, test; or `all` alone."""
 
     @abstractmethod
-    def rows(self, split: str) -> Iterator[RawRow]:
-        """The rows of a split, one after another; what is wrong with a row or a file is an `EmomtlError` with its line."""
+    def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
+        """The rows of a split, one after another; what is wrong with a file is an `EmomtlError` with its line.
+
+        `heard` is told of bad rows, by their numbers, and the rest goes on; without it the first one is such an error.
+        """
 
     @abstractmethod
     def place(self, split: str, number: int) -> tuple[str, int]:
@@ -74,6 +77,33 @@ class Located(ABC):
         return EmomtlError(Problem(f"tasks.{task}", f"{self.layout} has no split '{split}'", f"it has: {', '.join(self.splits)}"))
 
 
+class Deaf(Heard):
+    """Passes over bad rows; somebody else is told of them."""
+
+    def bad(self, line: int, error: EmomtlError) -> None:
+        """Nothing is done."""
+
+
+@dataclass(frozen=True)
+class InFile(Heard):
+    """Hears lines of one file and tells of row numbers, which begin at `offset`."""
+
+    heard: Heard
+    offset: int
+
+    def bad(self, line: int, error: EmomtlError) -> None:
+        """A row that cannot be read."""
+        self.heard.bad(self.offset + line, error)
+
+    def many_lines(self, line: int, count: int) -> None:
+        """A row over many lines."""
+        self.heard.many_lines(self.offset + line, count)
+
+    def wrapped(self, line: int) -> None:
+        """A cell in quotes that are part of it."""
+        self.heard.wrapped(self.offset + line)
+
+
 class LocatedFiles(Located):
     """Files on this machine; where the layout has a split column, each split is a pass over the one file."""
 
@@ -90,16 +120,17 @@ class LocatedFiles(Located):
         """The splits with files, or those that the split column names (found by one pass)."""
         if self.split_column is None:
             return tuple(self.files)
-        found = {self._split_of(raw) for raw in self._read("all")}
+        found = {self._split_of(raw) for raw in self._read("all", Deaf())}
         return tuple(split for split in SPLITS if split in found)
 
-    def rows(self, split: str) -> Iterator[RawRow]:
+    def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
         """The rows of a split in the files' order; with a split column, those that it gives to the split."""
         if self.split_column is not None and split in SPLITS:
-            return (raw for raw in self._read("all") if self._split_of(raw) == split)
+            # A row that is cut wrong has no split: it is told of in the pass for each one, under the same number.
+            return (raw for raw in self._read("all", heard) if self._split_of(raw) == split)
         if self.split_column is not None or split not in self.files:
             raise self._lacks(self.task, split)
-        return self._read(split)
+        return self._read(split, heard)
 
     def place(self, split: str, number: int) -> tuple[str, int]:
         """The file and the line (Parquet: the row) of a row number."""
@@ -125,10 +156,10 @@ class LocatedFiles(Located):
         """Files that stand beside these and are not read, and a column that tells splits and is not asked."""
         return unread(self.files, self.layout)
 
-    def _read(self, part: str) -> Iterator[RawRow]:
+    def _read(self, part: str, heard: Heard) -> Iterator[RawRow]:
         for index, file in enumerate(self.files[part]):
             offset = index * FILE_STRIDE
-            for number, values in READERS[file.kind].rows(file):
+            for number, values in READERS[file.kind].rows(file, InFile(heard, offset)):
                 yield RawRow(offset + number, values)
 
     def _split_of(self, raw: RawRow) -> str:
@@ -160,7 +191,7 @@ class LocatedHub(Located):
         """The data set's splits under our names."""
         return tuple(self._hub.parts)
 
-    def rows(self, split: str) -> Iterator[RawRow]:
+    def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
         """The rows of a split, numbered from 1."""
         if split not in self.splits:
             raise self._lacks(self.task, split)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.parquet_pages import Broken, chunk_of, row_groups
-from emomtl.data.source_file import LONGEST, SourceFile
+from emomtl.data.source_file import LONGEST, STRICT, Heard, SourceFile
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FEW_VALUES = 1_000_000
 """Values that a column of any file may have; beyond, it may have one for each byte of the file."""
 
 
-def rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each row with its number, from 1. Columns with structs or maps inside are left out; a missing value is None."""
     number = 0
     with _opened(file) as parquet:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.source_file import MANY_LINES, Heard
 from emomtl.data.texts import TextColumn
 from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.sources import SPLITS
@@ -56,7 +57,8 @@ class ReadRows:
 class Tally:
     """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
     `seen`, the rows of each task that are not dropped, in each split of the source, and `made`, those of each split that a
-    task makes itself. Where any task of the source is sensitive, nothing of a row is quoted.
+    task makes itself. `names` are the tasks of the source; rows over many lines, rows with a cell in quotes, and rows that
+    were told of already, stand by file and line. Where any task of the source is sensitive, nothing of a row is quoted.
     """
 
     on_bad_row: str = "stop"
@@ -66,12 +68,18 @@ class Tally:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
     made: dict[tuple[str, str], int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    many_lines: dict[tuple[str, int], int] = field(default_factory=dict)
+    wrapped: set[tuple[str, int]] = field(default_factory=set)
+    told: set[tuple[str, int]] = field(default_factory=set)
 
     def add(self, name: str, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
         """Remember a bad row; with `stop`, one after the tenth ends the reading."""
-        found, remedy = _words(error, self.sensitive)
         file, line = located.place(origin, number)
-        problem = Problem(f"{name}: {split} row {line}", found, remedy, file, line)
+        self.bad_row(name, Problem(f"{name}: {split} row {line}", *_words(error, self.sensitive), file, line))
+
+    def bad_row(self, name: str, problem: Problem) -> None:
+        """Remember a bad row by what is wrong with it."""
         self.count(name, "bad rows")
         if self.on_bad_row == "skip":
             if len(self.skipped) < MOST_PROBLEMS:
@@ -96,17 +104,62 @@ class Tally:
     def notes(self) -> list[str]:
         """What there is to say: counts by task, then the skipped rows (at most ten)."""
         lines = [f"{name}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}" for name, counts in self.counts.items()]
+        lines += [f"{', '.join(self.names)}: {what}" for what in self._odd_cells()]
         return lines + [f"skipped {line}" for line in self.skipped[:MOST_PROBLEMS]]
+
+    def _odd_cells(self) -> list[str]:
+        """Cells that look as if quotes were read in the wrong way: how many rows have one, and where."""
+        found = []
+        if self.many_lines:
+            (file, line), most = max(self.many_lines.items(), key=lambda one: one[1])
+            where = f"{len(self.many_lines):,} rows run over more than {MANY_LINES} lines, the longest over {most:,} from"
+            remedy = 'an opened quote? `quoting = "none"` reads quotes as plain characters, "csv" says that this is right'
+            found.append(f"{where} {clean(file, 200)}:{line} ({remedy})")
+        if self.wrapped:
+            file, line = min(self.wrapped)
+            where = f"{len(self.wrapped):,} rows have a cell in quotes, which are read as a part of it, first in"
+            found.append(f'{where} {clean(file, 200)}:{line} (`quoting = "csv"` takes them away)')
+        return found
+
+
+@dataclass(frozen=True)
+class Listener(Heard):
+    """What the readers of a source's files tell, for all its tasks; a file that is read once for each split tells it once."""
+
+    tally: Tally
+    located: Located
+    origin: str
+
+    def bad(self, line: int, error: EmomtlError) -> None:
+        """A row that cannot be cut into its cells is no row of any task."""
+        place = self.located.place(self.origin, line)
+        if place in self.tally.told:
+            return
+        self.tally.told.add(place)
+        first, *others = self.tally.names
+        found = error.problems[0]
+        for name in others:
+            self.tally.count(name, "bad rows")
+        self.tally.bad_row(first, replace(found, place=f"{first}: {self.origin} row {place[1]}"))
+
+    def many_lines(self, line: int, count: int) -> None:
+        """A row over many lines, where the layout does not say that it is meant."""
+        self.tally.many_lines[self.located.place(self.origin, line)] = count
+
+    def wrapped(self, line: int) -> None:
+        """A row with a cell in quotes."""
+        self.tally.wrapped.add(self.located.place(self.origin, line))
 
 
 def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str], bad: Tally) -> dict[str, dict[str, ReadRows]]:
     """Each task's rows by split, from one pass over the source; the splits that a task makes itself are made here."""
     found: dict[str, dict[str, ReadRows]] = {name: {} for name in tasks}
+    bad.names = tuple(tasks)
     makes = any(task.split is not None for task in tasks.values())
     for origin in located.splits:
         if origin not in splits and origin != "all" and not (origin == "train" and makes):
             continue
-        for raw in located.rows(origin):
+        for raw in located.rows(origin, Listener(bad, located, origin)):
             for name, task in tasks.items():
                 examples = _examples(name, task, located, origin, raw, bad)
                 if not examples:
@@ -140,6 +193,8 @@ def _examples(name: str, task: Task, located: Located, origin: str, raw: RawRow,
     except Exception as error:  # a stranger's code: whatever it raises is a bad row with a place
         bad.add(name, located, origin, origin, raw.number, error)
         return []
+    if not examples:
+        bad.count(name, "rows that its `read` drops")
     return [_fit(name, example, bad) for example in examples]
 
 

@@ -12,6 +12,26 @@ from typing import Any, Literal
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.sources import Files
 
+MANY_LINES = 5
+"""Lines of a row of which nothing is said."""
+
+
+class Heard:
+    """What a reader tells of the rows on its way; this one stops at the first bad row and hears nothing else."""
+
+    def bad(self, line: int, error: EmomtlError) -> None:
+        """A row that cannot be read and is left out; what the reader goes on after."""
+        raise error
+
+    def many_lines(self, line: int, count: int) -> None:
+        """A row that runs over more lines than a cell usually does."""
+
+    def wrapped(self, line: int) -> None:
+        """A row with a cell in quotes that are read as a part of the text."""
+
+
+STRICT = Heard()
+
 Kind = Literal["delimited", "jsonl", "parquet"]
 KINDS: Mapping[str, Kind] = {
     ".csv": "delimited",
@@ -78,7 +98,7 @@ class SourceFile:
         if self.kind != "parquet":
             said["encoding"] = self.layout.encoding.lower().replace("_", "-")
         if self.kind == "delimited":
-            said |= {"delimiter": self.delimiter, "header": self.layout.header, "quoting": self.layout.quoting}
+            said |= {"delimiter": self.delimiter, "header": self.layout.header, "quoting": self.layout.quoting or "csv"}
         return said
 
 
@@ -99,14 +119,15 @@ def our_names(
     """The names of a file's columns after renaming (`columns`, theirs -> ours), in the file's order.
 
     Refused: over 10,000 columns, a name twice, no name (but for the first column, where pandas leaves its index
-    unnamed), a column that `columns` names and the file lacks, two columns that would get one name.
+    unnamed, and the last, where a separator ends each line), a column that `columns` names and the file lacks, two columns
+    that would get one name.
     """
     if len(found) > MOST_COLUMNS:
         raise fail(f"{len(found)} columns", f"at most {MOST_COLUMNS} are read; is the delimiter right?")
     twice = _twice(found)
     if twice:
         raise fail(f"two columns are called '{clean(twice)}'", "give each column a name of its own")
-    unnamed = [number for number, name in enumerate(found[1:], 2) if not name.strip()]
+    unnamed = [number for number, name in enumerate(found[1:-1], 2) if not name.strip()]
     if unnamed:
         raise fail(f"column {unnamed[0]} has no name", "name each column in the header")
     if columns is None:

@@ -15,10 +15,13 @@ LABELS = Taxonomy(
 )
 
 SOURCES = tuple(
-    Files(path, columns={"text": "text", "class": "class"})
+    Files(path, columns={"text": "text", "class": "class"}, quoting="csv")
     for path in ("Suicide_Detection.csv", "Suicide_Detection_sample.csv", "*")
 )
-"""The published file, a sample of it, and any other file; each must have the columns text and class."""
+"""The published file, a sample of it, and any other file; each must have the columns text and class.
+
+Posts run over many lines, so a quoted cell is taken as it is.
+"""
 
 CARD = """\
 232,074 Reddit posts, half from r/SuicideWatch (`suicide`), half from r/teenagers (`non-suicide`), collected by Nikhileswar

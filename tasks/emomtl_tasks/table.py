@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import annotated_types
 
@@ -26,7 +26,8 @@ class Table(TaskFamily):
     """One's own file: which columns hold the text, the label, a second text and the split, and how labels are written.
 
     Several columns in `label` are numbers, one dimension of a regression each. `labels` is the taxonomy, in order; left
-    out, it is learned from the training rows. `columns` names the columns of a file without header. `validation` and
+    out, it is learned from the training rows. `columns` names the columns of a file without header, "" for one that is left
+    out. `quoting` is "none" where a quote is a plain character, and "csv" where cells may hold line breaks. `validation` and
     `test` are the shares of the rows that become those splits where the file or folder has none. Texts of a `sensitive`
     table are never printed, logged, cached or reported.
     """
@@ -42,6 +43,7 @@ class Table(TaskFamily):
     columns: tuple[str, ...] | None = None
     delimiter: str | None = None
     encoding: str = "utf-8"
+    quoting: Literal["csv", "none"] | None = None
     validation: Share = 0.1
     test: Share = 0.1
     sensitive: bool = False
@@ -105,6 +107,7 @@ class Table(TaskFamily):
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
+            quoting=self.quoting,
             split_column=self.split,
         )
         head: Head = Regression(self.label) if isinstance(self.label, tuple) else SingleLabel()

@@ -79,9 +79,9 @@ def test_a_source_is_read_once_for_all_its_tasks(folder: Path, monkeypatch: pyte
     calls: list[str] = []
     original = type(inputs[0].located).rows
 
-    def counting(self: Any, split: str) -> Any:
+    def counting(self: Any, split: str, heard: Any) -> Any:
         calls.append(split)
-        return original(self, split)
+        return original(self, split, heard)
 
     monkeypatch.setattr(type(inputs[0].located), "rows", counting)
     read_tasks(inputs)
