@@ -10,7 +10,7 @@ from emomtl.lexicon import Lexicon
 from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
 from emomtl.sampling import Moment, Sampler
-from emomtl.sources import Files, Hub, Split, stable_fraction
+from emomtl.sources import Files, Hub, Rows, Split, stable_fraction
 from emomtl.task import DerivedTask, Example, Published, Task, TaskFamily
 from emomtl.taxonomy import Grouping, Label, Taxonomy
 from emomtl.weighting import SharedParameters, TaskFacts, Weighting
@@ -38,6 +38,7 @@ __all__ = [
     "Objective",
     "Published",
     "Regression",
+    "Rows",
     "Run",
     "Sampler",
     "SharedParameters",

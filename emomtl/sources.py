@@ -1,12 +1,12 @@
-"""Where rows are: `Hub` and `Files` declare known layouts, `Split` makes missing splits; nothing is opened here."""
+"""Where rows are (`Hub`, `Files`, or `Rows` that Python finds), and `Split`, which makes missing splits; nothing is opened."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 SPLITS = ("train", "validation", "test")
 
@@ -83,7 +83,39 @@ class Files:
         return self.path
 
 
-Source = Hub | Files
+@dataclass(frozen=True)
+class Rows:
+    """Rows that Python finds in files which no layout of `Files` describes, such as texts and labels in parallel files.
+
+    `find` is called with the paths of the files of a split, in their order, and yields its rows, each a mapping of columns:
+    what `read` then gets. It reads these files and nothing else, and gives the same rows whenever it is called: the files'
+    bytes are what tells a run's rows apart from others, and a row is known by its number. `files` are names under the
+    folder `path`: a list where the rows have no splits, or a mapping from split to list. A `path` of `*` is the folder that
+    a manifest names as `source` (or, where `files` is one name, a file). What `find` raises is an error about the first
+    file; with `sensitive`, which a sensitive task's sources are by themselves, nothing is quoted.
+    """
+
+    find: Callable[..., Iterable[Mapping[str, Any]]]
+    files: Sequence[str] | Mapping[str, Sequence[str]]
+    path: str = "*"
+    sensitive: bool = False
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The names of the files by split, in the order of `SPLITS`; under `all` where there are no splits."""
+        if not isinstance(self.files, Mapping):
+            return {"all": tuple(self.files)}
+        return {split: tuple(self.files[split]) for split in SPLITS if split in self.files}
+
+    def hushed(self) -> Rows:
+        """The same source as `sensitive`."""
+        return replace(self, sensitive=True)
+
+    def __str__(self) -> str:
+        return f"{self.path} ({', '.join(name for names in self.parts.values() for name in names)})"
+
+
+Source = Hub | Files | Rows
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from emomtl.errors import EmomtlError
 from emomtl.heads import Head
-from emomtl.sources import Files, Source, Split
+from emomtl.sources import Files, Rows, Source, Split
 from emomtl.taxonomy import Taxonomy
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -69,13 +69,13 @@ class Task:
         if not NAME.fullmatch(self.name):
             raise EmomtlError(f"task name {self.name!r} is not usable", remedy="letters, digits, - and _")
         if not self.layouts:
-            raise EmomtlError(f"task '{self.name}' has no source", remedy="give Hub(...) or Files(...)")
+            raise EmomtlError(f"task '{self.name}' has no source", remedy="give Hub(...), Files(...) or Rows(...)")
 
     @property
     def layouts(self) -> tuple[Source, ...]:
         """The sources, as a tuple even where one was given; of a sensitive task no error quotes what its files hold."""
         given = tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
-        return tuple(one.hushed() if self.sensitive and isinstance(one, Files) else one for one in given)
+        return tuple(one.hushed() if self.sensitive and isinstance(one, (Files, Rows)) else one for one in given)
 
     def examples(self, row: Mapping[str, Any]) -> tuple[Example, ...]:
         """What `read` makes of a row, in order; nothing where it drops the row.

@@ -5,103 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from emomtl.data.beside import unread
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
+from emomtl.data.located import FILE_STRIDE, Deaf, InFile, Located, RawRow, said_place
+from emomtl.data.python_rows import LocatedRows, faults
 from emomtl.data.source_file import HIDDEN, STRICT, Heard
 from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
-from emomtl.sources import SPLITS, Files, Hub, Source, known_split_names, split_named
+from emomtl.sources import SPLITS, Files, Hub, Rows, Source, known_split_names, split_named
 
-FILE_STRIDE = 10**12
-"""Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""
-
-
-def said_place(split: str, number: int) -> str:
-    """Where a row stands, by its number: its split, and its line (Parquet, hub: row) in the source's file."""
-    file, line = divmod(number, FILE_STRIDE)
-    return f"{split} row {line:,}" + (f" of file {file + 1}" if file else "")
-
-
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row as its file has it: the line on which it starts (CSV, TSV, JSONL) or its number (Parquet, hub), from 1."""
-
-    number: int
-    values: Mapping[str, Any]
-
-
-class Located(ABC):
-    """A source that was found: which splits it has, their rows, and what tells it from another.
-
-    `identity` is equal for two tasks exactly when they read the same rows in the same way. Rows whose split is unknown
-    stand under the split `all`.
-    """
-
-    identity: str
-    layout: Source
-    complete: bool = True
-
-    @property
-    @abstractmethod
-    def splits(self) -> tuple[str, ...]:
-        """The splits that the source has, in the order train, validation, test; or `all` alone."""
-
-    @abstractmethod
-    def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
-        """The rows of a split, one after another; what is wrong with a file is an `EmomtlError` with its line.
-
-        `heard` is told of bad rows, by their numbers, and the rest goes on; without it the first one is such an error.
-        """
-
-    @abstractmethod
-    def place(self, split: str, number: int) -> tuple[str, int]:
-        """The file (or hub data set) and the line (or row) of a row number, for messages."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A sha256 over each split's name and content."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What there is to say of the source when it is read: what stands there and is not read."""
-        return []
-
-    def _lacks(self, task: str, split: str) -> EmomtlError:
-        return EmomtlError(Problem(f"tasks.{task}", f"{self.layout} has no split '{split}'", f"it has: {', '.join(self.splits)}"))
-
-
-class Deaf(Heard):
-    """Passes over bad rows; somebody else is told of them."""
-
-    def bad(self, line: int, error: EmomtlError) -> None:
-        """Nothing is done."""
-
-
-@dataclass(frozen=True)
-class InFile(Heard):
-    """Hears lines of one file and tells of row numbers, which begin at `offset`."""
-
-    heard: Heard
-    offset: int
-
-    def bad(self, line: int, error: EmomtlError) -> None:
-        """A row that cannot be read."""
-        self.heard.bad(self.offset + line, error)
-
-    def many_lines(self, line: int, count: int) -> None:
-        """A row over many lines."""
-        self.heard.many_lines(self.offset + line, count)
-
-    def wrapped(self, line: int) -> None:
-        """A cell in quotes that are part of it."""
-        self.heard.wrapped(self.offset + line)
+__all__ = ["FILE_STRIDE", "Located", "LocatedFiles", "LocatedHub", "LocatedRows", "RawRow", "locate", "said_place"]
 
 
 class LocatedFiles(Located):
@@ -120,7 +38,10 @@ class LocatedFiles(Located):
         """The splits with files, or those that the split column names (found by one pass)."""
         if self.split_column is None:
             return tuple(self.files)
-        found = {self._split_of(raw) for raw in self._read("all", Deaf())}
+        deaf = Deaf()
+        found = {self._split_of(raw) for raw in self._read("all", deaf)}
+        if not found and deaf.first is not None:  # no row has a split, so no pass for a split would tell of any
+            raise deaf.first
         return tuple(split for split in SPLITS if split in found)
 
     def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
@@ -221,8 +142,7 @@ def locate(layouts: Sequence[Source], source: str | None, folder: Path, task: st
     problems = [
         Problem(f"task '{task}'", f"its layout {layout} cannot be read: {what}", "mend the task's plugin")
         for layout in layouts
-        if isinstance(layout, Files)
-        for what in wrong_with(layout)
+        for what in _wrong(layout)
     ]
     if problems:
         raise EmomtlError(*problems)
@@ -233,6 +153,13 @@ def locate(layouts: Sequence[Source], source: str | None, folder: Path, task: st
     return _given(layouts, source, folder, task)
 
 
+def _wrong(layout: Source) -> list[str]:
+    """What is wrong with a declaration itself."""
+    if isinstance(layout, Files):
+        return wrong_with(layout)
+    return faults(layout) if isinstance(layout, Rows) else []
+
+
 def _declared(layouts: Sequence[Source], folder: Path, task: str) -> Located:
     reasons = []
     for layout in layouts:
@@ -240,7 +167,13 @@ def _declared(layouts: Sequence[Source], folder: Path, task: str) -> Located:
             found = at_home(layout, folder, task)
             if not isinstance(found, str):
                 return LocatedFiles(layout, found, task)
-            reasons.append((layout, found))
+            reasons.append((_described(layout), found))
+        if isinstance(layout, Rows):
+            at = None if layout.path == ANYTHING else folder / Path(layout.path).expanduser()
+            rows = "is read from where `source` says" if at is None else LocatedRows.under(layout, at, task)
+            if not isinstance(rows, str):
+                return rows
+            reasons.append((_described(layout), rows))
     hub = next((layout for layout in layouts if isinstance(layout, Hub)), None)
     if hub is not None:
         return LocatedHub(hub, task)
@@ -273,7 +206,12 @@ def _given(layouts: Sequence[Source], source: str, folder: Path, task: str) -> L
             found = under(layout, path, task) if path.is_dir() else alone(layout, path, task)
             if not isinstance(found, str):
                 return LocatedFiles(layout, found, task)
-            reasons.append((layout, found))
+            reasons.append((_described(layout), found))
+        if isinstance(layout, Rows):
+            rows = LocatedRows.under(layout, path, task)
+            if not isinstance(rows, str):
+                return rows
+            reasons.append((_described(layout), rows))
     kind = "the folder" if path.is_dir() else "the file"
     stands = f"there stand: {_listing(path)}" if path.is_dir() else ""
     raise _no_match(task, f"{kind} '{clean(source)}' fits no layout of this task", stands, reasons)
@@ -303,13 +241,16 @@ def _listing(folder: Path) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
 
 
-def _no_match(task: str, found: str, remedy: str, reasons: Sequence[tuple[Files, str]]) -> EmomtlError:
+def _no_match(task: str, found: str, remedy: str, reasons: Sequence[tuple[str, str]]) -> EmomtlError:
     """One error: what is wrong, then each layout that was looked for with the reason why it is not there."""
-    looked = [Problem("", f"  layout {_described(layout)}: {reason}") for layout, reason in reasons]
+    looked = [Problem("", f"  layout {layout}: {reason}") for layout, reason in reasons]
     return EmomtlError(Problem(f"tasks.{task}.source", found, remedy), *looked)
 
 
-def _described(layout: Files) -> str:
+def _described(layout: Files | Rows) -> str:
+    if isinstance(layout, Rows):
+        names = ", ".join(name for part in layout.parts.values() for name in part)
+        return f"'{layout.path}' with {names}, read by Python"
     if layout.splits is None:
         return "'*' (any file, or a folder of split files)" if layout.path == ANYTHING else f"'{layout.path}'"
     names = ", ".join(part if isinstance(part, str) else part.path for part in layout.splits.values())

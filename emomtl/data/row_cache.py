@@ -79,7 +79,9 @@ class RowCache:
     def _key(self, members: Sequence[TaskInput]) -> str | None:
         """The key of a source's rows; None where they are not to be kept."""
         located = members[0].located
-        if not self._store.usable or any(one.recipe is None or one.task.sensitive or one.label_noise for one in members):
+        if not self._store.usable or not located.lasting:
+            return None
+        if any(one.recipe is None or one.task.sensitive or one.label_noise for one in members):
             return None
         if located.identity not in self._keys:
             tasks = [[one.name, one.recipe, one.limit, one.eval_limit] for one in members]

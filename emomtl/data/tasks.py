@@ -128,6 +128,8 @@ def _add(
 ) -> None:
     """Put a task's rows into the corpus whose texts they share, else into a new one."""
     if need_train and not (read.get("train") and read["train"].texts):
+        if bad.problems:  # that is why
+            raise EmomtlError(*bad.problems)
         raise EmomtlError(
             Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.compose import Plan, Start
-from emomtl.data.locate import Located, LocatedFiles
+from emomtl.data.locate import Located, LocatedHub
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest
 from emomtl.run import Run, find_checkpoint, open_own
@@ -47,7 +47,7 @@ class Identities:
         return _digest(content)
 
     def _of_rows(self, located: Located) -> str:
-        if not isinstance(located, LocatedFiles):
+        if isinstance(located, LocatedHub):
             return located.identity
         if located.identity not in self._rows:
             self._rows[located.identity] = located.fingerprint()

@@ -17,6 +17,7 @@ from typing import Any
 from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.heads import MultiLabel
 from emomtl.sources import SPLITS, Files
+from emomtl.sources import Rows as RowsSource
 from emomtl.task import NAME, DerivedTask, Example, Task, TaskFamily
 from emomtl.taxonomy import Label, Taxonomy
 from emomtl.testing.findings import Findings
@@ -171,13 +172,13 @@ def _rows(task: Task, rows: Rows | None, source: str | Path | None) -> Iterable[
         if unknown:
             raise EmomtlError(f"unknown split '{unknown[0]}'", remedy=f"{', '.join(SPLITS)}")
         return [(split, number, row) for split, part in parts.items() for number, row in enumerate(part, start=1)]
-    own = [layout for layout in task.layouts if isinstance(layout, Files) and Path(layout.path).is_absolute()]
+    own = [one for one in task.layouts if isinstance(one, (Files, RowsSource)) and Path(one.path).is_absolute()]
     if source is None and not own:
         return []
     return _located(task, None if source is None else str(source), own)
 
 
-def _located(task: Task, source: str | None, own: Sequence[Files]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+def _located(task: Task, source: str | None, own: Sequence[Files | RowsSource]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
     from emomtl.data.locate import locate
 
     located = locate(own if source is None else task.layouts, source, Path.cwd(), task.name)
