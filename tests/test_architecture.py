@@ -33,7 +33,7 @@ LAYERS = [
     {"task"},
     {"lexicon", "statistics", "selection"},
     {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
-    {"errors", "seeds", "untrusted"},
+    {"errors", "hub_access", "seeds", "untrusted"},
     {"secrets", "plain"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""

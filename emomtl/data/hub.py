@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.source_file import our_names
 from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.hub_access import use_hub
 from emomtl.sources import SPLITS, Hub, split_named
 
 if TYPE_CHECKING:
@@ -83,10 +85,13 @@ class HubRows:
     def _loaded(self) -> Mapping[str, datasets.Dataset]:
         import datasets
 
+        away = "" if os.path.isdir(self.hub.id) else use_hub()
         try:
             loaded = datasets.load_dataset(self.hub.id, self.hub.config, revision=self.hub.revision)
         except Exception as error:  # offline, missing, gated, broken: each library below raises kinds of its own
             why = clean(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
+            if away:
+                why = f"the hub cannot be reached ({away}), and there is no copy of it in the cache"
             raise self.error(f"cannot be loaded: {why}", 'for a local copy, `source = "FOLDER"`') from error
         if not isinstance(loaded, Mapping) or not loaded:
             raise self.error("it has no splits", "look at its page")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.heads import Vocabulary
+from emomtl.hub_access import use_hub
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.pretrained import WrongWeights, load_pretrained, read_tensors, tensors_of, unwrapped
@@ -124,6 +125,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     place = Problem("encoder.use", f"'{clean(choice.name)}' does not load", "")
+    away = "" if Path(where).is_dir() else use_hub()
     try:
         folder = _looked_through(where, choice.revision)
         config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
@@ -156,6 +158,8 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
         if not is_failure(error):
             raise
         reason = clean(str(error).strip().split("\n")[0], 200)
+        if away and isinstance(error, OSError):
+            reason = f"the hub cannot be reached ({away}), and there is no copy of it in the cache"
         remedy = (
             "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
         )
