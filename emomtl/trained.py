@@ -11,6 +11,7 @@ from emomtl.compose import BoundTask, Plan, compose
 from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import Leaks
 from emomtl.data.locate import locate
+from emomtl.data.one_source import for_all
 from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -150,6 +151,7 @@ def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str],
     """What is needed to read tasks of a run; one EmomtlError with all that is wrong."""
     inputs: list[TaskInput] = []
     problems: list[Problem] = []
+    sources = for_all(sources, {name: (one.task.layouts, one.source) for name, one in trained.tasks(()).items()})
     for name, one in trained.tasks(tasks).items():
         source = sources.get(name, one.source)
         try:

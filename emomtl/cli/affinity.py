@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def affinity(
-    manifest: Annotated[Path, typer.Argument(help="The manifest, with the target and every candidate.", show_default=False)],
+    manifest: Annotated[
+        Path,
+        typer.Argument(help="The manifest (a file, or a shipped one's name), with target and candidates.", show_default=False),
+    ],
     target: Annotated[
         str | None,
         typer.Option(
@@ -36,13 +39,13 @@ def affinity(
     from emomtl.analysis.affinity import as_json, correlate, draw, ranking, read_gains
     from emomtl.analysis.affinity.picture import check_picture
     from emomtl.cli.output import print_json, say
-    from emomtl.compose import compose_file
+    from emomtl.cli.shipped import compose_given
     from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins import Plugins
 
     if rate <= 0:
         raise EmomtlError(Problem("--rate", f"{rate:g} is no step", "a number above 0"))
-    plan = compose_file(manifest, set_ or [], Plugins.discover())
+    plan = compose_given(manifest, set_ or [], Plugins.discover())
     wanted = _target(plan, target)
     if figure is not None:
         check_picture(figure)

@@ -18,6 +18,7 @@ def claims(
     """Each claim of a file: supported, not supported, or untested here, with the numbers of studies and analyses."""
     from emomtl import __version__
     from emomtl.cli.output import console, print_json, say
+    from emomtl.cli.shipped import file_of
     from emomtl.plugins import Plugins
     from emomtl.report.html import Section, page
     from emomtl.report.json import table_as_json
@@ -26,9 +27,7 @@ def claims(
     from emomtl.run.files import write_bytes
     from emomtl.study.claims import claims_tables, judge, read_claims
 
-    path = Path(claims)
-    if not path.exists() and path.suffix != ".toml":
-        path = Path(Plugins.discover().offer("claims", claims).value)
+    path, _ = file_of(claims, Plugins.discover(), "claims")
     read = read_claims(path)
     judged = judge(read, folders)
     tables = claims_tables(read.title, judged)

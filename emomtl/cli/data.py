@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    manifest: Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)],
+    manifest: Annotated[Path, typer.Argument(help="The manifest: a TOML file, or a shipped one's name.", show_default=False)],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write everything as one HTML page to this file.")] = None,
     allow: Annotated[
@@ -30,7 +30,7 @@ def audit(
     from emomtl.analysis.audit import Wanted, known_kinds, refused
     from emomtl.analysis.audit import audit as look
     from emomtl.cli.output import print_json, say
-    from emomtl.compose import compose_file
+    from emomtl.cli.shipped import compose_given
     from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins import Plugins
     from emomtl.run.files import write_bytes
@@ -38,7 +38,7 @@ def audit(
     allowed = known_kinds(allow or [])
     if html is not None and not html.parent.is_dir():
         raise EmomtlError(Problem("--html", f"the folder {html.parent} does not exist", "make it, or name another"))
-    plan = compose_file(manifest, set_ or [], Plugins.discover())
+    plan = compose_given(manifest, set_ or [], Plugins.discover())
     report = look(plan, Wanted(near, noise, sample), lambda what: say(f"{what} ..."))
     for note in report.notes:
         say(f"note: {note}")

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from emomtl.compose import Plan
 
-ManifestArgument = Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)]
+ManifestArgument = Annotated[Path, typer.Argument(help="The manifest: a TOML file, or a shipped one's name.", show_default=False)]
 Task = Annotated[str | None, typer.Option("--task", help="The task whose training rows are learned from; left out, the first.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")]
 
@@ -163,11 +163,11 @@ def _share(given: str) -> float | Literal["tuned"]:
 def _plan(manifest: Path, overrides: list[str] | None) -> Plan:
     """The manifest, resolved; notes are said."""
     from emomtl.cli.output import say
-    from emomtl.compose import compose_file
+    from emomtl.cli.shipped import compose_given
     from emomtl.plugins import Plugins
 
     plugins = Plugins.discover()
-    plan = compose_file(manifest, overrides or [], plugins)
+    plan = compose_given(manifest, overrides or [], plugins)
     for note in plugins.notes:
         say(f"note: {note}")
     return plan

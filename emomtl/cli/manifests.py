@@ -77,22 +77,22 @@ def _schema(plugins: Plugins) -> dict[str, Any]:
 
 
 def check(
-    manifest: Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)],
+    manifest: Annotated[Path, typer.Argument(help="The manifest: a TOML file, or a shipped one's name.", show_default=False)],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")] = None,
     step: Annotated[bool, typer.Option("--step/--no-step", help="Take a few steps, and say from them what a run costs.")] = True,
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="OTHER", help="A manifest to compare with: does the task get equally many updates?"),
+        typer.Option("--against", metavar="OTHER", help="A manifest or a shipped one's name: are updates equal?"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Resolve a manifest, read its rows, take a few steps, and print what a run would do and cost; nothing is kept."""
     from emomtl.cli.output import print_json, say
-    from emomtl.compose import compose_file
+    from emomtl.cli.shipped import compose_given
     from emomtl.plugins import Plugins
 
     plugins = Plugins.discover()
-    plan = compose_file(manifest, set_ or [], plugins)
+    plan = compose_given(manifest, set_ or [], plugins)
     before = _expected(plan.pretrain, step) if plan.pretrain is not None else None
     expected = _expected(plan, step)
     if against is not None:
@@ -195,10 +195,10 @@ def _lengths(plan: Plan) -> Lengths | None:
 
 def _against(plan: Plan, expected: Mapping[str, Any], against: Path, plugins: Plugins) -> dict[str, Any]:
     """How often the task that two manifests share is trained by each."""
-    from emomtl.compose import compose_file
+    from emomtl.cli.shipped import compose_given
     from emomtl.train.forecast import compare, forecast
 
-    other = compose_file(against, [], plugins)
+    other = compose_given(against, [], plugins)
     return {"manifest": str(against), **compare(plan, expected, other, forecast(other, _read(other)))}
 
 

@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.errors import EmomtlError
-    from emomtl.plugins import Plugins
     from emomtl.study import Executor, Job, StudyPlan
 
 
@@ -43,13 +42,15 @@ def study(
 ) -> None:
     """Run what a study still lacks, and print its table: means over seeds, intervals, and a verdict for each row."""
     from emomtl.cli.output import console, print_json, say, sources_of
+    from emomtl.cli.shipped import bases, file_of
     from emomtl.cli.study_report import leave
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
     from emomtl.study import gather, keep_plan, plan_study, read_study, study_report, study_space, study_table
 
     plugins = Plugins.discover()
-    file = read_study(_file(study, plugins), scale)
+    path, home = file_of(study, plugins, "study")
+    file = read_study(path, scale, home, bases(plugins))
     folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
     planned = plan_study(file, folder, runs, plugins, set_ or [], sources_of(source or []))
     keep_plan(planned)
@@ -73,14 +74,6 @@ def study(
     say(f"wrote {folder}/page.html, table.md, table.tex, table.csv and result.json")
     if failed:
         raise next(iter(failed.values()))
-
-
-def _file(study: str, plugins: Plugins) -> Path:
-    """The file of a study: as it is named, or the shipped one of that name."""
-    path = Path(study)
-    if path.exists() or path.suffix == ".toml":
-        return path
-    return Path(plugins.offer("study", study).value)
 
 
 def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    manifest: Annotated[Path, typer.Argument(help="The manifest, a TOML file.", show_default=False)],
+    manifest: Annotated[Path, typer.Argument(help="The manifest: a TOML file, or a shipped one's name.", show_default=False)],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run directory; left out, runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
@@ -31,13 +31,14 @@ def train(
     Started by torchrun or `accelerate launch`, several processes train one run together (docs/scaling.md).
     """
     from emomtl.cli.output import print_json, say, scores_json
-    from emomtl.compose import compose_file, left, stages
+    from emomtl.cli.shipped import compose_given
+    from emomtl.compose import left, stages
     from emomtl.model.ranks import joined
     from emomtl.plugins import Plugins
 
     with joined() as ranks:
         plugins = Plugins.discover()
-        whole = compose_file(manifest, set_ or [], plugins)
+        whole = compose_given(manifest, set_ or [], plugins)
         for note in plugins.notes if ranks.first else ():
             say(f"note: {note}")
         every = stages(whole, out or Path("runs") / whole.manifest.name)

@@ -82,14 +82,17 @@ def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
         return None
 
 
-def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins) -> Plan:
-    """Read a manifest file and resolve it; problems of reading and of resolving come together."""
+def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins, folder: Path | None = None) -> Plan:
+    """Read a manifest file and resolve it; problems of reading and of resolving come together.
+
+    Relative paths start in `folder`, else where the file lies.
+    """
     from emomtl.manifest import read_draft
 
     draft = read_draft(path, overrides)
     if draft.manifest is None:
         raise EmomtlError(*draft.problems)
-    return compose(draft.manifest, plugins, path.parent, draft)
+    return compose(draft.manifest, plugins, folder or path.parent, draft)
 
 
 def _complete(plan: Plan, bound: Mapping[str, BoundTask], select: str) -> Manifest:

@@ -66,7 +66,9 @@ class Study(Table):
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)] = Field(description="the study's name")
     about: str = Field(default="", description="what the study asks, in a sentence")
-    base: str | None = Field(default=None, description="the manifest that every row starts from, relative to the study's file")
+    base: str | None = Field(
+        default=None, description="the manifest that every row starts from: a file beside the study's, or a shipped one's name"
+    )
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
     target: str = Field(description="the task that the rows are compared on")
     metric: str | None = Field(default=None, description="the figure of the target; left out, its head's main one")

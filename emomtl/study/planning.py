@@ -12,12 +12,14 @@ from typing import Any
 import tomli_w
 
 from emomtl.compose import Plan, compose_file
+from emomtl.data.one_source import for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
 from emomtl.manifest import apply_overrides, parts_of
 from emomtl.plugins import Plugins
 from emomtl.run.files import storage, write_bytes
 from emomtl.selection import MEAN
+from emomtl.sources import Source
 from emomtl.study.identity import Identities
 from emomtl.study.models import RowTable, SourceTable
 from emomtl.study.reading import StudyFile
@@ -98,15 +100,16 @@ def plan_study(
     """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
 
     `overrides` (KEY=VALUE) are laid over every row and source; `sources` say where a task's rows are, in the runs that have the
-    task. Two rows with equal complete manifests are one run. Where `equal_updates` holds, a row must give the target as many
-    updates as the row that it is compared with: `[scales.NAME] updates` sets them for all. A run that another one starts from
-    need not be there yet: its folder follows from its identity.
+    task. Two rows with equal complete manifests are one run, and are refused where one figure scores both. Where
+    `equal_updates` holds, a row must give the target as many updates as the row that it is compared with: `[scales.NAME]
+    updates` sets them for all. A run that another one starts from need not be there yet: its folder follows from its identity.
     """
     planner = _Planner(file, folder, runs, plugins, overrides, sources or {})
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
     planned = [run for row in file.rows() for run in planner.row(row)]
-    problems = planner.problems or _incomparable(file, planner.scoring)
+    problems = planner.problems or planner.unplaced() + _incomparable(file, planner.scoring)
+    problems += [] if problems else _same(file, planned, planner.scoring)
     if not problems and file.study.equal_updates:
         problems += _unequal(file, planned)
     if problems:
@@ -128,6 +131,8 @@ class _Planner:
     problems: list[Problem] = field(default_factory=list)
     scoring: dict[str, Scoring] = field(default_factory=dict)
     found: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)
+    tasks: set[str] = field(default_factory=set)
     _identities: Identities = field(default_factory=Identities)
     _folders: dict[str, Path] = field(default_factory=dict)
 
@@ -184,6 +189,42 @@ class _Planner:
         self.found[of.name, seed] = run
         return run
 
+    def _sources(self, data: Mapping[str, Any]) -> dict[str, str]:
+        """Where a run's tasks have their rows, as `--source` says it for them, for what they use, or for their corpus."""
+        tables = {task: table for task, table in data.get("tasks", {}).items() if isinstance(table, Mapping)}
+        self.tasks |= set(tables)
+        given = dict(self.places)
+        for task, table in tables.items():
+            if task not in given and (used := table.get("use", task)) in given:
+                given[task] = given[used]
+        if not given:
+            return {}
+        reads = {task: self._reads(task, table) for task, table in tables.items()}
+        known = {name: self._reads(name, {}) for name in self.places if name not in tables}
+        found = for_all(given, reads, known)
+        taken = set(found.values())
+        self.placed |= {name for name, place in self.places.items() if place in taken}
+        return found
+
+    def _reads(self, name: str, table: Mapping[str, Any]) -> tuple[tuple[Source, ...], str | None]:
+        """The layouts of a task, by its name; none, with a mark of its own, where they cannot be told before it is composed."""
+        own = table.get("source")
+        try:
+            offered = self.plugins.offer("task", table.get("use", name)).value
+            if isinstance(offered, type):
+                offered = offered(**table.get("options", {})).task()
+        except (EmomtlError, TypeError, ValueError, AttributeError):  # said where the run is composed; a derived task has none
+            return (), f"{name}\0"
+        return offered.layouts, own
+
+    def unplaced(self) -> list[Problem]:
+        """What `--source` names and no run has."""
+        return [
+            Problem("--source", f"'{clean(name)}' is no task of the study's runs", suggest(name, self.tasks))
+            for name in self.places
+            if name not in self.placed
+        ]
+
     def _before(self, of: RowTable | SourceTable, seed: int) -> RowTable | SourceTable:
         """The row or source that one starts after; a row needs a run of that seed itself."""
         assert of.after is not None
@@ -204,10 +245,8 @@ class _Planner:
         data, problems = apply_overrides(data, overrides)
         if problems:
             raise EmomtlError(*problems)
-        for task, table in data.get("tasks", {}).items():
-            used = table.get("use", task) if isinstance(table, Mapping) else task
-            if source := self.places.get(task) or self.places.get(used):
-                data["tasks"] = {**data["tasks"], task: {**table, "source": source}}
+        for task, source in self._sources(data).items():
+            data["tasks"] = {**data["tasks"], task: {**data["tasks"][task], "source": source}}
         if isinstance(of, RowTable) and self.file.scale.updates is not None:
             length = {"target": self.file.target(of), "target_updates": self.file.scale.updates}
             kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
@@ -244,6 +283,23 @@ def _incomparable(file: StudyFile, scoring: Mapping[str, Scoring]) -> list[Probl
         )
         for row, other in file.against().items()
         if other is not None and scoring[row].name != scoring[other].name
+    ]
+
+
+def _same(file: StudyFile, planned: list[PlannedRun], scoring: Mapping[str, Scoring]) -> list[Problem]:
+    """Rows that are one and the same run, scored by the same figure: their difference is 0 whatever is true."""
+    first: dict[tuple[str, str], str] = {}
+    same: dict[tuple[str, str], None] = {}
+    for run in planned:
+        other = first.setdefault((run.identity, scoring[run.row].name), run.row)
+        if other != run.row:
+            same[other, run.row] = None
+    remedy = (
+        "let them differ: what the base has already, a row need not add; a row drops a task of the base by "
+        "`tasks.TASK.trained = false` in its manifest"
+    )
+    return [
+        Problem("rows", f"'{clean(one)}' and '{clean(two)}' are the same run", remedy, str(file.path)) for one, two in same
     ]
 
 

@@ -36,11 +36,18 @@ class StudyFile:
     scale: ScaleTable
     scale_name: str | None
     source_bases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    home: Path | None = None
+    shipped: Mapping[str, Path] = field(default_factory=dict)
 
     def folder(self, of: RowTable | SourceTable) -> Path:
-        """Where relative paths of the base manifest of a row or source start."""
+        """Where relative paths of the base manifest of a row or source start: beside it, or where a shipped study is run."""
+        if self.home is not None:
+            return self.home
         own = of.base if isinstance(of, SourceTable) else None
-        return (self.path.parent / (own or self.study.base or self.path.name)).resolve().parent
+        base = own or self.study.base
+        if base is not None and (base in self.shipped and not (self.path.parent / base).exists()):
+            base = None
+        return (self.path.parent / (base or self.path.name)).resolve().parent
 
     def manifest(self, of: RowTable | SourceTable) -> dict[str, Any]:
         """The base of a row or source, then the scale's part, then its own."""
@@ -98,15 +105,21 @@ class StudyFile:
         return {name: None if other == name else other for name, other in found.items()}
 
 
-def read_study(path: Path, scale: str | None = None) -> StudyFile:
-    """The study in a TOML file, at a scale (else the file's own); EmomtlError with everything that is wrong."""
+def read_study(
+    path: Path, scale: str | None = None, home: Path | None = None, shipped: Mapping[str, Path] | None = None
+) -> StudyFile:
+    """The study in a TOML file, at a scale (else the file's own); EmomtlError with everything that is wrong.
+
+    Relative paths of its manifests start at `home`, else beside them. A `base` is a file, or one of the `shipped` manifests.
+    """
+    shipped = shipped or {}
     study = read_strict(path, Study)
     name = scale or study.scale or next(iter(study.scales), None)
     if name is not None and name not in study.scales:
         raise EmomtlError(Problem("--scale", f"the study has no scale '{clean(name)}'", suggest(name, study.scales)))
-    base = laid_over(_data(path.parent / study.base) if study.base is not None else {}, study.manifest)
-    bases = {one.name: _data(path.parent / one.base) if one.base else base for one in study.sources}
-    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name, bases)
+    base = laid_over(_base(path, study.base, shipped) if study.base is not None else {}, study.manifest)
+    bases = {one.name: _base(path, one.base, shipped) if one.base else base for one in study.sources}
+    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name, bases, home, shipped)
     if (rows := prod(map(len, study.axes.values()))) > MOST_ROWS and not study.rows:
         found = f"the axes make {rows:,} rows" if rows < 10**12 else "the axes make more than a million million rows"
         raise EmomtlError(Problem("axes", found, f"at most {MOST_ROWS:,}: write the rows that you want as [[rows]]", str(path)))
@@ -126,6 +139,12 @@ def read_strict(path: Path, model: type[Strict]) -> Strict:
             faults = [fault for fault in faults_of(error, data, schema) if fault.found]
     lines = Lines(path.read_text(encoding="utf-8-sig"), [])
     raise EmomtlError(*(fault.problem().at(str(path), lines.of(fault.parts)) for fault in faults))
+
+
+def _base(path: Path, name: str, shipped: Mapping[str, Path]) -> dict[str, Any]:
+    """The manifest that a study's file names: one beside it, else a shipped one."""
+    file = path.parent / name
+    return _data(shipped[name] if name in shipped and not file.exists() else file)
 
 
 def _data(path: Path) -> dict[str, Any]:

@@ -38,6 +38,7 @@ COLUMNS = (("validation", "best"), ("validation", "last"), ("test", "best"), ("t
 class RowResult:
     """One row: its figures by (split, checkpoint) and seed, and the comparison of its best checkpoint on test.
 
+    `updates` and `examples` are what the target had: steps with a labelled row of it, and such rows, by seed.
     `own` is the figure of the best checkpoint on test with its interval; `published` is what others report of it.
     `against` is the row that it is compared with; None for one that others are compared with.
     """
@@ -49,6 +50,7 @@ class RowResult:
     published: Mapping[str, float] = field(default_factory=dict)
     figures: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
+    examples: dict[int, int] = field(default_factory=dict)
     answers: dict[int, Answers] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     own: Estimate | None = None
@@ -104,6 +106,7 @@ class StudyResult:
                 "test_rows": row.test_rows,
                 "seeds": list(row.wanted),
                 "target_updates": row.updates,
+                "target_examples": row.examples,
                 "against": row.against,
                 "less_is_better": row.scoring.less_is_better,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
@@ -149,7 +152,8 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
 def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     """The reference's own runs, answered at thresholds that were tuned a label on validation: what tuning alone is worth."""
     name = f"{reference.name}, thresholds tuned on validation"
-    row = RowResult(name, reference.wanted, reference.scoring, reference.name, updates=dict(reference.updates))
+    row = RowResult(name, reference.wanted, reference.scoring, reference.name)
+    row.updates, row.examples = dict(reference.updates), dict(reference.examples)
     figure = figure_of(reference.scoring.head, reference.scoring.metric)
     for planned in plan.of(reference.name):
         test = reference.answers.get(planned.seed)
@@ -192,6 +196,7 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
     for event in run.events() if checkpoints else ():  # a run under way has had fewer updates than it will
         if event.get("event") == "step":
             row.updates[planned.seed] = int(event["updates"].get(target, 0))
+            row.examples[planned.seed] = int(event["counts"].get(target, 0))
 
 
 def _compare(rows: Sequence[RowResult]) -> None:

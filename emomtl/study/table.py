@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from emomtl.report.cells import Cell, Table
 from emomtl.statistics import LEVEL, POWER, Estimate, Spread
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
+
+SAME_EXAMPLES = 0.02
+"""Rows differ in the target's examples where they are further apart than this part of the greater number.
+
+Rows without a label count in no step, so two draws of one manifest differ by a little.
+"""
 
 COMPARED = ("difference on test", "95% interval", "p (Holm)", "p (McNemar)", "effect", "detectable", "verdict")
 
@@ -24,6 +30,7 @@ def study_table(result: StudyResult) -> Table:
         (True, ("row",), lambda row: (row.name,)),
         (several, ("figure",), lambda row: (row.scoring.name,)),
         (True, ("seeds", "target updates"), _trained),
+        (bool(_unequal_examples(result)), ("target examples",), lambda row: (_counted(row.examples),)),
         (
             True,
             tuple(f"{split}, {which}" for split, which in COLUMNS),
@@ -41,9 +48,15 @@ def study_table(result: StudyResult) -> Table:
 
 
 def _trained(row: RowResult) -> tuple[Cell, ...]:
-    updates = sorted(set(row.updates.values()))
-    trained = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}" if updates else ""
-    return (f"{len(row.wanted)}" if row.state == "whole" else row.state, trained)
+    return (f"{len(row.wanted)}" if row.state == "whole" else row.state, _counted(row.updates))
+
+
+def _counted(by_seed: Mapping[int, int]) -> str:
+    """A count that every seed has, or the least and the greatest."""
+    counts = sorted(set(by_seed.values()))
+    if len(counts) < 2:
+        return f"{counts[0]:,}" if counts else ""
+    return f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _compared(row: RowResult) -> tuple[Cell, ...]:
@@ -107,7 +120,7 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:
             notes.append(f"warning: {row.name} gave the target unequal updates over seeds")
-    return notes + _unequal(result)
+    return notes + _unequal(result) + _unequal_examples(result)
 
 
 def _unequal(result: StudyResult) -> list[str]:
@@ -119,4 +132,25 @@ def _unequal(result: StudyResult) -> list[str]:
         if len(trained) > 1:
             which = f" against '{reference}'" if result.several_references else ""
             notes.append(f"warning: rows{which} gave the target unequal updates ({min(trained):,} to {max(trained):,})")
+    return notes
+
+
+def _unequal_examples(result: StudyResult) -> list[str]:
+    """Rows that gave the target equally many updates of unequal size: fewer labelled examples than the row they stand against.
+
+    With `per_step = "all"` the tasks share the examples of a step, so a task has fewer of them beside another one.
+    """
+    named = {row.name: row for row in result.rows}
+    notes = []
+    for row in result.rows:
+        other = named[row.against] if row.against is not None else row
+        if not row.examples or not other.examples:
+            continue
+        mine, theirs = (sum(one.examples.values()) / len(one.examples) for one in (row, other))
+        if abs(mine - theirs) > SAME_EXAMPLES * max(mine, theirs):
+            notes.append(
+                f"warning: '{row.name}' gave the target {mine:,.0f} labelled examples, '{other.name}' {theirs:,.0f}: equal "
+                'updates are no equal training (with `per_step = "all"`, a sampler that gives the target as many in both, '
+                "or a `batch_size` of its own)"
+            )
     return notes
