@@ -31,9 +31,7 @@ def gone(*address: Any, **options: Any) -> Any:
     raise socket.gaierror(-2, "Name or service not known")
 
 
-def test_a_hub_data_set_that_cannot_be_reached_is_said_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_data_set_that_cannot_be_reached_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", gone)
     began = time.monotonic()
     with pytest.raises(EmomtlError) as caught:

@@ -72,9 +72,7 @@ def _beside_one(read: list[Path], layout: Files) -> list[str]:
         return []
     name, split = _parts(read[0])
     siblings = [
-        other
-        for other in _others({read[0].parent}, read)
-        if _parts(other)[0] == name and _parts(other)[1] not in ("", split)
+        other for other in _others({read[0].parent}, read) if _parts(other)[0] == name and _parts(other)[1] not in ("", split)
     ]
     if not siblings:
         return []

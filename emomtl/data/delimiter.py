@@ -48,9 +48,7 @@ def check_header(file: SourceFile, cells: Sequence[str], line: int) -> None:
     raise file.error(found, remedy, line)
 
 
-def other_delimiter(
-    cells: Sequence[str], file: SourceFile, width: int | None = None, wanted: Collection[str] = ()
-) -> str | None:
+def other_delimiter(cells: Sequence[str], file: SourceFile, width: int | None = None, wanted: Collection[str] = ()) -> str | None:
     """Another usual delimiter that cuts a line into `width` cells, or into all `wanted` columns.
 
     Where neither is asked for: into most cells, where ours cuts nothing and was not chosen by the layout.

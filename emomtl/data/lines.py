@@ -111,7 +111,7 @@ def _encoding_of(bad: bytes, encoding: str) -> str:
         seen = bad[:1].decode("cp1252")
     except UnicodeDecodeError:
         return SAVE_AS_UTF8
-    return f"{SAVE_AS_UTF8}: `encoding = \"cp1252\"`, in which Excel saves CSV on Windows, reads {seen!r} there"
+    return f'{SAVE_AS_UTF8}: `encoding = "cp1252"`, in which Excel saves CSV on Windows, reads {seen!r} there'
 
 
 def _ends(text: str, before: Position) -> int:

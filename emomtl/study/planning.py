@@ -298,9 +298,7 @@ def _same(file: StudyFile, planned: list[PlannedRun], scoring: Mapping[str, Scor
         "let them differ: what the base has already, a row need not add; a row drops a task of the base by "
         "`tasks.TASK.trained = false` in its manifest"
     )
-    return [
-        Problem("rows", f"'{clean(one)}' and '{clean(two)}' are the same run", remedy, str(file.path)) for one, two in same
-    ]
+    return [Problem("rows", f"'{clean(one)}' and '{clean(two)}' are the same run", remedy, str(file.path)) for one, two in same]
 
 
 def _unequal(file: StudyFile, planned: list[PlannedRun]) -> list[Problem]:

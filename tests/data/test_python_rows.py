@@ -109,9 +109,7 @@ def test_tasks_with_the_same_function_and_files_share_a_corpus(tmp_path: Path) -
     assert [corpus.tasks for corpus in data.corpora] == [("one",), ("two",)]
 
 
-def test_rows_are_cached_and_read_anew_when_a_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emomtl.data.row_cache.FEWEST", 1)
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "cache"))
     tweets(tmp_path / "rows")

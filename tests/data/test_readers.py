@@ -35,7 +35,7 @@ BROKEN: list[tuple[str, bytes, dict[str, Any], int | None, str]] = [
     ("a.csv", b"\ntext,,label\na,b,c\n", {}, 2, "column 2 has no name"),
     ("a.csv", b"text,label, \na,b,c\n", {}, 2, "column 3 has no name and holds something"),
     ("a.csv", b"text,label\na,\0\n", {}, 2, "a NUL byte"),
-    ("a.csv", "text,label\na,b\n".encode("utf-16-le"), {}, None, 'the file is UTF-16 without a mark at its start (give'),
+    ("a.csv", "text,label\na,b\n".encode("utf-16-le"), {}, None, "the file is UTF-16 without a mark at its start (give"),
     ("a.csv", "text,label\na,b\n".encode("utf-16"), {}, None, "the file is UTF-16, not utf-8 text"),
     ("a.csv", b"\xfe\xff\0t", {}, None, "the file is UTF-16, not utf-8 text"),
     ("a.csv", "text,label\n".encode("utf-32"), {}, None, "the file is UTF-32, not utf-8 text"),
