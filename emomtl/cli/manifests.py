@@ -178,7 +178,7 @@ def _lengths(plan: Plan) -> Lengths | None:
     """
     from emomtl.cli.output import say
     from emomtl.errors import EmomtlError
-    from emomtl.model.pretrained import WrongWeights
+    from emomtl.model.pretrained import WrongEncoder
     from emomtl.train.calibration import sample_lengths
 
     try:
@@ -186,7 +186,7 @@ def _lengths(plan: Plan) -> Lengths | None:
         for line in notes:
             say(f"note: {line}")
         return lengths
-    except WrongWeights:
+    except WrongEncoder:
         raise
     except EmomtlError as error:
         say(f"note: tokens are not counted: {error}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +16,8 @@ from emomtl.heads import Vocabulary
 from emomtl.hub_access import use_hub
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
-from emomtl.model.pretrained import WrongWeights, load_pretrained, read_tensors, tensors_of, unwrapped
+from emomtl.model.pretrained import WrongEncoder, load_pretrained, read_tensors, tensors_of, unwrapped
+from emomtl.model.probe import check_kind, check_reads_words
 from emomtl.model.sharing import Sharing
 from emomtl.untrusted import is_failure, loads
 
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emomtl.changes import EncoderChange
+
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout")
+"""What configurations call the probabilities of dropout."""
+
+SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+"""Packages that transformers needs to read a tokenizer of SentencePiece, with the module of each."""
+
+SENTENCEPIECE_FILES = ("spm.model", "sentencepiece.bpe.model", "spiece.model")
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ def own_tensors(choice: EncoderChoice, base: str, wanted: Mapping[str, Iterable[
         tensors = tensors_of(choice.where, choice.revision or "main")
         try:
             _, renamed = unwrapped(tensors, others, base, choice.name)
-        except WrongWeights as error:  # the encoder itself is whole: its head is not to be had, and that is all
+        except WrongEncoder as error:  # the encoder itself is whole: its head is not to be had, and that is all
             return {}, error.problems[0].found
         there = {others[renamed.get(name, name)]: name for name in tensors if renamed.get(name, name) in others}
         if len(there) == len(wanted):
@@ -118,40 +129,15 @@ def save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
 def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weights: int | None) -> LoadedEncoder:
     """An encoder with its pretrained weights; where those come later, and have `weights` bytes, with any."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    place = Problem("encoder.use", f"'{clean(choice.name)}' does not load", "")
     away = "" if Path(where).is_dir() else use_hub()
     try:
         folder = _looked_through(where, choice.revision)
-        config = AutoConfig.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(where, revision=choice.revision or "main", trust_remote_code=False)
-        choice.layers.check(config)
-        if choice.dropout is not None:
-            for key in (
-                "hidden_dropout_prob",
-                "attention_probs_dropout_prob",
-                "embedding_dropout",
-                "mlp_dropout",
-                "attention_dropout",
-            ):
-                if hasattr(config, key):
-                    setattr(config, key, choice.dropout)
-        extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
-        if weights is not None or folder is not None:
-            with torch.device("meta"):
-                check_size(AutoModel.from_config(config, **extra), weights or weights_bytes(folder or Path()))
-        notes: tuple[str, ...] = ()
-        module: Any
-        if weights is None:
-            loaded = load_pretrained(where, choice.revision or "main", config, choice.name, choice.pooling, extra)
-            module, notes = loaded.module, loaded.notes
-        else:
-            module = AutoModel.from_config(config, **extra)
+        config, tokenizer = _config_and_tokenizer(choice, where)
+        module, notes = _module(choice, where, config, folder, weights)
     except EmomtlError:
         raise
     except BaseException as error:  # transformers and its tokenizers have no one error for what they cannot read
@@ -163,7 +149,7 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
         remedy = (
             "`emomtl encoders` lists what is installed; offline, use 'minilm' or a folder with config.json and model.safetensors"
         )
-        raise EmomtlError(Problem(place.place, f"{place.found}: {reason}", remedy)) from error
+        raise EmomtlError(Problem("encoder.use", f"'{clean(choice.name)}' does not load: {reason}", remedy)) from error
     if not getattr(tokenizer, "is_fast", False):
         raise EmomtlError(Problem("encoder.use", f"'{choice.name}' has no fast tokenizer", "use an encoder with tokenizer.json"))
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):  # transformers makes an empty one where it finds none
@@ -176,6 +162,71 @@ def _load(choice: EncoderChoice, where: str, special_tokens: Iterable[str], weig
         found = f"'{clean(choice.name)}' has {rows:,} words, and its tokenizer numbers them up to {last:,}"
         raise EmomtlError(Problem("encoder.use", found, "are tokenizer and weights of one model?"))
     return LoadedEncoder(module, tokenizer, choice.layers.width(int(config.hidden_size)), notes=notes)
+
+
+def _config_and_tokenizer(choice: EncoderChoice, where: str) -> tuple[Any, Any]:
+    """The configuration, with the manifest's dropout, and the tokenizer, of a model that is an encoder."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    revision = choice.revision or "main"
+    config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+    check_kind(config, choice.name)
+    _check_sentencepiece(choice.name, where, revision)
+    tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
+    choice.layers.check(config)
+    for key in DROPOUTS if choice.dropout is not None else ():
+        if hasattr(config, key):
+            setattr(config, key, choice.dropout)
+    return config, tokenizer
+
+
+def _check_sentencepiece(name: str, where: str, revision: str) -> None:
+    """Say what to install where a tokenizer is SentencePiece's alone, as DeBERTa v3's: transformers asks for something else."""
+    from transformers.utils import cached_file
+
+    def there(file: str) -> bool:
+        return cached_file(where, file, revision=revision, _raise_exceptions_for_missing_entries=False) is not None
+
+    if there("tokenizer.json"):
+        return
+    lacking = [package for package, module in SENTENCEPIECE.items() if not _installed(module)]
+    file = next((file for file in SENTENCEPIECE_FILES if lacking and there(file)), None)
+    if file is not None:
+        found = f"'{clean(name)}' has its tokenizer as {file} alone, and {' and '.join(lacking)} is not installed to read it"
+        remedy = (
+            "`pip install sentencepiece protobuf`, both are needed; or save tokenizer.json beside it where they are installed"
+        )
+        raise WrongEncoder(Problem("encoder.use", found, remedy))
+
+
+def _installed(module: str) -> bool:
+    """Whether a module is there; one inside a package that is not, is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _module(
+    choice: EncoderChoice, where: str, config: Any, folder: Path | None, weights: int | None
+) -> tuple[Any, tuple[str, ...]]:
+    """The encoder's module and what there is to say of its weights; a size beyond that of its files is refused first."""
+    import torch
+    from transformers import AutoModel
+
+    extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
+    with torch.device("meta"):
+        model = AutoModel.from_config(config, **extra)
+    check_reads_words(model, config, choice.name)
+    if choice.pooling == "pooler" and getattr(model, "pooler", None) is None:
+        found = f"'{clean(choice.name)}' has no pooler (it is of the type '{clean(config.model_type)}')"
+        raise WrongEncoder(Problem("encoder.pooling", found, '"cls", "mean" or "max"'))
+    if weights is not None or folder is not None:
+        check_size(model, weights or weights_bytes(folder or Path()))
+    if weights is not None:
+        return AutoModel.from_config(config, **extra), ()
+    loaded = load_pretrained(where, choice.revision or "main", config, choice.name, choice.pooling, extra)
+    return loaded.module, loaded.notes
 
 
 def _looked_through(where: str, revision: str | None) -> Path | None:
@@ -212,5 +263,9 @@ def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
 
 
 def _has_pooler(config: Any) -> bool:
-    """Whether the architecture has BERT's pooler, which is trained only where it is asked for."""
-    return config.model_type in {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert", "data2vec-text", "ernie"}
+    """Whether the architecture has BERT's pooler, which is there and trained only where it is asked for."""
+    from transformers import MODEL_MAPPING
+
+    known = MODEL_MAPPING.get(type(config), None)
+    classes = known if isinstance(known, (list, tuple)) else [known]
+    return all(one is not None and "add_pooling_layer" in inspect.signature(one.__init__).parameters for one in classes)

@@ -40,7 +40,7 @@ NAMED = 3
 REMEDY = "save the encoder alone with its own `save_pretrained`; are config.json and the weights of one model?"
 
 
-class WrongWeights(EmomtlError):
+class WrongEncoder(EmomtlError):
     """A file of weights that is not, or not wholly, the encoder's."""
 
 
@@ -55,7 +55,7 @@ class Pretrained:
 def load_pretrained(where: str, revision: str, config: Any, name: str, pooling: str, extra: Mapping[str, Any]) -> Pretrained:
     """The encoder of a folder or hub id with all of its weights.
 
-    WrongWeights counts and names the tensors that lack or do not fit. A pooler may lack, which is
+    WrongEncoder counts and names the tensors that lack or do not fit. A pooler may lack, which is
     noted. `name` is the manifest's name of the encoder, `extra` what its class is given.
     """
     options = {"config": config, "revision": revision, "trust_remote_code": False, **extra}
@@ -108,7 +108,7 @@ def unwrapped(names: Iterable[str], wanted: Collection[str], base: str, encoder:
     """The wrapper before the wanted names of a file, and the names that are other without wrappers.
 
     `base` is the word that transformers itself strips, such as `bert`. Where two wrappers hold the
-    same tensors (two towers), or the wrapper is not a known one, WrongWeights says so: which of
+    same tensors (two towers), or the wrapper is not a known one, WrongEncoder says so: which of
     them is the encoder is not for us to guess. Nothing where no wrapper has what is wanted.
     """
     bare = {name: _without_inner(name) for name in names}
@@ -121,7 +121,7 @@ def unwrapped(names: Iterable[str], wanted: Collection[str], base: str, encoder:
     if len(best) > 1 or not set(best[0].split(".")[:-1]) <= known:
         shown = " and under ".join(quoted(prefix) for prefix in best[:NAMED])
         found = f"'{clean(encoder)}' does not load: its file has {most} tensors of the encoder under {shown}"
-        raise WrongWeights(Problem("encoder.use", found, REMEDY))
+        raise WrongEncoder(Problem("encoder.use", found, REMEDY))
     prefix = best[0]
     inside = ((name, short) for name, short in bare.items() if short.startswith(prefix))
     renamed = {name: short.removeprefix(prefix) for name, short in inside}
@@ -165,7 +165,7 @@ def _check(encoder: str, module: Any, info: Mapping[str, Any]) -> None:
         faults.append(clean(str(info["error_msgs"][0]), 200))
     if faults:
         problems = (Problem("encoder.use", f"'{clean(encoder)}' does not load: {fault}", REMEDY) for fault in faults)
-        raise WrongWeights(*problems)
+        raise WrongEncoder(*problems)
 
 
 def _check_file(encoder: str, module: Any, tensors: Mapping[str, Path], prefixes: Iterable[str]) -> None:
@@ -191,11 +191,11 @@ def _check_file(encoder: str, module: Any, tensors: Mapping[str, Path], prefixes
     twice = [" and ".join(names) for names in claims.values() if len(names) > 1]
     if twice:
         found = f"'{clean(encoder)}' does not load: its file has two tensors for {len(twice)} of its places: {_some(twice)}"
-        raise WrongWeights(Problem("encoder.use", found, REMEDY))
+        raise WrongEncoder(Problem("encoder.use", found, REMEDY))
     if codes:
         shown = f"{_some(codes)}, {min(codes.values())}"
         found = f"'{clean(encoder)}' does not load: {len(codes)} of its tensors are quantised ({shown})"
-        raise WrongWeights(Problem("encoder.use", found, "take the model's files in fp32, fp16 or bf16"))
+        raise WrongEncoder(Problem("encoder.use", found, "take the model's files in fp32, fp16 or bf16"))
 
 
 def _notes(encoder: str, module: Any, info: Mapping[str, Any], pooling: str, renamed: Mapping[str, str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from emomtl.evaluate import outputs_of
 from emomtl.model.sharing import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
+from emomtl.train.full_length import try_full_length
 from emomtl.train.origin import origin_of
 from emomtl.train.profile import Phases, Profile
 from emomtl.train.reading import read, tokenise_all
@@ -69,12 +70,13 @@ def sample_lengths(plan: Plan) -> tuple[Lengths, tuple[str, ...]]:
 
 
 def calibrate(plan: Plan) -> Calibration:
-    """Take one step that is not timed, then steps for about two seconds, then score; nothing is kept."""
+    """Try a text of full length, take a step that is not timed, then steps for about two seconds, then score; nothing is kept."""
     with tempfile.TemporaryDirectory(prefix="emomtl-check-") as folder:
         session = start(_few(plan), Path(folder) / "run", Display())
         try:
             session.model.train()
             parameters = count_parameters(session.model)
+            try_full_length(session)
             session.phases = kept = _Kept(session)
             losses = try_step(session)
             session.phases = profile = Profile(session.device, session.model.sharing.per_task)

@@ -15,6 +15,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import TokenHead
 from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors, rebuild_encoder
 from emomtl.model.network import MultiTaskModel
+from emomtl.model.probe import probe
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 
 MOST_NAMED = 8
@@ -59,7 +60,7 @@ def origin_of(plan: Plan) -> Origin:
         origin = _of_run(plan, plan.start)
         add_tokens(origin.encoder.module, origin.encoder.tokenizer, plan.special_tokens)
     _check_vocabulary(plan, origin.encoder)
-    return origin
+    return replace(origin, notes=(*origin.notes, *probe(origin.encoder, plan.encoder)))
 
 
 def recorded(run: Run) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
-from emomtl.model.lean import make_lean, spare
+from emomtl.model.lean import spare, try_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.sharded import as_cut, cut, is_cut, whole
@@ -283,16 +283,13 @@ def _session(
     tokens = fusion.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
     model = model_of(plan, encoder, fusion).to(device)
-    if device == "cpu":
-        make_lean(model, encoder.module)
+    notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
     if ranks.sharded:
         ranks.give(encoder.module.state_dict().values())  # a part of each is all that a process keeps
         cut(encoder.module, device, ranks)
     unpadded, why = choose_unpadded(
         "off" if ranks.sharded else manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes)
     )
-    if why:
-        display.note(why)
     if device == "cpu":
         published = unpadded is None and not manifest.encoder.changes
         spare(model, first_token=published, word_gradient=ranks.size == 1 and plan.weighting.sums_losses)
@@ -320,9 +317,11 @@ def _session(
     state = State.fresh(plan.tasks)
     reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
     more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded}
-    return Session(
+    session = Session(
         plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )
+    session.say_of_encoder([*notes, *([why] if why else [])])
+    return session
 
 
 def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:

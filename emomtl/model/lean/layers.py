@@ -51,7 +51,7 @@ class Dropout(nn.Dropout):
 
 
 class _Linear(torch.autograd.Function):
-    """x Wᵀ + b by oneDNN, and so the gradient of x; that of W is faster by MKL. Differentiable more than once."""
+    """x Wᵀ + b by oneDNN, x (N, I), and so the gradient of x; that of W is faster by MKL. Differentiable more than once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -62,10 +62,9 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         grad = grads[0]
-        flat = grad.reshape(-1, grad.shape[-1])
         of_x = _Linear.apply(grad, weight.t(), None) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
-        of_weight = flat.t() @ x.reshape(-1, x.shape[-1]) if ctx.needs_input_grad[1] else None
-        return of_x, of_weight, flat.sum(0) if ctx.needs_input_grad[2] else None
+        of_weight = grad.t() @ x if ctx.needs_input_grad[1] else None
+        return of_x, of_weight, grad.sum(0) if ctx.needs_input_grad[2] else None
 
 
 class Linear(nn.Linear):
@@ -75,4 +74,7 @@ class Linear(nn.Linear):
         fits = input.dtype == self.weight.dtype == torch.float32 and input.device.type == "cpu" and input.numel() > 0
         if not self.training or not fits or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
-        return _Linear.apply(input, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
+        # A Function whose output is a view of what it made refuses to be changed in place, as Longformer and
+        # DeBERTa do with their queries: so it is given two dimensions, and autograd makes the view.
+        flat = _Linear.apply(input.reshape(-1, input.shape[-1]), self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return flat.view(*input.shape[:-1], -1)  # type: ignore[no-any-return]
