@@ -186,9 +186,7 @@ def test_a_thousand_changes_in_files_of_a_run_are_refused_or_change_nothing(fini
 def made(folder: Path, name: str) -> Path:
     manifest = Manifest(name=name, encoder=EncoderTable(use="minilm"), tasks={"demo": TaskTable()})
     with Run.create(folder / name, manifest, {"device": "cpu"}) as run:
-        (run.folder / "encoder").mkdir()
-        (run.folder / "encoder" / "config.json").write_text("{}")
-        run.seal_encoder()
+        run.keep_encoder(lambda there: (there / "config.json").write_text("{}"))
         run.add_scores({"split": "test", "checkpoint": "step-1", "step": 1, "tasks": {}})
     return folder / name
 
