@@ -2,10 +2,11 @@
 
 from emomtl.changes import Applied, EncoderChange, TaskSwitch, modules_by_name
 from emomtl.encoding import EncoderSource, encoder_layers
-from emomtl.errors import EmomtlError
+from emomtl.errors import AmbiguousLabel, EmomtlError
 from emomtl.features import Feature, Learned, TrainingRows
 from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.hookspecs import hookimpl
+from emomtl.label_reader import LabelReader
 from emomtl.lexicon import Lexicon
 from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
@@ -18,6 +19,7 @@ from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousLabel",
     "Answers",
     "Applied",
     "DerivedTask",
@@ -31,6 +33,7 @@ __all__ = [
     "Head",
     "Hub",
     "Label",
+    "LabelReader",
     "Learned",
     "Lexicon",
     "Moment",

@@ -51,6 +51,17 @@ class EmomtlError(Exception):
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
+class AmbiguousLabel(EmomtlError):
+    """A label that could mean two things: reading stops until an option chooses, whatever `on_bad_row` says.
+
+    `cell` is an example, which is not shown of a sensitive task.
+    """
+
+    def __init__(self, found: str, remedy: str, cell: str) -> None:
+        self.cell = cell
+        super().__init__(found, remedy=remedy)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'joy'?` for a misspelt word, else what is known (at most twelve names); long words are not compared."""
     names = sorted(set(known))

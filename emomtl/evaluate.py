@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomtl.data.corpus import Corpus, TaskData
+from emomtl.data.corpus import BadRows, Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
@@ -141,7 +141,8 @@ def evaluate(
                 continue
             found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
             if keep is not None:
-                keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in tasks}
+                whole = [task for task in tasks if not data.unseen.get((task, split))]  # else targets have more labels
+                keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in whole}
     if not ranks.first:
         return ranks.told(found)
     if not found:
@@ -189,11 +190,19 @@ def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDAr
     if not np.isfinite(logits[rows.index]).all():
         remedy = "the run has diverged: lower train.lr and go on from an earlier checkpoint, or start anew"
         raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {split} are not finite", remedy))
-    return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index])
+    unseen, bad = data.unseen.get((task, split), ()), _bad(data, task, split)
+    return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index], unseen, bad)
+
+
+def _bad(data: TaskData, task: str, split: str) -> BadRows:
+    """The skipped rows of a split; one that did not read, of a source without splits, may be of any and counts in each."""
+    found = data.bad.get((task, split), BadRows())
+    anywhere = data.bad.get((task, "all"), BadRows())
+    return BadRows(found.unread + anywhere.unread, found.unfit)
 
 
 def _answers(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Targets and probabilities of the rows that have a target, as they are scored."""
     rows = corpus.rows[task, split]
     known = bound.head.present(rows.targets)
-    return rows.targets[known], bound.head.probabilities(logits[rows.index][known])
+    return bound.head.decided(rows.targets[known]), bound.head.probabilities(logits[rows.index][known])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.errors import clean
 from emomtl.heads import Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.data.corpus import BadRows
     from emomtl.heads import Head
     from emomtl.taxonomy import Taxonomy
 
@@ -27,11 +29,22 @@ class TaskScores:
     tables: dict[str, list[Row]]
     main_metric: str = ""
     errors: tuple[str, ...] = ()
+    unlabelled: int = 0
+    left_out: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def defined(self) -> dict[str, float]:
         """The figures that are defined."""
         return {name: value for name, value in self.metrics.items() if value is not None}
+
+    @property
+    def said(self) -> list[str]:
+        """All that a reader of the metrics has to know: rows that are not scored, how targets are taken, what is undefined."""
+        total = self.rows + self.unlabelled
+        left_out = [f"{self.unlabelled:,} of {total:,} rows have no label and are not scored"] if self.unlabelled else []
+        left_out += [f"{self.left_out:,} bad row(s) are left out of the score"] if self.left_out else []
+        return [*left_out, *self.remarks, *self.undefined]
 
     @property
     def undefined(self) -> list[str]:
@@ -48,7 +61,7 @@ class TaskScores:
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""
-        return {
+        told = {
             "rows": self.rows,
             "metrics": self.metrics,
             "main_metric": self.main_metric,
@@ -56,13 +69,33 @@ class TaskScores:
             "tables": self.tables,
             "undefined": self.undefined,
         }
+        odd = {"unlabelled": self.unlabelled, "left_out": self.left_out, "remarks": list(self.remarks)}
+        return told | {name: value for name, value in odd.items() if value}
 
 
-def score(head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], logits: NDArray[Any]) -> TaskScores:
-    """All figures from targets (n, ...) and logits (n, L); rows without any target are left out."""
+def score(
+    head: Head,
+    taxonomy: Taxonomy | None,
+    targets: NDArray[Any],
+    logits: NDArray[Any],
+    unseen: tuple[str, ...] = (),
+    bad: BadRows | None = None,
+) -> TaskScores:
+    """All figures from targets (n, ...) and logits (n, L); rows without any target are left out.
+
+    `unseen` are labels that targets have after those of the taxonomy. The model never answers with them, so they have a
+    probability of 0: their rows are wrong, and each counts in macro means as a label that is never found. `bad` are rows
+    that were skipped.
+    """
+    import numpy as np
+
     known = head.present(targets)
     targets, probabilities = targets[known], head.probabilities(logits[known])
-    names = head.outputs(taxonomy)
+    names, remarks = head.outputs(taxonomy), head.remarks(targets)
+    if unseen:
+        names = (*names, *unseen)
+        probabilities = np.concatenate([probabilities, np.zeros((len(probabilities), len(unseen)))], axis=1)
+        remarks = [_unseen(head, targets, unseen, len(names) - len(unseen)), *remarks]
     metrics = dict(head.metrics(targets, probabilities))
     tables = {"": head.table(targets, probabilities, names)}
     for grouping in taxonomy.groupings if taxonomy is not None else ():
@@ -71,7 +104,19 @@ def score(head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], logits: 
         metrics |= {f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()}
         tables[grouping.name] = head.table(*folded, grouping.names)
     errors = tuple(name for name in metrics if head.less_is_better(name))
-    return TaskScores(int(known.sum()), metrics, tables, head.main_metric, errors)
+    unfit, unread = (bad.unfit, bad.unread) if bad is not None else (0, 0)
+    unlabelled = int((~known).sum()) - unfit
+    about = (head.main_metric, errors, unlabelled, unfit + unread, tuple(remarks))
+    return TaskScores(int(known.sum()), metrics, tables, *about)
+
+
+def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: int) -> str:
+    """How many rows have a label that the model does not have; it has the first `known` ones."""
+    decided = head.decided(targets)
+    beyond = decided >= known if decided.ndim == 1 else (decided[:, known:] > 0).any(axis=1)
+    rows = int(beyond.sum())
+    shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
+    return f"{rows:,} row(s) count as wrong: the model does not have their label ({shown})"
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:

@@ -24,11 +24,17 @@ LabelValue = str | Sequence[str] | Mapping[str, float | None] | float | Sequence
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row, read: a text (or a pair of texts) and its label by name; `label=None` where the row has none."""
+    """One row, read: a text (or a pair of texts) and its label by name; `label=None` where the row has none.
+
+    `notes` say what was assumed in reading it, each as a phrase that `emomtl check` prints with the number of
+    rows. Examples of one `group` (an item that several people labelled) become one by the task's `combine`.
+    """
 
     text: str
     label: LabelValue
     pair: str | None = None
+    notes: tuple[str, ...] = ()
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Task:
     lists the known layouts, each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from
     the training rows (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a
     `sensitive` task are never printed, logged or reported. `special_tokens` are strings, such as `[NAME]`, that the
-    tokenizer keeps whole.
+    tokenizer keeps whole. `combine` makes one example of those of a group.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Task:
     sensitive: bool = field(default=False, kw_only=True)
     special_tokens: tuple[str, ...] = field(default=(), kw_only=True)
     card: str = field(default="", kw_only=True)
+    combine: Callable[[Sequence[Example]], Example] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -109,6 +116,14 @@ class TaskFamily(ABC):
     @abstractmethod
     def task(self) -> Task:
         """The task that these options describe."""
+
+    def bound(self, head: Head, asked: bool) -> tuple[Task, Head]:
+        """The task as it reads for the head of a run, and that head; `asked` where the manifest names one.
+
+        By default what `task` gives, and the head as it is. A family whose reading depends on the head, or
+        that needs one of its options, says so here.
+        """
+        return self.task(), head
 
 
 class DerivedTask(ABC):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emomtl.errors import EmomtlError, quoted, suggest
+from emomtl.label_text import clean_label
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Taxonomy:
         doubles = sorted(name for name, times in Counter(self.names).items() if times > 1) if self._has_doubles else []
         if doubles:
             raise EmomtlError(f"label '{doubles[0]}' stands twice in the taxonomy", remedy="give each label once")
+        if len({clean_label(name) for name in self.names if isinstance(name, str)}) < len(self.names):
+            found = "two labels of the taxonomy differ only in characters that cannot be seen"
+            raise EmomtlError(found, remedy="give each label once, in NFC, without zero-width characters")
         if not self.names or not all(isinstance(name, str) and name.strip() for name in self.names):
             raise EmomtlError("a taxonomy needs labels, each with a name that is not empty")
         for name in self.names:
@@ -53,11 +57,21 @@ class Taxonomy:
     def _positions(self) -> dict[str, int]:
         return {name: position for position, name in enumerate(self.names)}
 
+    @cached_property
+    def _clean_positions(self) -> dict[str, int]:
+        return {clean_label(name): position for position, name in enumerate(self.names)}
+
     def index(self, name: str) -> int:
-        """The position of a label; an unknown name is an error that suggests the nearest."""
+        """The position of a label, whatever invisible characters stand around it and however it is composed.
+
+        An unknown name is an error that suggests the nearest.
+        """
         try:
             return self._positions[name]
         except (KeyError, TypeError):
+            position = self._clean_positions.get(clean_label(name)) if isinstance(name, str) else None
+            if position is not None:
+                return position
             raise EmomtlError(f"{UNKNOWN_LABEL} {quoted(name)}", remedy=suggest(str(name), self.names)) from None
 
     def grouping(self, name: str) -> Grouping:

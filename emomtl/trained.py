@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from emomtl.compose import BoundTask, Plan, compose
 from emomtl.data.corpus import TaskData
@@ -116,12 +116,16 @@ def read_split(
     tasks: Collection[str] = (),
     sources: Mapping[str, str] | None = None,
     allow_changed: bool = False,
+    unseen_count: bool = False,
 ) -> TaskData:
     """The rows of one split of a run's tasks, or of those wanted, read where the run read them or where `sources` says.
 
     A corpus that differs from the one trained on is an error, unless allowed; all that is wrong comes in one EmomtlError.
+    With `unseen_count` rows with a label that the model does not have count as wrong, and are no error.
     """
     inputs = _inputs(trained, tasks, sources or {}, allow_changed)
+    if unseen_count:
+        inputs = [replace(one, unseen_in=(split,)) for one in inputs]
     return read_tasks(inputs, [split], trained.plan.manifest.data.on_bad_row, need_train=False)
 
 
@@ -156,7 +160,8 @@ def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str],
         source = sources.get(name, one.source)
         try:
             located = locate(one.task.layouts, source, trained.plan.folder, name)
-            inputs.append(TaskInput(name, one.task, one.head, located))
+            learned = one.table.learned_labels is not None
+            inputs.append(TaskInput(name, one.task, one.head, located, learned=learned))
         except EmomtlError as error:
             problems += error.problems
             continue
@@ -177,14 +182,19 @@ def evaluate_run(
     allow_changed: bool = False,
     which: str = "best",
     keep_answers: bool = False,
+    unseen: Literal["refuse", "wrong"] | None = None,
 ) -> tuple[dict[str, TaskScores], int, list[str]]:
     """Score a run on a split, write the scores into the run, and say how often this checkpoint has now seen that split.
 
-    With `keep_answers` targets and probabilities are kept in the run. Returns the scores, that number, and notes. A corpus
+    With `keep_answers` targets and probabilities are kept in the run, but for tasks with labels that the model does not have;
+    what becomes of those, `unseen` says, else the manifest (`data.unseen_labels`).
+
+    Returns the scores, that number, and notes. A corpus
     that differs from the one trained on stops it, unless allowed.
     """
     bound = trained.tasks(tasks)
-    data = read_split(trained, split, tasks, sources, allow_changed)
+    policy = unseen or trained.plan.manifest.data.unseen_labels
+    data = read_split(trained, split, tasks, sources, allow_changed, policy == "wrong" and split != "train")
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
     tokens = trained.fusion.beside_all(data, tokens)

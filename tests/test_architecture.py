@@ -32,9 +32,9 @@ LAYERS = [
     {"hookspecs"},
     {"task"},
     {"lexicon", "statistics", "selection"},
-    {"taxonomy", "heads", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
+    {"taxonomy", "heads", "label_reader", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"errors", "hub_access", "seeds", "untrusted"},
-    {"secrets", "plain"},
+    {"secrets", "plain", "label_text"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 

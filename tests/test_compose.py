@@ -105,5 +105,7 @@ def test_a_finished_run_is_composed_without_rows_or_encoder(desk: Any) -> None:
 
 
 def test_learned_labels_are_written_into_the_run_s_manifest(trained: Any) -> None:
-    options = trained.manifest.tasks["topics"].options
-    assert tuple(options["labels"]) == ("anger", "fear", "joy", "sadness")
+    """And not as `options.labels`, beside which a number would be a position."""
+    table = trained.manifest.tasks["topics"]
+    assert table.learned_labels == ("anger", "fear", "joy", "sadness")
+    assert "labels" not in table.options

@@ -155,6 +155,7 @@ def _tried(steps: Callable[[], Calibration]) -> Calibration:
 def _read(plan: Plan) -> TaskData:
     """The rows of a plan for training; what there is to note is said."""
     from emomtl.cli.output import say
+    from emomtl.sources import SPLITS
     from emomtl.train import Display
     from emomtl.train.reading import read
     from emomtl.train.targets import check_targets
@@ -165,7 +166,7 @@ def _read(plan: Plan) -> TaskData:
         def note(self, line: str) -> None:
             say(f"note: {line}")
 
-    data = read(plan, Notes(), ("train", "validation"), leaks="count")
+    data = read(plan, Notes(), SPLITS, leaks="count")
     for line in check_targets(plan, data):
         say(f"note: {line}")
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,14 @@ def evaluate(
     allow_changed: Annotated[
         str | None, typer.Option("--allow-changed", metavar="data", help="Score rows that are not those of the training run.")
     ] = None,
+    unseen_labels: Annotated[
+        str | None,
+        typer.Option(
+            "--unseen-labels",
+            metavar="refuse|wrong",
+            help="Rows with a label that the model does not have: refuse them, or count them as wrong.",
+        ),
+    ] = None,
     answers: Annotated[
         bool,
         typer.Option("--answers/--no-answers", help="Keep targets and probabilities in the run, for intervals and comparisons."),
@@ -49,14 +57,19 @@ def evaluate(
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
     if allow_changed not in (None, "data"):
         raise EmomtlError(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
+    unseen: Literal["refuse", "wrong"] | None = None
+    if unseen_labels is not None:
+        if unseen_labels not in ("refuse", "wrong"):
+            raise EmomtlError(Problem("--unseen-labels", f"'{unseen_labels}' is not known here", "refuse, or wrong"))
+        unseen = "wrong" if unseen_labels == "wrong" else "refuse"
     sources = sources_of(source or [])
     trained = open_trained(run, checkpoint, Plugins.discover(), device)
     trained.tasks(sources)
-    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers)
+    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers, unseen)
     for note in notes:
         say(f"note: {note}")
     for name, one in scores.items():
-        for line in one.undefined:
+        for line in one.said:
             say(f"note: {name}: {line}")
     say(f"look number {look} of {trained.checkpoint.path.name} at {split}")
     if json:

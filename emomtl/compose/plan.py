@@ -121,14 +121,15 @@ class Plan:
         return any(change.per_task for change in self.changes)
 
     def with_taxonomies(self, taxonomies: Mapping[str, Taxonomy | None]) -> Plan:
-        """The plan with the labels that were learned from rows, written into the manifest's `options.labels`."""
+        """The plan with the labels that were learned from rows, written into the manifest as `learned_labels`.
+
+        They do not become `options.labels`: labels that a user lists decide how numbers read, and these must not.
+        """
         tasks, tables = dict(self.tasks), dict(self.manifest.tasks)
         for name, bound in self.tasks.items():
             taxonomy = taxonomies.get(name)
             if bound.taxonomy is not None or taxonomy is None:
                 continue
             tasks[name] = replace(bound, task=replace(bound.task, taxonomy=taxonomy))
-            if bound.family is not None and hasattr(bound.family, "labels"):
-                options = {**tables[name].options, "labels": list(taxonomy.names)}
-                tables[name] = tables[name].model_copy(update={"options": options})
+            tables[name] = tables[name].model_copy(update={"learned_labels": taxonomy.names})
         return replace(self, tasks=tasks, manifest=self.manifest.model_copy(update={"tasks": tables}))

@@ -44,7 +44,7 @@ def _chosen(plan: Plan, bound: BoundTask) -> list[Any]:
         table = plan.manifest.tasks[name]
         of.append([name, table.use, table.options])
         name = table.options.get("of")
-    return [bound.task.name, bound.table.use, options, head, of]
+    return [bound.task.name, bound.table.use, options, head, of, bound.table.learned_labels]
 
 
 def _package(plugin: Plugin) -> str | None:

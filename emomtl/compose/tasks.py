@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -13,7 +13,8 @@ from emomtl.data.locate import Located, locate
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import Head
 from emomtl.manifest import HeadTable, TaskTable, options_of
-from emomtl.task import DerivedTask, Task
+from emomtl.task import DerivedTask, Task, TaskFamily
+from emomtl.taxonomy import Taxonomy
 
 
 def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bool) -> dict[str, BoundTask]:
@@ -87,6 +88,14 @@ def _task(
             composer.add(*error.problems, place=f"{place}.options")
             return None
     head = _head(composer, task, table.head, f"{place}.head")
+    try:
+        if head is not None and isinstance(family, TaskFamily):
+            task, head = family.bound(head, table.head is not None)
+        if head is not None and table.learned_labels is not None:
+            task = _with_learned(task, head, table.learned_labels)
+    except EmomtlError as error:
+        composer.add(*error.problems, place=place)
+        return None
     if head is not None and table.label_noise and head.answers == "nothing":
         composer.add(Problem(f"{place}.label_noise", f"a {head.kind} head has no labels to replace", "leave it out"))
     located: Located | None = None
@@ -98,6 +107,16 @@ def _task(
     if head is None or (training and table.trained and located is None):
         return None
     return BoundTask(name, task, head, table, located, source, family)
+
+
+def _with_learned(task: Task, head: Head, learned: Sequence[str]) -> Task:
+    """The task with labels that a run learned; refused where the task has its own, or answers with none."""
+    if task.taxonomy is not None and task.taxonomy.names == tuple(learned):
+        return task  # derived of a task whose labels were learned: it has them from there
+    if task.taxonomy is not None or head.answers != "labels":
+        found = "`learned_labels` are those of a task that learns them, and this one does not"
+        raise EmomtlError(found, remedy="leave the key out; a run writes it")
+    return replace(task, taxonomy=Taxonomy(learned))
 
 
 def _base(composer: Composer, of: str, others: Mapping[str, BoundTask]) -> BoundTask:

@@ -92,10 +92,20 @@ class Corpus:
 
 
 @dataclass
+class BadRows:
+    """Rows of a split that were skipped: those that did not read, and those whose label does not fit."""
+
+    unread: int = 0
+    unfit: int = 0
+
+
+@dataclass
 class TaskData:
     """All that was read: corpora, the taxonomy of each task (learned where it was open), and what there is to say.
 
     `leaks` are the training rows that were found (and, where wanted, left out) because their text is scored, by task.
+    `unseen` are labels by (task, split) that the model does not have, where they count as wrong: targets have them after
+    those of the taxonomy. `bad` are the rows by (task, split) that were skipped.
     """
 
     corpora: list[Corpus]
@@ -105,6 +115,8 @@ class TaskData:
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
     leaks: dict[str, Leaks] = field(default_factory=dict)
     noise: dict[str, Noise] = field(default_factory=dict)
+    unseen: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    bad: dict[tuple[str, str], BadRows] = field(default_factory=dict)
 
     def corpus(self, task: str) -> Corpus:
         """The corpus that holds a task's rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,11 @@ FEW_VALUES = 1_000_000
 
 
 def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row with its number, from 1. Columns with structs or maps inside are left out; a missing value is None."""
+    """Each row with its number, from 1; a missing value is None.
+
+    Columns with structs or maps inside are left out, unless the layout names them and they hold a table of
+    numbers (a label's share by its name).
+    """
     number = 0
     with _opened(file) as parquet:
         kept = _flat(file, parquet.schema_arrow)
@@ -95,10 +99,44 @@ def _check_size(file: SourceFile, size: int, unpacked: int, most: int, counted: 
 
 
 def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
-    kept = [field.name for field in schema if not _has_struct(field.type)]
+    named = file.layout.columns if isinstance(file.layout.columns, Mapping) else {}
+    nested = [field for field in schema if _has_struct(field.type)]
+    wrong = [field.name for field in nested if field.name in named and not _is_table(field.type)]
+    if wrong and not file.layout.sensitive:
+        found = f"column '{clean(wrong[0])}' holds structs or maps that are no tables of numbers"
+        raise file.error(found, "read are plain values, lists of them, and tables of a number by name")
+    left_out = {field.name for field in nested if field.name not in named or not _is_table(field.type)}
+    kept = [field.name for field in schema if field.name not in left_out]
     if not kept:
         raise file.error("no column of plain values", "columns of structs and maps are not read")
     return kept
+
+
+def _is_table(kind: pa.DataType) -> bool:
+    """Whether each cell is a table of numbers by name: a struct of numbers, or a map from texts to numbers."""
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        return kind.num_fields > 0 and all(_is_number(kind.field(i).type) for i in range(kind.num_fields))
+    return types.is_map(kind) and types.is_string(kind.key_type) and _is_number(kind.item_type)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_null))
+
+
+def _values(file: SourceFile, column: pa.Array) -> list[Any]:
+    """The cells of a column as Python has them; a map, which pyarrow gives as pairs, as a table."""
+    import pyarrow.types as types
+
+    if not types.is_map(column.type):
+        return list(column.to_pylist())
+    cells = column.to_pylist()
+    if any(cell is not None and len(dict(cell)) < len(cell) for cell in cells):
+        raise file.error("a map names a key twice", "give each label once")
+    return [None if cell is None else dict(cell) for cell in cells]
 
 
 def _has_struct(kind: pa.DataType) -> bool:
@@ -122,7 +160,7 @@ def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str], rows: S
             columns = [by_name[name] for name in kept]
             if batch.nbytes > LONGEST:
                 _check_cells(file, columns, before)
-            yield [column.to_pylist() for column in columns]
+            yield [_values(file, column) for column in columns]
             before += batch.num_rows
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise file.error(f"broken after row {before}: {clean(str(error), 160)}", "was the file written to its end?") from error

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.corpus import BadRows
 from emomtl.data.source_file import MANY_LINES, Heard
 from emomtl.data.texts import TextColumn
-from emomtl.errors import EmomtlError, Problem, clean, quoted
+from emomtl.errors import AmbiguousLabel, EmomtlError, Problem, clean, quoted
 from emomtl.sources import SPLITS
 from emomtl.task import Example
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from emomtl.data.locate import Located, RawRow
     from emomtl.task import Task
@@ -28,6 +29,7 @@ class ReadRows:
     """The examples of one task in one split, in the source's order; `origin` is the split of the source they stand in.
 
     `numbers` are those of the rows; a row that reads as several examples has its number as many times.
+    `assumed` counts what `read` had to assume, and `groups` are those that the examples belong to.
     """
 
     origin: str
@@ -35,6 +37,8 @@ class ReadRows:
     texts: TextColumn = field(default_factory=TextColumn)
     pairs: TextColumn | None = None
     labels: list[Any] = field(default_factory=list)
+    assumed: dict[str, int] = field(default_factory=dict)
+    groups: list[str | None] | None = None
 
     def add(self, number: int, example: Example) -> None:
         """One more example."""
@@ -45,12 +49,23 @@ class ReadRows:
         self.numbers.append(number)
         self.texts.append(example.text)
         self.labels.append(example.label)
+        for note in example.notes:
+            self.assumed[note] = self.assumed.get(note, 0) + 1
+        if example.group is not None and self.groups is None:
+            self.groups = [None] * (len(self.labels) - 1)
+        if self.groups is not None:
+            self.groups.append(example.group)
+
+    def example(self, i: int) -> Example:
+        """The example at a position."""
+        pair = self.pairs[i] if self.pairs is not None else None
+        return Example(self.texts[i], self.labels[i], pair or None)
 
     def only(self, chosen: Sequence[int]) -> ReadRows:
         """The examples at these positions."""
         numbers, labels = array("q", (self.numbers[i] for i in chosen)), [self.labels[i] for i in chosen]
         pairs = None if self.pairs is None else self.pairs.only(chosen)
-        return ReadRows(self.origin, numbers, self.texts.only(chosen), pairs, labels)
+        return ReadRows(self.origin, numbers, self.texts.only(chosen), pairs, labels, self.assumed)
 
 
 @dataclass
@@ -67,14 +82,24 @@ class Tally:
     skipped: list[str] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    bad: dict[tuple[str, str], BadRows] = field(default_factory=dict)
     made: dict[tuple[str, str], int] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     many_lines: dict[tuple[str, int], int] = field(default_factory=dict)
     wrapped: set[tuple[str, int]] = field(default_factory=set)
     told: set[tuple[str, int]] = field(default_factory=set)
 
-    def add(self, name: str, located: Located, split: str, origin: str, number: int, error: Exception) -> None:
-        """Remember a bad row; with `stop`, one after the tenth ends the reading."""
+    def add(
+        self, name: str, located: Located, split: str, origin: str, number: int, error: Exception, unfit: bool = False
+    ) -> None:
+        """Remember a bad row (`unfit`: only its label does not fit); with `stop`, one after the tenth ends the reading."""
+        if isinstance(error, AmbiguousLabel):
+            raise self.refused(name, located, origin, number, error)
+        counted = self.bad.setdefault((name, split), BadRows())
+        if unfit:
+            counted.unfit += 1
+        else:
+            counted.unread += 1
         file, line = located.place(origin, number)
         self.bad_row(name, Problem(f"{name}: {split} row {line}", *_words(error, self.sensitive), file, line))
 
@@ -91,10 +116,18 @@ class Tally:
             )
         self.problems.append(problem)
 
-    def count(self, name: str, what: str) -> None:
+    def refused(self, name: str, located: Located, origin: str, number: int, error: AmbiguousLabel) -> EmomtlError:
+        """The error for a label that could mean two things; it is no bad row, so nothing skips it."""
+        file, line = located.place(origin, number)
+        problem = error.problems[0]
+        example = "" if self.sensitive else f", first {quoted(error.cell)} in row {line}"
+        place = f"tasks.{name}.options"
+        return EmomtlError(Problem(place, f"{problem.found}{example}", problem.remedy, file, line))
+
+    def count(self, name: str, what: str, rows: int = 1) -> None:
         """Count something odd in a task's rows."""
         counts = self.counts.setdefault(name, {})
-        counts[what] = counts.get(what, 0) + 1
+        counts[what] = counts.get(what, 0) + rows
 
     def counted(self, name: str) -> dict[str, int]:
         """What was counted for a task."""
@@ -140,6 +173,8 @@ class Listener(Heard):
         found = error.problems[0]
         for name in others:
             self.tally.count(name, "bad rows")
+        for name in self.tally.names:
+            self.tally.bad.setdefault((name, self.origin), BadRows()).unread += 1
         self.tally.bad_row(first, replace(found, place=f"{first}: {self.origin} row {place[1]}"))
 
     def many_lines(self, line: int, count: int) -> None:
@@ -172,7 +207,43 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
                     if split not in found[name]:
                         found[name][split] = ReadRows(origin)
                     found[name][split].add(raw.number, example)
+    for name, task in tasks.items():
+        for split, part in found[name].items():
+            for note, rows in part.assumed.items():
+                bad.count(name, note, rows)
+            if task.combine is not None and part.groups is not None:
+                found[name][split] = combined(name, task.combine, part, located, split, bad)
     return {name: {split: parts[split] for split in SPLITS if split in parts} for name, parts in found.items()}
+
+
+def combined(
+    name: str,
+    combine: Callable[[Sequence[Example]], Example],
+    part: ReadRows,
+    located: Located,
+    split: str,
+    bad: Tally,
+) -> ReadRows:
+    """The examples of a split with those of each group made one, which stands where its first one stood."""
+    members: dict[Any, list[int]] = {}
+    for i, group in enumerate(part.groups or ()):
+        members.setdefault(i if group is None else group, []).append(i)
+    whole = ReadRows(part.origin, assumed=dict(part.assumed))
+    for group, places in members.items():
+        number = part.numbers[places[0]]
+        if isinstance(group, int):
+            whole.add(number, part.example(places[0]))
+            continue
+        try:
+            example = combine([part.example(i) for i in places])
+        except Exception as error:  # a stranger's code, as `read` is
+            bad.add(name, located, split, part.origin, number, error)
+            continue
+        whole.add(number, example)
+        for note in example.notes:
+            bad.count(name, note)
+    bad.count(name, f"{split} rows that became {len(members):,} example(s), one for each id", len(part.labels))
+    return whole
 
 
 def _split(task: Task, located: Located, origin: str, text: str) -> str:
@@ -211,7 +282,8 @@ def _fit(name: str, example: Example, bad: Tally) -> Example:
     text, pair = _sane(name, example.text, bad), example.pair
     if not text.strip():
         bad.count(name, "empty texts")
-    return Example(text, example.label, None if pair is None else _sane(name, pair, bad))
+    sane = None if pair is None else _sane(name, pair, bad)
+    return Example(text, example.label, sane, example.notes, example.group)
 
 
 def _sane(name: str, text: str, bad: Tally) -> str:

@@ -84,7 +84,7 @@ class RowCache:
         if any(one.recipe is None or one.task.sensitive or one.label_noise for one in members):
             return None
         if located.identity not in self._keys:
-            tasks = [[one.name, one.recipe, one.limit, one.eval_limit] for one in members]
+            tasks = [[one.name, one.recipe, one.limit, one.eval_limit, one.unseen_in] for one in members]
             content = self._content[located.identity] = located.fingerprint()
             said = json.dumps([FORMAT, _own_code(), located.identity, content, self._options, tasks])
             self._keys[located.identity] = hashlib.sha256(said.encode()).hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.label_checks import label_counts
 from emomtl.data.locate import locate
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.sources import SPLITS
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
     """Tables of a task's rows by split; rows that do not read are counted, never shown."""
-    from emomtl.data.tasks import label_counts
-
     located = locate(task.layouts, source, folder, task.name)
     bad = Tally("skip", task.sensitive)
     rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows, keys_of, merge, positions
+from emomtl.data.label_checks import check_empty, label_counts, learned_names, spelling_notes, with_unseen
 from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped
 from emomtl.data.reading import ReadRows, Tally, read_rows
@@ -34,7 +35,9 @@ ENCODED = 8192
 class TaskInput:
     """What is needed to read one task: its name in the run, the task, the head that answers, where its rows are.
 
-    `recipe` tells all that the task, its options and the code of its plugin decide about its rows; without one they are not
+    `learned` is whether the labels of an opened run were learned from its rows. In the splits `unseen_in` a label that is none
+    of the task's counts as wrong, and is no bad row. `recipe` tells all
+    that the task, its options and the code of its plugin decide about its rows; without one they are not
     kept between runs.
     """
 
@@ -46,6 +49,8 @@ class TaskInput:
     eval_limit: int | None = None
     label_noise: float = 0.0
     seed: int = 0
+    learned: bool = False
+    unseen_in: tuple[str, ...] = ()
     recipe: str | None = None
 
 
@@ -114,6 +119,8 @@ def _together(inputs: Sequence[TaskInput], pieces: Mapping[str, TaskData]) -> Ta
         data.counted |= piece.counted
         data.leaks |= piece.leaks
         data.noise |= piece.noise
+        data.unseen |= piece.unseen
+        data.bad |= piece.bad
         located = next(one.located for one in inputs if one.located.identity == source)
         names = ", ".join(one.name for one in inputs if one.located.identity == source)
         data.notes += [f"{names}: {note}" for note in located.notes]  # never cached: another file may lie there
@@ -133,12 +140,22 @@ def _add(
         raise EmomtlError(
             Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
         )
+    if problems := check_empty(one.name, one.head, read):
+        raise EmomtlError(*problems)
     taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
+    if one.head.answers == "labels" and not one.task.sensitive:
+        data.notes += [f"{one.name}: {line}" for line in spelling_notes(read)]
     data.notes += [*_made(one, bad), *_published(one, read, bad)]
     rows = _limited(one, read if scored is None or not scored.drop else _without_leaks(data, one, read, scored))
     if scored is not None and not scored.drop and "train" in rows:
         data.leaks[one.name] = scored.find(rows["train"])[1]
-    targets = {split: _targets(one, part, taxonomy, split, bad) for split, part in rows.items()}
+    targets = {}
+    for split, read_part in rows.items():
+        known = taxonomy
+        if split in one.unseen_in and taxonomy is not None:
+            known = with_unseen(taxonomy, read_part.labels, one.name, one.task.sensitive)
+            data.notes += _unseen(data, one.name, split, known.names[len(taxonomy) :])
+        targets[split] = _targets(one, read_part, known, split, bad)
     texts = {split: _as_split(part) for split, part in rows.items()}
     if one.label_noise and "train" in texts:
         targets["train"], data.noise[one.name] = flipped(one, targets["train"], texts["train"].keys.tolist(), taxonomy)
@@ -153,6 +170,16 @@ def _add(
         corpus.rows[one.name, split] = TaskRows(positions(corpus.splits[split], part.keys), targets[split])
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
+    data.bad |= {key: counted for key, counted in bad.bad.items() if key[0] == one.name}
+
+
+def _unseen(data: TaskData, name: str, split: str, unseen: tuple[str, ...]) -> list[str]:
+    """Keep the labels of a split that the model does not have; gives a line that names them."""
+    if not unseen:
+        return []
+    data.unseen[name, split] = unseen
+    shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
+    return [f"{name}: {split} has {len(unseen)} label(s) that the model does not have: {shown}; such rows count as wrong"]
 
 
 def _without_leaks(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], scored: Scored) -> dict[str, ReadRows]:
@@ -176,11 +203,11 @@ def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
     """The task's taxonomy; where it left it open and the head answers with labels, the names in its training rows."""
     if one.task.taxonomy is not None or one.head.answers != "labels":
         return one.task.taxonomy
-    names = label_counts(rows["train"].labels) if "train" in rows else {}
+    names = learned_names(rows["train"].labels) if "train" in rows else []
     if len(names) < 2:
         found = f"the training rows have {len(names)} label(s)"
         raise EmomtlError(Problem(f"tasks.{one.name}", found, "a task needs at least two; look at `options.label`"))
-    return Taxonomy(sorted(names))
+    return Taxonomy(names)
 
 
 def _limited(one: TaskInput, rows: Mapping[str, ReadRows]) -> dict[str, ReadRows]:
@@ -227,7 +254,7 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
             error = _said_of_learned(error, one, taxonomy)
             encoded.append(missing)
             if number != said:
-                bad.add(one.name, one.located, split, rows.origin, number, error)
+                bad.add(one.name, one.located, split, rows.origin, number, error, unfit=True)
                 said = number
     if encoded:
         chunks.append(np.asarray(encoded))
@@ -236,7 +263,12 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
 
 def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | None) -> EmomtlError:
     """An error about a label; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
-    if one.task.taxonomy is not None or taxonomy is None or not error.problems[0].found.startswith(UNKNOWN_LABEL):
+    if taxonomy is None or not error.problems[0].found.startswith(UNKNOWN_LABEL):
+        return error
+    if one.learned:
+        remedy = "the run's training rows do not have it; `emomtl eval --unseen-labels wrong` counts such rows as wrong"
+        return EmomtlError(*(replace(problem, remedy=remedy) for problem in error.problems))
+    if one.task.taxonomy is not None:
         return error
     known = f"no training row has it, and the labels were learned from those: {', '.join(map(clean, taxonomy.names[:12]))}"
     return EmomtlError(*(replace(problem, remedy=f"{known}; give all in `options.labels`") for problem in error.problems))
@@ -269,13 +301,3 @@ def _published(one: TaskInput, rows: Mapping[str, ReadRows], bad: Tally) -> list
         if wrong:
             notes.append(f"{one.name}: {split} labels differ from the published counts: {', '.join(wrong[:5])}")
     return notes
-
-
-def label_counts(labels: Sequence[Any]) -> dict[str, int]:
-    """How many rows have each label; numbers and missing labels count nowhere."""
-    counts: dict[str, int] = {}
-    for label in labels:
-        for name in (label,) if isinstance(label, str) else label if isinstance(label, (list, tuple)) else ():
-            if isinstance(name, str):
-                counts[name] = counts.get(name, 0) + 1
-    return counts

@@ -102,6 +102,14 @@ class Head(ABC):
     def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
         """Figures by their full names; None where a figure is undefined (no positives, constant values)."""
 
+    def decided(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """The targets (n, ...) as metrics and comparisons take them; as they are by default."""
+        return targets
+
+    def remarks(self, targets: NDArray[Any]) -> list[str]:
+        """What a reader of the metrics has to know about the targets (n, ...); nothing by default."""
+        return []
+
     @abstractmethod
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         """One row of figures for each output."""

@@ -186,7 +186,7 @@ def _probability(name: str, value: Any) -> float:
     """The value of a label in 0..1, NaN where it is unknown; what is no such number is refused."""
     try:
         number = float("nan") if value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # 10**400 is an integer that no float holds
         number = -1.0
     if value is not None and not 0 <= number <= 1:
         raise EmomtlError(f"label {quoted(name)} has the value {quoted(value)}", remedy="0..1, or None for unknown")

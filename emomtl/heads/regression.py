@@ -68,7 +68,7 @@ class Regression(Head):
         for name, value in zip(self.dimensions, values, strict=True):
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
                 raise EmomtlError(
                     f"'{name}' is {quoted(value)}, not a finite number", remedy="leave it empty where it is unknown"
                 )
@@ -138,6 +138,14 @@ class Regression(Head):
             r = float(pearsonr(truth, found).statistic) if varied else None
             rows.append({"label": name, "support": int(known.sum()), "pearson_r": r, "rmse": rmse})
         return rows
+
+
+def _is_finite(value: float) -> bool:
+    """Whether a float holds the number: 10**400 is an integer that none does."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _number(value: Any) -> Any:

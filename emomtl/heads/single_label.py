@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -23,23 +24,37 @@ MISSING = -100
 
 RATES = ("precision", "recall", "f1")
 
+WHOLE = 0.01
+"""By how much the shares of a row may miss 1; they are then divided by their sum."""
+
 
 @dataclass(frozen=True)
 class SingleLabel(Head):
     """Cross-entropy over the labels (mean over rows); the answer is the most probable label.
 
-    Targets are int (B,), `MISSING` where the label is unknown.
+    Targets are int (B,), `MISSING` where the label is unknown. With `soft` they are distributions over the
+    labels, float (B, L), NaN in rows that are unknown; metrics are then taken against the most probable label
+    of each row.
     """
 
     kind: ClassVar[str] = "single-label"
     main_metric: ClassVar[str] = "macro_f1"
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
+    soft: bool = False
 
-    def encode(self, label: Any, taxonomy: Taxonomy | None) -> int:
+    def encode(self, label: Any, taxonomy: Taxonomy | None) -> int | NDArray[np.float32]:
         assert taxonomy is not None
+        if self.soft:
+            return self._distribution(label, taxonomy)
         if label is None:
             return MISSING
+        if isinstance(label, Mapping):
+            remedy = '`options.label_format = "distribution"` of a table, or `soft = true` in the task\'s head'
+            raise EmomtlError("shares of several labels are a soft label", remedy=remedy)
+        return self._position(label, taxonomy)
+
+    def _position(self, label: Any, taxonomy: Taxonomy) -> int:
         if not isinstance(label, str):
             if not isinstance(label, Sequence) or len(label) != 1:
                 remedy = 'a "single-label" head takes one label a row; several need "multi-label"'
@@ -47,14 +62,42 @@ class SingleLabel(Head):
             label = label[0]
         return taxonomy.index(label)
 
+    def _distribution(self, label: Any, taxonomy: Taxonomy) -> NDArray[np.float32]:
+        """The shares of the labels, with a sum of 1; a label that is not named has none."""
+        import numpy as np
+
+        if label is None:
+            return np.full(len(taxonomy), np.nan, np.float32)
+        row = np.zeros(len(taxonomy), np.float64)
+        if not isinstance(label, Mapping):
+            row[self._position(label, taxonomy)] = 1.0
+            return row.astype(np.float32)
+        for name, value in label.items():
+            row[taxonomy.index(name)] = _share(name, value)
+        total = math.fsum(row)
+        if abs(total - 1) > WHOLE:
+            found = f"the shares of the labels have a sum of {total:.3g}, not of 1"
+            raise EmomtlError(found, remedy="give the share of every label; votes are whole numbers")
+        return (row / total).astype(np.float32)
+
     def present(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         import numpy as np
 
+        if targets.ndim == 2:
+            return np.asarray(~np.isnan(targets).any(axis=1))
         return np.asarray(targets != MISSING)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        import torch
         from torch.nn import functional
 
+        if targets.ndim == 2:
+            # Cross-entropy against a distribution p: -sum_l p_l log q_l, where q = softmax(logits). For a p
+            # that is 1 at one label it is the loss below. Rows with NaN are unknown and count for nothing.
+            known = ~torch.isnan(targets).any(dim=1)
+            log_q = functional.log_softmax(logits.float(), dim=1)
+            each = -(torch.nan_to_num(targets) * log_q).sum(dim=1)
+            return (each * known).sum() / known.sum().clamp(min=1)
         total = functional.cross_entropy(logits.float(), targets, ignore_index=MISSING, reduction="sum")
         return total / (targets != MISSING).sum().clamp(min=1)
 
@@ -67,11 +110,26 @@ class SingleLabel(Head):
     def decode(self, probabilities: NDArray[Any], names: Sequence[str]) -> list[list[tuple[str, float]]]:
         return [[(names[int(row.argmax())], float(row.max()))] for row in probabilities]
 
+    def decided(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """One label a row: of a soft one, that with the largest share."""
+        import numpy as np
+
+        return np.where(self.present(targets), _most(targets), MISSING) if targets.ndim == 2 else targets
+
+    def remarks(self, targets: NDArray[Any]) -> list[str]:
+        if targets.ndim != 2 or not len(targets):
+            return []
+        known = targets[self.present(targets)]
+        most = known.max(axis=1, keepdims=True) if len(known) else known
+        ties = int(((known == most).sum(axis=1) > 1).sum())
+        said = ["soft labels: metrics are taken against the label with the largest share"]
+        return said + ([f"{ties:,} row(s) have several such labels; the first one counts"] if ties else [])
+
     def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
         from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
         known = self.present(targets)
-        truth, decided = targets[known], probabilities[known].argmax(axis=1)
+        truth, decided = _most(targets[known]), probabilities[known].argmax(axis=1)
         names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in RATES]
         if not len(truth):
             return dict.fromkeys(["top1_accuracy", *names])
@@ -86,7 +144,7 @@ class SingleLabel(Head):
         from sklearn.metrics import precision_recall_fscore_support
 
         known = self.present(targets)
-        truth, decided = targets[known], probabilities[known].argmax(axis=1)
+        truth, decided = _most(targets[known]), probabilities[known].argmax(axis=1)
         if not len(truth):
             return [{"label": name, "support": 0, "predicted": 0, **dict.fromkeys(RATES)} for name in names]
         predicted = np.bincount(decided, minlength=len(names))
@@ -108,4 +166,25 @@ class SingleLabel(Head):
         parent = np.array([grouping.names.index(grouping.parents[name]) for name in taxonomy.names])
         for column, place in enumerate(parent):
             coarse[:, place] += probabilities[:, column]
+        if targets.ndim == 2:
+            shares = np.zeros((len(targets), len(grouping.names)))
+            for column, place in enumerate(parent):
+                shares[:, place] += targets[:, column]
+            return shares, coarse
         return np.where(self.present(targets), parent[np.clip(targets, 0, None)], MISSING), coarse
+
+
+def _most(targets: NDArray[Any]) -> NDArray[Any]:
+    """The position of each row's label (n,); of a soft one, that with the largest share, the first of several."""
+    return targets.argmax(axis=1) if targets.ndim == 2 else targets
+
+
+def _share(name: str, value: Any) -> float:
+    """The share of a label in 0..1; none is 0."""
+    try:
+        number = 0.0 if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number <= 1 + WHOLE:
+        raise EmomtlError(f"label {quoted(name)} has the share {quoted(value)}", remedy="0..1, or votes in whole numbers")
+    return number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.errors import EmomtlError, suggest
 from emomtl.features import Learned
+from emomtl.label_text import clean_label
 from emomtl.lexicon.counts import counts_of, vocabulary_of
 from emomtl.lexicon.mixture import background, expectation_maximisation, tuned_shares
 from emomtl.lexicon.pmi import positive_pmi
@@ -116,6 +117,8 @@ class Lexicon:
         import numpy as np
 
         if label not in self.labels:
+            if (spelled := clean_label(label)) in self.labels:
+                return self.top(spelled, words)
             raise EmomtlError(f"there is no label '{label}'", place="--label", remedy=suggest(label, self.labels))
         place = self.labels.index(label)
         weight, rows = self.weights[:, place], self.rows[:, place]

@@ -101,6 +101,11 @@ class TaskTable(Table):
     label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training rows whose labels are replaced, to see how much a run bears"
     )
+    learned_labels: tuple[str, ...] | None = Field(
+        default=None,
+        description="labels that a run learned from its training rows, in order; a run writes them, and they change nothing "
+        "about how rows read",
+    )
     trained: bool = Field(
         default=True, description="whether the run trains it; if not, it is there for the tasks that are made of it"
     )
@@ -240,6 +245,10 @@ class DataTable(Table):
 
     on_bad_row: Literal["stop", "skip"] = Field(
         default="stop", description="a row that does not read ends the run, or is skipped, counted and listed"
+    )
+    unseen_labels: Literal["refuse", "wrong"] = Field(
+        default="refuse",
+        description="what `emomtl eval` does with rows whose label the model does not have: refuse them, or count them as wrong",
     )
     buckets: bool = Field(default=True, description="texts of like length share a batch (less padding, still random)")
     drop_leaks: bool = Field(

@@ -70,11 +70,21 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
         for task, scores in entry["tasks"].items():
             if task not in order:
                 continue
-            notes = tuple(str(note) for note in scores.get("undefined") or ())
+            notes = tuple(str(note) for note in _notes(scores))
             figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
             newest[task, which] = Scored(result, task, which, *figures)
     rank = {"best": 0, "last": 1}
     return sorted(newest.values(), key=lambda one: (order[one.task], rank.get(one.which, 2), one.step))
+
+
+def _notes(scores: Mapping[str, Any]) -> list[Any]:
+    """What a reader of a task's kept metrics has to know: rows that are not scored, how targets are taken, what is undefined."""
+    found = [*(scores.get("remarks") or ()), *(scores.get("undefined") or ())]
+    if scores.get("left_out"):
+        found.insert(0, f"{scores['left_out']:,} bad row(s) are left out of the score")
+    if scores.get("unlabelled"):
+        found.insert(0, f"{scores['unlabelled']:,} of {scores['unlabelled'] + scores['rows']:,} rows have no label: not scored")
+    return found
 
 
 def selected(result: RunResult, task: str) -> str | None:

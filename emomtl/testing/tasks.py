@@ -226,7 +226,7 @@ class _Reading:
 
     def _encode(self) -> None:
         """Every label through the head; at least two must differ."""
-        from emomtl.data.tasks import label_counts
+        from emomtl.data.label_checks import label_counts
 
         self.report.labels = label_counts([example.label for _, example in self.examples])
         taxonomy = self.task.taxonomy

@@ -35,7 +35,20 @@ def read(
         assert bound.located is not None
         limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
         noise = bound.table.label_noise, plan.manifest.seed
-        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, *limits, *noise, kept.get(bound.name)))
+        wrong = ("test",) if plan.manifest.data.unseen_labels == "wrong" else ()
+        inputs.append(
+            TaskInput(
+                bound.name,
+                bound.task,
+                bound.head,
+                bound.located,
+                *limits,
+                *noise,
+                learned=bound.table.learned_labels is not None,
+                unseen_in=wrong,
+                recipe=kept.get(bound.name),
+            )
+        )
     policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
     data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy, display.note)
     for line in data.notes:

@@ -69,6 +69,22 @@ def test_parquet_rows_are_numbered_and_nested_columns_left_out(tmp_path: Path) -
     assert numbered(path, columns={"text": "body"}) == [(1, {"body": "a", "labels": [1, 2]}), (2, {"body": None, "labels": []})]
 
 
+def test_a_table_of_numbers_is_read_where_the_layout_names_it(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    shares: list[dict[str, Any]] = [{"joy": 0.25, "fear": 0.75}, {"joy": 1.0, "fear": None}]
+    maps = pa.array([[("joy", 1.0)], [("joy", 0.5), ("fear", 0.5)]], pa.map_(pa.string(), pa.float64()))
+    columns = {"text": ["a", "b"], "label": shares, "other": maps, "meta": [{"x": "y"}, {"x": "z"}]}
+    path = parquet_of(tmp_path / "a.parquet", columns)
+    named = {"text": "text", "label": "label", "other": "other"}
+    assert read(path, columns=named) == [
+        {"text": "a", "label": {"joy": 0.25, "fear": 0.75}, "other": {"joy": 1.0}},
+        {"text": "b", "label": {"joy": 1.0, "fear": None}, "other": {"joy": 0.5, "fear": 0.5}},
+    ]
+    with one_problem(path, "column 'meta' holds structs or maps that are no tables of numbers"):
+        read(path, columns={"text": "text", "meta": "meta"})
+
+
 def test_a_parquet_column_with_a_dot_is_read_under_its_own_name(tmp_path: Path) -> None:
     path = parquet_of(tmp_path / "a.parquet", {"a": [1], "a.b": [2], "c": [{"d": 3}]})
     assert read(path) == [{"a": 1, "a.b": 2}]

@@ -39,7 +39,7 @@ def notes(err: str) -> list[str]:
 def test_the_loss_of_a_step_without_any_label_is_no_loss_and_not_0(desk: Any) -> None:
     lines = lines_of(desk)
     write(desk, [line if number % 12 == 1 else re.sub(r",\w+,train", ",,train", line) for number, line in enumerate(lines)])
-    manifest = mood(desk, options={"labels": ["joy", "anger", "sadness"]}, batch_size=2)
+    manifest = mood(desk, options={"labels": ["joy", "anger", "sadness"], "empty": "unknown"}, batch_size=2)
     run = desk.train(manifest, overrides=["train.steps=16", "train.log_every=1", "eval.every=16"])
     told = [event["losses"] for event in run.events() if event["event"] == "step"]
     assert {} in told

@@ -27,7 +27,7 @@ POLICY = re.compile(
 )
 LABELS = (
     *("<script>window.hacked=1</script>", '"><svg onload=window.hacked=4>', 'id="hover:x" onload=window.hacked=15'),
-    *("=1+1", "-1.5", "\x1b]8;;http://evil.example\x1b\\link", "\x9b31m", "one\ntwo", "\u202egnp.exe"),
+    *("=1+1", "-1.5", "open\x1b]8;;http://evil.example\x1b\\link", "red\x9b31m", "one\ntwo", "exe\u202egnp.exe"),
     *("[click](javascript:window.hacked=16)", "a | `b` | c", "\\input{/etc/passwd}"),
 )
 RUN = '=run <svg onload=window.hacked=32> "q" \x1b[31m\u202e` ```'

@@ -187,9 +187,9 @@ def test_a_regression_target_that_is_no_finite_number_is_refused(refused: Refusi
         ("single-label", ["joy", "j" * 10**6], "label ['joy', 'jjjj"),
         ("multi-label", {"j" * 10**6: 2}, "label 'jjjj"),
         ("multi-label", {"joy": "j" * 10**6}, "label 'joy' has the value 'jjjj"),
-        ("multi-label", 0.5, "label 0.5 is not a name"),
+        ("multi-label", 0.5, "the number 0.5 is none of the labels"),
         ("regression", "j" * 10**6, "jjjj…, not a finite number"),
-        ("regression", list(range(200_000)), "target ['0', '1'"),
+        ("regression", list(range(200_000)), "target [0.0, 1.0"),
     ],
 )
 def test_a_label_that_does_not_fit_is_shown_and_of_a_megabyte_a_line(

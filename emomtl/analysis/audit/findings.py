@@ -18,6 +18,7 @@ KINDS = {
     "label-noise": ("warning", "rows whose label a cross-validated linear model confidently contradicts"),
     "surface-shortcuts": ("warning", "emoticons, links, mentions, tags or other marks whose presence alone predicts a label"),
     "untrained-labels": ("warning", "labels that are scored but stand in no training row"),
+    "label-spellings": ("warning", "labels that differ only in case, punctuation, spaces or width"),
     "rare-labels": ("warning", "labels with few rows"),
     "imbalance": ("note", "the commonest label is many times as common as the rarest"),
     "duplicates": ("note", "texts that stand several times in a split"),

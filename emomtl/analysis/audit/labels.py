@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.audit.findings import Finding, Report, Table
+from emomtl.errors import clean
+from emomtl.label_text import near_spellings
 from emomtl.sources import SPLITS
 
 if TYPE_CHECKING:
@@ -79,9 +81,21 @@ def _odd(answers: Answers, counts: Mapping[str, Sequence[int]]) -> list[Finding]
     if absent:
         said = f"scored, and in no training row: {', '.join(absent)}"
         found.append(Finding("untrained-labels", answers.task, said, len(absent)))
+    found += _spellings(answers, counts)
     some = [n for n in train if n]
     if some and max(some) > IMBALANCE * min(some):
         often, seldom = answers.names[train.index(max(some))], answers.names[train.index(min(some))]
         said = f"in train {often} is {max(some) / min(some):,.0f} times as common as {seldom}"
         found.append(Finding("imbalance", answers.task, said, 1))
     return found
+
+
+def _spellings(answers: Answers, counts: Mapping[str, Sequence[int]]) -> list[Finding]:
+    """Labels that are probably one label, with the rows of each over all splits."""
+    rows = {name: sum(of_split[place] for of_split in counts.values()) for place, name in enumerate(answers.names)}
+    groups = near_spellings(answers.names)
+    if not groups:
+        return []
+    said = "; ".join(", ".join(f"{clean(name, 40)} {rows[name]:,}" for name in group) for group in groups)
+    found = f"{sum(map(len, groups))} labels differ only in spelling: {said}"
+    return [Finding("label-spellings", answers.task, found, len(groups))]

@@ -130,7 +130,7 @@ def _group(corpus: Corpus, tasks: Sequence[str], data: TaskData, heads: Mapping[
     answers = []
     for task in tasks:
         taxonomy, head = data.taxonomies[task], heads[task]
-        targets = {split: corpus.rows[task, split].targets for split in rows}
+        targets = {split: head.decided(corpus.rows[task, split].targets) for split in rows}
         one = all(found.ndim == 1 for found in targets.values())
         form: Literal["one", "several", "numbers"] = "numbers" if taxonomy is None else "one" if one else "several"
         present = {split: head.present(found) for split, found in targets.items()}
