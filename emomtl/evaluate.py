@@ -185,11 +185,16 @@ def _too_large(tasks: Sequence[str], split: str, batch_size: int) -> Problem:
     return Problem("eval.batch_size", found, "lower it; what training kept is good")
 
 
+def require_finite(task: str, logits: NDArray[Any], rows: str) -> None:
+    """EmomtlError where a model answers `rows` with NaN or infinities: nothing may be made of such answers."""
+    if not np.isfinite(logits).all():
+        remedy = "the run has diverged: lower train.lr and go on from an earlier checkpoint, or start anew"
+        raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {rows} are not finite", remedy))
+
+
 def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any], data: TaskData) -> TaskScores:
     rows = corpus.rows[task, split]
-    if not np.isfinite(logits[rows.index]).all():
-        remedy = "the run has diverged: lower train.lr and go on from an earlier checkpoint, or start anew"
-        raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {split} are not finite", remedy))
+    require_finite(task, logits[rows.index], split)
     unseen, bad = data.unseen.get((task, split), ()), _bad(data, task, split)
     return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index], unseen, bad)
 

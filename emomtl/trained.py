@@ -45,6 +45,14 @@ class Opened:
                 raise EmomtlError(Problem("--task", f"'{clean(name)}' is no task of this run", suggest(name, self.plan.tasks)))
         return {name: bound for name, bound in self.plan.tasks.items() if not wanted or name in wanted}
 
+    @property
+    def paired(self) -> frozenset[str]:
+        """The tasks whose training rows had a second text, as the run noted; of one that did not, those with an option `pair`."""
+        noted = self.run.environment.get("pairs")
+        if noted is not None:
+            return frozenset(noted)
+        return frozenset(name for name, bound in self.plan.tasks.items() if getattr(bound.family, "pair", None) is not None)
+
 
 @dataclass(frozen=True)
 class Trained(Opened):

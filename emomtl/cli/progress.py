@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from emomtl.cli.output import console, say
@@ -21,6 +22,8 @@ class PlainDisplay(Display):
 
     def __init__(self) -> None:
         self.examples, self.began = 0, time.monotonic()
+        self.progress = 0.0
+        self.first_step: tuple[float, float] | None = None  # progress and time at the end of the phase's first step
 
     def note(self, line: str) -> None:
         """A line about the rows or the run."""
@@ -30,15 +33,20 @@ class PlainDisplay(Display):
         """The name of what begins."""
         say(f"{name} ...")
         self.examples, self.began = 0, time.monotonic()
+        self.first_step = None
 
     def stepped(self, state: State, progress: float, examples: int) -> None:
         """Count, for the rate."""
         self.examples += examples
         self.progress = progress
+        if self.first_step is None:
+            self.first_step = (progress, time.monotonic())
 
     def logged(self, state: State, rate: float) -> None:
         """Step, share of the run, losses, examples a second."""
-        say(f"step {state.step:,} ({self.progress:.0%})  {self.rates()}  {losses(state)}")
+        progress, began = self.first_step or (self.progress, 0.0)
+        left = time_left(time.monotonic() - began, self.progress - progress, 1 - self.progress)
+        say(f"step {state.step:,} ({self.progress:.0%}{f', {left} left' if left else ''})  {self.rates()}  {losses(state)}")
 
     def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
         """The main figures of every task."""
@@ -120,3 +128,39 @@ def headline(scores: Mapping[str, TaskScores]) -> str:
 def make_display() -> PlainDisplay:
     """A bar where stderr is a terminal, lines elsewhere."""
     return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()
+
+
+def time_left(elapsed: float, done: float, left: float) -> str:
+    """About how long the rest of some work takes, as h:mm:ss, where it goes on as it did; empty where nothing tells."""
+    if done <= 0 or left <= 0:
+        return ""
+    minutes, seconds = divmod(round(elapsed * left / done), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+EVERY = 10.0
+"""Seconds between two lines about work that goes on."""
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that shows how many of all rows are done: a bar on a terminal; elsewhere a line every ten seconds."""
+    if sys.stderr.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(name, markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+            task = bar.add_task(name, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    began = said = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= EVERY and done < total:
+            said = now
+            left = time_left(now - began, done, total - done)
+            say(f"{name}: {done:,} of {total:,} rows ({done / total:.0%}), {left} left")
+
+    yield line

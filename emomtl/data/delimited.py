@@ -45,6 +45,11 @@ def names(file: SourceFile) -> list[str]:
     return _names(file, _records(file, Position()))
 
 
+def first_row(file: SourceFile) -> list[str]:
+    """The cells of the first row that is not blank, whatever they are; none where there is no such row."""
+    return next(_records(file), (0, []))[1]
+
+
 def _names(file: SourceFile, records: Iterator[tuple[int, list[str]]]) -> list[str]:
     columns = file.layout.columns
     if not file.layout.header and isinstance(columns, Sequence):

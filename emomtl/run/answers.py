@@ -32,7 +32,8 @@ def save_answers(run: Run, split: str, checkpoint: str, answers: Mapping[str, tu
 
     tensors: dict[str, NDArray[Any]] = {}
     for task, (targets, probabilities) in answers.items():
-        tensors |= {f"targets:{task}": targets, f"probabilities:{task}": probabilities.astype("float32")}
+        # In full, as they were scored: as float32 a probability of 0.4999999975 would be 0.5, and count as an answer.
+        tensors |= {f"targets:{task}": targets, f"probabilities:{task}": probabilities.astype("float64")}
     content = save(tensors)
     digest = hashlib.sha256(content).hexdigest()
     path = answers_path(run, split, checkpoint, digest)

@@ -291,6 +291,9 @@ def _read_environment(folder: Path, identity: str | None) -> dict[str, Any]:
     for key in ("data", "features"):
         if not (isinstance(table := found.get(key, {}), dict) and all(isinstance(one, str) for one in table.values())):
             raise damaged(folder / ENVIRONMENT, f"`{key}` is no table of digests")
+    pairs = found.get("pairs", [])
+    if not (isinstance(pairs, list) and all(isinstance(one, str) for one in pairs)):
+        raise damaged(folder / ENVIRONMENT, "`pairs` is no list of tasks")
     records = found.get("plugins", {})
     known = isinstance(records, dict) and all(
         isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("module", "distribution", "sha256"))

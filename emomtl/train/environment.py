@@ -45,6 +45,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,
+        "pairs": [task for task in plan.tasks if data.corpus(task).splits["train"].pairs is not None],
         "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
         **({"label_noise": {task: found.as_json() for task, found in data.noise.items()}} if data.noise else {}),
         **({"features": fusion.digests} if fusion.features else {}),

@@ -101,7 +101,9 @@ def everything(run: Outputs, manifest: Path, payloads: dict[str, list[str]]) -> 
     rows = [json.dumps({"text": one, "=more\x1b": one, "number": -1.5}) for one in words]
     (run.folder / "new.jsonl").write_text("\n".join(rows), encoding="utf-8")
     for name in ("p.csv", "p.tsv", "p.jsonl"):
-        run("predict", RUN, "new.jsonl", "--out", out / name, "--keep")
+        run("predict", RUN, "new.jsonl", "--out", out / name, "--text", "text", "--keep", "--spreadsheet-safe")
+    for name in ("faithful.csv", "faithful.tsv"):
+        run("predict", RUN, "new.jsonl", "--out", out / name, "--text", "text", "--keep")
     return run
 
 
@@ -208,6 +210,17 @@ def test_no_cell_of_csv_begins_a_formula_and_numbers_stay_numbers(outputs: Outpu
         assert {row[2] for row in rows} == {"-1.5"}
         words = [one for group in payloads.values() for one in group]
         assert [row[0] for row in rows] == [no_formula(one) for one in words]
+
+
+def test_predictions_hold_the_words_unchanged_unless_a_spreadsheet_is_meant(
+    outputs: Outputs, payloads: dict[str, list[str]]
+) -> None:
+    words = [one for group in payloads.values() for one in group]
+    for name, delimiter in (("faithful.csv", ","), ("faithful.tsv", "\t")):
+        text = (outputs.out / name).read_bytes().decode()
+        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        assert header[:4] == ["text", "=more\x1b", "number", "own"]
+        assert [row[:2] for row in rows] == [[word, word] for word in words]
 
 
 def test_json_reads_back_as_it_was(outputs: Outputs) -> None:

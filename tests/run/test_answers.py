@@ -30,6 +30,14 @@ def test_answers_come_back_and_two_evaluations_do_not_overwrite_each_other(run: 
             assert np.allclose(probabilities, answers[task][1])
 
 
+def test_a_probability_below_a_threshold_stays_below_it(run: Run) -> None:
+    below = np.array([[0.4999999975, 0.5]])
+    digest = save_answers(run, "test", "step-00000001", {"topics": (np.array([[0.0, 1.0]], np.float32), below)})
+    _, kept = load_answers(run, "test", "step-00000001", digest)["topics"]
+    assert (kept >= 0.5).tolist() == [[False, True]]
+    assert np.array_equal(kept, below)
+
+
 def test_a_flipped_byte_and_a_missing_file_are_refused(run: Run) -> None:
     digest = save_answers(run, "test", "step-00000001", {"mood": (np.array([0]), np.array([[0.2, 0.8]]))})
     path = answers_path(run, "test", "step-00000001", digest)

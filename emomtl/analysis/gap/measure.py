@@ -170,12 +170,14 @@ def less_is_better(head: Head, name: str) -> bool:
 def _logits(trained: Trained, task: str, rows: Rows) -> NDArray[np.float32]:
     """The logits (n, L), without dropout, as `emomtl eval` computes them."""
     from emomtl.data.tokens import tokenise
-    from emomtl.evaluate import logits_of
+    from emomtl.evaluate import logits_of, require_finite
 
     choice, batch = trained.plan.encoder, trained.plan.manifest.eval.batch_size
     tokens = tokenise(trained.tokenizer, rows.split, choice.max_tokens, choice.truncation)
     tokens = trained.fusion.beside(tokens, rows.split)
-    return logits_of(trained.model, tokens, [task], trained.device, trained.precision, batch)[task]
+    logits = logits_of(trained.model, tokens, [task], trained.device, trained.precision, batch)[task]
+    require_finite(task, logits, "these rows")
+    return logits
 
 
 def _figures(head: Head, targets: NDArray[Any], logits: NDArray[np.float32], seed: int) -> dict[str, Figure]:

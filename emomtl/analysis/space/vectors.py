@@ -223,7 +223,7 @@ def _encoded(
     """The encoder's pooled vectors (n, W), without features, and the logits of tasks, in one pass of the encoder."""
     import numpy as np
 
-    from emomtl.evaluate import logits_of
+    from emomtl.evaluate import logits_of, require_finite
 
     parts: list[tuple[Any, Any]] = []
 
@@ -237,6 +237,8 @@ def _encoded(
     if not np.isfinite(vectors).all():
         remedy = "the run has diverged: take an earlier checkpoint"
         raise EmomtlError(Problem("RUN", "the encoder's vectors are not finite", remedy))
+    for task, found in logits.items():
+        require_finite(task, found, "these texts")
     return vectors, logits
 
 

@@ -1,0 +1,22 @@
+"""Predictions for new texts: of one trained model, for texts in memory and for files of any size."""
+
+from __future__ import annotations
+
+from emomtl.predict.files import Written, check_out, predict_file
+from emomtl.predict.predictor import Answer, Predictor, flat, labels_only
+from emomtl.predict.reading import Choices, TextFile, open_texts
+from emomtl.predict.writing import ENDINGS
+
+__all__ = [
+    "ENDINGS",
+    "Answer",
+    "Choices",
+    "Predictor",
+    "TextFile",
+    "Written",
+    "check_out",
+    "flat",
+    "labels_only",
+    "open_texts",
+    "predict_file",
+]
