@@ -25,6 +25,7 @@ from emomtl.cli import (
     reasons,
     report,
     results,
+    slim,
     study,
     training,
 )
@@ -71,6 +72,7 @@ for function, name in (
     (report.report, "report"),
     (compare.compare, "compare"),
     (predict.predict, "predict"),
+    (slim.slim, "slim"),
     (installed.tasks, "tasks"),
     (installed.plugins, "plugins"),
     (installed.encoders, "encoders"),

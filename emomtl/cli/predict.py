@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def predict(
         bool | None,
         typer.Option("--header/--no-header", help="Whether the first row names the columns; else they are called 1, 2, ..."),
     ] = None,
+    quoting: Annotated[
+        str | None,
+        typer.Option("--quoting", metavar="csv|none", help="`none`: a quote is a plain character of a CSV or TSV file."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Copy the input's columns into the output file.")] = False,
     spreadsheet_safe: Annotated[
         bool, typer.Option("--spreadsheet-safe", help="Put ' before cells of CSV and TSV that a spreadsheet would compute.")
@@ -65,7 +69,7 @@ def predict(
     from emomtl.trained import open_trained
 
     given, wanted = inputs or [], task or []
-    choices = Choices(text, pair, _character(delimiter), encoding, header)
+    choices = Choices(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
     flags = {"--keep": keep, "--spreadsheet-safe": spreadsheet_safe}
     _check_arguments(given, out, choices, [name for name, value in flags.items() if value], json)
     predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(), device), wanted)
@@ -83,6 +87,19 @@ def predict(
 def _character(delimiter: str | None) -> str | None:
     r"""A delimiter as shells let one write it: `tab` and `\t` are a tab."""
     return "\t" if delimiter in ("tab", "\\t") else delimiter
+
+
+def _quoting(quoting: str | None) -> Literal["csv", "none"] | None:
+    """How quotes are read."""
+    from emomtl.errors import EmomtlError, Problem, clean
+
+    if quoting is None:
+        return None
+    if quoting == "csv":
+        return "csv"
+    if quoting == "none":
+        return "none"
+    raise EmomtlError(Problem("--quoting", f"'{clean(quoting)}' is not known", "csv or none"))
 
 
 def _check_arguments(given: list[str], out: Path | None, choices: Choices, flags: list[str], json: bool) -> None:

@@ -35,6 +35,7 @@ def train(
     from emomtl.compose import left, stages
     from emomtl.model.ranks import joined
     from emomtl.plugins import Plugins
+    from emomtl.run import check_new
 
     with joined() as ranks:
         plugins = Plugins.discover()
@@ -43,6 +44,9 @@ def train(
             say(f"note: {note}")
         every = stages(whole, out or Path("runs") / whole.manifest.name)
         every = every[ranks.told(len(every) - len(left(every)) if resume else 0) :]
+        for number, (_, folder) in enumerate(every if ranks.first else ()):
+            if not (resume and number == 0):
+                check_new(folder)  # of both stages, and before corpora are read, which may take long
         for number, (plan, folder) in enumerate(every):
             outcome = _train(plan, folder, resume and number == 0, allow_changed or [], profile, json, ranks)
     if not ranks.first:

@@ -47,7 +47,7 @@ def names(file: SourceFile) -> list[str]:
 
 def first_row(file: SourceFile) -> list[str]:
     """The cells of the first row that is not blank, whatever they are; none where there is no such row."""
-    return next(_records(file), (0, []))[1]
+    return next(_records(file, Position()), (0, []))[1]
 
 
 def _names(file: SourceFile, records: Iterator[tuple[int, list[str]]]) -> list[str]:

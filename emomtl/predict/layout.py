@@ -47,6 +47,8 @@ def _with_choices(layout: Files, choices: Choices) -> Files:
         layout = replace(layout, delimiter=choices.delimiter)
     if choices.encoding is not None:
         layout = replace(layout, encoding=choices.encoding)
+    if choices.quoting is not None:
+        layout = replace(layout, quoting=choices.quoting)
     if choices.header is not None:
         layout = replace(layout, header=choices.header, columns=None if choices.header else layout.columns)
     return layout
@@ -61,7 +63,7 @@ def _reading(path: Path, layout: Files) -> str:
     if file.kind == "jsonl":
         return encoding
     header = "a header" if layout.header else f"no header but the columns {', '.join(layout.columns or ())}"
-    return f"delimiter {file.delimiter!r}, {encoding}, {header}, quotes as {layout.quoting}"
+    return f"delimiter {file.delimiter!r}, {encoding}, {header}, quotes as {layout.quoting or 'csv'}"
 
 
 def _own_layout(path: Path, bound: BoundTask) -> Files | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.data import delimited
+from emomtl.data.delimiter import said_delimiter
 from emomtl.data.layouts import READERS, absence, wrong_with
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
@@ -23,6 +26,10 @@ PLAIN, PLAIN_COLUMN = ".txt", "text"
 """The ending of a file with one text a line, and what its only column is called."""
 
 LEGACY_BLOCK = 2**20
+"""Bytes of a file that are decoded at a time."""
+
+KEY = re.compile(r'`(delimiter|encoding|quoting) = "([^"]*)"`')
+"""A key of a manifest as the readers' remedies write it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Choices:
     delimiter: str | None = None
     encoding: str | None = None
     header: bool | None = None
+    quoting: Literal["csv", "none"] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,17 +56,19 @@ class TextFile:
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each row with its line (Parquet: its number), from 1."""
-        if self.plain:
-            return _plain_rows(self.file)
-        return ((number, dict(row)) for number, row in READERS[self.file.kind].rows(self.file))
+        try:
+            rows = _plain_rows(self.file) if self.plain else READERS[self.file.kind].rows(self.file)
+            for number, row in rows:
+                yield number, dict(row)
+        except EmomtlError as error:
+            raise EmomtlError(*map(_as_flags, error.problems)) from error
 
     def described(self) -> str:
         """How the file is read, in one line; of a sensitive one no column is named."""
         layout, kind = self.file.layout, self.file.kind
         parts = ["one text a line"] if self.plain else []
         if not self.plain and kind == "delimited":
-            shown = {"\t": "a tab", ",": "a comma"}.get(self.file.delimiter, repr(self.file.delimiter))
-            parts = [f"{shown} between two cells", "a header" if layout.header else "no header"]
+            parts = [f"{said_delimiter(self.file.delimiter)} between two cells", "a header" if layout.header else "no header"]
         if self.plain or kind != "parquet":
             parts.append(layout.encoding)
         if not (self.plain or layout.sensitive):
@@ -160,6 +170,6 @@ def _refuse_two_encodings(path: Path, layout: Files) -> None:
 
 
 def _as_flags(problem: Problem) -> Problem:
-    """The problem with the remedy in the words of this command."""
-    remedy = problem.remedy.replace("give the layout's `encoding`", "give its --encoding")
-    return replace(problem, remedy=remedy)
+    """The problem with the remedy in the words of this command: `--encoding cp1252` for `encoding = "cp1252"`."""
+    remedy = problem.remedy.replace("give the layout's `encoding`", "give its --encoding").replace('"\\t"', '"tab"')
+    return replace(problem, remedy=KEY.sub(lambda found: f"--{found[1]} {shlex.quote(found[2])}", remedy))

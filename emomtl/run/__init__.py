@@ -1,9 +1,9 @@
 """The run directory: everything that a run leaves behind, written so that a kill, a full disk or a power cut costs no result."""
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
-from emomtl.run.directory import FORMAT, Run, is_run
+from emomtl.run.directory import FORMAT, Run, check_new, is_run
 from emomtl.run.follower import Follower
-from emomtl.run.shelf import align, find_checkpoint, open_own, point, prune, resume_point
+from emomtl.run.shelf import align, find_checkpoint, open_own, point, prune, resume_point, slim
 
 __all__ = [
     "FORMAT",
@@ -11,6 +11,7 @@ __all__ = [
     "Follower",
     "Run",
     "align",
+    "check_new",
     "find_checkpoint",
     "is_run",
     "open_checkpoint",
@@ -19,4 +20,5 @@ __all__ = [
     "prune",
     "resume_point",
     "save_checkpoint",
+    "slim",
 ]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 TITLE, VERSION = "emomtl-checkpoint", 1
 LIST, STATE, SUFFIX = "sha256.txt", "state.json", ".safetensors"
+OPTIMIZER = "optimizer"
 STEP = re.compile(r"step-(\d{8,})")
 PART = re.compile(r"[a-z][a-z0-9_-]*")
 LINE = re.compile(r"([0-9a-f]{64})  (0|[1-9]\d*)  ([a-z][a-z0-9_.-]*)")
@@ -64,6 +66,10 @@ class Checkpoint:
             return tensors
         except Exception as error:  # the library has no one error for what it cannot read
             raise EmomtlError(_damage(path, f"no tensors can be read from it: {clean(str(error))}")) from error
+
+    def has(self, part: str) -> bool:
+        """Whether the checkpoint has a part: `emomtl slim` removes the optimiser's."""
+        return part + SUFFIX in self.files
 
     def size(self, part: str) -> int:
         """The bytes of a part's file; EmomtlError for a part that is not there."""
@@ -123,6 +129,43 @@ def save_checkpoint(run: Run, step: int, parts: Mapping[str, Mapping[str, Tensor
             remove(aside)
         raise
     return final
+
+
+def drop_part(run: Run, checkpoint: Checkpoint, part: str) -> int:
+    """Replace a checkpoint that was verified by the same without one part, and return the bytes of that part.
+
+    The other files keep their bytes and their digests. It is written aside, as links where the disk has them, and takes
+    the old one's place as `save_checkpoint` does: after a crash one of the two is there, or is put back.
+    """
+    run.must_hold()
+    dropped = checkpoint.size(part)
+    kept = {name: said for name, said in checkpoint.files.items() if name != part + SUFFIX}
+    aside = run.checkpoints / f".tmp-{checkpoint.step}-{os.getpid()}"
+    if aside.exists():
+        remove(aside)
+    try:
+        with storage(checkpoint.path):
+            os.mkdir(aside)
+            for name in kept:
+                _link_or_copy(checkpoint.path / name, aside / name)
+        write_new(aside / LIST, _list_text(kept))
+        fsync_folder(aside)
+        _publish(aside, checkpoint.path)
+    except Exception:
+        with suppress(EmomtlError):
+            remove(aside)
+        raise
+    return dropped
+
+
+def _link_or_copy(old: Path, new: Path) -> None:
+    """Give a file a second name, or a copy where the disk knows no second names."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
+        shutil.copymode(old, new)
+        fsync_file(new)
 
 
 def _write_files(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], text: bytes) -> None:

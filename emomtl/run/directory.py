@@ -225,6 +225,14 @@ class Run:
         record.append_text(self.folder / "log.txt", line)
 
 
+def check_new(folder: Path) -> None:
+    """EmomtlError where no new run can be made in a folder, as it holds one or anything else; nothing is written."""
+    folder = Path(folder).absolute()
+    _refuse_foreign(folder)
+    if folder.exists():
+        _refuse_taken(folder)
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, whole or interrupted; what a crash left of one that was being made is none."""
     return (Path(folder) / ABOUT).is_file()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.run.checkpoint import STEP, Checkpoint, open_checkpoint
+from emomtl.run.checkpoint import OPTIMIZER, STEP, Checkpoint, drop_part, open_checkpoint
 from emomtl.run.directory import Run
 from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
 
@@ -97,6 +97,22 @@ def prune(run: Run, keep: Collection[Path]) -> None:
         fsync_folder(run.checkpoints)
     for path in doomed:
         remove(path)
+
+
+def slim(run: Run) -> dict[str, int]:
+    """Remove the optimiser's state from every checkpoint of a finished run; gives the bytes that each was relieved of, by name.
+
+    EmomtlError where the run has not finished, since it could not go on then; nothing is changed in that case.
+    """
+    run.must_hold()
+    _tidy(run)
+    last = open_own(run, find_checkpoint(run, "last"))
+    scored = {entry.get("which") for entry in run.scores() if entry.get("by") == "train"}
+    if not last.state.get("run", {}).get("finished") or not {"last", "best"} <= scored:
+        remedy = "finish it with `emomtl train MANIFEST --resume`: without that state no run can go on"
+        raise EmomtlError(trouble(run.folder, "has not finished, and needs its optimiser's state", remedy))
+    found = [open_own(run, path) for path in _published(run)]  # all are verified before one is touched
+    return {one.path.name: drop_part(run, one, OPTIMIZER) for one in found if one.has(OPTIMIZER)}
 
 
 def _step(path: Path) -> int:

@@ -32,6 +32,7 @@ def train(session: Session) -> Outcome:
     began, told = time.monotonic(), False
     try:
         if not state.finished:
+            session.must_train()
             counts, length = count_parameters(session.model), session.length
             other = {"elsewhere": session.elsewhere} if session.elsewhere else {}
             run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts, **other)

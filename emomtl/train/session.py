@@ -26,7 +26,7 @@ from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.sharded import as_cut, cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
-from emomtl.run import Checkpoint, Follower, Run, align, is_run, open_own, resume_point
+from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import storage, trouble, write_bytes
 from emomtl.sampling import Moment
 from emomtl.train.display import Display
@@ -81,7 +81,15 @@ class Session:
     reduction: Reduction | None = None
     unpadded: Unpadded | None = None
     unsettled: deque[Step] = field(default_factory=deque)
+    slimmed: bool = False
     encoder_notes: list[str] = field(default_factory=list)
+
+    def must_train(self) -> None:
+        """EmomtlError where the run cannot go on, since `emomtl slim` removed the optimiser's state: it would begin anew."""
+        if self.slimmed:
+            found = "was slimmed: without its optimiser's state it cannot be trained further"
+            remedy = "begin another run from its weights: `[start] run = ...` in a manifest"
+            raise EmomtlError(Problem(str(self.run.folder), found, remedy))
 
     @property
     def lag(self) -> int:
@@ -144,7 +152,8 @@ class Session:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Tensors and counters from a checkpoint; shapes that differ are an error."""
         restore_model(self.model, checkpoint)
-        saved = checkpoint.tensors("optimizer")
+        self.slimmed = not checkpoint.has("optimizer")
+        saved = {} if self.slimmed else checkpoint.tensors("optimizer")
         try:
             self.weighting.load_state_dict(checkpoint.tensors("weighting"))
             self._restore_optimizer(saved)
@@ -175,6 +184,8 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     _check_processes(plan, ranks)
     if plan.pretrain is not None:
         raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
+    if ranks.first:
+        check_new(folder)
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data, display)

@@ -62,7 +62,7 @@ def test_a_file_is_read_as_the_run_read_its_own(cli: Any, semicolons: Any, tmp_p
     source.write_text("joy;so happy, today caf\u00e9;test\n;sad, lonely caf\u00e9;test\n", encoding="latin-1")
     said = cli("predict", semicolons.folder, source, "--out", out)
     assert said.code == 0, said.err
-    assert "new.csv is read with ';' between two cells, no header, latin-1, texts in 'review'" in said.err
+    assert "new.csv is read with a semicolon between two cells, no header, latin-1, texts in 'review'" in said.err
     for row, text in zip(rows_of(out), ["so happy, today caf\u00e9", "sad, lonely caf\u00e9"], strict=True):
         answer = one_answer(cli, semicolons.folder, text)
         assert row["mood:joy"] == pytest.approx(answer["joy"], abs=1e-5)
@@ -114,8 +114,30 @@ def test_another_encoding_is_one_line_that_names_the_flag(cli: Any, trained: Any
     source.write_bytes("text\ncaf\u00e9\n".encode("cp1252"))
     said = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv")
     assert said.code == 1
-    assert "--encoding" in said.err
+    assert "--encoding cp1252" in said.err
     assert cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", "--encoding", "cp1252").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "flag"),
+    [
+        ("n;text\n1;so happy\n", "--delimiter ';'"),
+        ("n\ttext\n1\tso happy\n", "--delimiter tab"),
+        ('n,text\n1,"so" happy\n', "--quoting none"),
+    ],
+)
+def test_a_file_that_is_laid_out_otherwise_is_one_line_that_names_the_flag(
+    cli: Any, trained: Any, tmp_path: Path, content: str, flag: str
+) -> None:
+    import shlex
+
+    source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
+    source.write_text(content)
+    said = cli("predict", trained.folder, source, "--out", out, "--keep")
+    assert (said.code, out.exists()) == (1, False)
+    assert flag in said.err
+    assert cli("predict", trained.folder, source, "--out", out, "--keep", *shlex.split(flag)).code == 0
+    assert rows_of(out)[0]["text"] in ("so happy", '"so" happy')
 
 
 def test_tasks_that_read_such_files_differently_are_refused(cli: Any, desk: Any, tmp_path: Path) -> None:
