@@ -193,8 +193,8 @@ def test_predictions_for_pairs_score_what_eval_scores(cli: Any, pairs: Any, tmp_
     assert [row["mood"] for row in rows_of(out)] == [row["label"] for row in rows]
 
 
-def test_predictions_for_the_test_file_score_what_eval_scores(cli: Any, trained: Any, tmp_path: Path) -> None:
-    found = json.loads(cli("eval", trained.folder, "--split", "test", "--json").out)["tasks"]
+def test_predictions_for_the_test_file_score_what_eval_scores(cli: Any, trained: Any, copied: Path, tmp_path: Path) -> None:
+    found = json.loads(cli("eval", copied, "--split", "test", "--json").out)["tasks"]
     source, out = tmp_path / "test.jsonl", tmp_path / "out.jsonl"
     for task, metric in (("mood", "top1_accuracy"), ("topics", "subset_accuracy")):
         rows = [row for row in rows_of(trained.folder.parent / f"{task}.csv") if row["part"] == "test"]
