@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.report.collect import RunResult
 from emomtl.report.drawing import COLOURS, Picture, drawing, file_name, hover, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
-from emomtl.report.scores import main_metric, selected
+from emomtl.report.scores import main_metric_of, selected
 from emomtl.selection import selection_in_words
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _validation(result: RunResult) -> dict[str, tuple[str, list[tuple[int, float
         figures = [(event["step"], event["scores"].get(task, {})) for event in result.validations]
         names = dict.fromkeys(name for _, metrics in figures for name in metrics)
         choosing = selected(result, task)
-        metric = choosing if choosing in names else main_metric(names)
+        metric = choosing if choosing in names else main_metric_of(result, task, names)
         points = [(step, metrics[metric]) for step, metrics in figures if metrics.get(metric) is not None]
         if metric is not None and points:
             found[task] = (metric, points)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult
-from emomtl.report.scores import Scored, chosen_by_other, main_metric, rows_in_words, selected
+from emomtl.report.scores import Scored, chosen_by_other, rows_in_words, selected
 
 UNEQUAL = 0.02
 """The part by which budgets may differ before a warning says so."""
-ERRORS = ("rmse", "masked_nll", "perplexity")
-"""How figures begin of which less is better."""
 
 COLUMNS = (
     *("task", "metric", "checkpoint", "single-task run", "multi-task run", "single-task", "multi-task", "difference"),
@@ -35,7 +33,7 @@ def pairs_table(found: Sequence[Scored], split: str) -> list[Table]:
         updates = (_had(single, "updates"), _had(multi, "updates"))
         rows.append((*names, ours, theirs, difference, *updates))
         notes += _warnings(single, multi)
-        if metric.startswith(ERRORS):
+        if single.less_is_better(metric) or multi.less_is_better(metric):
             notes.append(f"{metric} is an error: below 0 the multi-task run is the better one")
     if not rows:
         return []
@@ -53,7 +51,7 @@ def _pairs(found: Sequence[Scored], task: str) -> list[tuple[Scored, Scored, str
         beside = [one for one in singles if one.which == multi.which]
         same_seed = [one for one in beside if _seed(one.result) == _seed(multi.result)]
         for single in same_seed or beside:
-            wanted = (selected(single.result, task), main_metric(single.metrics))
+            wanted = (selected(single.result, task), single.main_metric)
             metric = next((name for name in wanted if name in single.metrics and name in multi.metrics), None)
             if metric is not None:
                 pairs.append((single, multi, metric))

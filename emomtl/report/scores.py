@@ -19,6 +19,8 @@ MULTI_LABEL = (
 )
 SINGLE_LABEL = ("top1_accuracy", "macro_f1", "weighted_f1")
 REGRESSION = ("pearson_r", "rmse")
+ERRORS = ("rmse", "masked_nll", "perplexity")
+"""How metrics of ours begin of which less is better; runs of an older emomtl do not say so themselves."""
 OTHERS = 12
 """How many figures are shown of a head that is none of the three."""
 
@@ -35,6 +37,12 @@ class Scored:
     metrics: Mapping[str, float | None]
     tables: Mapping[str, Sequence[Mapping[str, Any]]]
     undefined: tuple[str, ...]
+    main_metric: str | None = None
+    errors: tuple[str, ...] = ()
+
+    def less_is_better(self, metric: str) -> bool:
+        """Whether a metric is an error: as the run says, and for a run that does not say so, by the names of ours."""
+        return metric in self.errors or metric.rpartition("/")[2].startswith(ERRORS)
 
 
 def scored(results: Sequence[RunResult], split: str) -> list[Scored]:
@@ -72,7 +80,9 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
                 continue
             notes = tuple(str(note) for note in _notes(scores))
             figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
-            newest[task, which] = Scored(result, task, which, *figures)
+            errors = scores.get("errors")
+            known = tuple(str(name) for name in errors) if isinstance(errors, list) else ()
+            newest[task, which] = Scored(result, task, which, *figures, main_metric(scores["metrics"], scores), known)
     rank = {"best": 0, "last": 1}
     return sorted(newest.values(), key=lambda one: (order[one.task], rank.get(one.which, 2), one.step))
 
@@ -102,14 +112,23 @@ def chosen_by_other(result: RunResult, task: str, named: str = "this task") -> s
     return "" if only else f"{selection_in_words(select)}, not by {named}{' alone' if select == MEAN else ''}"
 
 
-def main_metric(metrics: Iterable[str]) -> str | None:
-    """The one figure that stands for a task, by the kind of head that gives such metrics."""
+def main_metric(metrics: Iterable[str], scores: Mapping[str, Any] | None = None) -> str | None:
+    """The metric that stands for a task: what its scores say, else (older runs) what heads with such metrics have."""
     names = list(metrics)
+    said = None if scores is None else scores.get("main_metric")
+    if isinstance(said, str) and said in names:
+        return said
     if {"top1_accuracy", "macro_f1"} <= set(names):
         return SingleLabel.main_metric
     if "pearson_r" in names:
         return Regression.main_metric
     return MultiLabel.main_metric if "macro_f1" in names else next(iter(names), None)
+
+
+def main_metric_of(result: RunResult, task: str, metrics: Iterable[str]) -> str | None:
+    """The main metric of a run's task, among those that its evaluations have."""
+    said = [entry["tasks"][task] for entry in result.evaluations if task in entry["tasks"]]
+    return main_metric(metrics, said[-1] if said else None)
 
 
 def main_columns(one: Scored) -> list[str]:
@@ -124,8 +143,7 @@ def main_columns(one: Scored) -> list[str]:
     else:
         shown = [name for name in names if "/" not in name][:OTHERS]
     shown += [f"{grouping}/macro_f1" for grouping in one.tables if grouping]
-    choosing = selected(one.result, one.task)
-    shown += [choosing] if choosing is not None else []
+    shown += [name for name in (one.main_metric, selected(one.result, one.task)) if name is not None]
     return [name for name in dict.fromkeys(shown) if name in one.metrics]
 
 

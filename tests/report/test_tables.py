@@ -15,6 +15,7 @@ from emomtl.errors import EmomtlError
 from emomtl.manifest import EncoderTable, EvalTable, Manifest, TaskTable
 from emomtl.report.cells import Table, spelt
 from emomtl.report.collect import RunResult, collect
+from emomtl.report.html.sections import summary_of
 from emomtl.report.pairs import pairs_table
 from emomtl.report.scores import scored
 from emomtl.report.tables import tables
@@ -211,3 +212,50 @@ def test_differences_are_what_anyone_would_compute(ones: list[Any], boths: list[
         assert (row["updates, single-task"], row["updates, multi-task"]) == (few, many)
     unequal = abs(few - many) / max(few, many) > 0.02
     assert any(note.startswith("warning: unequal updates of a") for note in table.notes) == unequal
+
+
+def words(nll: float | None, said: bool = True) -> Callable[..., dict[str, Any]]:
+    """Scores of a head whose main metric is an error; runs of old do not say that it is one."""
+    more = {"main_metric": "masked_nll", "errors": ["masked_nll", "perplexity"]} if said else {}
+    return lambda *_: {
+        "rows": 9,
+        "metrics": {"masked_nll": nll, "top1_accuracy": 0.1},
+        "tables": {"": []},
+        "undefined": [],
+        **more,
+    }
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_the_summary_takes_the_least_of_an_error(make: Maker, said: bool) -> None:
+    runs = [make(name, sizes={"words": 9}, scores=words(nll, said)) for name, nll in (("worse", 5.5), ("better", 5.25))]
+    summary = summary_of(collect(runs), "validation")
+    assert summary == "2 runs; best checkpoints on validation: words masked_nll 5.2500 (less is better) (better)."
+
+
+def test_the_summary_takes_the_error_of_a_head_of_somebody_else_and_names_what_is_undefined(make: Maker) -> None:
+    def far(*_: Any) -> dict[str, Any]:
+        metrics = {"macro_f1": 0.9, "top1_accuracy": 0.8, "distance": 0.25}
+        return {"rows": 9, "metrics": metrics, "tables": {"": []}, "main_metric": "distance", "errors": ["distance"]}
+
+    assert "own distance 0.2500 (less is better)." in summary_of(
+        collect([make("far", sizes={"own": 9}, scores=far)]), "validation"
+    )
+    nothing = make("nothing", sizes={"words": 9}, scores=words(None))
+    assert summary_of(collect([nothing]), "validation").endswith("on validation: words masked_nll undefined.")
+
+
+def test_runs_with_other_main_metrics_are_not_held_against_each_other(make: Maker, scores: Any) -> None:
+    numbers = make("numbers", sizes={"emobank": 9})
+    labels = make("labels", sizes={"emobank": 9}, scores=lambda task, value: scores("sst2", 0.2))
+    summary = summary_of(collect([numbers, labels]), "validation")
+    assert "emobank pearson_r 0.4000 (numbers), emobank macro_f1 0.2000 (labels)" in summary
+
+
+def test_a_pair_by_the_error_of_a_head_of_somebody_else_says_which_is_better(make: Maker) -> None:
+    def far(task: str, value: float | None) -> dict[str, Any]:
+        return {"rows": 9, "metrics": {"distance": value}, "tables": {"": []}, "main_metric": "distance", "errors": ["distance"]}
+
+    runs = [make("one", sizes={"own": 9}, scores=far, select="own/distance"), make("two", sizes={"own": 9, "b": 9}, scores=far)]
+    (table,) = pairs_table(scored(collect(runs), "validation"), "validation")
+    assert "distance is an error: below 0 the multi-task run is the better one" in table.notes

@@ -15,7 +15,7 @@ from emomtl.report.html.svg import inline
 from emomtl.report.pairs import pairs_table
 from emomtl.report.parts import Part
 from emomtl.report.sampling import sampling_table
-from emomtl.report.scores import Scored, label_tables, looks, main_metric, scored, task_tables
+from emomtl.report.scores import Scored, label_tables, looks, scored, task_tables
 from emomtl.report.tables import runs_table
 
 if TYPE_CHECKING:
@@ -56,22 +56,26 @@ def shown(pictures: Sequence[Picture]) -> list[tuple[str, Markup]]:
 
 
 def summary_of(results: Sequence[RunResult], split: str) -> str:
-    """What came out, in a sentence: the best figure of each task, and whose it is."""
+    """What came out, in a sentence: the best main metric of each task, and whose it is."""
     found = scored(results, split)
     said = []
     for task in dict.fromkeys(one.task for one in found):
-        best = _best([one for one in found if one.task == task and one.which == "best"])
-        if best is not None:
-            said.append(f"{task} {best[1]} {spelt(best[2])}" + (f" ({best[0].result.name})" if len(results) > 1 else ""))
+        rows = [one for one in found if one.task == task and one.which == "best" and one.main_metric is not None]
+        for metric in dict.fromkeys(str(one.main_metric) for one in rows):  # runs with other heads have other metrics
+            said.append(_best([one for one in rows if one.main_metric == metric], metric, len(results) > 1))
     runs = "1 run" if len(results) == 1 else f"{len(results)} runs"
     return f"{runs}; best checkpoints on {split}: {', '.join(said)}." if said else f"{runs}, none of them scored on {split} yet."
 
 
-def _best(found: Sequence[Scored]) -> tuple[Scored, str, float] | None:
-    """Of one task's scores those with the best main figure."""
-    named = [(one, name, one.metrics.get(name)) for one in found if (name := main_metric(one.metrics)) is not None]
-    known = [(one, name, value) for one, name, value in named if value is not None]
-    return max(known, key=lambda entry: entry[2], default=None)
+def _best(found: Sequence[Scored], metric: str, several: bool) -> str:
+    """Of one task's scores by one metric the best, in words: the least of an error, else the most."""
+    known = [(one, value) for one in found if (value := one.metrics.get(metric)) is not None]
+    if not known:
+        return f"{found[0].task} {metric} undefined"
+    sign = -1 if found[0].less_is_better(metric) else 1
+    one, value = max(known, key=lambda entry: sign * entry[1])
+    less = " (less is better)" if sign < 0 else ""
+    return f"{one.task} {metric} {spelt(value)}{less}" + (f" ({one.result.name})" if several else "")
 
 
 def warnings_of(sections: Sequence[Section]) -> list[str]:
