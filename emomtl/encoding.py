@@ -38,6 +38,7 @@ HEAD = Truncation()
 class EncoderSource:
     """A pretrained encoder by a short name: a hub id, or a folder inside an installed Python package.
 
+    With a package, `hub` says what the same weights are called there, and nothing is fetched.
     `sha256` lists files of the folder with their digests; they are checked before anything is loaded. `pooling` is what
     suits the encoder where the manifest says nothing. `install` is the command that brings a missing package.
     """

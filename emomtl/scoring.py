@@ -57,7 +57,12 @@ class TaskScores:
         never = [str(row["label"]) for row in counted if row["support"] and not row["predicted"]]
         said += [f"no row has {', '.join(absent)}: left out of macro means where nothing was predicted"] if absent else []
         said += [f"no row has, but some were predicted to have {', '.join(only)}: recall counts as 0"] if only else []
-        return said + ([f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else [])
+        said += [f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else []
+        ranked = [row for row in self.tables[""] if "auroc" in row]
+        without = [str(row["label"]) for row in ranked if not row["support"]]
+        full = [str(row["label"]) for row in ranked if row["support"] and row["auroc"] is None]
+        said += [f"no row has {', '.join(without)}: left out of macro average precision and AUROC"] if without else []
+        return said + ([f"every row has {', '.join(full)}: left out of macro AUROC"] if full else [])
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""

@@ -52,7 +52,7 @@ def figure_of(head: Head, metric: str) -> Figure:
     """A head's figure by its name, as a function of answers."""
 
     def figure(answers: Answers) -> float:
-        value = head.metrics(answers.targets, answers.probabilities).get(metric)
+        value = head.metric(metric, answers.targets, answers.probabilities)
         return math.nan if value is None else value
 
     return figure

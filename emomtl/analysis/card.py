@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emomtl.errors import EmomtlError, clean
 from emomtl.report.cells import Table, spelt
-from emomtl.report.markdown import code, escape, markdown
+from emomtl.report.markdown import code, escape, fenced, markdown
 from emomtl.report.yaml import front_matter
 from emomtl.run.answers import kept_answers
 from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, figure_of, resamples
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
     from emomtl.run import Run
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SAFETY = (
     "This model has a head for {tasks}, whose texts are about suicide, depression or other harm. It is no medical device and no "
     "diagnosis. It must not decide about a person: not over help, moderation, insurance, work or policing. It misses people in "
@@ -54,10 +58,22 @@ def _metadata(run: Run, plan: Plan) -> str:
         "library_name": "emomtl",
         "pipeline_tag": "text-classification",
         "tags": ["emotion", "multi-task-learning"],
-        "base_model": plan.manifest.encoder.use,
+        **({"base_model": base} if (base := _base_model(plan)) else {}),
         "model-index": [{"name": run.name, "results": results}],
     }
     return front_matter(content)
+
+
+def _base_model(plan: Plan) -> str | None:
+    """The encoder's id on the hub, as the metadata want it; None where it has none that is known, such as a folder's."""
+    name = plan.manifest.encoder.use
+    if HUB_ID.fullmatch(name):
+        return None if (plan.folder / name).is_dir() else name
+    try:
+        hub = plan.plugins.offer("encoder", name).value.hub
+    except EmomtlError:
+        return None
+    return hub if isinstance(hub, str) else None
 
 
 def _about(plan: Plan) -> list[str]:
@@ -130,4 +146,6 @@ def escape_lines(text: str) -> str:
 
 
 def _use(run: Run) -> Sequence[str]:
-    return ["## Use", f'```console\n$ emomtl predict {run.name} "what a lovely day"\n```']
+    """How to ask the model; the run's name is whatever run.json says, and so one quoted word in a block that it cannot end."""
+    name = shlex.quote(clean(run.name, 200))
+    return ["## Use", fenced(f'$ emomtl predict {name} "what a lovely day"', "console")]

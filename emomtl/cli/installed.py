@@ -135,7 +135,12 @@ def encoders(
         print_json({"encoder": name, "where": where}) if json else typer.echo(printable(f"{name}: {where}"))
         return
     rows = [
-        [offer.name, offer.value.hub or f"Python package {offer.value.package}", offer.value.pooling, offer.value.about]
+        [
+            offer.name,
+            f"Python package {offer.value.package}" if offer.value.package else offer.value.hub,
+            offer.value.pooling,
+            offer.value.about,
+        ]
         for offer in found.offers("encoder").values()
     ]
     if json:

@@ -38,7 +38,8 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
         tables.append({"title": "labels", "columns": columns, "rows": body})
         per_row = {split: Counter(_how_many(label) for label in rows[split].labels if label is not None) for split in splits}
         most = max((n for found in per_row.values() for n in found), default=0)
-        body = [[n, *(per_row[split][n] for split in splits)] for n in range(1, most + 1)]
+        least = 0 if any(found[0] for found in per_row.values()) else 1
+        body = [[n, *(per_row[split][n] for split in splits)] for n in range(least, most + 1)]
         tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
     notes = [*located.notes, *(f"{n:,} {what}" for what, n in bad.counted(task.name).items())]
     return {"tables": tables, "notes": [f"{task.name}: {note}" for note in notes]}
@@ -54,6 +55,9 @@ def _unlabelled(labels: list[Any]) -> int:
 
 
 def _how_many(label: Any) -> int:
+    """The labels that a row has; of a label with values those from 0.5 on."""
+    if isinstance(label, Mapping):
+        return sum(value is not None and float(value) >= 0.5 for value in label.values())
     return 1 if isinstance(label, (str, float, int)) else len(label)
 
 

@@ -110,6 +110,10 @@ class Head(ABC):
         """What a reader of the metrics has to know about the targets (n, ...); nothing by default."""
         return []
 
+    def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
+        """One of the metrics, for what computes it a thousand times (intervals); a head may do so without the others."""
+        return self.metrics(targets, probabilities).get(name)
+
     @abstractmethod
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         """One row of figures for each output."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
+from emomtl.heads.agreement import binary_agreement
 from emomtl.heads.declaration import Head, Row
+from emomtl.heads.ranking import RANKED, Column, macro_ranked, ranked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,14 +93,24 @@ class MultiLabel(Head):
         for threshold, suffix in ((0.5, ""), (SECOND_THRESHOLD, f"_at_{SECOND_THRESHOLD}")):
             for name, value in _at(targets, probabilities, threshold).items():
                 found[name + suffix] = value
-        return found
+        return found | _ranked(targets, probabilities)
+
+    def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
+        if type(self).metrics is not MultiLabel.metrics:  # a kind made of this one has metrics of its own
+            return super().metric(name, targets, probabilities)
+        if name.endswith(RANKED):
+            return _ranked(targets, probabilities).get(name)
+        suffix = f"_at_{SECOND_THRESHOLD}"
+        threshold = SECOND_THRESHOLD if name.endswith(suffix) else 0.5
+        return _at(targets, probabilities, threshold).get(name.removesuffix(suffix))
 
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         half = _counts(targets, probabilities, 0.5)
         low = _counts(targets, probabilities, SECOND_THRESHOLD)
         rows: list[Row] = []
-        for i, name in enumerate(names):
+        for i, (name, column) in enumerate(zip(names, _columns(targets, probabilities), strict=True)):
             precision, recall, f1 = half.rates(i)
+            average_precision, auroc = ranked(*column)
             rows.append(
                 {
                     "label": name,
@@ -108,6 +120,8 @@ class MultiLabel(Head):
                     "recall": recall,
                     "f1": f1,
                     f"f1_at_{SECOND_THRESHOLD}": low.rates(i)[2],
+                    "average_precision": average_precision,
+                    "auroc": auroc,
                 }
             )
         return rows
@@ -134,11 +148,12 @@ class MultiLabel(Head):
 
 @dataclass(frozen=True)
 class _Counts:
-    """Per label: rows that have it, rows predicted to, and rows where both hold."""
+    """Per label: rows that have it, rows predicted to, rows where both hold, and rows where it is known."""
 
     support: NDArray[Any]
     predicted: NDArray[Any]
     both: NDArray[Any]
+    known: NDArray[Any]
 
     def rates(self, i: int) -> tuple[float | None, float | None, float | None]:
         """Precision, recall and F1 of one label; None where there is neither a positive nor a prediction."""
@@ -156,7 +171,7 @@ def _counts(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float
     known = ~np.isnan(targets)
     truth = np.where(known, targets, 0.0) >= 0.5
     decided = (probabilities >= threshold) & known
-    return _Counts(truth.sum(axis=0), decided.sum(axis=0), (truth & decided).sum(axis=0))
+    return _Counts(truth.sum(axis=0), decided.sum(axis=0), (truth & decided).sum(axis=0), known.sum(axis=0))
 
 
 def _at(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float) -> dict[str, float | None]:
@@ -176,10 +191,39 @@ def _at(targets: NDArray[Any], probabilities: NDArray[Any], threshold: float) ->
     found["micro_precision"] = both / predicted if predicted else (0.0 if support else None)
     found["micro_recall"] = both / support if support else None
     found["micro_f1"] = 2 * both / (support + predicted) if support + predicted else None
+    parts = zip(counts.support, counts.predicted, counts.both, counts.known, strict=True)
+    agreements = [binary_agreement(*map(float, part)) for part in parts]
+    for place, name in enumerate(("matthews_correlation", "cohen_kappa")):
+        known = [value for one in agreements if (value := one[place]) is not None]
+        found[f"macro_{name}"] = sum(known) / len(known) if known else None
     whole = ~np.isnan(targets).any(axis=1)
-    agree = ((targets >= 0.5) == (probabilities >= threshold)).all(axis=1)
-    found["subset_accuracy"] = float(agree[whole].mean()) if whole.any() else None
+    truth, decided = targets[whole] >= 0.5, probabilities[whole] >= threshold
+    found["subset_accuracy"] = float((truth == decided).all(axis=1).mean()) if whole.any() else None
+    # Jaccard index |A & B| / |A | B| of each row's sets of labels, 1 where both are empty: the "accuracy" of SemEval-2018
+    # task 1 E-c (Mohammad et al., 2018).
+    shared, either = (truth & decided).sum(axis=1), (truth | decided).sum(axis=1)
+    found["jaccard"] = float(np.where(either > 0, shared / np.maximum(either, 1), 1.0).mean()) if whole.any() else None
     return found
+
+
+def _columns(targets: NDArray[Any], probabilities: NDArray[Any]) -> Iterator[Column]:
+    """Of each label the rows where it is known: whether they have it, and its probability."""
+    import numpy as np
+
+    by_label = np.ascontiguousarray(targets.T), np.ascontiguousarray(probabilities.T)  # columns are read as a whole
+    for truth, scores in zip(*by_label, strict=True):
+        known = ~np.isnan(truth)
+        yield truth[known] >= 0.5, scores[known]
+
+
+def _ranked(targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+    """Average precision and AUROC: means over labels, and over all cells that are known as if they were of one label."""
+    import numpy as np
+
+    found = macro_ranked(_columns(targets, probabilities))
+    known = ~np.isnan(targets)
+    every = ranked(targets[known] >= 0.5, probabilities[known])
+    return found | {f"micro_{name}": value for name, value in zip(RANKED, every, strict=True)}
 
 
 def _probability(name: str, value: Any) -> float:

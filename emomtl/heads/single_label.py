@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
+from emomtl.heads.agreement import agreement, ordinal_agreement
 from emomtl.heads.declaration import Head, Row
+from emomtl.heads.ranking import RANKED, macro_ranked, ranked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +25,8 @@ MISSING = -100
 """The target of a row without label; torch's cross-entropy ignores it."""
 
 RATES = ("precision", "recall", "f1")
+AGREEMENT = ("matthews_correlation", "cohen_kappa")
+ORDINAL = ("quadratic_weighted_kappa", "pearson_r")
 
 WHOLE = 0.01
 """By how much the shares of a row may miss 1; they are then divided by their sum."""
@@ -35,6 +39,8 @@ class SingleLabel(Head):
     Targets are int (B,), `MISSING` where the label is unknown. With `soft` they are distributions over the
     labels, float (B, L), NaN in rows that are unknown; metrics are then taken against the most probable label
     of each row.
+    `ordinal` says that the labels stand in order, such as four intensities: kappa with quadratic weights and
+    Pearson's correlation of their places are reported too.
     """
 
     kind: ClassVar[str] = "single-label"
@@ -42,6 +48,18 @@ class SingleLabel(Head):
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
     soft: bool = False
+    ordinal: bool = False
+
+    def check(self, taxonomy: Taxonomy | None) -> None:
+        if not self.ordinal:
+            return
+        if taxonomy is None:
+            raise EmomtlError("`ordinal` needs the labels in their order", remedy="options.labels, from the least to the most")
+        for grouping in taxonomy.groupings:
+            places = [grouping.names.index(grouping.parents[name]) for name in taxonomy.names]
+            if places != sorted(places):
+                found = f"the grouping '{grouping.name}' does not keep the order of the labels, which `ordinal` needs"
+                raise EmomtlError(found, remedy="group neighbours, in order, or leave `ordinal` out")
 
     def encode(self, label: Any, taxonomy: Taxonomy | None) -> int | NDArray[np.float32]:
         assert taxonomy is not None
@@ -126,18 +144,31 @@ class SingleLabel(Head):
         return said + ([f"{ties:,} row(s) have several such labels; the first one counts"] if ties else [])
 
     def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
-        from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-
         known = self.present(targets)
         truth, decided = _most(targets[known]), probabilities[known].argmax(axis=1)
         names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in RATES]
         if not len(truth):
-            return dict.fromkeys(["top1_accuracy", *names])
+            ordered = ORDINAL if self.ordinal else ()
+            return dict.fromkeys(["top1_accuracy", *names, *AGREEMENT, *ordered, *(f"macro_{name}" for name in RANKED)])
+        found = self._of_decisions(truth, decided, probabilities.shape[1])
+        return found | macro_ranked((truth == label, probabilities[known, label]) for label in range(probabilities.shape[1]))
+
+    def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
+        known = self.present(targets)
+        if type(self).metrics is not SingleLabel.metrics or name.endswith(RANKED) or not known.any():
+            return super().metric(name, targets, probabilities)
+        return self._of_decisions(_most(targets[known]), probabilities[known].argmax(axis=1), probabilities.shape[1]).get(name)
+
+    def _of_decisions(self, truth: NDArray[Any], decided: NDArray[Any], labels: int) -> dict[str, float | None]:
+        """The metrics of one decision a row, of at least one row."""
+        from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
         found: dict[str, float | None] = {"top1_accuracy": float(accuracy_score(truth, decided))}
         for mean in ("macro", "weighted"):
             rates = precision_recall_fscore_support(truth, decided, average=mean, zero_division=0)[:3]
             found |= {f"{mean}_{rate}": float(value) for rate, value in zip(RATES, rates, strict=True)}
-        return found
+        found |= agreement(truth, decided, labels)
+        return found | (ordinal_agreement(truth, decided) if self.ordinal else {})
 
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         import numpy as np
@@ -146,13 +177,14 @@ class SingleLabel(Head):
         known = self.present(targets)
         truth, decided = _most(targets[known]), probabilities[known].argmax(axis=1)
         if not len(truth):
-            return [{"label": name, "support": 0, "predicted": 0, **dict.fromkeys(RATES)} for name in names]
+            return [{"label": name, "support": 0, "predicted": 0, **dict.fromkeys((*RATES, *RANKED))} for name in names]
         predicted = np.bincount(decided, minlength=len(names))
         rates = precision_recall_fscore_support(truth, decided, labels=range(len(names)), average=None, zero_division=0)
         rows: list[Row] = []
         for i, name in enumerate(names):
             defined = rates[3][i] > 0 or predicted[i] > 0
             figures = {key: float(rates[k][i]) if defined else None for k, key in enumerate(RATES)}
+            figures |= dict(zip(RANKED, ranked(truth == i, probabilities[known, i]), strict=True))
             rows.append({"label": name, "support": int(rates[3][i]), "predicted": int(predicted[i]), **figures})
         return rows
 

@@ -1,6 +1,6 @@
 """The manifest: read with every error at once and its line, checked strictly, written back whole."""
 
-from emomtl.manifest.differences import differences
+from emomtl.manifest.differences import LATER_OF_HEADS, differences
 from emomtl.manifest.faults import dotted, parts_of
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import (
@@ -26,6 +26,7 @@ from emomtl.manifest.schema import manifest_schema
 from emomtl.manifest.writing import write_manifest
 
 __all__ = [
+    "LATER_OF_HEADS",
     "MAX_BYTES",
     "CheckpointTable",
     "DataTable",

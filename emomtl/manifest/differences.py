@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+LATER_OF_HEADS = {"ordinal": False, "soft": False}
+"""Options of heads that came later, with what a run did before: at that value a run is what it was."""
+
+
+def came_later(place: str, value: Any) -> bool:
+    """Whether a key that an older emomtl did not write has the value of what it did."""
+    parts = place.split(".")
+    return parts[0] == "tasks" and parts[-2] == "head" and LATER_OF_HEADS.get(parts[-1], value is None) == value
+
 
 def differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any, Any]]:
     """Dotted places at which two manifests (or tables of them) differ, with both values; None where one lacks the key."""
@@ -14,4 +23,6 @@ def differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any
             inner = f"{place}.{key}" if place else str(key)
             found += differences(before.get(key), after.get(key), inner)
         return found
-    return [] if before == after else [(place, before, after)]
+    if before == after or (before is None and came_later(place, after)):
+        return []
+    return [(place, before, after)]

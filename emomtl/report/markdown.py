@@ -9,10 +9,15 @@ from urllib.parse import quote
 from emomtl.report.cells import Table, plain, spelt
 
 SPECIAL = re.compile(
-    r"[&<>|\\`*\[\]$~#@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=\bwww)\.|^ |^[-+=](?![\d.])|^\d(?=\d*[.)](?:\s|$))",
+    r"[&<>|\\`*$~#@]|\](?=[(\[:])|^\[|\[(?=[\^\[!])|"
+    r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=\bwww)\.|^ |^[-+=](?![\d.])|^\d(?=\d*[.)](?:\s|$))",
     re.IGNORECASE,
 )
-"""What is markup, names somebody (`@`), is made a link where it stands, or begins a list, a rule or code in a line."""
+"""What is markup, names somebody (`@`), is made a link where it stands, or begins a list, a rule or code in a line.
+
+A bracket is only markup where a link, a footnote or a task could begin or end: others read better as they are.
+"""
+BRACKETS = {"[": "&#91;", "]": "&#93;"}
 
 NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -23,13 +28,26 @@ def markdown(tables: Sequence[Table], figures: Mapping[str, str] = {}) -> str:
     Every text is escaped: nothing in a label can end a cell, start HTML, a link or a formula, or hold a control character.
     """
     parts = [_table(table) for table in tables]
-    parts += [f"## {escape(caption)}\n\n![{escape(caption)}]({quote(path, safe='/:')})\n" for caption, path in figures.items()]
+    parts += [f"## {escape(caption)}\n\n![{_inside(caption)}]({quote(path, safe='/:')})\n" for caption, path in figures.items()]
     return "\n".join(parts)
 
 
 def escape(text: str) -> str:
     """Text that stands for itself in Markdown, by character references, which never count as markup."""
     return SPECIAL.sub(lambda found: NAMED.get(found[0], f"&#{ord(found[0])};"), plain(text))
+
+
+def _inside(text: str) -> str:
+    """Text between the brackets of an image, which no bracket of its own ends."""
+    return "".join(BRACKETS.get(character, character) for character in escape(text))
+
+
+def fenced(text: str, language: str) -> str:
+    """Lines as a block of code, which nothing in them ends."""
+    shown = [plain(line) for line in text.split("\n")]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([fence + language, *shown, fence])
 
 
 def code(text: str) -> str:

@@ -16,8 +16,12 @@ SPLITS = ("train", "validation", "test")
 MULTI_LABEL = (
     *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
     *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3"),
+    *("jaccard", "macro_matthews_correlation", "macro_average_precision", "macro_auroc"),
 )
-SINGLE_LABEL = ("top1_accuracy", "macro_f1", "weighted_f1")
+SINGLE_LABEL = (
+    *("top1_accuracy", "macro_f1", "weighted_f1", "matthews_correlation", "cohen_kappa", "macro_auroc"),
+    *("quadratic_weighted_kappa", "pearson_r"),
+)
 REGRESSION = ("pearson_r", "rmse")
 ERRORS = ("rmse", "masked_nll", "perplexity")
 """How metrics of ours begin of which less is better; runs of an older emomtl do not say so themselves."""

@@ -12,7 +12,7 @@ from typing import Any
 from emomtl.compose import Plan, Start
 from emomtl.data.locate import Located, LocatedHub
 from emomtl.errors import EmomtlError
-from emomtl.manifest import Manifest
+from emomtl.manifest import LATER_OF_HEADS, Manifest
 from emomtl.run import Run, find_checkpoint, open_own
 
 OWN = ("name", "folder")
@@ -75,7 +75,9 @@ def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
     content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
-    for later, tables in ((LATER_OF_TASKS, content["tasks"].values()), (LATER_OF_TRAINING, [content["train"]])):
+    heads = [table["head"] for table in content["tasks"].values() if table.get("head") is not None]
+    tasks = content["tasks"].values()
+    for later, tables in ((LATER_OF_HEADS, heads), (LATER_OF_TASKS, tasks), (LATER_OF_TRAINING, [content["train"]])):
         for table in tables:
             for key in [key for key, value in later.items() if table.get(key) == value]:
                 del table[key]

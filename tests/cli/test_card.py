@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from emomtl.run import Run
@@ -64,3 +65,48 @@ def test_two_runs_have_no_common_card(desk: Any, cli: Any, tmp_path: Path) -> No
     run = desk.train(desk.manifest())
     said = cli("report", run.folder, run.folder, "--card", tmp_path / "README.md")
     assert (said.code, "a card is of one run" in said.err) == (1, True)
+
+
+def test_the_name_of_a_run_ends_no_block_of_code_of_its_card(desk: Any) -> None:
+    from types import SimpleNamespace
+
+    from markdown_it import MarkdownIt
+
+    from emomtl.analysis.card import _use
+
+    hostile: Any = SimpleNamespace(name="x\n```\n<img src=x onerror=alert(1)>\n````\n")
+    page = MarkdownIt("commonmark").render("\n\n".join(_use(hostile)))
+    assert "<img" not in page
+    assert page.count("<pre>") == 1
+    assert page.rstrip().endswith("</code></pre>")
+
+
+@pytest.mark.parametrize(
+    ("use", "base"),
+    [
+        ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("bert", "google-bert/bert-base-uncased"),
+        ("somebody/their-encoder", "somebody/their-encoder"),
+        ("./folder", None),
+        ("own/encoder", None),
+        ("/data/somewhere/encoder", None),
+        ("unknown", None),
+    ],
+)
+def test_the_base_model_of_a_card_is_an_id_of_the_hub_or_left_out(tmp_path: Path, use: str, base: str | None) -> None:
+    from types import SimpleNamespace
+
+    from emomtl.analysis.card import _base_model
+    from emomtl.plugins import Plugins
+
+    (tmp_path / "own" / "encoder").mkdir(parents=True)
+    manifest = SimpleNamespace(encoder=SimpleNamespace(use=use))
+    plan: Any = SimpleNamespace(manifest=manifest, plugins=Plugins.discover(), folder=tmp_path)
+    assert _base_model(plan) == base
+
+
+def test_brackets_of_a_corpus_s_card_stay_as_they_are() -> None:
+    from emomtl.report.markdown import escape
+
+    assert escape("Rows [1] and labels [a, b] of the corpus") == "Rows [1] and labels [a, b] of the corpus"
+    assert escape("a [link](http://x)") != "a [link](http://x)"

@@ -101,7 +101,11 @@ def test_every_command_and_option_has_a_row_and_a_word_outside_of_the_reference(
 def _metrics() -> set[str]:
     """The names that our heads give, with dimensions and groupings put generally."""
     taxonomy = Taxonomy(["a", "b"])
-    names = {*metric_names(MultiLabel(), taxonomy), *metric_names(SingleLabel(), taxonomy), *metric_names(Regression(), None)}
+    names = {
+        *metric_names(MultiLabel(), taxonomy),
+        *metric_names(SingleLabel(ordinal=True), taxonomy),
+        *metric_names(Regression(), None),
+    }
     names |= {*metric_names(MaskedTokens(), None)}
     several = metric_names(Regression(("valence", "arousal")), None)
     return names | {re.sub("_(valence|arousal)$", "_DIMENSION", name) for name in several}

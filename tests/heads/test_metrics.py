@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from emomtl import MultiLabel, Regression, SingleLabel, Taxonomy
+from emomtl.heads.ranking import RANKED
 from emomtl.heads.single_label import MISSING
 from emomtl.scoring import metric_names, score
 
@@ -89,7 +90,7 @@ def test_a_label_that_nobody_has_and_nobody_predicts_is_undefined_and_left_out_o
     targets[:, 2], probabilities[:, 2] = 0, 0.1
     three = [0, 1, 3]
     table = MultiLabel().table(targets, probabilities, NAMES)
-    assert table[2] == {"label": "joy", "support": 0, "predicted": 0, **dict.fromkeys((*RATES, "f1_at_0.3"))}
+    assert table[2] == {"label": "joy", "support": 0, "predicted": 0, **dict.fromkeys((*RATES, "f1_at_0.3", *RANKED))}
     whole = MultiLabel().metrics(targets, probabilities)
     part = MultiLabel().metrics(targets[:, three], probabilities[:, three])
     assert whole["macro_f1"] == part["macro_f1"] == pytest.approx(np.mean([table[i]["f1"] for i in three]))

@@ -189,8 +189,9 @@ def _figures(head: Head, targets: NDArray[Any], logits: NDArray[np.float32], see
     every = head.metrics(targets, probabilities)
     names = [name for name in dict.fromkeys([head.main_metric, *MEANS]) if name in every]
     samples = resamples(len(targets), RESAMPLES, seed)
-    drawn = [head.metrics(targets[some], probabilities[some]) for some in samples]
-    found = {name: Figure(every[name], np.array([one[name] for one in drawn], np.float64)) for name in names}
+    drawn = [[head.metric(name, targets[some], probabilities[some]) for name in names] for some in samples]
+    by_name = dict(zip(names, np.array(drawn, np.float64).T, strict=True))
+    found = {name: Figure(every[name], by_name[name]) for name in names}
     given, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
     losses = np.array([float(head.loss(given[i : i + 1], wanted[i : i + 1])) for i in range(len(targets))])
     return {**found, LOSS: Figure(float(losses.mean()), losses[samples].mean(axis=1))}

