@@ -35,14 +35,16 @@ def unread(files: Found, layout: Files) -> list[str]:
     """Notes about what stands beside the files of a source and is not read. Only names are said, and no cell."""
     read = [file.path for found in files.values() for file in found]
     encoded = [note for found in files.values() for file in found if (note := _doubtful_encoding(file))]
-    return encoded + (_beside_one(read, layout) + _split_column(files, layout) if "all" in files else _in_folder(read, layout))
+    if "all" in files:
+        return encoded + _beside_one(read, layout) + _split_column(files, layout)
+    return encoded + _in_folder(files, read, layout)
 
 
-def _in_folder(read: list[Path], layout: Files) -> list[str]:
+def _in_folder(files: Found, read: list[Path], layout: Files) -> list[str]:
     """Files beside those of the splits."""
     others = _others({path.parent for path in read}, read)
-    if layout.splits is not None:  # the plugin knows its files; what looks like a split is said all the same
-        others = [path for path in others if _parts(path)[1]]
+    if layout.splits is not None:  # the plugin knows its files; what looks like a split that it lacks is said all the same
+        others = [path for path in others if _parts(path)[1] not in ("", *files)]
     if not others:
         return []
     shown = _named(others)

@@ -21,7 +21,11 @@ def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[st
     last_unnamed = file.layout.header and width > 1 and not names[-1].strip()
     kept = [number for number, name in enumerate(names) if name or (number == 0 and file.layout.header)]
     plain = len(kept) == width and not last_unnamed
+    seen = False
     for line, cells in records:
+        if not seen and not file.layout.header:
+            _check_no_header(file, names, cells, line)
+        seen = True
         if at.line - line >= MANY_LINES and file.layout.quoting is None:
             heard.many_lines(line, at.line - line + 1)
         if at.line > line and file.layout.quoting is None:
@@ -101,6 +105,14 @@ def _broken(file: SourceFile, at: Position, error: csv.Error) -> EmomtlError:
         found = f"a closing quote is followed by text (on line {at.line})" if at.line > at.start else "text after a closing quote"
         return file.error(found, QUOTES, at.start)
     return file.error(clean(str(error)), line=at.start)
+
+
+def _check_no_header(file: SourceFile, names: Sequence[str], cells: Sequence[str], line: int) -> None:
+    """Refuse a first row that holds the names of the columns where the layout says that there is no header."""
+    pairs = zip(names, cells, strict=False)
+    if all(cell.strip().lower() == name.lower() for name, cell in pairs if name):
+        found = "the first row holds the names of the columns, and the layout says that there is no header"
+        raise file.error(found, "leave `header = false` and `columns` out", line)
 
 
 def _check_swallowed(file: SourceFile, cells: Sequence[str], width: int, line: int) -> None:

@@ -41,6 +41,15 @@ KINDS: Mapping[str, Kind] = {
     ".json-lines": "jsonl",
     ".parquet": "parquet",
 }
+HINTS = {
+    ".json": "one object a line is called .jsonl",
+    ".xlsx": "save the sheet as CSV (UTF-8)",
+    ".xls": "save the sheet as CSV (UTF-8)",
+    ".ods": "save the sheet as CSV (UTF-8)",
+    **dict.fromkeys((".txt", ".tab", ".dat"), "a `delimiter` makes it read"),
+}
+"""What to do about files with an ending that is not read."""
+
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz")
 MOST_COLUMNS = 10_000
 HIDDEN = "what the file holds is not shown: the task is sensitive"
@@ -109,7 +118,7 @@ def unread_ending(path: Path, layout: Files) -> str:
         return f"'{path.name}' is compressed; unpack it first"
     if ending in KINDS or (layout.delimiter and ending):
         return ""
-    hint = "; one object a line is called .jsonl" if ending == ".json" else ""
+    hint = f"; {HINTS[ending]}" if ending in HINTS else ""
     return f"the ending of '{path.name}' is none of {', '.join(KINDS)}{hint}"
 
 

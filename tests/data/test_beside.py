@@ -92,6 +92,8 @@ def test_a_plugins_own_splits_name_only_what_looks_like_a_split(tmp_path: Path) 
     lay(tmp_path, "train.tsv", "test.tsv", "emotions.csv", content="text\tlabel\na\tjoy\n")
     found = notes(tmp_path, layout=Files("*", splits={"train": "train.tsv"}))
     assert found[0].startswith("files beside train.tsv that are not read: test.tsv (")
+    lay(tmp_path, "gold.tsv", content="text\tlabel\na\tjoy\n")
+    assert notes(tmp_path, layout=Files("*", splits={"train": "train.tsv", "test": "gold.tsv"})) == []
 
 
 def test_a_column_that_tells_splits_and_is_not_asked_is_named(tmp_path: Path) -> None:

@@ -196,3 +196,18 @@ def test_table_takes_quoting_and_columns_without_a_name() -> None:
     (layout,) = Table(quoting="none", header=False, columns=("label", "text", "")).task().layouts
     assert isinstance(layout, Files)
     assert (layout.quoting, layout.columns) == ("none", ("label", "text", ""))
+
+
+def test_a_header_where_none_is_expected_is_refused_and_is_no_row(tmp_path: Path) -> None:
+    layout = {"header": False, "columns": ("text", "", "label")}
+    assert "a.csv:1: mine: all: the first row holds the names of the columns" in said(
+        tmp_path / "a.csv", "Text,id,LABEL\na,1,joy\n", **layout
+    )
+    assert len(data(tmp_path / "a.csv", "text,1,joy\nb,2,fear\n", **layout).rows("mine", "train")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("a.txt", "a `delimiter` makes it read"), ("a.xlsx", "save the sheet as CSV (UTF-8)")]
+)
+def test_an_ending_that_is_not_read_says_what_reads_it(tmp_path: Path, name: str, hint: str) -> None:
+    assert hint in said(tmp_path / name, "text,label\na,joy\n")

@@ -92,7 +92,12 @@ def test_each_checkpoint_looks_at_test_once(write_study: WriteStudy) -> None:
 
 
 def test_rows_that_are_equal_are_one_run_and_names_do_not_count(write_study: WriteStudy) -> None:
-    plan = _plan(write_study(rows={"alone": {}, "the same": {"train": {"lr": 1e-3}}, "other": {"train": {"lr": 2e-3}}}))
+    rows = [
+        {"name": "alone"},
+        {"name": "the same", "manifest": {"train": {"lr": 1e-3}}, "metric": "top1_accuracy"},
+        {"name": "other", "manifest": {"train": {"lr": 2e-3}}},
+    ]
+    plan = _plan(write_study(rows=rows))
     alone, same, other = (plan.of(row) for row in ("alone", "the same", "other"))
     assert [run.identity for run in alone] == [run.identity for run in same]
     assert [run.folder for run in alone] == [run.folder for run in same]
