@@ -100,7 +100,7 @@ def plan_study(
     """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
 
     `overrides` (KEY=VALUE) are laid over every row and source; `sources` say where a task's rows are, in the runs that have the
-    task. Two rows with equal complete manifests are one run, and are refused where one figure scores both. Where
+    task. Two rows with equal complete manifests are one run, and are refused where they are compared with each other. Where
     `equal_updates` holds, a row must give the target as many updates as the row that it is compared with: `[scales.NAME]
     updates` sets them for all. A run that another one starts from need not be there yet: its folder follows from its identity.
     """
@@ -287,13 +287,22 @@ def _incomparable(file: StudyFile, scoring: Mapping[str, Scoring]) -> list[Probl
 
 
 def _same(file: StudyFile, planned: list[PlannedRun], scoring: Mapping[str, Scoring]) -> list[Problem]:
-    """Rows that are one and the same run, scored by the same figure: their difference is 0 whatever is true."""
-    first: dict[tuple[str, str], str] = {}
+    """Rows that are the same run as the one that they stand against, whose difference is 0 whatever is true, and rows twice.
+
+    One run may be two rows that are scored by different figures, or that stand against different rows.
+    """
+    against = file.against()
+    runs = {(run.row, run.seed): run.identity for run in planned}
+    first: dict[tuple[str, str, str | None], str] = {}
     same: dict[tuple[str, str], None] = {}
     for run in planned:
-        other = first.setdefault((run.identity, scoring[run.row].name), run.row)
-        if other != run.row:
+        other = against[run.row]
+        if other is not None and runs.get((other, run.seed)) == run.identity:
             same[other, run.row] = None
+            continue
+        twin = first.setdefault((run.identity, scoring[run.row].name, other), run.row)
+        if twin != run.row:
+            same[twin, run.row] = None
     remedy = (
         "let them differ: what the base has already, a row need not add; a row drops a task of the base by "
         "`tasks.TASK.trained = false` in its manifest"

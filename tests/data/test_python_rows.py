@@ -25,6 +25,10 @@ def parallel(texts: Path, labels: Path) -> Iterator[dict[str, str]]:
             yield {"text": text.rstrip("\n"), "label": NAMES[int(number)]}
 
 
+FILES = {"train": ("train_text.txt", "train_labels.txt"), "validation": ("val_text.txt", "val_labels.txt")}
+TWEETS = Rows(parallel, FILES)
+
+
 def ragged(path: Path) -> Iterator[dict[str, str]]:
     """The label stands before the first comma, the text behind it, whatever commas it has; a separator ends the line."""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -34,10 +38,6 @@ def ragged(path: Path) -> Iterator[dict[str, str]]:
 
 def read(row: Mapping[str, Any]) -> Example:
     return Example(row["text"], row["label"])
-
-
-FILES = {"train": ("train_text.txt", "train_labels.txt"), "validation": ("val_text.txt", "val_labels.txt")}
-TWEETS = Rows(parallel, FILES)
 
 
 def tweets(folder: Path) -> Path:

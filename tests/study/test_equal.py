@@ -31,6 +31,15 @@ def test_two_rows_that_are_one_run_are_refused_and_told_how_to_differ(write_stud
     assert "`tasks.TASK.trained = false` in its manifest" in caught.value.problems[0].remedy
 
 
+def test_one_run_may_stand_against_two_rows(write_study: WriteStudy) -> None:
+    faster, slower = {"train": {"lr": 2e-3}}, {"train": {"lr": 1e-4}}
+    rows = [{"name": "alone"}, {"name": "slower", "manifest": slower}, {"name": "faster", "manifest": faster}]
+    twice = [*rows, {"name": "faster over slower", "manifest": faster, "against": "slower"}]
+    assert len({run.identity for run in _plan(write_study(rows=twice)).runs}) == 6
+    with pytest.raises(EmomtlError, match="'faster' and 'again' are the same run"):
+        _plan(write_study(rows=[*rows, {"name": "again", "manifest": faster}]))
+
+
 def test_a_row_drops_a_task_of_the_base(write_study: WriteStudy) -> None:
     plan = _plan(write_study(rows={"alone": ALONE, "with topics": {}}))
     assert len({run.identity for run in plan.runs}) == 4
