@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -133,10 +133,14 @@ class Heard:
 
 
 class Plugins:
-    """The installed plugins, by metadata; `offer` imports what a name needs. Made and passed, never global."""
+    """The installed plugins, by metadata; `offer` imports what a name needs. Made and passed, never global.
 
-    def __init__(self, entry_points: Iterable[EntryPointLike]) -> None:
+    `trust` says whether a finished run's own plugin files are run when it is opened: True, or the SHA-256 of those that are.
+    """
+
+    def __init__(self, entry_points: Iterable[EntryPointLike], trust: bool | Collection[str] = False) -> None:
         self._entry_points = list(entry_points)
+        self._trust = trust
         self._loaded: dict[str, Plugin] = {}
         self._labels: dict[int, str] = {}
         self._facts: dict[int, tuple[Any, tuple[str, str]]] = {}
@@ -153,15 +157,19 @@ class Plugins:
         self._since = time.monotonic()
 
     @classmethod
-    def discover(cls) -> Plugins:
-        """What is installed in this environment; nothing is imported."""
+    def discover(cls, trust: bool | Collection[str] = False) -> Plugins:
+        """What is installed in this environment; nothing is imported. `trust` is for plugin files that runs bring along."""
         found: dict[tuple[str, str], list[EntryPointLike]] = {}
         for entry in importlib.metadata.entry_points(group=GROUP):
             same = found.setdefault((entry.name, entry.value), [])
             # One distribution may be found in two places; two that claim the same module stay two, and clash.
             if not same or _normal(_distribution(entry)[0]) not in {_normal(_distribution(one)[0]) for one in same}:
                 same.append(entry)
-        return cls(entry for same in found.values() for entry in same)
+        return cls((entry for same in found.values() for entry in same), trust)
+
+    def trusts(self, file: Path) -> bool:
+        """Whether a plugin file that a run brings along may be run."""
+        return self._trust if isinstance(self._trust, bool) else file.is_file() and sha256_of(file) in self._trust
 
     # -- offers ---------------------------------------------------------------------------------------------------
 

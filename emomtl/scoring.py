@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import clean
-from emomtl.heads import Row
+from emomtl.heads import MultiLabel, Regression, Row, SingleLabel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from emomtl.heads import Head
     from emomtl.taxonomy import Taxonomy
 
+OWN = (SingleLabel, MultiLabel, Regression)
+"""The heads of emomtl itself; a subclass is somebody else's code."""
+
 
 @dataclass(frozen=True)
 class TaskScores:
     """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels).
 
     `main_metric` is the one that stands for the task, `errors` are the metrics of which less is better: what a report needs
-    to know of the head, so that it reads a run without the head's code.
+    to know of the head, so that it reads a run without the head's code. For the same reason `head` says its kind, what it
+    answers with and whether it is one of emomtl's own, and `groupings` the members of each coarser name.
     """
 
     rows: int
@@ -32,6 +36,8 @@ class TaskScores:
     unlabelled: int = 0
     left_out: int = 0
     remarks: tuple[str, ...] = ()
+    head: dict[str, Any] = field(default_factory=dict)
+    groupings: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property
     def defined(self) -> dict[str, float]:
@@ -71,6 +77,8 @@ class TaskScores:
             "metrics": self.metrics,
             "main_metric": self.main_metric,
             "errors": list(self.errors),
+            "head": self.head,
+            "groupings": self.groupings,
             "tables": self.tables,
             "undefined": self.undefined,
         }
@@ -112,7 +120,8 @@ def score(
     unfit, unread = (bad.unfit, bad.unread) if bad is not None else (0, 0)
     unlabelled = int((~known).sum()) - unfit
     about = (head.main_metric, errors, unlabelled, unfit + unread, tuple(remarks))
-    return TaskScores(int(known.sum()), metrics, tables, *about)
+    facts = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
+    return TaskScores(int(known.sum()), metrics, tables, *about, facts, _members(taxonomy))
 
 
 def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: int) -> str:
@@ -122,6 +131,12 @@ def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: i
     rows = int(beyond.sum())
     shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
     return f"{rows:,} row(s) count as wrong: the model does not have their label ({shown})"
+
+
+def _members(taxonomy: Taxonomy | None) -> dict[str, dict[str, list[str]]]:
+    """By grouping the members of each coarser name, as JSON holds them."""
+    groupings = taxonomy.groupings if taxonomy is not None else ()
+    return {one.name: {name: list(members) for name, members in one.groups.items()} for one in groupings}
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 from emomtl.run.answers import save_answers
-from emomtl.run.files import damaged
+from emomtl.run.files import damaged, trouble
 from emomtl.scoring import TaskScores
 from emomtl.taxonomy import Taxonomy
 from emomtl.untrusted import sha256_of
@@ -69,6 +69,8 @@ def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
     """Open a run's checkpoint (`best`, `last` or a step). Files are verified; labels that changed since are refused."""
     run = Run.open(folder)
     checkpoint = open_own(run, find_checkpoint(run, which).resolve())
+    if untrusted := [path for path in run.plugin_files if not plugins.trusts(path)]:
+        raise EmomtlError(needs_trust(run.folder, untrusted))
     plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
     labels = checkpoint.labels
     learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.answers == "labels"}
@@ -108,11 +110,30 @@ def model_of(plan: Plan, encoder: LoadedEncoder, fusion: Fusion) -> MultiTaskMod
     return build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, fusion.width)
 
 
+def needs_trust(folder: Path, files: Sequence[Path]) -> Problem:
+    """The refusal to run code that came with a run or a study."""
+    names = ", ".join(clean(path.name, 100) for path in files[:5])
+    found = f"brings code of its own along, which opening it would run with your rights: {names}"
+    return trouble(folder, found, "read it; if you trust it, --trust-plugins (or EMOMTL_TRUST_PLUGINS=1) runs it")
+
+
+def plugin_digests(manifest: Manifest, folder: Path) -> frozenset[str]:
+    """The SHA-256 of the plugin files that a manifest lists: a run's copies of the very same bytes may be trusted with it."""
+    return frozenset(sha256_of(path) for path in plugin_files(manifest, folder) if path.is_file())
+
+
+def plugin_files(manifest: Manifest, folder: Path) -> list[Path]:
+    """The plugin files that a manifest lists, where relative paths start in `folder` unless it says another."""
+    base = Path(manifest.folder) if manifest.folder else folder
+    return [base / name for name in manifest.plugins if name.endswith(".py")]
+
+
 def _with_kept_files(run: Run) -> Manifest:
     """The run's manifest with single-file plugins taken from the run's own copies; one that was changed is refused."""
-    kept = [str(run.folder / "plugins" / Path(name).name) if name.endswith(".py") else name for name in run.manifest.plugins]
+    files = {path.name: str(path) for path in run.plugin_files}
+    kept = [files[Path(name).name] if name.endswith(".py") else name for name in run.manifest.plugins]
     noted = {record["sha256"] for record in run.environment.get("plugins", {}).values()}
-    for path in (Path(name) for name in kept if name.endswith(".py")):
+    for path in run.plugin_files:
         if path.is_file() and sha256_of(path) not in noted:
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
     return run.manifest.model_copy(update={"plugins": tuple(kept)})

@@ -277,4 +277,4 @@ def test_a_run_keeps_its_plugin_files_and_opens_without_the_originals(desk: Any,
     run = desk.train(desk.manifest(plugins=["./mine.py"], sampler={"use": "mine"}, train={"steps": 2}))
     (desk.folder / "mine.py").unlink()
     assert (run.folder / "plugins" / "mine.py").read_text() == even("mine")
-    assert cli("predict", run.folder, "so happy").code == 0
+    assert cli("predict", run.folder, "so happy", "--trust-plugins").code == 0

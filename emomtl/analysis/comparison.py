@@ -111,12 +111,12 @@ def _name(run: Run, other: Run) -> str:
     return run.name if run.name != other.name else f"{run.name} ({run.folder})"
 
 
-def common_heads(one: Path, other: Path) -> tuple[Run, Run, dict[str, Head]]:
+def common_heads(one: Path, other: Path, trust: bool = False) -> tuple[Run, Run, dict[str, Head]]:
     """Both runs, opened, and the heads of the tasks that both have; EmomtlError where the labels of one differ."""
     from emomtl.plugins import Plugins
     from emomtl.trained import open_run
 
-    opened = [open_run(folder, "best", Plugins.discover()) for folder in (one, other)]
+    opened = [open_run(folder, "best", Plugins.discover(trust)) for folder in (one, other)]
     heads: dict[str, Head] = {}
     for task, bound in opened[0].plan.tasks.items():
         if task not in opened[1].plan.tasks:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from emomtl.cli.results import Trust
 
 
 def space(
@@ -33,6 +36,7 @@ def space(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of samples, permutations and t-SNE.")] = 17,
     out: Annotated[Path | None, typer.Option("--out", help="Write space.json, space.md and pictures into this folder.")] = None,
     device: Annotated[str, typer.Option("--device", help="`auto`, `cpu` or `cuda`.")] = "auto",
+    trust_plugins: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Where runs put the texts of each label: similarity to VAD, clusters, neighbours, severity of errors, pictures."""
@@ -52,7 +56,7 @@ def space(
         raise EmomtlError(*problems)
     changed = allow_changed == "data"
     question = Question(task, split, checkpoint, sources_of(source or []), changed, pretrained, device, limit, seed)
-    found = analyse(runs, Plugins.discover, question, permutations, vad, columns, say, out)
+    found = analyse(runs, partial(Plugins.discover, trust_plugins), question, permutations, vad, columns, say, out)
     if json:
         print_json(as_json(found))
     else:

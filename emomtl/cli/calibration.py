@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emomtl.cli.results import Trust
+
 if TYPE_CHECKING:
     from emomtl.analysis.calibration.examine import Answered
     from emomtl.trained import Opened
@@ -17,6 +19,7 @@ def calibration(
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")] = "best",
     out: Annotated[Path | None, typer.Option("--out", help="Write tables and reliability curves into this folder.")] = None,
+    trust_plugins: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Thresholds and probabilities: tuned on validation, cross-fitted, and on test where `eval` has scored it."""
@@ -29,13 +32,13 @@ def calibration(
     from emomtl.run.files import storage, write_bytes, write_json
     from emomtl.trained import open_run
 
-    opened = open_run(run, checkpoint, Plugins.discover())
+    opened = open_run(run, checkpoint, Plugins.discover(trust_plugins))
     examined = []
     for name, bound in opened.tasks(task or []).items():
         if bound.head.kind == "regression" or not bound.head.outputs(bound.taxonomy):
             say(f"note: {name} answers with numbers: there is nothing to calibrate")
             continue
-        examined.append(examine(name, bound.head, bound.taxonomy, _answers(opened, name, checkpoint)))
+        examined.append(examine(name, bound.head, bound.taxonomy, _answers(opened, name, checkpoint, trust_plugins)))
     found = tables(examined)
     if out is not None:
         with storage(out):
@@ -52,7 +55,7 @@ def calibration(
         show(found, console())
 
 
-def _answers(opened: Opened, task: str, which: str) -> dict[str, Answered]:
+def _answers(opened: Opened, task: str, which: str, trust: bool) -> dict[str, Answered]:
     """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
     from emomtl.plugins import Plugins
     from emomtl.run.answers import kept_answers
@@ -60,7 +63,7 @@ def _answers(opened: Opened, task: str, which: str) -> dict[str, Answered]:
 
     run, checkpoint = opened.run, opened.checkpoint.path.name
     if kept_answers(run, "validation", checkpoint, task) is None:
-        trained = open_trained(run.folder, which, Plugins.discover())
+        trained = open_trained(run.folder, which, Plugins.discover(trust))
         evaluate_run(trained, "validation", [task], which=which, keep_answers=True)
     found = {split: kept_answers(run, split, checkpoint, task) for split in ("validation", "test")}
     return {split: answers for split, answers in found.items() if answers is not None}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks
+from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust
 
 if TYPE_CHECKING:
     from emomtl.predict import Choices, Predictor
@@ -57,6 +57,7 @@ def predict(
     only_labels: Annotated[bool, typer.Option("--labels-only", help="Leave the probabilities out.")] = False,
     task: Tasks = None,
     checkpoint: Checkpoint = "best",
+    trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="One JSON object a text, without the text.")] = False,
 ) -> None:
@@ -72,7 +73,7 @@ def predict(
     choices = Choices(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
     flags = {"--keep": keep, "--spreadsheet-safe": spreadsheet_safe}
     _check_arguments(given, out, choices, [name for name, value in flags.items() if value], json)
-    predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(), device), wanted)
+    predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(trust_plugins), device), wanted)
     if out is not None:
         _predict_file(predictor, Path(given[0]), out, choices, wanted, keep, only_labels, spreadsheet_safe)
         return

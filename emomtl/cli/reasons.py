@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from emomtl.cli.results import Trust
 
 Runs = Annotated[list[Path], typer.Argument(help="Run directories that share a task; the others are compared with the first.")]
 Task = Annotated[str | None, typer.Option("--task", help="The task that is looked at; else the first that all have.")]
@@ -49,6 +52,7 @@ def attribution(
         int, typer.Option("--examples", min=0, help="With --out: so many texts, coloured, in attribution.html.")
     ] = 0,
     device: Device = "auto",
+    trust_plugins: Trust = False,
     json: AsJson = False,
 ) -> None:
     """Do runs decide by known emotion words? Integrated gradients of the true labels, summed to words; needs captum."""
@@ -67,7 +71,7 @@ def attribution(
         raise EmomtlError(*problems)
     sources, changed = sources_of(source or []), allow_changed == "data"
     question = Question(task, split, checkpoint, sources, changed, device=device, limit=limit, seed=seed)
-    found = analyse(runs, Plugins.discover, question, words, blank, steps, examples, say)
+    found = analyse(runs, partial(Plugins.discover, trust_plugins), question, words, blank, steps, examples, say)
     if out is not None:
         write(found, out, examples, say)
     if json:
@@ -87,6 +91,7 @@ def gap(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the rows that are taken, and of the samples.")] = 17,
     out: Annotated[Path | None, typer.Option("--out", help="Write gap.json, gap.md and a picture into this folder.")] = None,
     device: Device = "auto",
+    trust_plugins: Trust = False,
     json: AsJson = False,
 ) -> None:
     """How much better runs are on rows that they were trained on: train and validation without dropout, best and last."""
@@ -102,7 +107,7 @@ def gap(
         raise EmomtlError(*problems)
     sources, changed = sources_of(source or []), allow_changed == "data"
     question = Question(task, sources=sources, allow_changed=changed, device=device, seed=seed)
-    found = measure(runs, Plugins.discover, question, limit, say)
+    found = measure(runs, partial(Plugins.discover, trust_plugins), question, limit, say)
     if out is not None:
         write(found, out, say)
     if json:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emomtl.cli.results import Device, Sources
+from emomtl.cli.results import Device, Sources, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ def report(
     ] = False,
     errors: Annotated[int, typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none.")] = 20,
     source: Sources = None,
+    trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -67,17 +69,17 @@ def report(
 
     outputs = Outputs(markdown, html, latex, csv, figures, json)
     if (folder := the_study(runs, card)) is not None:
-        report_study(folder, outputs)
+        report_study(folder, outputs, trust_plugins)
         return
     results = collect(runs)
     short = tables(results, split)
     parts = _parts(results, split, outputs)
     if full:
-        parts += _full(results, split, outputs, errors, source or [], device)
+        parts += _full(results, split, outputs, errors, source or [], device, trust_plugins)
     found = [*short, *(table for part in parts for table in part.tables)]
     write_outputs(outputs, found, _pictures(results, parts) if figures is not None else [])
     if card is not None:
-        write_bytes(card, _card(runs).encode())
+        write_bytes(card, _card(runs, trust_plugins).encode())
         say(f"wrote {card}")
     if html is not None:
         write_bytes(html, _page(results, split, parts).encode())
@@ -123,7 +125,7 @@ def _pictures(results: Sequence[RunResult], parts: Sequence[Part]) -> list[Pictu
     return [*pictures(results), *(one for part in parts for one in part.pictures)]
 
 
-def _card(runs: Sequence[Path]) -> str:
+def _card(runs: Sequence[Path], trust: bool) -> str:
     """The model card of a run."""
     from emomtl.analysis.card import model_card
     from emomtl.errors import EmomtlError, Problem
@@ -132,12 +134,12 @@ def _card(runs: Sequence[Path]) -> str:
 
     if len(runs) != 1:
         raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
-    opened = open_run(runs[0], "best", Plugins.discover())
+    opened = open_run(runs[0], "best", Plugins.discover(trust))
     return model_card(opened.run, opened.plan)
 
 
 def _full(
-    results: Sequence[RunResult], split: str, outputs: Outputs, errors: int, source: Sequence[str], device: str
+    results: Sequence[RunResult], split: str, outputs: Outputs, errors: int, source: Sequence[str], device: str, trust: bool
 ) -> list[Part]:
     """The parts of `--full`, which need the models and the corpora."""
     from emomtl.analysis.sections.full import full_parts
@@ -151,7 +153,7 @@ def _full(
     if split not in SPLITS:
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
     runs = {result.name: result.folder for result in results}
-    return full_parts(runs, Plugins.discover, split, sources_of(source), device, errors, say)
+    return full_parts(runs, partial(Plugins.discover, trust), split, sources_of(source), device, errors, say)
 
 
 def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:

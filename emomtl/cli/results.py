@@ -15,6 +15,15 @@ Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
 ]
 
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-plugins",
+        envvar="EMOMTL_TRUST_PLUGINS",
+        help="Run the plugin files (code) that the run's folder brings along.",
+    ),
+]
+
 
 def evaluate(
     run: RunArgument,
@@ -38,6 +47,7 @@ def evaluate(
         typer.Option("--answers/--no-answers", help="Keep targets and probabilities in the run, for intervals and comparisons."),
     ] = True,
     labels: Annotated[bool, typer.Option("--labels", help="Print the table of every label too.")] = False,
+    trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -58,7 +68,7 @@ def evaluate(
             raise EmomtlError(Problem("--unseen-labels", f"'{unseen_labels}' is not known here", "refuse, or wrong"))
         unseen = "wrong" if unseen_labels == "wrong" else "refuse"
     sources = sources_of(source or [])
-    trained = open_trained(run, checkpoint, Plugins.discover(), device)
+    trained = open_trained(run, checkpoint, Plugins.discover(trust_plugins), device)
     trained.tasks(sources)
     scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers, unseen)
     for note in notes:

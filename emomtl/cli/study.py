@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -46,7 +47,7 @@ def study(
     from emomtl.cli.study_report import leave
     from emomtl.plugins import Plugins
     from emomtl.report.terminal import show
-    from emomtl.study import gather, keep_plan, plan_study, read_study, study_report, study_space, study_table
+    from emomtl.study import gather, keep_plan, plan_study, read_study, study_report, study_space, study_table, trusted_by
 
     plugins = Plugins.discover()
     path, home = file_of(study, plugins, "study")
@@ -64,8 +65,10 @@ def study(
     failed = {} if draw else _run(planned, jobs, executor, workers)
     result = gather(planned, failed)
     tables = [study_table(result)]
-    if planned.file.study.space is not None and (spaces := study_space(planned, Plugins.discover, say)) is not None:
-        tables.append(spaces)
+    if planned.file.study.space is not None:
+        discover = partial(Plugins.discover, frozenset().union(*map(trusted_by, jobs)))
+        spaces = study_space(planned, discover, say)
+        tables += [spaces] if spaces is not None else []
     leave(study_report(planned, result), tables)
     if json:
         print_json(result.as_json())

@@ -30,7 +30,7 @@ def the_study(folders: Sequence[Path], card: Path | None) -> Path | None:
     return studies[0] if studies else None
 
 
-def report_study(folder: Path, outputs: Outputs) -> None:
+def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
     """Gather a study from its folder, as far as its runs have come, and write or print what was asked for."""
     from emomtl import __version__
     from emomtl.cli.output import console, print_json, say
@@ -40,7 +40,7 @@ def report_study(folder: Path, outputs: Outputs) -> None:
     from emomtl.run.files import write_bytes
     from emomtl.study import gather, reopen_study, study_page, study_pictures, study_report, study_tables
 
-    plan = reopen_study(folder, Plugins.discover())
+    plan = reopen_study(folder, Plugins.discover(trust))
     result = gather(plan)
     report = study_report(plan, result)
     tables = study_tables(report)

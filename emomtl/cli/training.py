@@ -53,7 +53,9 @@ def train(
         return
     if json:
         print_json(scores_json(plan.manifest.name, "validation", outcome.scores["best"]))
-    say(f"saved in {folder}; next: emomtl eval {folder} --split test, emomtl report {folder}, emomtl predict {folder} TEXT")
+    trust = " --trust-plugins" if any(name.endswith(".py") for name in plan.manifest.plugins) else ""
+    after = [f"emomtl eval {folder} --split test{trust}", f"emomtl report {folder}", f"emomtl predict {folder} TEXT{trust}"]
+    say(f"saved in {folder}; next: {', '.join(after)}")
 
 
 def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: bool, json: bool, ranks: Ranks) -> Outcome:

@@ -127,6 +127,11 @@ class Run:
         write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
         self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
 
+    @property
+    def plugin_files(self) -> list[Path]:
+        """The run's own copies of the plugin files that its manifest lists: code, which only who trusts it should run."""
+        return [self.folder / "plugins" / Path(name).name for name in self.manifest.plugins if name.endswith(".py")]
+
     def lock(self) -> None:
         """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
         self._lock.acquire()

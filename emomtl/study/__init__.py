@@ -4,7 +4,7 @@ from emomtl.study.executors import Ended, Executor, InProcess, Processes, Ray
 from emomtl.study.figures import study_pictures
 from emomtl.study.order import in_waves, left_of
 from emomtl.study.page import StudyReport, study_page, study_report, study_tables
-from emomtl.study.performing import Job, commands, state_of
+from emomtl.study.performing import Job, commands, state_of, trusted_by
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
 from emomtl.study.reading import StudyFile, read_study
 from emomtl.study.reopening import is_study, keep_plan, reopen_study
@@ -44,4 +44,5 @@ __all__ = [
     "study_space",
     "study_table",
     "study_tables",
+    "trusted_by",
 ]

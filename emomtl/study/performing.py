@@ -94,8 +94,17 @@ def perform(job: Job, display: Display | None = None) -> None:
             train(resume(plan, place, shown, allow_changed=list(MAY_CHANGE)) if begun else start(plan, place, shown))
     run = Run.open(folder)
     for split, which in _unscored(job, run, run.scores()):
-        trained = open_trained(folder, which, Plugins.discover())
+        trained = open_trained(folder, which, Plugins.discover(trust=trusted_by(job)))
         evaluate_run(trained, split, [job.target], which=which, keep_answers=True)
+
+
+def trusted_by(job: Job) -> frozenset[str]:
+    """The digests of the plugin files that the study's own manifest lists; a run in which others lie is not opened."""
+    from emomtl.manifest import read_manifest
+    from emomtl.trained import plugin_digests
+
+    path = Path(job.manifest)
+    return plugin_digests(read_manifest(path), path.parent)
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -110,8 +119,9 @@ def commands(job: Job) -> list[list[str]]:
     if state == "trained":
         run = Run.open(Path(job.folder))
         asked = _unscored(job, run, run.scores())
+    trust = ["--trust-plugins"] if trusted_by(job) else []
     for split, which in asked if state != "done" else ():
-        scoring = ["--split", split, "--task", job.target, "--checkpoint", which]
+        scoring = ["--split", split, "--task", job.target, "--checkpoint", which, *trust]
         lines.append(["emomtl", "eval", job.folder, *scoring])
     return lines
 

@@ -7,15 +7,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.analysis.answers.recorded import own_head
 from emomtl.compose import compose
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest import read_manifest
+from emomtl.run import Run, is_run
 from emomtl.run.files import damaged, read_json, write_json
 from emomtl.study.models import ScaleTable, Study
 from emomtl.study.planning import PlannedRun, Scoring, StudyPlan
 from emomtl.study.reading import StudyFile
+from emomtl.trained import needs_trust, plugin_files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emomtl.heads import Head
     from emomtl.plugins import Plugins
 
 NAME, FORMAT = "study.json", 1
@@ -70,16 +76,34 @@ def reopen_study(folder: Path, plugins: Plugins) -> StudyPlan:
     except (KeyError, TypeError, ValueError):
         raise damaged(folder / NAME, "it is not what emomtl writes") from None
     first = {run.row: run for run in reversed(runs)}
-    scoring = {row: _scoring(run, metrics[row], plugins) for row, run in first.items()}
+    of_row = {row: [run for run in runs if run.row == row] for row in first}
+    scoring = {row: _scoring(run, of_row[row], metrics[row], plugins) for row, run in first.items()}
     return StudyPlan(file, folder, scoring, runs)
 
 
-def _scoring(run: PlannedRun, metric: str, plugins: Plugins) -> Scoring:
-    """What a row is scored by, from the manifest of one of its runs."""
-    plan = compose(read_manifest(run.manifest), plugins, run.manifest.parent, training=False)
+def _scoring(run: PlannedRun, runs: Sequence[PlannedRun], metric: str, plugins: Plugins) -> Scoring:
+    """What a row is scored by, from the manifest of one of its runs; plugin files are run only where they are trusted."""
+    manifest = read_manifest(run.manifest)
+    files = plugin_files(manifest, run.manifest.parent)
+    if untrusted := [path for path in files if not plugins.trusts(path)]:
+        head = next((found for one in runs if (found := _recorded_head(one)) is not None), None)
+        if head is None:
+            raise EmomtlError(needs_trust(run.manifest, untrusted))
+        return Scoring(run.target, head, metric)
+    plan = compose(manifest, plugins, run.manifest.parent, training=False)
     if run.target not in plan.tasks:
         raise damaged(run.manifest, f"it lacks the target '{clean(run.target)}'")
     return Scoring(run.target, plan.tasks[run.target].head, metric)
+
+
+def _recorded_head(run: PlannedRun) -> Head | None:
+    """The head of the target as a run of the row noted it, where it has scores and the head is emomtl's own."""
+    if not is_run(run.folder):
+        return None
+    opened = Run.open(run.folder)
+    scores = [entry["tasks"][run.target] for entry in opened.scores() if run.target in entry["tasks"]]
+    table = opened.manifest.tasks.get(run.target)
+    return own_head(scores[-1], table.head) if scores and table is not None else None
 
 
 def _planned(folder: Path, run: dict[str, Any]) -> PlannedRun:

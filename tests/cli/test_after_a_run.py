@@ -155,7 +155,7 @@ def emomtl_tasks():
     tasks = {"mood": None, "topics": None, "sides": {"source": "topics.csv"}, "side": {"source": "topics.csv"}}
     manifest = desk.manifest(plugins=["./sides.py"], tasks=tasks, eval={"select": "sides/side/macro_f1"}, train={"steps": 12})
     run = desk.train(manifest)
-    out = cli("predict", run.folder, "--json", *TEXTS[:5]).out
+    out = cli("predict", run.folder, "--json", "--trust-plugins", *TEXTS[:5]).out
     for line in out.splitlines():
         answer = json.loads(line)
         fine, coarse = answer["sides"], answer["sides"]["groupings"]["side"]
@@ -165,7 +165,7 @@ def emomtl_tasks():
         single = answer["side"]["groupings"]["side"]["probabilities"]
         assert single["good"] == pytest.approx(answer["side"]["probabilities"]["joy"])
         assert sum(single.values()) == pytest.approx(1)
-    assert "side:" in cli("predict", run.folder, TEXTS[0]).out
+    assert "side:" in cli("predict", run.folder, TEXTS[0], "--trust-plugins").out
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def test_a_run_s_copy_of_a_plugin_file_that_was_changed_is_not_run(desk: Any, re
     (desk.folder / "mine.py").write_text("")
     desk.train(desk.manifest(plugins=["./mine.py"], train={"steps": 1}))
     (desk.folder / "run" / "plugins" / "mine.py").write_text(payload(tmp_path / "ran"))
-    for command in (["eval", desk.folder / "run"], ["predict", desk.folder / "run", "happy"]):
+    trust = "--trust-plugins"
+    for command in (["eval", desk.folder / "run", trust], ["predict", desk.folder / "run", "happy", trust]):
         assert "mine.py: damaged: its SHA-256 is not the one that the run noted" in refused(*command)
     assert not (tmp_path / "ran").exists()
 

@@ -66,7 +66,7 @@ def sweep(desk: Any, manifest: Path, stops: int | None, **more: Any) -> dict[str
         "life": [train],
         "after": [[*train, "--resume"], train],
         "runs": ["run"],
-        "opens": [["eval", "PLACE/run"], ["report", "PLACE/run", "--json"]],
+        "opens": [["eval", "PLACE/run", "--trust-plugins"], ["report", "PLACE/run", "--json"]],
         "stops": stops,
         "named": NAMED,
         **more,

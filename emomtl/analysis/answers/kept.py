@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError
+from emomtl.analysis.answers.recorded import Recorded, recorded_tasks
+from emomtl.errors import EmomtlError, clean
 from emomtl.report.collect import RunResult
+from emomtl.run import Run, find_checkpoint, open_own
 from emomtl.run.answers import kept_answers
 from emomtl.statistics import Answers
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5
 """From which probability on a label of several counts as answered here, as in `macro_f1`."""
+
+NEEDS_CODE = "{name}: the answers of {tasks} are not shown: their head is a plugin file's, and a report runs none of a run's code"
 
 
 @dataclass(frozen=True)
@@ -113,22 +117,35 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
                 notes.append(f"{result.name}: `emomtl eval {result.folder} --split {split}` keeps what is shown here")
             continue
         try:
-            found += _of_run(number, result, split)
+            shown, lacking = _of_run(number, result, split)
+            found += shown
+            notes += [NEEDS_CODE.format(name=result.name, tasks=", ".join(map(clean, lacking)))] if lacking else []
         except EmomtlError as error:
             notes.append(f"warning: {result.name}: its answers cannot be shown: {error.problems[0].found}")
     return found, notes
 
 
-def _of_run(number: int, result: RunResult, split: str) -> list[Kept]:
+def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], list[str]]:
+    """The kept answers of a run, and its tasks whose answers need the code of a plugin file to be read."""
+    run = Run.open(result.folder)
+    checkpoint = open_own(run, find_checkpoint(run, "best").resolve())
+    tasks, lacking = recorded_tasks(run, checkpoint)
+    if lacking and not run.plugin_files:
+        # installed plugins are the reader's own, and may be asked; a run's plugin files are not run here
+        tasks, lacking = _tasks_by_plugins(result), []
+    found = []
+    for task, (head, taxonomy) in tasks.items():
+        read = {one: kept_answers(run, one, checkpoint.path.name, task) for one in ("validation", split)}
+        mine, tuned_on = read[split], read["validation"]
+        if mine is not None and len(mine[0]) and head.answers != "nothing":
+            validation = Answers(*tuned_on) if tuned_on is not None else None
+            found.append(Kept(number, result.name, task, split, head, taxonomy, Answers(*mine), validation))
+    return found, lacking
+
+
+def _tasks_by_plugins(result: RunResult) -> dict[str, Recorded]:
     from emomtl.plugins import Plugins
     from emomtl.trained import open_run
 
     opened = open_run(result.folder, "best", Plugins.discover())
-    found = []
-    for task, bound in opened.plan.tasks.items():
-        read = {one: kept_answers(opened.run, one, opened.checkpoint.path.name, task) for one in ("validation", split)}
-        mine, tuned_on = read[split], read["validation"]
-        if mine is not None and len(mine[0]) and bound.head.answers != "nothing":
-            validation = Answers(*tuned_on) if tuned_on is not None else None
-            found.append(Kept(number, result.name, task, split, bound.head, bound.taxonomy, Answers(*mine), validation))
-    return found
+    return {task: (bound.head, bound.taxonomy) for task, bound in opened.plan.tasks.items()}
