@@ -1,0 +1,108 @@
+"""On which scale a task's loss stands before anything weighs it: `train.loss_scale`.
+
+The mean over 28 labels has gradients some twenty times smaller than a cross-entropy of two classes has.
+Under Adam the task with the large gradients then sets the step size of the shared encoder and starves
+the other. So losses are brought to one scale first, by constants of the training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from emomtl.heads import BaseRate, Head, TokenHead
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emomtl.compose import Plan
+    from emomtl.data.corpus import TaskData
+    from emomtl.data.tokens import Tokens
+
+Scale = Literal["nats", "base-rate", "mean"]
+
+
+@dataclass(frozen=True)
+class TaskScale:
+    """What a task's mean loss is multiplied by.
+
+    `base` is the loss of the best constant answer on the training rows, None where the head does not say.
+    `targets` are the known targets of a labelled training row, on average (28 labels, 1 class).
+    """
+
+    scale: Scale
+    base: BaseRate | None
+    targets: float = 1.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a constant: the head says one, and it is not 0 (the same target in all rows)."""
+        return self.base is not None and self.base.loss > 0
+
+    def factor(self, targets: float) -> float:
+        """The factor for a step whose labelled rows have this many known `targets` each, on average.
+
+        With m the mean loss over known targets, b that of the best constant answer and k the targets:
+        "nats" is m * k (times the head's nats), the negative log-likelihood of a row summed over its known
+        labels; "base-rate" is m / b; "mean" is m.
+        """
+        if self.scale == "mean" or self.base is None or not self.usable:
+            return 1.0
+        return self.base.nats * targets if self.scale == "nats" else 1 / self.base.loss
+
+    @property
+    def base_loss(self) -> float:
+        """The scaled loss of the best constant answer; 1 where the head does not say."""
+        if self.base is None or not self.usable:
+            return 1.0
+        return self.base.loss * self.factor(self.targets)
+
+    @property
+    def sentence(self) -> str:
+        """The constant in words, for `check` and the log."""
+        if self.base is None:
+            return "its head does not say what the best constant answer costs: the mean loss as it is"
+        if not self.usable:
+            return "every training row has the same target: the mean loss as it is (a constant of 1)"
+        base = f"the best constant answer has a mean loss of {self.base.loss:.4g}"
+        if self.scale == "mean":
+            return f"{base}; the mean loss is taken as it is"
+        factor = self.factor(self.targets)
+        return f"{base}; the mean loss is multiplied by {factor:.4g} ({self.scale})"
+
+
+def task_scales(
+    plan: Plan,
+    data: TaskData,
+    tokens: Mapping[tuple[str, str], Tokens] | None = None,
+    special: Collection[int] = (),
+) -> dict[str, TaskScale]:
+    """The scale of each trained task, from its training rows; `special` are the ids that are no words.
+
+    Without `tokens` the tasks whose heads read tokens are left out.
+    """
+    scale = plan.manifest.train.loss_scale
+    scales = {}
+    for name in data.taxonomies:
+        head, corpus = plan.tasks[name].head, data.corpus(name)
+        rows = corpus.rows[name, "train"]
+        if isinstance(head, TokenHead) and tokens is None:
+            continue
+        if isinstance(head, TokenHead):
+            assert tokens is not None
+            ids = tokens[corpus.name, "train"].only(rows.index[head.present(rows.targets)]).ids
+            words = ids[~np.isin(ids, list(special))]
+            scales[name] = TaskScale(scale, head.base_rate(words))
+        else:
+            scales[name] = scale_of_targets(scale, head, rows.targets)
+    return scales
+
+
+def scale_of_targets(scale: Scale, head: Head, targets: NDArray[Any]) -> TaskScale:
+    """The scale of a head whose training rows have these targets."""
+    known = head.known(targets)
+    labelled = max(1, int((known > 0).sum()))
+    return TaskScale(scale, head.base_rate(targets), float(known.sum()) / labelled)
