@@ -4,7 +4,7 @@ from emomtl.changes import Applied, EncoderChange, TaskSwitch, modules_by_name
 from emomtl.encoding import EncoderSource, encoder_layers
 from emomtl.errors import AmbiguousLabel, EmomtlError
 from emomtl.features import Feature, Learned, TrainingRows
-from emomtl.heads import Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
+from emomtl.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.hookspecs import hookimpl
 from emomtl.label_reader import LabelReader
 from emomtl.lexicon import Lexicon
@@ -22,6 +22,7 @@ __all__ = [
     "AmbiguousLabel",
     "Answers",
     "Applied",
+    "BaseRate",
     "DerivedTask",
     "EmomtlError",
     "EncoderChange",

@@ -89,8 +89,12 @@ def emomtl_started(run: Run) -> None:
 
 
 @hookspec
-def emomtl_stepped(run: Run, step: int, losses: Mapping[str, float]) -> None:
-    """Every `train.log_every` steps: the mean losses since the last time, per task (an objective's as `task/objective`)."""
+def emomtl_stepped(run: Run, step: int, losses: Mapping[str, float], raw_losses: Mapping[str, float]) -> None:
+    """Every `train.log_every` steps: the mean losses since the last time, per task.
+
+    `losses` are those that the weighting saw, on the scale of `train.loss_scale` (an objective's as
+    `task/objective`); `raw_losses` are the heads' own means over known targets.
+    """
 
 
 @hookspec

@@ -18,11 +18,16 @@ LARGE = 1000.0
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a weighting may know of a task before training: training rows, outputs of its head, and the head's kind."""
+    """What a weighting may know of a task before training: training rows, outputs of its head, and the head's kind.
+
+    `base_loss` is the loss that the best constant answer would have on the training rows, as the weighting sees losses
+    (scaled, and times the task's `weight`); 1 where the head does not say.
+    """
 
     size: int
     outputs: int
     kind: str
+    base_loss: float = 1.0
 
 
 class SharedParameters(tuple["nn.Parameter", ...]):
@@ -40,10 +45,10 @@ class SharedParameters(tuple["nn.Parameter", ...]):
 class Weighting(ABC):
     """How the losses of tasks become one gradient; a dataclass whose fields are the options of `[weighting]`.
 
-    A loss reaches it as the mean over the task's known targets of the micro-batch, times the task's `weight` (lambda_t),
-    scaled so that the micro-batches of a step, each times its share, sum to the mean over the whole step. A task without a
-    known target in the step has no loss at all, and none of 0. A step is `backward` once a micro-batch, then `finish`, then
-    the update, then `look` for a method that wants to know what it did.
+    A loss reaches it on the scale of `train.loss_scale`, times the task's `weight` (lambda_t). The losses
+    of the micro-batches, each times its share, sum to that of the whole step. A task without a known target
+    in the step has no loss at all, and none of 0. A step is `backward` once a micro-batch, then `finish`,
+    then the update, then `look` for a method that wants to know what it did.
     """
 
     joint: ClassVar[bool] = False

@@ -42,7 +42,7 @@ HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "pyarrow", "s
 WITH_TORCH = {"train", "evaluate", "predict", "trained", "model"}
 """The only packages of emomtl whose modules may import torch when they are imported."""
 
-MOST_LINES, MOST_FUNCTION_LINES = 350, 60
+MOST_LINES, MOST_FUNCTION_LINES = 450, 60
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 """Exceptions, each with its reason."""

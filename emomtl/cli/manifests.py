@@ -114,8 +114,10 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     from emomtl.cli.output import say
     from emomtl.train.calibration import calibrate, estimate
     from emomtl.train.forecast import forecast, shared_step
+    from emomtl.train.scale import task_scales
 
     data = _read(plan)
+    scales = {task: scale.sentence for task, scale in task_scales(plan, data).items()}
     if step:
         found = _tried(lambda: calibrate(plan))
         for line in found.notes:
@@ -125,6 +127,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     else:
         expected = forecast(plan, data, _lengths(plan))
     expected |= {"select": plan.manifest.eval.select, "chosen_by": plan.selection_in_words}
+    expected["loss_scale"] = scales
     if plan.manifest.devices is not None:
         expected |= {"processes": shared_step(plan.manifest)}
     leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
@@ -213,6 +216,8 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
     titles = [{"tokens": "tokens (about)"}.get(column, column) for column in columns]
     console().print(make_table(f"{name}: about {expected['steps']:,} steps", titles, rows))
     say(f"the best checkpoint is chosen on validation by {expected['chosen_by']}")
+    for task, sentence in expected["loss_scale"].items():
+        say(f"{task}: {sentence}")
     for task, loss in expected.get("first_losses", {}).items():
         say(f"one step on a few rows: the loss of {task} is {loss:.4f}")
     if "seconds" in expected:

@@ -1,6 +1,6 @@
 """How a task answers: heads are declared here without torch and built where a run needs them."""
 
-from emomtl.heads.declaration import Head, Row
+from emomtl.heads.declaration import BaseRate, Head, Row
 from emomtl.heads.multi_label import MultiLabel
 from emomtl.heads.regression import Regression
 from emomtl.heads.single_label import SingleLabel
@@ -8,6 +8,7 @@ from emomtl.heads.tokens import MISSING_TOKEN, TokenHead, Vocabulary, prepare_fi
 
 __all__ = [
     "MISSING_TOKEN",
+    "BaseRate",
     "Head",
     "MultiLabel",
     "Regression",

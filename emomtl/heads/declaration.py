@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, "str | float | int | None"]
 """A row of a per-label table: the label's name and its figures; None where a figure is undefined."""
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """What the best constant answer scores on a task's training rows, as `Head.loss` measures it.
+
+    `loss` is its mean loss over the known targets: what there is to explain. `nats` is what one unit of
+    the head's loss is worth in nats (1 for a cross-entropy, which is a negative log-likelihood already).
+    """
+
+    loss: float
+    nats: float = 1.0
 
 
 class Head(ABC):
@@ -89,6 +102,14 @@ class Head(ABC):
 
         It is the mean over what `known` counts.
         """
+
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The best constant answer to these targets; None where the head cannot say.
+
+        `train.loss_scale` divides or multiplies by it. A head that does not say is trained on its
+        mean loss as it is, under every scale. Over tokens, `targets` are all words of the rows (n,).
+        """
+        return None
 
     @abstractmethod
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.agreement import binary_agreement
-from emomtl.heads.declaration import Head, Row
+from emomtl.heads.declaration import BaseRate, Head, Row
 from emomtl.heads.ranking import RANKED, Column, macro_ranked, ranked
 
 if TYPE_CHECKING:
@@ -74,6 +74,21 @@ class MultiLabel(Head):
         known = ~torch.isnan(targets)
         each = functional.binary_cross_entropy_with_logits(logits.float(), torch.nan_to_num(targets), reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The mean of the labels' entropies, each counted by the rows in which it is known.
+
+        The constant that minimises the binary cross-entropy of a label is its mean p over the rows (soft
+        targets included, as the loss is linear in them), which costs H(p) = -p ln p - (1-p) ln(1-p).
+        """
+        import numpy as np
+        from scipy.special import entr
+
+        known = ~np.isnan(targets)
+        rows = known.sum(axis=0)
+        means = np.nansum(targets, axis=0, dtype=np.float64) / np.maximum(rows, 1)
+        entropies = entr(means) + entr(1 - means)
+        return BaseRate(float((entropies * rows).sum() / max(1, rows.sum())))
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         import numpy as np

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
-from emomtl.heads.declaration import Head, Row
+from emomtl.heads.declaration import BaseRate, Head, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +105,21 @@ class Regression(Head):
         known = ~torch.isnan(targets)
         each = (logits.float() - torch.nan_to_num(targets)) ** 2
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The variance v of the targets, over all known numbers; a squared error e is e / (2 v) nats.
+
+        The best constant of a dimension is its mean. A Gaussian with that variance has the negative
+        log-likelihood e / (2 v) + ln(2 pi v) / 2, of which the second part has no gradient and is left out.
+        """
+        import numpy as np
+
+        known = ~np.isnan(targets)
+        rows = known.sum(axis=0)
+        means = np.nansum(targets, axis=0, dtype=np.float64) / np.maximum(rows, 1)
+        errors = np.where(known, targets - means, 0.0) ** 2
+        variance = float(errors.sum() / max(1, rows.sum()))
+        return BaseRate(variance, nats=1 / (2 * variance) if variance > 0 else 1.0)
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         import numpy as np

@@ -11,7 +11,7 @@ import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.agreement import agreement, ordinal_agreement
-from emomtl.heads.declaration import Head, Row
+from emomtl.heads.declaration import BaseRate, Head, Row
 from emomtl.heads.ranking import RANKED, macro_ranked, ranked
 
 if TYPE_CHECKING:
@@ -118,6 +118,16 @@ class SingleLabel(Head):
             return (each * known).sum() / known.sum().clamp(min=1)
         total = functional.cross_entropy(logits.float(), targets, ignore_index=MISSING, reduction="sum")
         return total / (targets != MISSING).sum().clamp(min=1)
+
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The entropy of the labels' frequencies q over the labelled rows: H(q) = -sum_c q_c ln q_c."""
+        import numpy as np
+        from scipy.special import entr
+
+        known = targets[self.present(targets)]
+        # of soft labels each row gives its shares, as a cross-entropy is linear in them
+        counts = known.sum(axis=0, dtype=np.float64) if known.ndim == 2 else np.bincount(known).astype(np.float64)
+        return BaseRate(float(entr(counts / max(1.0, counts.sum())).sum()))
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         import numpy as np

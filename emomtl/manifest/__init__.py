@@ -18,6 +18,7 @@ from emomtl.manifest.models import (
     TaskTable,
     TrainTable,
     Use,
+    as_it_was_run,
 )
 from emomtl.manifest.options import option_model, options_of, read_options
 from emomtl.manifest.overrides import apply_overrides
@@ -45,6 +46,7 @@ __all__ = [
     "TrainTable",
     "Use",
     "apply_overrides",
+    "as_it_was_run",
     "differences",
     "dotted",
     "manifest_schema",

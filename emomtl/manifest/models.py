@@ -175,7 +175,14 @@ class TrainTable(Table):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="xi: each layer of the encoder learns at xi times the rate of the one above it"
     )
-    weighting_lr: Rate = Field(default=1e-3, description="learning rate of a weighting's own parameters")
+    loss_scale: Literal["nats", "base-rate", "mean"] = Field(
+        default="nats",
+        description="what a task's loss is, before anything weighs it: the negative log-likelihood of a row, summed "
+        "over its labels; the mean over labels divided by that of the best constant answer; or that mean as it is",
+    )
+    weighting_lr: Rate = Field(
+        default=2e-2, description="learning rate of a weighting's own parameters, the same all along the run"
+    )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of the run in which the rate rises from 0"
     )
@@ -190,6 +197,9 @@ class TrainTable(Table):
     )
     eps: Rate = Field(default=1e-8, description="AdamW's epsilon")
     clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(default=1.0, description="largest gradient norm; 0 for none")
+    clip_by: Literal["all", "task"] = Field(
+        default="all", description="what `clip` bounds: the gradient of a step, or that of each task before they add up"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
     threads: Positive | None = Field(default=None, description="CPU threads; left out, what torch takes")
@@ -284,3 +294,19 @@ class Manifest(Table):
     data: DataTable = Field(default_factory=DataTable)
     start: StartTable | None = Field(default=None, description="another run to start from")
     pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")
+
+
+BEFORE_THE_KEY: dict[str, Any] = {"loss_scale": "mean"}
+"""What `[train]` did before a key existed whose default is something else."""
+
+
+def as_it_was_run(manifest: Manifest) -> Manifest:
+    """The complete manifest of a run, in which keys younger than the run say what it did.
+
+    A run writes every key, so one that is missing from its file did not exist then.
+    """
+    given = manifest.train.model_fields_set
+    missing = {key: value for key, value in BEFORE_THE_KEY.items() if key not in given}
+    if not missing:
+        return manifest
+    return manifest.model_copy(update={"train": manifest.train.model_copy(update=missing)})

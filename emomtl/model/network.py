@@ -155,15 +155,19 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
 
+    The group of a weighting's parameters is marked `constant`: it has no warm-up and no decay of its rate, and
+    its gradients are no part of the norm that is clipped.
+
     `head_lrs` are the rates of heads by task, and of objectives by name. `layer_decay` lowers the rates of the encoder's
     layers, see `layer_factors`.
     """
     factors = layer_factors(model.encoder, layer_decay)
-    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool, bool], dict[str, Any]] = {}
 
-    def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float) -> None:
+    def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float, constant: bool = False) -> None:
         empty: dict[str, Any] = {"params": [], "names": [], "peak": rate, "lr": rate, "weight_decay": weight_decay}
-        group = groups.setdefault((rate, weight_decay, is_cut(parameter)), empty)
+        empty["constant"] = constant
+        group = groups.setdefault((rate, weight_decay, constant, is_cut(parameter)), empty)
         group["params"].append(parameter)
         group["names"].append(name)
 
@@ -173,7 +177,7 @@ def parameter_groups(
             rate = head_lrs[name.split(".")[1]] if own else lr * factors.get(parameter, 1.0)
             add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
     for name, parameter in state.named_parameters():
-        add(f"weighting.{name}", parameter, weighting_lr, 0.0)
+        add(f"weighting.{name}", parameter, weighting_lr, 0.0, constant=True)
     return list(groups.values())
 
 

@@ -19,7 +19,12 @@ OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
 
 LATER_OF_TASKS = {"label_noise": 0.0}
-LATER_OF_TRAINING = {"on_out_of_memory": "stop", "unpadded": "auto"}
+LATER_OF_TRAINING = {
+    "on_out_of_memory": "stop",
+    "unpadded": "auto",
+    "loss_scale": "mean",
+    "clip_by": "all",
+}
 """Keys that came later, with what a run did before: at that value a run is what it was, so its identity lacks them."""
 
 

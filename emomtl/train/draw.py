@@ -30,7 +30,7 @@ class Part:
 
     Where several processes train together all of this is of one's own part of the texts, of which a task has `texts`; the
     longest of them all, whoever has it, has `width` tokens. `known` are the known targets of a task in
-    all processes, as its head counts them (`Head.known`).
+    all processes, as its head counts them (`Head.known`), and `labelled` its texts that have any.
     """
 
     corpus: str
@@ -41,6 +41,7 @@ class Part:
     texts: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
     known: Mapping[str, float] = field(default_factory=dict)
+    labelled: Mapping[str, int] = field(default_factory=dict)
 
     def number(self, task: str) -> int:
         """The texts of a task, n, in all processes."""
@@ -54,24 +55,32 @@ class Part:
 
 @dataclass(frozen=True)
 class Totals:
-    """What each task has in a whole step, over all micro-batches and processes: texts and known targets.
+    """What each task has in a whole step, over all micro-batches and processes.
 
-    A task of which nothing is known has no loss in the step.
+    `texts`, those of them that are `labelled`, and `known` targets. A task of which nothing is known has
+    no loss in the step.
     """
 
     texts: Mapping[str, int]
     known: Mapping[str, float]
+    labelled: Mapping[str, int]
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> Totals:
         """The totals of the parts of a step."""
         texts: dict[str, int] = {}
         known: dict[str, float] = {}
+        labelled: dict[str, int] = {}
         for part in parts:
             for task in part.targets:
                 texts[task] = texts.get(task, 0) + part.number(task)
                 known[task] = known.get(task, 0.0) + part.known[task]
-        return cls(texts, known)
+                labelled[task] = labelled.get(task, 0) + part.labelled[task]
+        return cls(texts, known, labelled)
+
+    def targets(self, task: str) -> float:
+        """The known targets of a labelled text of the step, on average."""
+        return self.known[task] / max(1, self.labelled[task])
 
 
 @dataclass(frozen=True)
@@ -206,8 +215,11 @@ class Feeder:
             return self._prepared(corpus, task, head, longest, number, step)
         here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in rows.items()}
         targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
-        known = {task: float(self.known[task][chosen].sum()) for task, chosen in rows.items()}
-        return Part(corpus, tokens.batch(here), targets, False, tokens.beside(here), texts, known=known)
+        counts = {task: self.known[task][chosen] for task, chosen in rows.items()}
+        known = {task: float(count.sum()) for task, count in counts.items()}
+        labelled = {task: int((count > 0).sum()) for task, count in counts.items()}
+        beside = tokens.beside(here)
+        return Part(corpus, tokens.batch(here), targets, False, beside, texts, known=known, labelled=labelled)
 
     def _own(self, task: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that a task takes into a part: all of them, or those that it has (at least one) where the part is its own."""
@@ -227,12 +239,14 @@ class Feeder:
         inputs, targets = head.prepare(self.tokens[corpus].batch(rows), self.vocabulary, draw)
         targets = np.where(head.present(self.targets[task][rows])[:, None], targets, MISSING_TOKEN)
         known, width = {task: float(head.known(targets).sum())}, targets.shape[1]
+        labelled = {task: int(head.present(self.targets[task][rows]).sum())}
         if self.ranks.size > 1:
             own = self.ranks.mine(np.arange(len(rows)))
             longest = int(self.tokens[corpus].lengths[rows[own]].max())
             inputs = {name: np.ascontiguousarray(array[own, :longest]) for name, array in inputs.items()}
             targets = np.ascontiguousarray(targets[own, :longest])
-        return Part(corpus, inputs, {task: targets}, True, texts={task: len(rows)}, width=width, known=known)
+        texts = {task: len(rows)}
+        return Part(corpus, inputs, {task: targets}, True, texts=texts, width=width, known=known, labelled=labelled)
 
 
 def _with_targets(micro: list[list[Part]]) -> list[list[Part]]:

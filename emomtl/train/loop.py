@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +24,7 @@ from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.outcome import Outcome, Validated
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
-from emomtl.train.step import Step, remember, settle, take_step
+from emomtl.train.step import RAW, Step, remember, settle, take_step
 
 
 def train(session: Session) -> Outcome:
@@ -38,6 +39,8 @@ def train(session: Session) -> Outcome:
             run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts, **other)
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
             run.log(f"the best checkpoint is chosen on validation by {session.plan.selection_in_words}")
+            for task, scale in session.scales.items():
+                run.log(f"{task}: {scale.sentence}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
             with Signals() as signals, session.phases("other"), passing(session.ranks):
@@ -104,24 +107,30 @@ def _steps(session: Session, signals: Signals) -> None:
 def _log(session: Session, done: Step) -> None:
     """Write the mean losses since the last log, with what the sampler and the weighting did."""
     state = session.state
-    state.losses |= {task: float(session.window[task]) / number for task, (_, number) in state.window.items()}
+    means = {task: float(session.window[task]) / number for task, (_, number) in state.window.items()}
+    raw = {task.removesuffix(RAW): mean for task, mean in means.items() if task.endswith(RAW)}
+    losses = {task: mean for task, mean in means.items() if not task.endswith(RAW)}
+    state.losses |= losses
+    # a task's part of the summed gradient: its own norm times what the weighting made of its loss
+    norms = {task: float(norm * done.weights.get(task, 1.0)) for task, norm in done.norms.items()}
     session.run.log_event(
         "step",
         step=state.step,
         progress=session.length.progress(state),
         rate=done.factor,
-        losses={task: state.losses[task] for task in state.window},
+        losses=losses,
+        raw_losses=raw,
         weights=finite_weights(session, done.weights),
         probabilities=done.drawing.probabilities,
         counts=state.counts,
         updates=state.updates,
         grad_norm=float(done.norm) if bool(torch.isfinite(done.norm)) else None,
+        encoder_grad_norms={task: norm for task, norm in norms.items() if math.isfinite(norm)},
     )
-    losses = {task: state.losses[task] for task in state.window}
     watch_losses(session, losses)
     state.window, session.window = {}, {}
     session.display.logged(state, done.factor)
-    session.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses)
+    session.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses, raw_losses=raw)
 
 
 def _score(session: Session) -> bool:

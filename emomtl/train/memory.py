@@ -47,6 +47,8 @@ def cut_further(session: Session, drawing: Drawing, error: OutOfMemory) -> None:
     state.cut *= 2
     session.optimizer.zero_grad(set_to_none=True)
     session.plan.weighting.forget(session.weighting)
+    if session.by_task is not None:
+        session.by_task.forget()
     gc.collect()
     torch.cuda.empty_cache()
     pieces = session.plan.manifest.train.accumulate * state.cut

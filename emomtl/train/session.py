@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import storage, trouble, write_bytes
 from emomtl.sampling import Moment
+from emomtl.train.by_task import TaskGradients
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
 from emomtl.train.environment import differing, elsewhere, environment, in_words
@@ -38,6 +39,7 @@ from emomtl.train.outcome import Validated
 from emomtl.train.profile import Phases
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.reduction import Reduction
+from emomtl.train.scale import TaskScale, task_scales
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
@@ -80,6 +82,8 @@ class Session:
     ranks: Ranks = ALONE
     reduction: Reduction | None = None
     unpadded: Unpadded | None = None
+    scales: dict[str, TaskScale] = field(default_factory=dict)
+    by_task: TaskGradients | None = None
     unsettled: deque[Step] = field(default_factory=deque)
     slimmed: bool = False
     encoder_notes: list[str] = field(default_factory=list)
@@ -303,8 +307,10 @@ def _session(
     )
     if device == "cpu":
         published = unpadded is None and not manifest.encoder.changes
-        spare(model, first_token=published, word_gradient=ranks.size == 1 and plan.weighting.sums_losses)
-    weighting = plan.weighting.start(_facts(plan, data), shared_parameters(model)).to(device)
+        plain = plan.weighting.sums_losses and manifest.train.clip_by == "all"  # gradients go into `.grad` alone
+        spare(model, first_token=published, word_gradient=ranks.size == 1 and plain)
+    scales = task_scales(plan, data, tokens, encoder.vocabulary.special)
+    weighting = plan.weighting.start(_scaled_facts(plan, data, scales), shared_parameters(model)).to(device)
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
     rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
@@ -327,7 +333,8 @@ def _session(
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
     reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
-    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded}
+    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded, "scales": scales}
+    more["by_task"] = TaskGradients(model.parameters(), train.clip) if train.clip_by == "task" and train.clip else None
     session = Session(
         plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )
@@ -341,6 +348,16 @@ def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
     return {name: TaskFacts(data.sizes[name], labels[name], bound.head.kind) for name, bound in plan.tasks.items()}
 
 
+def _scaled_facts(plan: Plan, data: TaskData, scales: Mapping[str, TaskScale]) -> dict[str, TaskFacts]:
+    """The same, with the loss that the best constant answer would have as the weighting sees losses."""
+    facts = _facts(plan, data)
+    for name, scale in scales.items():
+        base_loss = scale.base_loss * plan.manifest.tasks[name].weight
+        if base_loss > 0:
+            facts[name] = replace(facts[name], base_loss=base_loss)
+    return facts
+
+
 def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
     """What can be said once the rows are read, and before a folder is made: targets, sizes, a target task that is drawn."""
     for line in check_targets(plan, data):
@@ -350,6 +367,9 @@ def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
     _check_objectives(plan, data)
     plan.sampler.check(data.sizes)
     plan.weighting.check(_facts(plan, data))
+    if plan.manifest.train.clip_by == "task" and not plan.weighting.sums_losses:
+        found = f"'{plan.manifest.weighting.use}' mixes the tasks' gradients itself"
+        raise EmomtlError(Problem("train.clip_by", found, 'clip_by = "all", or a weighting that sums losses'))
     target, cycle = plan.manifest.train.target, range(len(data.sizes))
     if target is not None:
         moments = [Moment(step, 0.0, 0, 1, data.sizes, seed=plan.manifest.seed) for step in cycle]
@@ -363,6 +383,9 @@ def _check_processes(plan: Plan, ranks: Ranks) -> None:
     ranks.check(plan.manifest.devices)
     if ranks.size == 1:
         return
+    if plan.manifest.train.clip_by == "task":
+        found = "a process has only its own part of a task's gradient when it would clip it"
+        raise EmomtlError(Problem("train.clip_by", found, 'clip_by = "all", or train in one process'))
     if choose_device(plan.manifest.train.device) == "cuda" and ranks.local >= torch.cuda.device_count():
         found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from emomtl.model.device import Later, OutOfMemory, arithmetic, memory, to_device
-from emomtl.model.network import beside
+from emomtl.model.network import beside, shared_parameters
 from emomtl.model.sharded import divide, total_norm
 from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
 from emomtl.train.anomalies import not_finite
+from emomtl.train.by_task import encoder_norms
 from emomtl.train.draw import Drawing, Part, Totals
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
@@ -24,10 +25,17 @@ from emomtl.train.objectives import objective_losses
 from emomtl.train.reduction import whole
 from emomtl.train.session import Session
 
+RAW = ":raw"
+"""Behind a task's name in the window of losses: its head's mean loss, before it was scaled and weighted."""
+
 
 @dataclass
 class Step:
-    """What one step leaves for the log, still on the device; `finite` says whether it was an update."""
+    """What one step leaves for the log, still on the device; `finite` says whether it was an update.
+
+    `losses` are scaled and times the tasks' weights, as the weighting saw them; `raw` are the heads' mean
+    losses. `norms` are those of the tasks' gradients on the encoder, in a step that is logged.
+    """
 
     moment: Moment
     drawing: Drawing
@@ -36,6 +44,8 @@ class Step:
     finite: Later
     losses: dict[str, Tensor]
     factor: float
+    raw: dict[str, Tensor] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
 
 
 def take_step(session: Session) -> Step:
@@ -44,17 +54,22 @@ def take_step(session: Session) -> Step:
     session.model.sharing.at(moment)
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-    drawing, losses, weights = _drawn(session, moment)
+        group["lr"] = group["peak"] * (1.0 if group["constant"] else factor)
+    drawing, found = _drawn(session, moment)
+    losses = found.losses
     if not losses:
         return _idle(session, drawing, moment, factor)
     with session.phases("optimiser"):
-        gradients = [p.grad for group in session.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients, learned = _made(session.optimizer)
         norm = total_norm(gradients)
-        finite = torch.isfinite(norm) & torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+        finite = torch.stack([torch.isfinite(value) for value in [norm, *losses.values(), *learned]]).all()
         later = Later(finite)
         with memory(lambda: no_room_to_update(session)):
-            limit = session.plan.manifest.train.clip
+            train = session.plan.manifest.train
+            limit = train.clip if session.by_task is None else 0.0
+            if limit and not session.ranks.sharded:
+                # the optimiser divides every gradient by the excess; a weighting's own are to be left alone
+                torch._foreach_mul_(learned, _excess(norm, limit)) if learned else None
             if session.ranks.sharded:
                 _update_cut(session.optimizer, gradients, norm, limit, finite)
             else:
@@ -62,7 +77,17 @@ def take_step(session: Session) -> Step:
         session.optimizer.zero_grad(set_to_none=True)
     if session.plan.weighting.looks_again:
         session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
-    return Step(moment, drawing, weights, norm, later, losses, factor)
+    return Step(moment, drawing, found.weights, norm, later, losses, factor, found.raw, found.norms)
+
+
+def _made(optimizer: torch.optim.AdamW) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients of the step: those of the model, whose norm is clipped, and those of what the weighting learns."""
+    model: list[Tensor] = []
+    learned: list[Tensor] = []
+    for group in optimizer.param_groups:
+        made = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        (learned if group["constant"] else model).extend(made)
+    return model, learned
 
 
 def _idle(session: Session, drawing: Drawing, moment: Moment, factor: float) -> Step:
@@ -73,40 +98,79 @@ def _idle(session: Session, drawing: Drawing, moment: Moment, factor: float) -> 
     return Step(moment, drawing, {}, torch.zeros(()), Later(torch.tensor(True)), {}, factor)
 
 
-def _drawn(session: Session, moment: Moment) -> tuple[Drawing, dict[str, Tensor], dict[str, Tensor]]:
+@dataclass
+class Losses:
+    """What a step, or a micro-batch of it, costs, by task; gradients of a whole step are in `.grad`.
+
+    `losses` are scaled and times the tasks' weights, and have a graph in a micro-batch. `logged` are the
+    losses of objectives, as `task/objective`, which are in their task's already. `raw` are the heads' mean
+    losses. `weights` are those of the weighting, `norms` those of the tasks' gradients on the encoder.
+    """
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    logged: dict[str, Tensor] = field(default_factory=dict)
+    raw: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, micro: Losses, share: float) -> None:
+        """Add a micro-batch, which has this share of the step."""
+        _add(self.losses, micro.losses | micro.logged, share)
+        _add(self.raw, micro.raw, share)
+
+
+def _drawn(session: Session, moment: Moment) -> tuple[Drawing, Losses]:
     """The step's draw with its losses and weights; the gradients are in `.grad`. Where they do not fit, it may be cut further."""
     while True:
         with session.phases("draw"):
             drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
         try:
-            return drawing, *_gradients(session, drawing, moment)
+            return drawing, _gradients(session, drawing, moment)
         except OutOfMemory as error:
             cut_further(session, drawing, error)
 
 
-def _gradients(session: Session, drawing: Drawing, moment: Moment) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _gradients(session: Session, drawing: Drawing, moment: Moment) -> Losses:
     """Losses and weights by task; the micro-batches add up in `.grad`. A step without any known target has none of all."""
+    found = Losses()
     if not drawing.micro:
-        return {}, {}
+        return found
     weighting, totals = session.plan.weighting, drawing.totals
-    losses: dict[str, Tensor] = {}
-    weights: dict[str, Tensor] = {}
     ahead = _look(session, drawing, moment) if weighting.looks_ahead and len(drawing.micro) > 1 else {}
     torch.manual_seed(torch_seed(moment.seed, "step", moment.step, *session.ranks.key))
     for share, parts in zip(drawing.shares, drawing.micro, strict=True):
         with memory(partial(too_large, session, parts)):
             with session.phases("forward"):
-                micro, extra = _losses(session, parts, share, totals)
+                micro = _losses(session, parts, share, totals)
             with session.phases("backward"), _reducing(session, parts is drawing.micro[-1]):
-                here = {task: part.known[task] / totals.known[task] for part in parts for task in part.targets if task in micro}
+                if parts is drawing.micro[0] and _measured(session):
+                    found.norms = encoder_norms(micro.losses, shared_parameters(session.model))
+                trained = {task: part for part in parts for task in part.targets if task in micro.losses}
+                here = {task: part.known[task] / totals.known[task] for task, part in trained.items()}
                 now = replace(moment, share=share, parts=here, ahead=ahead)
-                weights.update(weighting.backward(session.weighting, micro, now))
-        _add(losses, micro | extra, share)
+                found.weights |= _backward(session, micro.losses, now)
+        found.add(micro, share)
     with session.phases("backward"):
-        losses = _reduced(session, losses)
+        if session.by_task is not None:
+            session.by_task.finish()
+        found.losses = _reduced(session, found.losses)
         torch.manual_seed(torch_seed(moment.seed, "weighting", moment.step))
-        weights.update(weighting.finish(session.weighting, moment) or {})
-    return losses, weights
+        found.weights |= weighting.finish(session.weighting, moment) or {}
+    return found
+
+
+def _backward(session: Session, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
+    """The backward pass of one micro-batch; the weights of its losses."""
+    weighting = session.plan.weighting
+    if session.by_task is not None:
+        return session.by_task.backward(weighting, session.weighting, losses, moment)
+    return weighting.backward(session.weighting, losses, moment)
+
+
+def _measured(session: Session) -> bool:
+    """Whether the tasks' gradients are measured in the next step: where it is logged, and this process sees them whole."""
+    due = (session.state.step + 1) % session.plan.manifest.train.log_every == 0
+    return due and session.ranks.size == 1
 
 
 def _reducing(session: Session, last: bool) -> AbstractContextManager[None]:
@@ -146,10 +210,12 @@ def _excess(norm: Tensor, limit: float) -> Tensor:
     return ((norm + 1e-6) / limit).clamp(min=1.0)
 
 
-def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -> Losses:
     """The loss of each task on one micro-batch: each corpus is encoded once, each head answers for its task's rows.
 
-    With them the losses of the objectives, as `task/objective` and for the log alone: they are in their task's loss already.
+    L_t = lambda_t f_t (l_t + sum_o w_o L_o): the head's mean loss l_t with its objectives, on the run's
+    scale (f_t, see `emomtl.train.scale`), times the task's `weight`. So an objective weighs as much beside its
+    task's loss on every scale.
 
     Over the micro-batches of a step, each times its `share`, the losses sum to those of the whole step
     however it is cut: a head's loss is the mean over known targets, and is scaled by the part of the
@@ -158,7 +224,7 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
     would be a loss, and the best that there is. Where several processes train together, each answers
     for its part of the texts, and the losses are those of all of them, in every process.
     """
-    losses, extra = {}, {}
+    found = Losses()
     tables, ranks = session.plan.manifest.tasks, session.ranks
     for part, output in zip(parts, _encoded(session, parts), strict=True):
         inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
@@ -179,11 +245,13 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
             of_texts, of_targets = number[task] / totals.texts[task], part.known[task] / totals.known[task]
             part_of_step = of_texts / share
             loss = session.plan.tasks[task].head.loss(logits[task], targets) * (of_targets / of_texts)
+            found.raw[task] = loss.detach() * part_of_step
             for name, one in own.get(task, {}).items():
                 loss = loss + session.plan.objectives[name].weight * one
-                extra[f"{task}/{name}"] = one * part_of_step
-            losses[task] = loss * (tables[task].weight * part_of_step)
-    return losses, extra
+                found.logged[f"{task}/{name}"] = one * part_of_step
+            factor = session.scales[task].factor(totals.targets(task))
+            found.losses[task] = loss * (tables[task].weight * factor * part_of_step)
+    return found
 
 
 def _encoded(session: Session, parts: list[Part]) -> Sequence[Any]:
@@ -201,8 +269,8 @@ def _look(session: Session, drawing: Drawing, moment: Moment) -> dict[str, Tenso
     with torch.no_grad(), session.phases("forward"):
         for share, parts in zip(drawing.shares, drawing.micro, strict=True):
             with memory(partial(too_large, session, parts)):
-                micro, _ = _losses(session, parts, share, drawing.totals)
-            _add(losses, micro, share)
+                micro = _losses(session, parts, share, drawing.totals)
+            _add(losses, micro.losses, share)
     return losses
 
 
@@ -253,7 +321,8 @@ def settle(session: Session, lag: int = 0) -> None:
         if not done.finite:
             not_finite(session, done)
             continue
-        for task, loss in done.losses.items():
+        raw = {task + RAW: loss for task, loss in done.raw.items()}
+        for task, loss in (done.losses | raw).items():
             total, number = session.state.window.get(task, (0.0, 0))
             session.window[task] = session.window.get(task, torch.zeros_like(loss)) + loss
             session.state.window[task] = (total, number + 1)
@@ -261,7 +330,7 @@ def settle(session: Session, lag: int = 0) -> None:
 
 def losses_of(session: Session, parts: list[Part]) -> dict[str, Tensor]:
     """The loss of each task on some texts as a step computes it, with its graph; nothing is drawn, counted or updated."""
-    return _losses(session, parts, 1.0, Totals.of(parts))[0]
+    return _losses(session, parts, 1.0, Totals.of(parts)).losses
 
 
 def try_step(session: Session) -> dict[str, float]:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from emomtl import DerivedTask, EmomtlError, Example, Head, Task, TokenHead, Vocabulary, hookimpl
+from emomtl import (
+    BaseRate,
+    DerivedTask,
+    EmomtlError,
+    Example,
+    Head,
+    Task,
+    TokenHead,
+    Vocabulary,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +102,14 @@ class MaskedTokens(TokenHead):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         sums = logits.sum(dim=0)
         return sums[0] / sums[1].clamp(min=1)
+
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The entropy of the words' frequencies q, whatever stands around them: -sum_w q_w ln q_w."""
+        import numpy as np
+
+        counts = np.unique(targets, return_counts=True)[1].astype(np.float64)
+        q = counts / max(1.0, counts.sum())
+        return BaseRate(float(-(q * np.log(q)).sum()))
 
     def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
         total, number, right = (float(value) for value in probabilities.sum(axis=0))

@@ -70,11 +70,12 @@ def uneven(session: Any) -> None:
         unlabel(session, "numbers", np.arange(size["numbers"]) % 5 == 2)
 
 
-def gradient(session: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """The losses of the next step and its gradients by parameter."""
+def gradient(session: Any, raw: bool = False) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """The losses of the next step (`raw`: the heads' means, before the scale) and its gradients by parameter."""
     moment = _moment(session)
     drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
-    losses, _ = _gradients(session, drawing, moment)
+    made = _gradients(session, drawing, moment)
+    losses = made.raw if raw else made.losses
     found = {name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None}
     return {task: float(loss) for task, loss in losses.items()}, found
 
@@ -102,7 +103,7 @@ def test_the_loss_of_a_step_is_the_heads_own_over_all_of_its_rows(desk: Any) -> 
     session = begun(desk, "run", 5)
     uneven(session)
     drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
-    losses, _ = gradient(session)
+    losses, _ = gradient(session, raw=True)
     for task, loss in losses.items():
         figures, targets = [], []
         with torch.no_grad():
@@ -206,7 +207,7 @@ def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroke
     ]
     (desk.folder / "mood.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     manifest = desk.manifest(
-        tasks={"mood": {"source": "mood.jsonl"}, "topics": None},
+        tasks={"mood": {"source": "mood.jsonl", "options": {"empty": "unknown"}}, "topics": None},
         train={"batch_size": 2, "steps": 12, "log_every": 5},
         eval={"every": 6},
     )
@@ -238,7 +239,7 @@ def test_hidden_tokens_are_counted_over_the_pieces_of_a_step(desk: Any) -> None:
     assert len(set(hidden)) > 1
     assert [part.known["words"] for part in parts] == hidden
     assert drawing.totals.known["words"] == sum(hidden)
-    losses, _ = gradient(session)
+    losses, _ = gradient(session, raw=True)
     total = 0.0
     with torch.no_grad():
         for part in parts:

@@ -96,7 +96,7 @@ def test_in_a_joint_step_each_task_is_encoded_by_its_own_parts(desk: Any) -> Non
     session.model.eval()
     drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
     (part,) = drawing.micro[0]
-    losses, _ = _losses(session, [part], 1.0, drawing.totals)
+    losses = _losses(session, [part], 1.0, drawing.totals).raw
     pooled = []
     for task, targets in part.targets.items():
         inputs = {name: torch.from_numpy(array[: len(targets)]) for name, array in part.inputs.items()}

@@ -52,6 +52,20 @@ def test_four_micro_batches_give_the_losses_and_gradients_of_one(desk: Any, monk
         torch.testing.assert_close(parts[name], gradient, atol=1e-6, rtol=1e-5, msg=name)
 
 
+def plain_factor(session: Session, task: str, scale: str) -> float:
+    """What a plain loop multiplies the mean loss by: labels for nats, one over the entropy for the base rate."""
+    targets = session.data.rows(task, "train").targets
+    if scale == "mean":
+        return 1.0
+    if scale == "nats":
+        return float(targets.shape[1]) if targets.ndim == 2 else 1.0
+    if targets.ndim == 1:
+        q = np.bincount(targets) / len(targets)
+        return float(-1 / (q * np.log(q)).sum())
+    p = targets.mean(axis=0, dtype=np.float64)
+    return float(-1 / (p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
+
+
 def plain_groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
     """What everyone writes: no decay on biases and LayerNorms."""
     no_decay = ("bias", "LayerNorm.weight")
@@ -62,9 +76,11 @@ def plain_groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
+@pytest.mark.parametrize("scale", ["nats", "base-rate", "mean"])
+def test_twenty_steps_are_those_of_a_plain_loop(desk: Any, scale: str) -> None:
     steps, lr, warmup = 20, 1e-3, 0.1
-    ours = still(desk, "ours", steps=steps, weight_decay=0.1, clip=0.5)
+    ours = still(desk, "ours", steps=steps, weight_decay=0.1, clip=0.5, loss_scale=scale)
+    factors = {task: plain_factor(ours, task, scale) for task in ours.plan.tasks}
     other = still(desk, "other", steps=steps)
     encoder: Any = other.model.encoder
     heads: Any = other.model.heads
@@ -94,14 +110,17 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any) -> None:
                 plain[task] = functional.cross_entropy(logits, targets)
             else:
                 plain[task] = functional.binary_cross_entropy_with_logits(logits, targets)
-            total = total + plain[task]
+            total = total + factors[task] * plain[task]
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(other.model.parameters(), 0.5)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
         for task, loss in plain.items():
-            assert float(done.losses[task]) == pytest.approx(float(loss.detach()), abs=1e-6), f"{task} at step {step + 1}"
+            where = f"{task} at step {step + 1}"
+            assert float(done.raw[task]) == pytest.approx(float(loss.detach()), abs=1e-6), where
+            scaled = factors[task] * float(loss.detach())
+            assert float(done.losses[task]) == pytest.approx(scaled, abs=1e-6 * max(1.0, factors[task])), where
 
 
 def test_groups_decay_matrices_only_and_keep_the_rate_of_their_head(desk: Any) -> None:

@@ -27,8 +27,8 @@ class SmoothTchebycheff(Weighting):
     1 before the scaling. `ideal` are the z_t, the least loss that each task could reach, 0 unless named.
 
     Departures: `total = "tasks"`, the default, multiplies the loss by T^2, so that with equal preferences the weights sum to T
-    and not to 1/T (`"one"` is the paper's); losses are compared as they are, and mean losses of 28 and of 2 labels differ in
-    size, for which `preferences` are the remedy (LibMTL compares logarithms, after some epochs of their plain sum).
+    and not to 1/T (`"one"` is the paper's); losses are compared on the run's scale (`train.loss_scale`), of which "base-rate"
+    makes them comparable (LibMTL compares logarithms, after some epochs of their plain sum).
     """
 
     joint: ClassVar[bool] = True

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def add_scalars(state: nn.Module, name: str, tasks: Iterable[str], value: float) -> None:
-    """Give `state` the parameters `name.task_TASK`, all equal to `value`."""
+def add_scalars(state: nn.Module, name: str, values: Mapping[str, float]) -> None:
+    """Give `state` the parameters `name.task_TASK`, each with the value of its task."""
     import torch
     from torch import nn
 
-    state.add_module(name, nn.ParameterDict({_key(task): nn.Parameter(torch.tensor(float(value))) for task in tasks}))
+    scalars = {_key(task): nn.Parameter(torch.tensor(float(value))) for task, value in values.items()}
+    state.add_module(name, nn.ParameterDict(scalars))
 
 
 def scalar(state: nn.Module, name: str, task: str) -> nn.Parameter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,8 +27,11 @@ def test_total_and_weights_are_the_papers_at_the_start(facts, moment, losses):
     )
 
 
-def test_the_default_starts_at_minus_a_half(facts):
-    assert all(s.item() == -0.5 for s in _s(Uncertainty().start(facts, [])).values())
+def test_the_default_starts_at_the_optimum_of_the_base_rate(facts):
+    bases = {"goemotions": 4.2, "sst-2": 0.69, "emobank": 1.5}
+    known = {task: replace(facts[task], base_loss=base) for task, base in bases.items()}
+    found = {task: s.item() for task, s in _s(Uncertainty().start(known, [])).items()}
+    assert found == pytest.approx({"goemotions": math.log(8.4), "sst-2": math.log(1.38), "emobank": math.log(1.5)})
 
 
 def test_a_fixed_loss_is_best_weighted_by_its_analytic_optimum(facts, moment, losses):
