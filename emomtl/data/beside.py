@@ -88,15 +88,13 @@ def _split_column(files: Found, layout: Files) -> list[str]:
 
     if layout.split_column is not None:
         return []
-    try:
-        _, first = next(READERS[files["all"][0].kind].rows(files["all"][0]), (0, {}))
+    file = files["all"][0]
+    try:  # the names first: of a large Parquet file they are there at once
+        named = [name for name in READERS[file.kind].names(file) if name.strip().lower() in SPLIT_COLUMNS]
+        _, first = next(READERS[file.kind].rows(file), (0, {})) if named else (0, {})
     except EmomtlError:  # what is wrong with the file is said where its rows are read
         return []
-    columns = [
-        name
-        for name, cell in first.items()
-        if name.strip().lower() in SPLIT_COLUMNS and isinstance(cell, str) and split_named(cell)
-    ]
+    columns = [name for name in named if isinstance(cell := first.get(name), str) and split_named(cell)]
     remedy = f'`split = "{columns[0]}"` of `table`, or `split_column` of a layout, reads it' if columns else ""
     return [f"the column '{name}' tells splits and is not asked ({remedy})" for name in columns]
 

@@ -17,7 +17,6 @@ SOURCES = (
         columns=("text", "labels", "id"),
         header=False,
         delimiter="\t",
-        quoting="csv",
     ),
     Files(
         "*",
