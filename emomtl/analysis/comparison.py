@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
-    """Tables of what differs; `heads` are those of the tasks that both runs have, by name."""
+    """The verdict first, then what differs, and every score last; `heads` are those of the tasks that both runs have, by name."""
     return [
+        *_answers(one, other, heads),
         *_manifests(one, other),
         *_environments(one, other),
         *_scores(one, other),
-        *_answers(one, other, heads),
     ]
 
 
@@ -56,7 +56,7 @@ def _scores(one: Run, other: Run) -> Iterator[Table]:
                 rows.append((task, split, number, which, metric, value, theirs, theirs - value))
     columns = ("task", "split", "rows", "checkpoint", "metric", _name(one, other), _name(other, one), "difference")
     if rows:
-        yield Table("Scores", columns, tuple(rows), ("a difference of two runs; whether it is more than noise, see below",))
+        yield Table("Scores", columns, tuple(rows), ("a difference of two runs; whether it is more than noise, see above",))
 
 
 def _latest(run: Run) -> dict[tuple[str, str, str, int], dict[str, float | None]]:

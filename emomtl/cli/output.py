@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
-    from rich.table import Table
 
+    from emomtl.report.fitted import FittedTable
     from emomtl.scoring import TaskScores
 
 
@@ -84,19 +84,16 @@ def print_json(data: Any) -> None:
     print(json_text(data, indent=2))
 
 
-def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> Table:
-    """A table whose cells are plain text; numbers stand right."""
-    from rich.table import Table
-    from rich.text import Text
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> FittedTable:
+    """A table whose cells are plain text; numbers stand right, and nothing is cut inside a word at any width."""
+    from emomtl.report.fitted import FittedTable
 
-    below = Text(printable(caption)) if caption else None
-    table = Table(title=Text(printable(title)), title_justify="left", caption=below, caption_justify="left", header_style="bold")
-    for number, name in enumerate(columns):
-        numeric = all(isinstance(row[number], (int, float)) or row[number] is None for row in rows) and rows
-        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    return table
+    numeric = [
+        bool(rows) and all(isinstance(row[place], (int, float)) or row[place] is None for row in rows)
+        for place in range(len(columns))
+    ]
+    cells = [[cell(value) for value in row] for row in rows]
+    return FittedTable(printable(title), [printable(name) for name in columns], cells, numeric, printable(caption))
 
 
 def cell(value: Any) -> str:
@@ -119,18 +116,21 @@ HEADLINE = (
 """Figures that a short table shows, where a task has them."""
 
 
-def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = "") -> Table:
+def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = "") -> FittedTable:
     """Scores as one short table: a row per task and checkpoint, the headline figures, macro-F1 on groupings."""
     every = [one for found in scores.values() for one in found.values()]
     main = dict.fromkeys(one.main_metric for one in every if one.main_metric not in HEADLINE)
     names = [name for name in (*HEADLINE, *main) if any(name in one.metrics for one in every)]
     names += sorted({name for one in every for name in one.metrics if name.endswith("/macro_f1")})
-    rows = [
-        [task, which, one.rows, *(one.metrics.get(name, "") for name in names)]
-        for task in dict.fromkeys(task for found in scores.values() for task in found)
-        for which, found in scores.items()
-        if (one := found.get(task)) is not None
-    ]
+    rows = []
+    for task in dict.fromkeys(task for found in scores.values() for task in found):
+        checkpoints: dict[int, list[str]] = {}
+        for which in sorted(scores):  # best before last
+            if task in scores[which]:
+                checkpoints.setdefault(id(scores[which][task]), []).append(which)
+        for named in checkpoints.values():  # best and last are one row where they are one checkpoint, scored once
+            one = scores[named[0]][task]
+            rows.append([task, ", ".join(named), one.rows, *(one.metrics.get(name, "") for name in names)])
     return make_table(title, ["task", "checkpoint", "rows", *names], rows, caption)
 
 

@@ -91,6 +91,24 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
     return sorted(newest.values(), key=lambda one: (order[one.task], rank.get(one.which, 2), one.step))
 
 
+def _together(found: Sequence[Scored]) -> list[tuple[str, Scored]]:
+    """Rows of a table with what their checkpoint is called: `best, last` where the two are one checkpoint with one score."""
+    rows: list[tuple[str, Scored]] = []
+    for one in found:
+        same = next((place for place, (_, row) in enumerate(rows) if _is_same(one, row)), None)
+        if same is None:
+            rows.append((one.which, one))
+        else:
+            rows[same] = (f"{rows[same][0]}, {one.which}", rows[same][1])
+    return rows
+
+
+def _is_same(one: Scored, other: Scored) -> bool:
+    """Whether best and last of a run are one checkpoint, scored alike."""
+    both = {one.which, other.which} == {"best", "last"}
+    return both and one.result is other.result and (one.step, one.rows, one.metrics) == (other.step, other.rows, other.metrics)
+
+
 def _notes(scores: Mapping[str, Any]) -> list[Any]:
     """What a reader of a task's kept metrics has to know: rows that are not scored, how targets are taken, what is undefined."""
     found = [*(scores.get("remarks") or ()), *(scores.get("undefined") or ())]
@@ -161,9 +179,9 @@ def _task_table(task: str, found: Sequence[Scored], split: str) -> Table:
     columns = list(dict.fromkeys(name for one in found for name in main_columns(one)))
     uneven = len(counts) > 1
     rows: list[tuple[Cell, ...]] = []
-    for one in found:
+    for which, one in _together(found):
         figures: list[Cell] = [_figure(one, name) for name in columns]
-        rows.append((one.result.name, one.which, one.step, *([one.rows] if uneven else []), *figures))
+        rows.append((one.result.name, which, one.step, *([one.rows] if uneven else []), *figures))
     notes = []
     if uneven:
         notes.append("warning: the runs were scored on different numbers of rows, so their figures are not comparable")

@@ -1,4 +1,4 @@
-"""The tables of a report, in the order in which they are read: runs, scores, comparisons, sampling, looks, labels."""
+"""The tables of a report, in the order in which they are read: runs, comparisons, scores, sampling, looks, labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tables(results: Sequence[RunResult], split: str = "validation") -> list[Tabl
     if not results:
         return []
     found = scored(results, split)
-    parts = [task_tables(found, split), pairs_table(found, split), sampling_table(results), looks(results)]
+    parts = [pairs_table(found, split), task_tables(found, split), sampling_table(results), looks(results)]
     return [runs_table(results), *(table for part in parts for table in part), *label_tables(found, split)]
 
 

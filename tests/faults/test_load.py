@@ -14,7 +14,7 @@ import pytest
 
 from emomtl import SingleLabel, Taxonomy
 from emomtl.analysis.answers import parts
-from emomtl.analysis.answers.confusion import DRAWN, LONGEST, confusion, confusion_table
+from emomtl.analysis.answers.confusion import DRAWN, LONGEST, confusion_table
 from emomtl.analysis.answers.kept import Kept
 from emomtl.analysis.calibration import fit_scaling, scaling
 from emomtl.plugins import Plugins
@@ -133,7 +133,7 @@ def test_of_more_labels_than_can_be_read_the_commonest_confusions_are_listed() -
     answers = Answers(targets, probabilities)
     kept = Kept(1, "run", "mood", "validation", SingleLabel(), Taxonomy(names), answers, None)
     (level,) = kept.levels()
-    table = confusion_table(kept, level, confusion(level))
+    table = confusion_table(kept, level)
     wrong = Counter((names[a], names[b]) for a, b in zip(targets, probabilities.argmax(axis=1), strict=True) if a != b)
     expected = sorted(wrong.items(), key=lambda pair: (-pair[1], pair[0]))
     assert [(row[:2], row[2]) for row in table.rows] == expected[:LONGEST]

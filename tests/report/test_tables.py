@@ -259,3 +259,25 @@ def test_a_pair_by_the_error_of_a_head_of_somebody_else_says_which_is_better(mak
     runs = [make("one", sizes={"own": 9}, scores=far, select="own/distance"), make("two", sizes={"own": 9, "b": 9}, scores=far)]
     (table,) = pairs_table(scored(collect(runs), "validation"), "validation")
     assert "distance is an error: below 0 the multi-task run is the better one" in table.notes
+
+
+def test_best_and_last_are_one_row_where_they_are_one_checkpoint(make: Maker, entry: Any, scores: Any) -> None:
+    folder = make("one", sizes={"sst2": 100}, finished=False)
+    with Run.open(folder) as run:
+        for which in ("last", "best"):
+            run.add_scores(entry("validation", which, 100, "train", {"sst2": scores("sst2", 0.5)}))
+    rows = rows_of(titled(tables(collect([folder])), "sst2 on"))
+    assert [(row["checkpoint"], row["step"], row["macro_f1"]) for row in rows] == [("best, last", 100, 0.5)]
+
+
+def test_the_table_after_training_has_one_row_where_best_is_last() -> None:
+    from emomtl.cli.output import scores_table
+    from emomtl.scoring import TaskScores
+
+    one, other = (TaskScores(8, {"macro_f1": value}, {"": []}, "macro_f1") for value in (0.5, 0.25))
+    made = scores_table("t", {"last": {"a": one, "b": other}, "best": {"a": one, "b": one}})
+    assert [list(row) for row in made.rows] == [
+        ["a", "best, last", "8", "0.5000"],
+        ["b", "best", "8", "0.5000"],
+        ["b", "last", "8", "0.2500"],
+    ]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analysis.answers.kept import THRESHOLD, Kept, Level
+from emomtl.analysis.answers.kept import MANY, THRESHOLD, Kept, Level
 from emomtl.report.cells import Cell, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NOTHING = "(nothing wrong)"
-"""The column of rows that miss a label and answer no wrong one."""
+NOTHING = "(no answer)"
+"""The column of rows that miss a label and answer no wrong one: those without a wrong answer, many of them without any."""
 LONGEST = 40
 """Rows of a table of pairs."""
 DRAWN = 64
@@ -57,39 +57,69 @@ def confusion(level: Level) -> Confusion:
     return Confusion(level.names, (*level.names, NOTHING), both, support)
 
 
-def confusion_table(kept: Kept, level: Level, found: Confusion) -> Table:
-    """Counts: the matrix of single labels, where a person can read it; else the pairs that are confused most often."""
-    import numpy as np
+def confusion_table(kept: Kept, level: Level) -> Table:
+    """Counts: the matrix of single labels, where a person can read it; else the pairs that are confused most often.
 
+    Of more than `MANY` labels, several a row, only the `MANY` with the most rows are looked at.
+    """
     what = f"Confusion: {kept.named(level)} on {kept.where}"
-    if level.exclusive and len(found.names) <= DRAWN:
+    if level.exclusive and len(level.names) <= DRAWN:
+        found = confusion(level)
         rows: list[tuple[Cell, ...]] = [(name, *counts.tolist()) for name, counts in zip(found.names, found.counts, strict=True)]
         said = "rows: the true label; columns: the answer; numbers of texts"
         return Table(what, ("true label", *found.answered), tuple(rows), (said,))
-    counts = found.counts[:, : len(found.names)].copy()
-    np.fill_diagonal(counts, 0)
-    pairs = np.argwhere(counts)
-    pairs = _first(pairs, counts[tuple(pairs.T)], found.names)
+    bounded = not level.exclusive and len(level.names) > MANY
+    level = level.most(MANY) if bounded else level
+    pairs, sizes, support = _confused(level)
     shown = [
-        (found.names[i], found.names[j], int(counts[i, j]), int(found.support[i]), float(counts[i, j] / found.support[i]))
-        for i, j in pairs[:LONGEST]
+        (level.names[i], level.names[j], int(size), int(support[i]), float(size / support[i]))
+        for (i, j), size in zip(pairs[:LONGEST].tolist(), sizes[:LONGEST], strict=True)
     ]
     notes = ["texts that have the true label and are answered with the wrong one"]
     if not level.exclusive:
         missed = "texts that miss the true label and have the wrong one answered"
         notes = [f"{missed} (from {THRESHOLD} on); a text may be in several"]
     notes += [f"{len(pairs) - LONGEST} rarer pairs are left out"] if len(pairs) > LONGEST else []
+    notes += [f"only among the {MANY} labels with the most rows"] if bounded else []
     columns = ("true label, missed", "wrong label, answered", "texts", "support", "share of support")
     return Table(what, columns, tuple(shown), tuple(notes))
 
 
+def _confused(level: Level) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Pairs of labels (n, 2), true and wrongly answered, the most frequent first; their rows (n,); the rows of each label (L,).
+
+    Of single labels without a matrix, as there may be thousands of labels.
+    """
+    import numpy as np
+
+    labels = len(level.names)
+    if level.exclusive:
+        truth, decided = level.answers.targets.astype(np.int64), level.answers.probabilities.argmax(axis=1)
+        wrong = (truth != decided) & (truth >= 0)
+        codes, sizes = np.unique(truth[wrong] * labels + decided[wrong], return_counts=True)
+        pairs, support = np.column_stack(np.divmod(codes, labels)), np.bincount(truth[truth >= 0], minlength=labels)
+    else:
+        found = confusion(level)
+        counts, support = found.counts[:, :labels].copy(), found.support
+        np.fill_diagonal(counts, 0)
+        pairs = np.argwhere(counts)
+        sizes = counts[tuple(pairs.T)]
+    order = _order(pairs, sizes, level.names)
+    return pairs[order], sizes[order], support
+
+
 def _first(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
     """Pairs of labels (n, 2) with the largest first, and equal ones by their names."""
+    return pairs[_order(pairs, sizes, names)]  # type: ignore[no-any-return]
+
+
+def _order(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+    """The order of pairs of labels (n, 2): the largest first, and equal ones by their names."""
     import numpy as np
 
     rank = np.empty(len(names), dtype=np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    return np.asarray(pairs[np.lexsort((rank[pairs[:, 1]], rank[pairs[:, 0]], -sizes))])
+    return np.lexsort((rank[pairs[:, 1]], rank[pairs[:, 0]], -sizes))
 
 
 @dataclass(frozen=True)
@@ -135,6 +165,7 @@ def together_table(kept: Kept, level: Level, found: Together) -> Table:
         shown.append((found.names[i], found.names[j], int(found.rows[i, j]), true, said, gap))
     notes = [f"Jaccard: texts with both labels by texts with either; answered: from a probability of {THRESHOLD} on"]
     notes += [f"{len(pairs) - LONGEST} pairs that differ less are left out"] if len(pairs) > LONGEST else []
+    notes += [f"only among the {MANY} labels with the most rows"] if len(level.names) > MANY else []
     columns = ("label", "other label", "texts with both", "in targets", "in answers", "difference")
     title = f"Labels that occur together: {kept.named(level)} on {kept.where}"
     return Table(title, columns, tuple(shown), tuple(notes))

@@ -31,11 +31,13 @@ def heat(
     diverging: bool = False,
     groups: Sequence[str] = (),
     key: str = "",
+    apart: int | None = None,
 ) -> None:
     """Draw `values` (rows, columns), from 0 (or from -largest) to `largest`; NaN stays white, 0 too.
 
     `names` are those of rows and columns, `told` says a cell to a mouse, `spelt` writes its number, `groups` are those of the
-    rows and parted by lines, `key` names the colours, whose scale is in hundredths.
+    rows and parted by lines, `key` names the colours, whose scale is in hundredths. The column `apart` is in grey: what stands
+    there is of another kind.
     """
     import numpy as np
     from matplotlib import colormaps
@@ -50,7 +52,8 @@ def heat(
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value) or value == 0:
             continue
-        shade = colours(float(scale(value)))
+        # Greys up to the middle of the scale only: the darkest colour is for what the picture is about.
+        shade = colormaps["Greys"](0.5 * float(scale(value))) if column == apart else colours(float(scale(value)))
         axes.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=shade, edgecolor="none", gid=hover(told(row, column)))
         )
@@ -70,6 +73,8 @@ def heat(
         if groups[place] != groups[place - 1]:
             axes.axhline(place - 0.5, color="#777777", linewidth=0.7)
             axes.axvline(place - 0.5, color="#777777", linewidth=0.7)
+    if apart is not None:
+        axes.axvline(apart - 0.5, color="#777777", linewidth=0.7)
     key_to(figure, axes, ScalarMappable(scale, colours), key, format=PercentFormatter(1, symbol=""))
 
 

@@ -25,6 +25,10 @@ THRESHOLD = 0.5
 NEEDS_CODE = "{name}: the answers of {tasks} are not shown: their head is a plugin file's, and a report runs none of a run's code"
 
 
+MANY = 512
+"""Labels from which on what takes a matrix of labels, or a search for each label, is bounded, or left out and said."""
+
+
 @dataclass(frozen=True)
 class Level:
     """Answers over the labels themselves (`grouping` is empty) or over a grouping; `groups` is each label's coarser name."""
@@ -38,6 +42,16 @@ class Level:
     def exclusive(self) -> bool:
         """Whether a row has exactly one label."""
         return bool(self.answers.targets.ndim == 1)
+
+    def most(self, number: int) -> Level:
+        """The labels with the most rows alone, in their order; for answers with several labels a row."""
+        import numpy as np
+
+        support = self.flags()[0].sum(axis=0)
+        chosen = np.sort(np.argsort(-support, kind="stable")[:number])
+        answers = Answers(self.answers.targets[:, chosen], self.answers.probabilities[:, chosen])
+        names, groups = (tuple(one[i] for i in chosen) for one in (self.names, self.groups))
+        return Level(self.grouping, names, groups, answers)
 
     def flags(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Which labels are true, which were answered, and of which it is known, each (n, L); unknown ones are neither."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emomtl.analysis.answers.kept import Kept, Level
+from emomtl.analysis.answers.kept import MANY, Kept, Level
 from emomtl.analysis.calibration.thresholds import mean_f1
 from emomtl.report.cells import Cell, Table
 from emomtl.statistics import LEVEL, RESAMPLES, draw_weights, resamples, weighted_f1
@@ -42,14 +42,16 @@ def label_figures(level: Level) -> list[LabelFigure]:
     """Each label's figure, and that of their mean last (`macro`); intervals are percentiles of the bootstrap over rows.
 
     Percentiles, as F1 of a rare label is skewed and stays within 0 and 1. Samples in which a label has neither a positive nor
-    an answer are left out for it.
+    an answer are left out for it. Of more than `MANY` labels there are no intervals.
     """
     import numpy as np
 
     truth, decided, _ = level.flags()
     flags = (truth.astype(np.float32), decided.astype(np.float32))
-    blocks = (resamples(len(truth), AT_ONCE, seed) for seed in range(RESAMPLES // AT_ONCE))
-    sampled = np.concatenate([weighted_f1(*flags, draw_weights(block, len(truth))) for block in blocks])
+    samples = RESAMPLES // AT_ONCE if len(level.names) <= MANY else 0
+    blocks = (resamples(len(truth), AT_ONCE, seed) for seed in range(samples))
+    none = np.empty((0, len(level.names)), np.float32)
+    sampled = np.concatenate([none, *(weighted_f1(*flags, draw_weights(block, len(truth))) for block in blocks)])
     point = weighted_f1(*flags, np.ones((1, len(truth)), dtype=np.float32))
     both = [np.column_stack([one, mean_f1(one)]) for one in (point, sampled)]
     tail = (1 - LEVEL) / 2
@@ -76,6 +78,8 @@ def label_table(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> Tab
         rows.append((one.name, *group, one.support, one.answered, one.f1, one.low, one.high))
     columns = ("label", *(["group"] if grouped else []), "support", "answered", "f1", "95% low", "95% high")
     notes = [f"intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows; another seed of training is not in them"]
+    if len(figures) - 1 > MANY:
+        notes = [f"intervals are left out of more than {MANY} labels"]
     few = [f"{one.name} ({one.support})" for one in figures[:-1] if one.rare]
     if few:
         notes.append(f"warning: {kept.named(level)}: fewer than {RARE} rows of {kept.split} have {', '.join(few)}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.answers.confusion import DRAWN, confusion, confusion_table, together, together_table
-from emomtl.analysis.answers.kept import THRESHOLD, Kept, Level, kept_of
+from emomtl.analysis.answers.kept import MANY, THRESHOLD, Kept, Level, kept_of
 from emomtl.analysis.answers.labels import label_figures, label_table
 from emomtl.analysis.answers.numbers import numbers_table
 from emomtl.analysis.answers.pictures import (
@@ -91,16 +91,17 @@ def _labels(kept: Kept) -> Iterator[Shown]:
 
 def _confusion(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
-        found = confusion(level)
         drawn = []
         if kept.drawn and len(level.names) <= DRAWN:
-            drawn.append(_picture(kept, level, "Confusion", "confusion", confusion_picture(kept, level, found)))
-        yield [confusion_table(kept, level, found)], drawn
+            drawn.append(_picture(kept, level, "Confusion", "confusion", confusion_picture(kept, level, confusion(level))))
+        yield [confusion_table(kept, level)], drawn
 
 
 def _together(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels()[:1]:
-        found = together(level)
+        if level.exclusive:
+            continue
+        found = together(level.most(MANY) if len(level.names) > MANY else level)
         if found is not None:
             title = "Labels that occur together"
             drawn = []
@@ -113,6 +114,10 @@ def _calibration(kept: Kept) -> Iterator[Shown]:
     if kept.head.answers != "labels" or kept.validation is None:
         return
     level = kept.levels()[0]
+    if len(level.names) > MANY:
+        said = f"left out of more than {MANY} labels, as a threshold is sought for each: `emomtl analyse calibration RUN` does it"
+        yield [Table(f"{kept.task} ({kept.run}): thresholds and calibration", ("what",), (), (said,))], []
+        return
     splits = {"validation": kept.validation, kept.split: kept.answers}
     examined = examine(
         f"{kept.task} ({kept.run})",

@@ -67,6 +67,9 @@ def confusion_picture(kept: Kept, level: Level, found: Confusion) -> Figure:
     from matplotlib.figure import Figure
 
     def told(row: int, column: int) -> str:
+        if column == len(found.names):
+            rows = f"{found.counts[row, column]:,} of {found.support[row]:,} rows"
+            return f"{found.names[row]}: missed, and no wrong label answered in its place, {rows}"
         answer = "found" if row == column else f"{'answered' if level.exclusive else 'missed, and'} {found.answered[column]}"
         return f"{found.names[row]}: {answer}, {found.counts[row, column]:,} of {found.support[row]:,} rows"
 
@@ -76,9 +79,10 @@ def confusion_picture(kept: Kept, level: Level, found: Confusion) -> Figure:
         axes = figure.add_subplot()
         names = ([f"{name} ({n:,})" for name, n in zip(found.names, found.support, strict=True)], found.answered)
         key = "share of the rows that have the label, %"
-        heat(figure, axes, found.shares, names, told, largest=1.0, spelt=_hundredths, groups=level.groups, key=key)
+        look: dict[str, Any] = {"groups": level.groups, "key": key, "apart": None if level.exclusive else len(found.names)}
+        heat(figure, axes, found.shares, names, told, largest=1.0, spelt=_hundredths, **look)
         axes.set_ylabel("true label (rows)")
-        axes.set_xlabel("answer" if level.exclusive else "wrong label in its place; on the diagonal: found")
+        axes.set_xlabel("answer" if level.exclusive else "wrong label in its place; diagonal: found; grey: missed without one")
         return _titled(figure, kept, level, "confusion, % of each row's label")
 
 

@@ -50,11 +50,12 @@ class Finding:
     said: str
     count: int
     examples: Sequence[Shown] = ()
+    weak: bool = False
 
     @property
     def severity(self) -> str:
-        """`error`, `warning` or `note`; it goes with the kind."""
-        return KINDS[self.kind][0]
+        """`error`, `warning` or `note`; it goes with the kind, but what rests on little (`weak`) is a note."""
+        return "note" if self.weak else KINDS[self.kind][0]
 
     def as_json(self) -> dict[str, Any]:
         """The finding for a program: no text of any row, only where rows stand."""

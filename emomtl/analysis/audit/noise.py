@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from emomtl.analysis.audit.rows import Answers, Group
 
+AGREED = 0.5
+"""Agreement of the model with the given labels below which what it suspects is a note, and no warning."""
 FOLDS = 5
 FEATURES = 50_000
 """Words and pairs of words that the model sees, the commonest."""
@@ -200,4 +202,6 @@ def _finding(group: Group, answers: Answers, chosen: NDArray[np.int64], found: S
         Shown((group.place("train", row),), f"given {given}, more probable {likely}", group.shown("train", row))
         for row, given, likely in list(zip(found.rows.tolist(), found.given, found.likely, strict=True))[:EXAMPLES]
     ]
-    return Finding("label-noise", answers.task, said, len(found.rows), examples)
+    weak = found.agreement < AGREED
+    said += ", so that most of them may be its own mistakes" if weak else ""
+    return Finding("label-noise", answers.task, said, len(found.rows), examples, weak)

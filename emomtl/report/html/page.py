@@ -17,6 +17,9 @@ FOLDER = Path(__file__).parent
 FILTERED = 8
 """Rows from which on a table has a field to filter it."""
 
+MOST_ROWS = 1_000
+"""Rows of a table that a page shows: nobody reads more, and browsers are slow with them."""
+
 LARGEST = 5_000_000
 """Bytes that a page has at most, as long as leaving pictures out helps."""
 
@@ -94,9 +97,12 @@ def _rendered(title: str, summary: str, sections: Sequence[Section], warnings: S
 
 def _shown(table: Table) -> Shown:
     numeric = tuple(table.numeric(place) for place in range(len(table.columns)))
-    rows = tuple(tuple(_cell(cell, name) for cell, name in zip(row, table.columns, strict=True)) for row in table.rows)
-    notes = tuple(plain(note) for note in table.notes)
-    texts = tuple(plain(text) for text in table.texts) if isinstance(table, TextTable) else ()
+    shown = table.rows[:MOST_ROWS]
+    rows = tuple(tuple(_cell(cell, name) for cell, name in zip(row, table.columns, strict=True)) for row in shown)
+    left_out = len(table.rows) - len(shown)
+    more = (f"{left_out:,} more rows are left out of this page alone",) if left_out else ()
+    notes = tuple(plain(note) for note in (*more, *table.notes))
+    texts = tuple(plain(text) for text in table.texts[:MOST_ROWS]) if isinstance(table, TextTable) else ()
     return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED, texts)
 
 

@@ -29,8 +29,8 @@ def sections_of(results: Sequence[RunResult], split: str, parts: Sequence[Part] 
     more = [section for part in parts for section in _of_part(part)]
     found = scored(results, split)
     made = [
-        Section(f"Scores on {split}", task_tables(found, split)),
         Section("Single-task beside multi-task", pairs_table(found, split)),
+        Section(f"Scores on {split}", task_tables(found, split)),
         Section(
             "Labels", label_tables(found, split), about="Press a heading to sort by its column; type to filter.", closed=True
         ),

@@ -94,7 +94,7 @@ def test_the_matrix_of_single_labels_is_that_of_scikit_learn_at_every_level() ->
         found = confusion(level)
         decided = level.answers.probabilities.argmax(axis=1)
         assert np.array_equal(found.counts, confusion_matrix(level.answers.targets, decided, labels=range(len(level.names))))
-        table = confusion_table(kept, level, found)
+        table = confusion_table(kept, level)
         assert [list(row[1:]) for row in table.rows] == found.counts.tolist()
 
 
@@ -108,7 +108,7 @@ def test_of_several_labels_a_miss_is_counted_with_what_was_answered_wrongly() ->
     assert found.support[place["joy"]] == 4
     assert {name: int(joy[i]) for name, i in place.items()} == {"joy": 0, FORMULA: 0, "anger": 1, "fear": 0, NOTHING: 3}
     assert found.counts[place["anger"], place["anger"]] == 1
-    assert confusion_table(kept, kept.levels()[0], found).rows == (("joy", "anger", 1, 4, 0.25),)
+    assert confusion_table(kept, kept.levels()[0]).rows == (("joy", "anger", 1, 4, 0.25),)
     assert np.isnan(found.shares[place["fear"]]).all()
 
 

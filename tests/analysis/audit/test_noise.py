@@ -81,6 +81,21 @@ def test_with_several_labels_a_missing_and_a_wrong_one_are_suspected(plant: Any)
     assert {("not joy", "joy"), ("anger", "not anger")} <= confusions
 
 
+@pytest.mark.parametrize(("random_labels", "severity"), [(True, "note"), (False, "warning")])
+def test_what_a_model_suspects_that_agrees_with_few_rows_is_a_note(plant: Any, random_labels: bool, severity: str) -> None:
+    labels = ("joy", "anger", "fear")
+    train, _ = planted(labels)
+    if random_labels:
+        draw = np.random.default_rng(3)
+        train = [(text, labels[int(draw.integers(3))]) for text, _ in train]
+    report = Report("test")
+    noise(plant({"one": {"train": train}}, labels=labels), 2000, report)
+    (finding,) = report.findings
+    assert (report.tables[0].rows[0][3] < 0.5) == random_labels
+    assert finding.severity == severity
+    assert ("may be its own mistakes" in finding.said) == random_labels
+
+
 def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_says_so(plant: Any) -> None:
     train, _ = planted(("joy", "anger"))
     groups = plant({"one": {"train": train}})
