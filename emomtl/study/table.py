@@ -37,7 +37,7 @@ def study_table(result: StudyResult) -> Table:
             lambda row: tuple(_spelt(row.spread(one)) for one in COLUMNS),
         ),
         (True, ("interval of test, best",), lambda row: (_interval(row.own),)),
-        (published, ("published",), lambda row: ("; ".join(f"{value:g} ({who})" for who, value in row.published.items()),)),
+        (published, ("published",), _published),
         (result.several_references, ("against",), lambda row: (row.against or "",)),
         (compared, COMPARED, _compared),
     ]
@@ -45,6 +45,11 @@ def study_table(result: StudyResult) -> Table:
     columns = tuple(heading for headings, _ in shown for heading in headings)
     rows = tuple(tuple(cell for _, cells in shown for cell in cells(row)) for row in result.rows)
     return Table(title, columns, rows, tuple(_notes(result, compared)))
+
+
+def _published(row: RowResult) -> tuple[Cell, ...]:
+    """What others report, each with the name of the metric."""
+    return ("; ".join(f"{row.scoring.metric} {value:g} ({who})" for who, value in row.published.items()),)
 
 
 def _trained(row: RowResult) -> tuple[Cell, ...]:

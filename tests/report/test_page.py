@@ -141,3 +141,8 @@ def test_a_page_that_would_be_too_large_leaves_its_largest_pictures_out_and_says
     assert left == [2_000_000, 900_000, 1_000_000]
     assert all(caption in text for caption, _ in pictures)
     assert text.count("larger than 5 MB: --figures FOLDER draws it") == 1
+
+
+def test_pictures_follow_the_dark_scheme_on_a_screen_and_stay_light_on_paper() -> None:
+    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    assert "@media screen and (prefers-color-scheme: dark) { .picture svg { filter: invert(.92) hue-rotate(180deg); } }" in style

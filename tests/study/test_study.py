@@ -318,7 +318,7 @@ def test_rows_of_other_tasks_stand_in_one_table_and_are_not_compared(write_study
     assert own["value"] == pytest.approx(figure)
     assert own["low"] <= figure <= own["high"]
     table = (path.parent / "out" / "table.csv").read_text(encoding="utf-8")
-    assert "0.5 (Doe 2020)" in table
+    assert "subset_accuracy 0.5 (Doe 2020)" in table
     assert "topics/subset_accuracy" in table
 
 
