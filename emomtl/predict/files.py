@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.data.locate import locate
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.predict.predictor import Answer, Predictor, flat, labels_only
 from emomtl.predict.reading import TextFile
@@ -46,6 +48,21 @@ def check_out(out: Path, source: Path) -> None:
         raise EmomtlError(Problem("--out", found, "name another file"))
 
 
+def _refuse_rows_of_run(predictor: Predictor, out: Path) -> None:
+    """Refuse an output that is a file from which the run read its rows, or the run's own record."""
+    trained = predictor.trained
+    files = {trained.run.folder / "metrics.jsonl": "the record of the run"}
+    for name, bound in trained.plan.tasks.items():
+        with suppress(EmomtlError):  # rows that are not here cannot be overwritten
+            located = locate(bound.task.layouts, bound.source, trained.plan.folder, name)
+            for file in (file for part in getattr(located, "files", {}).values() for file in part):
+                files[getattr(file, "path", file)] = f"a file from which the run read the rows of '{name}'"
+    for path, what in files.items():
+        if out.exists() and path.exists() and out.samefile(path):
+            found = f"{clean(str(out), 200)} is {what}, and would be overwritten"
+            raise EmomtlError(Problem("--out", found, "name another file"))
+
+
 def predict_file(
     predictor: Predictor,
     texts: TextFile,
@@ -60,6 +77,7 @@ def predict_file(
     With `keep` the columns of all rows of the input stand first; else nothing of the input is in the output.
     """
     check_out(out, texts.file.path)
+    _refuse_rows_of_run(predictor, out)
     seen = _look_through(texts, out.suffix.lower() == ".parquet" and keep)
     answers = _answered(predictor, texts, keep, only_labels, seen.rows, progress)
     first = next(answers)
@@ -175,7 +193,10 @@ def _answered(
     """The columns of each row that are kept, and its answers, chunk by chunk."""
     rows, done = texts.rows(), 0
     while chunk := [row for _, row in islice(rows, CHUNK)]:
-        first = [row[texts.text] for row in chunk]
+        first = [cell for row in chunk if isinstance(cell := row.get(texts.text), str)]
+        if len(first) < len(chunk):  # every row had a text when the file was looked through
+            found = "it was changed while it was read"
+            raise EmomtlError(Problem("predict", found, "run the command again", str(texts.file.path)))
         second = None if texts.pair is None else [row.get(texts.pair) or "" for row in chunk]
         answers: list[Answer] = predictor(first, second)
         done += len(chunk)

@@ -379,6 +379,19 @@ def test_the_input_is_never_overwritten(cli: Any, trained: Any, tmp_path: Path, 
     assert source.read_text() == "text\nso happy\n"
 
 
+def test_the_rows_and_the_record_of_the_run_are_never_overwritten(cli: Any, copied: Path, trained: Any, tmp_path: Path) -> None:
+    source = tmp_path / "new.csv"
+    source.write_text("text\nso happy\n")
+    for out in (trained.folder.parent / "mood.csv", copied / "metrics.jsonl"):
+        before = out.read_bytes()
+        said = cli("predict", copied, source, "--out", out)
+        assert said.code == 1
+        assert "would be overwritten (name another file)" in said.err
+        assert out.read_bytes() == before
+    for _ in range(2):
+        assert cli("predict", copied, source, "--out", copied / "answers.jsonl").code == 0
+
+
 def test_a_model_with_nan_weights_is_refused_as_eval_refuses_it(
     cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: 
     import numpy as np
 
     from emomtl.data.tokens import token_places, tokenise
+    from emomtl.evaluate import require_finite
 
     choice, head = trained.plan.encoder, trained.plan.tasks[task].head
     log_odds = log_odds_of(head, len(head.outputs(trained.plan.tasks[task].taxonomy)))
@@ -115,6 +116,7 @@ def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: 
     words = [found[place][0][: len(read[one].shares)] @ read[one].shares for place, one in enumerate(text)]
     misses = np.array([found[place][2] for place in range(len(text))])
     differences = np.array([found[place][1] for place in range(len(text))])
+    require_finite(task, np.concatenate([misses, differences, *words]), "these texts")
     used = np.array([found[place][3] for place in range(len(text))])
     seen = [one.shares.sum(axis=0) > 0 for one in read]
     made = Attributed([one.units for one in read], seen, text, label, words, differences, misses, used)

@@ -63,6 +63,16 @@ def test_a_model_that_reads_one_word_gives_it_everything(trained: Any) -> None:
     assert abs(made.differences).min() > 0.1
 
 
+def test_a_model_with_nan_weights_explains_nothing(trained: Any) -> None:
+    import torch
+
+    opened = open_trained(trained.folder, "last", Plugins.discover())
+    with torch.no_grad():
+        opened.model.heads["mood"][1].weight.fill_(float("nan"))  # type: ignore[index, operator]
+    with pytest.raises(EmomtlError, match="the model's answers on these texts are not finite"):
+        attribute(opened, "mood", chosen(["today we felt so happy here"], 0), "mask")
+
+
 @pytest.mark.parametrize("task", ["mood", "topics"])
 def test_attributions_sum_to_the_difference_of_log_odds(trained: Any, task: str) -> None:
     import torch
