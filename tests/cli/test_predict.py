@@ -244,14 +244,14 @@ def test_the_column_is_the_one_from_which_a_plugin_s_task_takes_its_text(cli: An
     run = desk.train(manifest)
     source, out = tmp_path / "new.csv", tmp_path / "out.csv"
     source.write_text("body,label\nso happy,joy\n")
-    said = cli("predict", run.folder, source, "--out", out)
+    said = cli("predict", run.folder, source, "--out", out, "--trust-plugins")
     assert said.code == 0, said.err
     assert "texts in 'body'" in said.err
     source.write_text("body,label\nso happy,fear\n")
-    said = cli("predict", run.folder, source, "--out", out)
+    said = cli("predict", run.folder, source, "--out", out, "--trust-plugins")
     assert said.code == 1
     assert "the texts that the task 'mood' makes of these rows stand in none of their columns" in said.err
-    assert cli("predict", run.folder, source, "--out", out, "--text", "body").code == 0
+    assert cli("predict", run.folder, source, "--out", out, "--trust-plugins", "--text", "body").code == 0
 
 
 @pytest.mark.parametrize("arguments", [["plain.txt"], ["happy"], ["so sad", "happy"], ["folder"], ["gone.csv"], ["new.csv"]])
