@@ -22,7 +22,7 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
-from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
+from emomtl.run import Checkpoint, Run, open_which
 from emomtl.run.answers import save_answers
 from emomtl.run.files import damaged, trouble
 from emomtl.scoring import TaskScores
@@ -68,7 +68,7 @@ class Trained(Opened):
 def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
     """Open a run's checkpoint (`best`, `last` or a step). Files are verified; labels that changed since are refused."""
     run = Run.open(folder)
-    checkpoint = open_own(run, find_checkpoint(run, which).resolve())
+    checkpoint = open_which(run, which)
     if untrusted := [path for path in run.plugin_files if not plugins.trusts(path)]:
         raise EmomtlError(needs_trust(run.folder, untrusted))
     plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
@@ -92,10 +92,23 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, saved, opened.checkpoint.size("model")))
     fusion = reopen(plan.features, opened.run)
     model = model_of(plan, encoder, fusion)
-    restore_model(model, opened.checkpoint)
+    checkpoint = _restored(model, opened, which)
     model.to(where).eval()
     precision = choose_precision(plan.manifest.train.precision, where)
-    return Trained(opened.run, plan, opened.checkpoint, model, encoder.tokenizer, where, precision, fusion)
+    return Trained(opened.run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion)
+
+
+def _restored(model: MultiTaskModel, opened: Opened, which: str) -> Checkpoint:
+    """Load the weights of a checkpoint; where the run, which trains, pruned it meanwhile, of the one that `which` means now."""
+    checkpoint = opened.checkpoint
+    while True:
+        try:
+            restore_model(model, checkpoint)
+            return checkpoint
+        except EmomtlError:
+            if checkpoint.path.is_dir():
+                raise
+            checkpoint = open_which(opened.run, which)
 
 
 def changed_encoder(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:

@@ -3,7 +3,7 @@
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from emomtl.run.directory import FORMAT, Run, check_new, is_run
 from emomtl.run.follower import Follower
-from emomtl.run.shelf import align, find_checkpoint, open_own, point, prune, resume_point, slim
+from emomtl.run.shelf import align, find_checkpoint, open_own, open_which, point, prune, resume_point, slim
 
 __all__ = [
     "FORMAT",
@@ -16,6 +16,7 @@ __all__ = [
     "is_run",
     "open_checkpoint",
     "open_own",
+    "open_which",
     "point",
     "prune",
     "resume_point",

@@ -293,7 +293,8 @@ def _refuse_ways_out(folder: Path) -> None:
             for path in (Path(root, name) for name in sorted(folders + files)):
                 if path.is_symlink() and not path.resolve().is_relative_to(home):
                     problems.append(trouble(path, "a link that leads out of the run's folder", "put what it means in its place"))
-                elif not path.is_symlink() and not (path.is_dir() or path.is_file()):
+                elif not path.is_symlink() and os.path.lexists(path) and not (path.is_dir() or path.is_file()):
+                    # what has vanished meanwhile is a file that the run's writer has renamed or removed
                     problems.append(trouble(path, "neither a file nor a folder", "remove it"))
     if problems:
         raise EmomtlError(*problems[:10])

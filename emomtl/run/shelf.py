@@ -14,6 +14,8 @@ from emomtl.run.directory import Run
 from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
 
 POINTERS = ("last", "best")
+TRIES = 5
+"""How often a checkpoint is looked for whose run prunes it while it is read."""
 
 
 def find_checkpoint(run: Run, which: str) -> Path:
@@ -38,6 +40,22 @@ def open_own(run: Run, path: Path) -> Checkpoint:
         remedy = "put this run's own checkpoint back, or remove the folder"
         raise EmomtlError(trouble(path, "this checkpoint was written by another run", remedy))
     return checkpoint
+
+
+def open_which(run: Run, which: str) -> Checkpoint:
+    """Find and verify a checkpoint; where its run prunes it meanwhile, the one that the name means by then.
+
+    EmomtlError as of `find_checkpoint` and `open_own`; of a step that was pruned it names those that are there now.
+    """
+    for _ in range(TRIES):
+        path = find_checkpoint(run, which).resolve()
+        try:
+            return open_own(run, path)
+        except EmomtlError:
+            if path.is_dir():
+                raise
+    remedy = "the run trains and prunes faster than this reads: try again, or wait until it has finished"
+    raise EmomtlError(trouble(run.checkpoints, f"checkpoint {clean(which)!r} was pruned while it was read", remedy))
 
 
 def point(run: Run, which: str, path: Path) -> None:
@@ -139,8 +157,12 @@ def _target(run: Run, which: str) -> Path | None:
     link = run.checkpoints / which
     if not link.is_symlink() and not link.exists():
         return None
-    with storage(link, "read"):
-        name = os.readlink(link) if link.is_symlink() else ""
+    name = ""
+    for _ in range(TRIES):
+        with storage(link, "read"):
+            name = os.readlink(link) if link.is_symlink() else ""
+        if not STEP.fullmatch(name) or _is_checkpoint(run.checkpoints / name):
+            break  # else the run may just have moved the link on, and pruned
     if not STEP.fullmatch(name):
         remedy = "remove it; a run goes on from its newest checkpoint where `last` is missing"
         raise EmomtlError(trouble(link, "not a link to a checkpoint beside it", remedy))

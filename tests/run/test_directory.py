@@ -213,6 +213,18 @@ def test_an_encoder_whose_replacement_was_killed_comes_back(run: Run) -> None:
     assert not (run.folder / ".old-encoder").exists()
 
 
+def test_a_file_that_vanishes_while_a_run_is_opened_is_no_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = os.walk
+
+    def walk(top: Path, **more: object) -> object:
+        """A folder as it was an instant ago, with the half-written file that its writer has renamed since."""
+        for root, folders, files in really(top):
+            yield root, folders, [*files, ".tmp-scores.json"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert Run.open(run.folder).name == "small"
+
+
 def test_a_run_that_is_not_locked_cannot_be_written(run: Run) -> None:
     reader = Run.open(run.folder)
     for write in (lambda: reader.log_event("x"), reader.events_size, lambda: reader.cut_events(0)):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, align, find_checkpoint, open_checkpoint, point, prune, resume_point, save_checkpoint
+from emomtl.run import Run, align, find_checkpoint, open_checkpoint, open_which, point, prune, resume_point, save_checkpoint
 
 Parts = Callable[[int], dict[str, Any]]
 
@@ -162,3 +162,49 @@ def test_best_is_never_a_step_that_the_resumed_run_has_not_reached(run: Run, she
     align(run, open_checkpoint(shelf[1]), 1)
     assert (find_checkpoint(run, "best"), find_checkpoint(run, "last")) == (shelf[0], shelf[1])
     assert shelf[2].is_dir()
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "while it is read"])
+def test_a_checkpoint_that_is_pruned_while_it_is_read_is_the_next_one(
+    run: Run, shelf: list[Path], parts: Parts, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    from emomtl.run import shelf as module
+
+    really = module.open_checkpoint
+    later = iter((4, 5))
+
+    def opened(path: Path) -> Any:
+        """The run saves another checkpoint, and prunes this one, as it is opened or just after its list was read."""
+        if (step := next(later, None)) is not None:
+            newer = save_checkpoint(run, step, parts(step), {"n": step})
+            point(run, "best", newer)
+            point(run, "last", newer)
+            if moment == "while it is read":
+                (path / "model.safetensors").unlink()
+            prune(run, [])
+        return really(path)
+
+    monkeypatch.setattr(module, "open_checkpoint", opened)
+    assert open_which(run, "best").step == 5
+
+
+def test_a_step_that_is_pruned_while_it_is_read_is_said_with_those_that_are_there(
+    run: Run, shelf: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emomtl.run import shelf as module
+
+    really = module.open_checkpoint
+
+    def opened(path: Path) -> Any:
+        prune(run, [])
+        return really(path)
+
+    monkeypatch.setattr(module, "open_checkpoint", opened)
+    with pytest.raises(EmomtlError, match=r"no checkpoint '1' .known: last, best, step-00000002, step-00000003"):
+        open_which(run, "1")
+
+
+def test_a_checkpoint_that_is_damaged_is_said_at_once(run: Run, shelf: list[Path]) -> None:
+    spoil(shelf[1])
+    with pytest.raises(EmomtlError, match="its SHA-256 is not the one that was written"):
+        open_which(run, "best")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analysis.answers.recorded import Recorded, recorded_tasks
 from emomtl.errors import EmomtlError, clean
 from emomtl.report.collect import RunResult
-from emomtl.run import Run, find_checkpoint, open_own
+from emomtl.run import Run, open_which
 from emomtl.run.answers import kept_answers
 from emomtl.statistics import Answers
 
@@ -142,7 +142,7 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
 def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], list[str]]:
     """The kept answers of a run, and its tasks whose answers need the code of a plugin file to be read."""
     run = Run.open(result.folder)
-    checkpoint = open_own(run, find_checkpoint(run, "best").resolve())
+    checkpoint = open_which(run, "best")
     tasks, lacking = recorded_tasks(run, checkpoint)
     if lacking and not run.plugin_files:
         # installed plugins are the reader's own, and may be asked; a run's plugin files are not run here
