@@ -6,6 +6,7 @@ import errno
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,12 @@ def console(stderr: bool = False) -> Console:
         """A console on which lines from outside move nothing."""
 
         def print(self, *objects: Any, **options: Any) -> None:
-            super().print(*(printable_lines(one) if isinstance(one, str) else one for one in objects), **options)
+            shown = [printable_lines(one) if isinstance(one, str) else one for one in objects]
+            if not stderr:
+                super().print(*shown, **options)
+                return
+            with suppress(OSError):
+                super().print(*shown, **options)
 
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
     return Screen(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
@@ -38,7 +44,8 @@ def console(stderr: bool = False) -> Console:
 
 def say(line: str) -> None:
     """One line for the user, on stderr."""
-    print(printable(masked(line)), file=sys.stderr, flush=True)
+    with suppress(OSError):  # a standard error that is full or gone must not end what it only tells of
+        print(printable(masked(line)), file=sys.stderr, flush=True)
 
 
 def say_problems(error: EmomtlError) -> None:

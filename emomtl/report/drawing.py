@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.report.cells import plain
 from emomtl.run.files import storage
 
@@ -23,6 +25,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 HOVER = "hover:"
 """How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
+
+LAST_SECOND = 253_402_300_800
+"""The first second of the year 10000, in seconds since 1970: what a date can no longer say."""
 
 LONGEST = 48
 """Characters of a name in a picture."""
@@ -50,10 +55,19 @@ def drawing(**changes: Any) -> Iterator[None]:
     """Inside, pictures are drawn in `STYLE`, with `changes` of it; signs that no font has are drawn as boxes without a word."""
     from matplotlib import style
 
+    _check_date()
     look: dict[str, Any] = {**STYLE, **changes}
     with style.context(["default", look]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield
+
+
+def _check_date() -> None:
+    """Refuse a SOURCE_DATE_EPOCH that matplotlib would fail on when it dates a file."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given and not (given.isascii() and given.isdigit() and int(given[:15]) < LAST_SECOND and len(given) < 15):
+        found = f"'{clean(given, 40)}' is no number of seconds since 1970"
+        raise EmomtlError(Problem("SOURCE_DATE_EPOCH", found, "unset it, or give one such as 1700000000"))
 
 
 @dataclass(frozen=True)

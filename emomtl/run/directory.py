@@ -177,6 +177,7 @@ class Run:
 
     def kept_encoder(self) -> Path:
         """The folder with the encoder's configuration and tokenizer; EmomtlError where a file is not the one that was written."""
+        _refuse_other_encodings(self.folder)
         if (self.folder / ENCODER).is_dir():
             check_folder(self.folder / ENCODER, self.identity)
         return self.folder / ENCODER
@@ -260,6 +261,7 @@ def _make_folder(folder: Path) -> None:
 
 def _refuse_foreign(folder: Path) -> None:
     """Refuse a folder that holds something else, before anything (the lock, too) is written into it."""
+    _refuse_other_encodings(folder)
     with storage(folder, "read"):
         if folder.exists() and not folder.is_dir():
             raise EmomtlError(trouble(folder, "a file, not a folder", "choose another folder with --out"))
@@ -277,6 +279,15 @@ def _refuse_taken(folder: Path) -> None:
         raise EmomtlError(trouble(folder, "holds a run already", remedy))
     if names - UNFINISHED:
         raise _not_empty(folder, names - UNFINISHED)
+
+
+def _refuse_other_encodings(folder: Path) -> None:
+    """Refuse a name that is no UTF-8: tokenizers and safetensors cannot open files below it."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        remedy = "rename it, or choose another folder with --out"
+        raise EmomtlError(trouble(folder, "this name is not UTF-8, and tokenizers cannot open files below it", remedy)) from error
 
 
 def _not_empty(folder: Path, names: set[str]) -> EmomtlError:
