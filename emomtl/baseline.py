@@ -12,7 +12,7 @@ from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.features import FOLDS
 from emomtl.fusion import out_of_fold, training_rows, whole_texts
-from emomtl.lexicon import Lexicon, tokens
+from emomtl.lexicon import Lexicon, not_cut, tokens
 from emomtl.run import Run, is_run
 from emomtl.scoring import TaskScores, score
 
@@ -45,7 +45,10 @@ def read_task(plan: Plan, task: str, splits: Sequence[str]) -> TaskData:
     bound = plan.tasks[task]
     assert bound.located is not None
     one = TaskInput(task, bound.task, bound.head, bound.located, bound.table.limit, bound.table.eval_limit)
-    return read_tasks([one], splits, plan.manifest.data.on_bad_row)
+    data = read_tasks([one], splits, plan.manifest.data.on_bad_row)
+    if line := not_cut(next(iter(data.corpus(task).splits.values())).texts):
+        data.notes.append(f"{task}: {line}")
+    return data
 
 
 def score_baseline(plan: Plan, data: TaskData, task: str, kind: str, split: str) -> TaskScores:

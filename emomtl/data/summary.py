@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.data.label_checks import label_counts
 from emomtl.data.locate import locate
 from emomtl.data.reading import ReadRows, Tally, read_rows
+from emomtl.lexicon import not_cut
 from emomtl.sources import SPLITS
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
         body = [[n, *(per_row[split][n] for split in splits)] for n in range(least, most + 1)]
         tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
     notes = [*located.notes, *(f"{n:,} {what}" for what, n in bad.counted(task.name).items())]
+    if splits and (line := not_cut(rows[splits[0]].texts)):
+        notes.append(line)
     return {"tables": tables, "notes": [f"{task.name}: {note}" for note in notes]}
 
 

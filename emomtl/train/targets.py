@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.lexicon import not_cut
 from emomtl.train.length import batch_sizes
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ def check_targets(plan: Plan, data: TaskData) -> list[str]:
             lines += [f"{task}: {line}" for line in odd]
     if problems:
         raise EmomtlError(*problems)
+    return [*lines, *_words(plan, data)]
+
+
+def _words(plan: Plan, data: TaskData) -> list[str]:
+    """What is odd about the words that features count."""
+    lines = []
+    for bound in plan.features.values():
+        texts = data.corpus(bound.of).splits["train"].texts
+        if bound.use == "lexicon" and (line := not_cut(texts)):
+            lines.append(f"features.{bound.name}: {line}")
     return lines
 
 

@@ -141,3 +141,30 @@ def test_a_task_of_numbers_has_no_baseline(desk: Any, cli: Any) -> None:
     assert "tasks.arousal: it answers with numbers" in cli("lexicon", "baseline", manifest, "--task", "arousal").err
     out = desk.folder / "x.safetensors"
     assert "a lexicon needs labels" in cli("lexicon", "build", manifest, "--task", "arousal", "--out", out).err
+
+
+def test_hindi_words_are_whole_and_thai_is_said_to_be_unsupported(desk: Any, cli: Any) -> None:
+    words = {"joy": "खुश प्रेम", "anger": "क्रोध घृणा", "sadness": "दुखी अकेला"}
+    thai = {"joy": "ดีใจ", "anger": "โกรธ", "sadness": "เศร้า"}
+    for name, by_label in (("hindi", words), ("thai", thai)):
+        lines = ["text,label,part"]
+        for place in range(60):
+            label = list(by_label)[place % 3]
+            lines.append(f"{by_label[label]} {place},{label},{'train' if place < 45 else 'validation'}")
+        (desk.folder / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+        task = {"use": "table", "source": f"{name}.csv", "options": {"split": "part"}}
+        features = {"words": {"use": "lexicon", "of": name, "min_rows": 2}}
+        manifest = desk.manifest(name, tasks={"mood": None, "topics": None, name: task}, features=features)
+        file = desk.folder / f"{name}.safetensors"
+        note = "100% of the letters are Thai, whose words are not cut"
+        for said, place in (
+            (cli("lexicon", "build", manifest, "--out", file), name),
+            (cli("check", manifest, "--no-step"), "features.words"),
+            (cli("data", "audit", manifest), name),
+        ):
+            assert said.code == 0, said.err
+            assert (f"note: {place}: {note}" in said.err) == (name == "thai"), said.err
+        if name == "hindi":
+            shown = json.loads(cli("lexicon", "show", file, "--json").out)["labels"]
+            assert {entry["word"] for entry in shown["joy"]} == {"खुश", "प्रेम"}
+            assert {entry["word"] for entry in shown["anger"]} == {"क्रोध", "घृणा"}

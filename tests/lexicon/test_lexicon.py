@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Learned, Lexicon, TrainingRows
-from emomtl.lexicon import FIGURES, tokens
+from emomtl.lexicon import FIGURES, not_cut, token_spans, tokens
 
 LABELS = ("joy", "anger", "neutral")
 WORDS = ("glad", "fun", "hate", "rage", "the", "day", "!")
@@ -170,8 +170,37 @@ def test_another_label_can_be_the_background() -> None:
         ("[NAME] is 25, see https://a.b/c", ["[name]", "is", "see", "https", "a", "b", "c"]),
         ("😂😂 👍🏽 ❤️", ["😂", "😂", "👍", "❤"]),
         ("a:dog (8) 10:30", ["a", "dog"]),
+        ("मैं बहुत खुश हूँ!", ["मैं", "बहुत", "खुश", "हूँ", "!"]),
+        ("নমস্কার தமிழ் 한국어", ["নমস্কার", "தமிழ்", "한국어"]),
+        ("می\u200cخواهم שָׁלוֹם צה״ל", ["می\u200cخواهم", "שָׁלוֹם", "צה״ל"]),
+        ("cafe\u0301 café hap\u00adpy col·legi", ["café", "café", "happy", "col·legi"]),
+        ("İstanbul'da ok", ["i̇stanbul'da", "ok"]),
+        ("我爱你 ดี カタカナ", ["我", "爱", "你", "ดี", "カタカナ"]),
         ("", []),
     ],
 )
 def test_words_placeholders_emoticons_and_emoji_are_tokens(text: str, found: list[str]) -> None:
     assert tokens(text) == found
+    assert [word for word, _, _ in token_spans(text)] == found
+
+
+def test_spans_hold_the_whole_word_with_its_marks() -> None:
+    text = "मैं खुश hap\u00adpy"
+    assert [text[start:end] for _, start, end in token_spans(text)] == ["मैं", "खुश", "hap\u00adpy"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["สวัสดีครับ"] * 3, "100% of the letters are Thai"),
+        (["今日はとても嬉しい", "ok"], "82% of the letters are Hiragana and Han"),
+        (["मैं बहुत खुश हूँ", "한국어 사랑"], ""),
+        (["我爱你", "but most of it is English"], ""),
+        (["", "123"], ""),
+        ([], ""),
+    ],
+)
+def test_scripts_without_spaces_are_said_where_most_letters_are_theirs(texts: list[str], said: str) -> None:
+    found = not_cut(texts)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.lexicon import NEUTRAL, token_spans
+from emomtl.lexicon import NEUTRAL, not_cut, token_spans
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +88,8 @@ def choose(trained: Trained, task: str, question: Question, words: WordList, not
     rows, corpus, taxonomy = data.rows(task, question.split), data.corpus(task), data.taxonomies[task]
     assert taxonomy is not None
     held, labels = corpus.splits[question.split], labels_of(rows.targets, taxonomy)
+    if line := not_cut(held.texts):
+        notes.append(f"{task}: {line}")
     labelled = [place for place in range(len(rows)) if labels[place]]
     able = [place for place in labelled if _comparable(held, int(rows.index[place]), words)]
     if len(able) < 3:

@@ -14,12 +14,16 @@ given label that the words do not show.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import regex
+
 from emomtl.analysis.audit.duplicates import EXAMPLES
 from emomtl.analysis.audit.findings import Finding, Report, Shown, Table
+from emomtl.lexicon.scripts import SIGN, WORD_CHARACTER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +41,10 @@ LEAST = 20
 """Rows with, and rows without a label that are needed to ask about it."""
 
 QUARTER = 0.25
+
+ASCII_PIECE = re.compile(r"\w+|[^\w\s]+")
+PIECE = regex.compile(rf"{SIGN}|{WORD_CHARACTER}+|[^\w\p{{N}}\s]+", regex.VERSION1)
+"""What TF-IDF counts, in texts of ASCII alone and in others."""
 
 CONFUSIONS = 10
 """Pairs of a given and a more probable label that the table shows."""
@@ -87,12 +95,17 @@ def noise(groups: Sequence[Group], sample: int, report: Report) -> None:
     report.tables.append(Table("Suspected labels", ["task", "given", "more probable", "rows"], pairs, brief=False))
 
 
+def _pieces(text: str) -> list[str]:
+    """Words, and runs of other signs; of scripts that are not cut into words, single signs."""
+    return (ASCII_PIECE if text.isascii() else PIECE).findall(text)
+
+
 def _features(texts: Sequence[str]) -> Any | None:
     """TF-IDF of words, marks and pairs of them (n, at most FEATURES); None where no word stands in two texts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(
-        ngram_range=(1, 2), min_df=2, max_features=FEATURES, sublinear_tf=True, token_pattern=r"\w+|[^\w\s]+"
+        ngram_range=(1, 2), min_df=2, max_features=FEATURES, sublinear_tf=True, token_pattern=None, tokenizer=_pieces
     )
     try:
         return vectors.fit_transform(texts)

@@ -17,6 +17,7 @@ from emomtl.analysis.audit.shortcuts import shortcuts
 from emomtl.compose import Plan
 from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
+from emomtl.lexicon import not_cut
 from emomtl.sources import SPLITS
 
 SAMPLE = 100_000
@@ -48,6 +49,10 @@ def audit(plan: Plan, wanted: Wanted, phase: Callable[[str], None]) -> Report:
     report = Report(plan.manifest.name, notes=list(data.notes))
     phase("texts that stand twice")
     found = groups(data, {name: bound.head for name, bound in plan.tasks.items()})
+    for group in found:
+        line = not_cut(next(iter(group.rows.values())).texts) if group.rows else ""
+        if line:
+            report.notes.append(f"{group.name}: {line}")
     index = Index(found)
     duplicates(index, report)
     if wanted.near:

@@ -97,3 +97,29 @@ def test_of_a_sensitive_task_only_the_kinds_are_counted(plant: Any) -> None:
     ]
     assert report.tables[0].rows == []
     assert not [word for word in ("furious", "rage", ":)") if word in str(report.as_json())]
+
+
+def test_words_are_whole_in_every_script_and_signs_of_those_that_are_not_cut() -> None:
+    from emomtl.analysis.audit.shortcuts import _kind, _pieces
+
+    assert list(_pieces("मैं खुश हूँ #खुशी @नाम don’t")) == ["मैं", "खुश", "हूँ", "#खुशी", "<mention>", "don’t"]
+    assert list(_pieces("我爱你 สวัสดี")) == ["我", "爱", "你", "ส", "วั", "ส", "ดี"]
+    assert [_kind(piece) for piece in ("खुश", "#खुशी", "我", "วั", "don’t", "😀", "!!")] == [
+        *("word", "hashtag", "word", "word", "word", "emoji", "punctuation")
+    ]
+
+
+def test_a_hindi_word_that_predicts_a_label_is_found_whole(plant: Any) -> None:
+    train = [(f"{text} खुश" if label == "joy" else text, label) for text, label in rows()]
+    (group,) = plant({"one": {"train": train}})
+    found = {one.piece: one.label for one in find_shortcuts(group.rows["train"], group.answers[0])}
+    assert found["खुश"] == "joy"
+    assert not any(len(piece) == 1 for piece in found)
+
+
+def test_label_noise_counts_whole_words() -> None:
+    from emomtl.analysis.audit.noise import _pieces
+
+    assert _pieces("मैं बहुत खुश हूँ!") == ["मैं", "बहुत", "खुश", "हूँ", "!"]
+    assert _pieces("so happy !!") == ["so", "happy", "!!"]
+    assert _pieces("我爱 ok") == ["我", "爱", "ok"]
