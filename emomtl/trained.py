@@ -73,6 +73,9 @@ def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
         raise EmomtlError(needs_trust(run.folder, untrusted))
     plan = compose(_with_kept_files(run), plugins, run.folder, training=False)
     labels = checkpoint.labels
+    if lacking := [name for name in plan.tasks if name not in labels]:
+        found = "the checkpoint does not say what its head answers with"
+        raise EmomtlError(*(Problem(f"tasks.{name}", found, "use another checkpoint of the run") for name in lacking))
     learned = {name: Taxonomy(labels[name]) for name, bound in plan.tasks.items() if bound.head.answers == "labels"}
     plan = plan.with_taxonomies(learned)
     for name, bound in plan.tasks.items():
@@ -145,7 +148,8 @@ def _with_kept_files(run: Run) -> Manifest:
     """The run's manifest with single-file plugins taken from the run's own copies; one that was changed is refused."""
     files = {path.name: str(path) for path in run.plugin_files}
     kept = [files[Path(name).name] if name.endswith(".py") else name for name in run.manifest.plugins]
-    noted = {record["sha256"] for record in run.environment.get("plugins", {}).values()}
+    changes = [change["environment"] for change in run.environment.get("changes", [])]
+    noted = {record["sha256"] for facts in (run.environment, *changes) for record in facts.get("plugins", {}).values()}
     for path in run.plugin_files:
         if path.is_file() and sha256_of(path) not in noted:
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
@@ -210,7 +214,10 @@ def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str],
         trained_on = trained.run.environment.get("data", {}).get(name)
         if trained_on not in (None, located.fingerprint()) and not allow_changed:
             found = "the corpus is not the one that the run was trained on"
-            problems.append(Problem(f"tasks.{name}", found, "name the old one with --source, or --allow-changed data"))
+            for change in trained.run.environment.get("changes", []):
+                if change["environment"].get("data", {}).get(name) == located.fingerprint():
+                    found = f"the run was trained on this corpus up to step {change['step']:,}, and on another one since"
+            problems.append(Problem(f"tasks.{name}", found, "name the other one with --source, or --allow-changed data"))
     if problems:
         raise EmomtlError(*problems)
     return inputs

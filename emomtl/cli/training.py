@@ -33,10 +33,13 @@ def train(
     from emomtl.cli.output import print_json, say, scores_json
     from emomtl.cli.shipped import compose_given
     from emomtl.compose import left, stages
+    from emomtl.errors import EmomtlError, Problem
     from emomtl.model.ranks import joined
     from emomtl.plugins import Plugins
     from emomtl.run import check_new
 
+    if allow_changed and not resume:
+        raise EmomtlError(Problem("--allow-changed", "it lets a run that is resumed differ", "give --resume, too"))
     with joined() as ranks:
         plugins = Plugins.discover()
         whole = compose_given(manifest, set_ or [], plugins)

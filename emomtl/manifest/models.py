@@ -12,6 +12,12 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 Positive = Annotated[int, Field(gt=0)]
+Threads = Annotated[int, Field(gt=0, le=1024)]
+"""More threads than any machine has crash torch, and not by an error."""
+
+Weight = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+"""A loss is float32, which holds numbers up to 3e38."""
+
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -51,9 +57,7 @@ class ObjectiveTable(Use):
 
     use: str = Field(description="the objective")
     task: str = Field(description="the task of the run whose texts it learns from")
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="its loss is multiplied by it and added to the task's"
-    )
+    weight: Weight = Field(default=1.0, description="its loss is multiplied by it and added to the task's")
 
 
 class EncoderTable(Table):
@@ -92,9 +96,7 @@ class TaskTable(Table):
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task family")
     head: HeadTable | None = Field(default=None, description="another head, or other options of the declared one")
     tie: str | None = Field(default=None, description="answer with the head of this task, which has the same labels")
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="lambda_t: the loss is multiplied by it"
-    )
+    weight: Weight = Field(default=1.0, description="lambda_t: the loss is multiplied by it")
     batch_size: Positive | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
@@ -202,7 +204,7 @@ class TrainTable(Table):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
-    threads: Positive | None = Field(default=None, description="CPU threads; left out, what torch takes")
+    threads: Threads | None = Field(default=None, description="CPU threads; left out, what torch takes")
     unpadded: Literal["auto", "on", "off"] = Field(
         default="auto", description="train on texts without padding, all of a step in one pass: `auto` on CUDA where it is known"
     )

@@ -124,8 +124,9 @@ class Run:
         from emomtl.manifest import write_manifest
 
         self.must_hold()
-        write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
+        # the environment first: it says what was there before
         write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
+        write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
         self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
 
     @property
@@ -325,9 +326,25 @@ def _read_environment(folder: Path, identity: str | None) -> dict[str, Any]:
         isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("module", "distribution", "sha256"))
         for record in records.values()
     )
+    if not _are_changes(found.get("changes", [])):
+        raise damaged(folder / ENVIRONMENT, "`changes` is not what emomtl writes")
     if not known or not isinstance(found.get("start", {}), dict):
         raise damaged(folder / ENVIRONMENT, f"`{'start' if known else 'plugins'}` is not what emomtl writes")
     return found
+
+
+def _are_changes(found: object) -> bool:
+    """Whether it is a list of what resumes of the run have changed: steps, with tables of what was there before."""
+    if not isinstance(found, list) or not all(isinstance(one, dict) and isinstance(one.get("step"), int) for one in found):
+        return False
+    tables = [one.get("environment") for one in found]
+    if not all(isinstance(table, dict) for table in tables):
+        return False
+    inner = [table.get(key, {}) for table in tables for key in ("data", "plugins")]
+    if not all(isinstance(one, dict) for one in inner):
+        return False
+    records = [record for table in tables for record in table.get("plugins", {}).values()]
+    return all(isinstance(record, dict) and "sha256" in record for record in records)
 
 
 def _read_about(folder: Path) -> tuple[str, str | None, bool]:

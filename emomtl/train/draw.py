@@ -174,7 +174,8 @@ class Feeder:
         advance = {stream: max(wanted[task] for task in tasks) for stream, tasks in streams.items()}
         rows = {stream: self.streams[stream].take(state.positions.get(stream, 0), n) for stream, n in advance.items()}
         pieces = self.accumulate * state.cut
-        micro = [self._parts(rows, streams, wanted, number, pieces, moment.step) for number in range(pieces)]
+        most = max(map(len, rows.values()))  # there is nothing in a piece beyond the last row
+        micro = [self._parts(rows, streams, wanted, number, pieces, moment.step) for number in range(min(pieces, most))]
         micro = _with_targets(micro)
         examples = {
             task: int((self.known[task][rows[stream][: wanted[task]]] > 0).sum())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import emomtl
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, differences
 from emomtl.model.ranks import ALONE, Ranks
 
@@ -52,26 +53,84 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
     }
 
 
-def differing(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> bool:
-    """Whether anything differs from the run's start; refused unless `--allow-changed KEY` lets the key (or one above it) pass."""
-    problems = []
+@dataclass(frozen=True)
+class Change:
+    """A place at which a resumed run differs from its record: what was there and what is there now.
+
+    `counts` is False where only files were moved and their content is the same: then the run is the same.
+    """
+
+    place: str
+    old: Any
+    new: Any
+    counts: bool = True
+
+    def __str__(self) -> str:
+        if self.place.startswith(("data.", "plugins.")):
+            what = "the corpus" if self.place.startswith("data.") else "its code"
+            return f"{what} has changed since the run began"
+        return f"was {self.old!r}, is {self.new!r}"
+
+
+def differing(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Collection[str]) -> list[Change]:
+    """What differs from the run's record; refused unless `--allow-changed KEY` lets the key (or one above it) pass.
+
+    A key that is no place of a manifest, and none of the rows or plugins, is refused too.
+    """
     before, after = run.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
-    for place, old, new in differences(before, after):
-        if place != "devices":  # how many processes share the work is no part of what a run is
-            problems.append((place, f"was {old!r}, is {new!r}"))
-    for task, digest in run.environment.get("data", {}).items():
-        if now["data"].get(task) != digest:
-            problems.append((f"data.{task}", "the corpus has changed since the run began"))
+    rows = [Change(f"data.{task}", digest, now["data"].get(task)) for task, digest in run.environment.get("data", {}).items()]
     was = {_plugin_key(label, record): record["sha256"] for label, record in run.environment.get("plugins", {}).items()}
-    for label, record in now["plugins"].items():
-        key = _plugin_key(label, record)
-        if was.get(key, record["sha256"]) != record["sha256"]:
-            problems.append((f"plugins.{key}", "its code has changed since the run began"))
-    refused = [p for p in problems if not any(p[0] == key or p[0].startswith(f"{key}.") for key in allowed)]
+    here = {_plugin_key(label, record): record["sha256"] for label, record in now["plugins"].items()}
+    code = [Change(f"plugins.{key}", was.get(key, digest), digest) for key, digest in here.items()]
+    other = [one for one in (*rows, *code) if one.old != one.new]
+    changed = {one.place for one in other}
+    found = [
+        Change(place, old, new, counts=not _moved(place, changed))
+        for place, old, new in differences(before, after)
+        if place != "devices"  # how many processes share the work is no part of what a run is
+    ]
+    known = {"data", "plugins", *(f"data.{task}" for task in now["data"]), *(f"plugins.{key}" for key in {**was, **here})}
+    _check_keys(allowed, known.union(_places(before), _places(after)))
+    found += other
+    refused = [one for one in found if one.counts and not any(f"{one.place}.".startswith(f"{key}.") for key in allowed)]
     if refused:
-        said = (Problem(place, found, f"undo it, or `--allow-changed {place}`") for place, found in refused)
-        raise EmomtlError(*said)
-    return bool(problems)
+        raise EmomtlError(*(Problem(one.place, str(one), f"undo it, or `--allow-changed {one.place}`") for one in refused))
+    return found
+
+
+def _moved(place: str, changed: Collection[str]) -> bool:
+    """Whether a place of a manifest only says where files lie, and the rows that were read there are the same."""
+    parts = place.split(".")
+    source = len(parts) == 3 and parts[0] == "tasks" and parts[2] == "source"
+    return place == "folder" or (source and f"data.{parts[1]}" not in changed)
+
+
+def _check_keys(allowed: Collection[str], known: Collection[str]) -> None:
+    """Refuse keys of `--allow-changed` at which nothing could differ, such as misspelt ones."""
+    wrong = [key for key in allowed if key not in known]
+    if wrong:
+        raise EmomtlError(*(Problem("--allow-changed", f"there is no {clean(key)!r} here", suggest(key, known)) for key in wrong))
+
+
+def _places(table: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every place of a manifest, and of the tables in it, by dots."""
+    for key, value in table.items():
+        place = f"{above}{key}"
+        yield place
+        if isinstance(value, Mapping):
+            yield from _places(value, f"{place}.")
+
+
+def amended(run: Run, now: Mapping[str, Any], changes: Sequence[Change], step: int) -> dict[str, Any]:
+    """The environment of a run that goes on from `step` with changes: what it is now, and what it was under `changes`.
+
+    Each entry of `changes` has the step up to which the old values held, those of the manifest by place
+    (with the new ones), and those of the environment by name.
+    """
+    manifest = {one.place: [one.old, one.new] for one in changes if not one.place.startswith(("data.", "plugins."))}
+    old = {key: value for key, value in run.environment.items() if key != "changes" and now.get(key) != value}
+    entry = {"step": step, "manifest": manifest, "environment": old}
+    return {**now, "changes": [*run.environment.get("changes", []), entry]}
 
 
 def elsewhere(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:

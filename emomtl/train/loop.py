@@ -190,6 +190,7 @@ def _save(session: Session, best: bool) -> None:
     if not session.ranks.first:
         return
     path = save_checkpoint(run, state.step, parts, _record(session))
+    session.record_changes()  # before `last` moves: no step is gone on from whose facts are not recorded
     if best or state.best_step is None:
         point(run, "best", path)
     point(run, "last", path)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +14,32 @@ from torch import nn
 from emomtl.compose import Plan, check_ties, objective_problems
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import LoadedEncoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.lean import spare, try_lean
-from emomtl.model.network import MultiTaskModel, parameter_groups, restore_model, shared_parameters
+from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
-from emomtl.model.sharded import as_cut, cut, is_cut, whole
+from emomtl.model.sharded import cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
-from emomtl.run.files import storage, trouble, write_bytes
+from emomtl.run.files import trouble
 from emomtl.sampling import Moment
 from emomtl.train.by_task import TaskGradients
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
-from emomtl.train.environment import differing, elsewhere, environment, in_words
+from emomtl.train.environment import Change, amended, differing, elsewhere, environment, in_words
+from emomtl.train.kept import keep, keep_plugins
 from emomtl.train.length import Length, batch_sizes
 from emomtl.train.origin import Origin, origin_of, recorded
 from emomtl.train.outcome import Validated
 from emomtl.train.profile import Phases
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.reduction import Reduction
+from emomtl.train.restoring import restore
 from emomtl.train.scale import TaskScale, task_scales
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
@@ -56,7 +57,8 @@ CUT = "not known where the encoder is cut among processes (FSDP): start without 
 class Session:
     """A run in memory; `still` and `told` are what warnings remember, and no part of any result.
 
-    `unsettled` are steps that were taken, of which the host does not know yet whether they were finite.
+    `unsettled` are steps that were taken, of which the host does not know yet whether they were finite. `changed` is the
+    environment of a resumed run that differs from its record, until it is written.
     """
 
     plan: Plan
@@ -86,6 +88,7 @@ class Session:
     by_task: TaskGradients | None = None
     unsettled: deque[Step] = field(default_factory=deque)
     slimmed: bool = False
+    changed: dict[str, Any] | None = None
     encoder_notes: list[str] = field(default_factory=list)
 
     def must_train(self) -> None:
@@ -94,6 +97,29 @@ class Session:
             found = "was slimmed: without its optimiser's state it cannot be trained further"
             remedy = "begin another run from its weights: `[start] run = ...` in a manifest"
             raise EmomtlError(Problem(str(self.run.folder), found, remedy))
+
+    def change(self, changes: Sequence[Change], now: Mapping[str, Any]) -> None:
+        """Go on with what has changed since the run was recorded; the record follows with the next checkpoint.
+
+        A run that has finished takes no step, so nothing would be trained under what changed: it is refused.
+        """
+        counted = [one for one in changes if one.counts]
+        if self.state.finished and counted:
+            found = f"the run has finished, at step {self.state.step:,}, so nothing would be trained under what changed"
+            remedy = "leave it as it was, or train a new run that begins with this one's weights ([start] in its manifest)"
+            raise EmomtlError(*(Problem(one.place, f"{one}; {found}", remedy) for one in counted))
+        if not changes or self.state.finished:
+            return
+        for one in counted:
+            self.display.note(f"from step {self.state.step:,} on: {one.place}: {one}")
+        self.changed = amended(self.run, now, changes, self.state.step)
+
+    def record_changes(self) -> None:
+        """Bring the record up to date, once a checkpoint holds a step that was trained under what changed."""
+        if self.changed is not None:
+            self.run.amend(self.plan.manifest, self.changed)
+            keep_plugins(self.plan, self.run)  # after it: the record by then knows the old copies and the new
+            self.changed = None
 
     @property
     def lag(self) -> int:
@@ -153,32 +179,6 @@ class Session:
         self.ranks.give(tensor for tensor in every if not is_cut(tensor))
         return self
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Tensors and counters from a checkpoint; shapes that differ are an error."""
-        restore_model(self.model, checkpoint)
-        self.slimmed = not checkpoint.has("optimizer")
-        saved = {} if self.slimmed else checkpoint.tensors("optimizer")
-        try:
-            self.weighting.load_state_dict(checkpoint.tensors("weighting"))
-            self._restore_optimizer(saved)
-            self.state = State.from_json(checkpoint.state["run"])
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            found = f"is not what this run's training writes: {clean(str(error), 200)}"
-            raise EmomtlError(Problem(str(checkpoint.path), found, "use another checkpoint, or start a new run")) from error
-        self.window = {task: torch.tensor(total, device=self.device) for task, (total, _) in self.state.window.items()}
-
-    def _restore_optimizer(self, saved: Mapping[str, torch.Tensor]) -> None:
-        for group in self.optimizer.param_groups:
-            for name, parameter in zip(group["names"], group["params"], strict=True):
-                slots = {key: saved[f"{key}:{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}:{name}" in saved}
-                if any(value.numel() > 1 and value.shape != parameter.shape for value in slots.values()):
-                    raise ValueError(f"the optimiser's figures of {name} have another shape")
-                if slots:
-                    self.optimizer.state[parameter] = {
-                        key: as_cut(value, parameter) if value.ndim else value.to(parameter.device)
-                        for key, value in slots.items()
-                    }
-
 
 def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> Session:
     """A new run in a new folder: rows are read, then the folder is made, then the first step can be taken.
@@ -201,7 +201,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     run = Run.create(folder, plan.manifest, now) if ranks.first else None
     try:
         if run is not None:
-            _keep(encoder, plan, run, fusion)
+            keep(encoder, plan, run, fusion)
         run = _together(run, folder, now, ranks, display)
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         origin.give_heads(session.model)
@@ -230,7 +230,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         device, precision = _machine(plan.manifest)
         fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
         now = environment(plan, data, device, precision, fusion, ranks) | recorded(run)
-        changed, other = differing(run, plan.manifest, now, allow_changed), elsewhere(run.environment, now)
+        changes, other = differing(run, plan.manifest, now, allow_changed), elsewhere(run.environment, now)
         if other:
             display.note(in_words(other))
         if checkpoint is not None:
@@ -239,9 +239,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             run.cut_events(0)
             origin = origin_of(plan)
         encoder = changed_encoder(plan, origin.encoder)
-        if checkpoint is None or changed:
+        if checkpoint is None:  # no step was trained under what the run noted before
             if ranks.first:
-                _keep(encoder, plan, run, fusion)
+                keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
         _together(run, folder, now, ranks, display)
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
@@ -249,7 +249,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         origin.give_heads(session.model)
         session.say_of_encoder(origin.notes)
         if checkpoint is not None:
-            session.restore(checkpoint)
+            restore(session, checkpoint)
+            session.change(changes, now)
             run.cut_events(int(checkpoint.state["events"]))
             if ranks.first:
                 align(run, checkpoint, session.state.best_step)
@@ -430,24 +431,3 @@ def _machine(manifest: Manifest) -> tuple[str, str]:
         torch.set_num_threads(manifest.train.threads)
     device = choose_device(manifest.train.device)
     return device, choose_precision(manifest.train.precision, device)
-
-
-def _keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
-    """Write the encoder's configuration and tokenizer, features and single-file plugins into the run, so that it opens alone."""
-    fusion.keep(run.folder)
-    for plugin in plan.plugins.active:
-        if not plugin.distribution and plugin.file is not None:
-            folder = run.folder / "plugins"
-            with storage(folder):
-                folder.mkdir(exist_ok=True)
-            write_bytes(folder / plugin.file.name, plugin.file.read_bytes())
-    run.keep_encoder(partial(_save_encoder, encoder))
-
-
-def _save_encoder(encoder: LoadedEncoder, folder: Path) -> None:
-    try:
-        save_encoder(encoder, folder)
-    except OSError:
-        raise
-    except Exception as error:  # tokenizers raise bare exceptions, which only say in words what the disk refused
-        raise RuntimeError(str(error)) from error

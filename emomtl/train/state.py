@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pydantic import TypeAdapter
+
+LATER = {"best_skills", "skipped", "cut"}
+"""Facts that checkpoints lack which an earlier emomtl wrote."""
 
 
 @dataclass
@@ -45,9 +49,28 @@ class State:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> State:
-        """The state that `as_json` wrote; ValueError where it is none."""
+        """The state that `as_json` wrote; ValueError where it is none, or lacks a fact that every run has written."""
         known = {one.name for one in fields(cls)}
+        if lacking := sorted(known - LATER - data.keys()):
+            raise ValueError(f"the state lacks {', '.join(lacking)}")
         return TypeAdapter(cls).validate_python({key: value for key, value in data.items() if key in known})
+
+    def check(self, tasks: Collection[str], step: int) -> None:
+        """Raise ValueError where this cannot be the state of a run of these tasks after so many steps."""
+        if self.step != step:
+            raise ValueError(f"the state is of step {self.step}")
+        if set(self.counts) != set(tasks) or set(self.updates) != set(tasks):
+            raise ValueError(f"the state counts examples and updates of other tasks than {', '.join(tasks)}")
+        # a task's own, an objective's (task/name), or a raw loss's (task:raw); no task's name has either sign
+        named = {re.split("[/:]", name)[0] for name in (*self.window, *self.losses, *self.scores)}
+        if strangers := sorted(named - set(tasks)):
+            raise ValueError(f"the state has losses or scores of {', '.join(strangers)}, which the run does not train")
+        counters = [self.evaluation, self.stale, self.skipped, self.cut - 1]
+        tables = (self.counts, self.updates, self.positions)
+        counters += [count for table in tables for count in table.values()]
+        counters += [number - 1 for _, number in self.window.values()]
+        if min(counters) < 0 or not 0 <= (self.best_step or 0) <= step:
+            raise ValueError("the state has a count that no run comes to")
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON holds it; numbers come back exactly."""

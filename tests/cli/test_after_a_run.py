@@ -15,15 +15,18 @@ TEXTS = ["so happy today", "NA", "null", "None", "nan", "[/foo]", "[bold]x[/bold
 
 
 def test_eval_scores_validation_by_default_and_counts_every_look(cli: Any, copied: Path) -> None:
-    for look, (split, checkpoint) in enumerate([("test", "best"), ("test", "best"), ("test", "last")], 1):
+    best, last = (next(path.resolve().name for path in (copied / "checkpoints").glob(which)) for which in ("best", "last"))
+    counts: dict[str, int] = {}
+    for split, checkpoint in [("test", "best"), ("test", "best"), ("test", "last")]:
         said = cli("eval", copied, "--split", split, "--checkpoint", checkpoint, "--json")
         assert said.code == 0, said.err
-        assert f"at {split}" in said.err
         found = json.loads(said.out)
         assert set(found) == {"run", "split", "tasks"}
         assert set(found["tasks"]) == {"mood", "topics"}
         assert "subset_accuracy" in found["tasks"]["topics"]
-        assert look
+        name = {"best": best, "last": last}[checkpoint]
+        counts[name] = counts.get(name, 0) + 1
+        assert f"look number {counts[name]} of {name} at test" in said.err
     entries = [entry for entry in json.loads((copied / "scores.json").read_text())["evaluations"] if entry["by"] == "eval"]
     assert [entry["look"] for entry in entries if entry["which"] == "best"] == [1, 2]
     plain = cli("eval", copied, "--labels")

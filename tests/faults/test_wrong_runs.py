@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from emomtl.plugins import Plugins
+from emomtl.run import Run
+
 Refusing = Any
 """`Refusing` of conftest.py: runs a command that has to be refused, and gives its message."""
 
@@ -73,7 +76,7 @@ def test_a_finished_run_is_not_trained_over_and_neither_is_a_folder_with_other_t
 def test_two_runs_into_one_folder_are_refused_and_the_first_goes_on(refused: Refusing, desk: Any, contents: Any) -> None:
     manifest = desk.manifest(train={"steps": 2})
     session = desk.begin(manifest)
-    assert "in use by process" in refused("train", manifest, "--out", desk.folder / "run")
+    assert "holds a run already" in refused("train", manifest, "--out", desk.folder / "run")
     assert "in use by process" in refused("train", manifest, "--out", desk.folder / "run", "--resume")
     from emomtl.train import train
 
@@ -81,12 +84,21 @@ def test_two_runs_into_one_folder_are_refused_and_the_first_goes_on(refused: Ref
     assert contents(session.run)["state"]["finished"]
 
 
+class Stopping(Plugins):
+    """Stops a run, as Ctrl-C does, once its second checkpoint is complete."""
+
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().tell(event, **facts)
+        if event == "emomtl_checkpointed" and facts["path"].name == "step-00000002":
+            raise KeyboardInterrupt
+        return answers
+
+
 def interrupted(desk: Any, manifest: Path) -> Path:
-    """A run that was stopped after three of its steps."""
-    desk.train(manifest, "run", overrides=["train.steps=3"])
+    """A run that was stopped after two of its steps."""
+    with pytest.raises(KeyboardInterrupt):
+        desk.train(manifest, "run", plugins=Stopping(Plugins.discover()._entry_points))
     folder: Path = desk.folder / "run"
-    text = (folder / "manifest.toml").read_text()
-    assert "steps = 3" in text
     return folder
 
 
@@ -123,6 +135,109 @@ def test_a_resume_with_another_plugin_file_is_refused_and_can_be_allowed(refused
     message = refused("train", manifest, "--out", folder, "--resume")
     assert "plugins.mine.py: its code has changed since the run began" in message
     assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "plugins.mine.py").code == 0
+
+
+def test_a_misspelt_key_is_refused_and_the_option_needs_resume(refused: Refusing, desk: Any) -> None:
+    manifest = desk.manifest(train={"steps": 3})
+    folder = interrupted(desk, manifest)
+    refused.folder = folder / "checkpoints"
+    command = ["train", manifest, "--out", folder, "--resume", "--set", "train.lr=2e-3"]
+    message = refused(*command, "--allow-changed", "train.lr", "--allow-changed", "train.stepz")
+    assert message.splitlines()[-1] == "error: --allow-changed: there is no 'train.stepz' here (did you mean 'train.steps'?)"
+    for key in ("data.moood", "plugins.mine", "trainlr", "train.", ""):
+        assert "--allow-changed: there is no" in refused(*command, "--allow-changed", key)
+    assert "give --resume, too" in refused("train", manifest, "--out", folder, "--allow-changed", "train.lr")
+
+
+@pytest.mark.parametrize("what", ["train.steps", "data"])
+def test_a_finished_run_is_neither_trained_nor_rewritten_under_something_else(
+    refused: Refusing, cli: Any, desk: Any, what: str
+) -> None:
+    manifest = desk.manifest(train={"steps": 2})
+    folder = desk.train(manifest).folder
+    more = ["--set", "train.steps=9"] if what == "train.steps" else []
+    before = (desk.folder / "mood.csv").read_text()
+    if what == "data":
+        (desk.folder / "mood.csv").write_text(before + "one more,joy,train\n")
+    refused.folder = folder
+    message = refused("train", manifest, "--out", folder, "--resume", *more, "--allow-changed", what)
+    assert "the run has finished, at step 2, so nothing would be trained under what changed" in message
+    assert "[start]" in message
+    (desk.folder / "mood.csv").write_text(before)
+    assert cli("train", manifest, "--out", folder, "--resume").code == 0
+    assert cli("eval", folder).code == 0
+
+
+def test_the_record_changes_with_a_step_and_keeps_what_was_there_before_it(refused: Refusing, cli: Any, desk: Any) -> None:
+    source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
+    (desk.folder / "mine.py").write_text(source)
+    manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
+    folder = interrupted(desk, manifest)
+    old = Run.open(folder)
+    corpus = (desk.folder / "mood.csv").read_text()
+    (desk.folder / "mood.csv").write_text(corpus + "one more,joy,train\n")
+    (desk.folder / "mine.py").write_text(source + "CHANGED = True\n")
+    keys = ["--allow-changed", "train.lr", "--allow-changed", "data", "--allow-changed", "plugins"]
+    command = ["train", manifest, "--out", folder, "--resume", "--set", "train.lr=2e-3", *keys]
+    session = desk.begin(manifest, resume=True, overrides=["train.lr=2e-3"], allow_changed=["train.lr", "data", "plugins"])
+    session.run.close()
+    unchanged = Run.open(folder)
+    assert (unchanged.manifest, unchanged.environment) == (old.manifest, old.environment), "no step was trained yet"
+    assert (folder / "plugins" / "mine.py").read_text() == source
+    said = cli(*command)
+    assert said.code == 0, said.err
+    assert "note: from step 2 on: train.lr: was 0.001, is 0.002" in said.err
+    run = Run.open(folder)
+    assert run.manifest.train.lr == 2e-3
+    (change,) = run.environment["changes"]
+    assert change["step"] == 2
+    assert change["manifest"] == {"train.lr": [1e-3, 2e-3]}
+    assert change["environment"]["data"] == old.environment["data"] != run.environment["data"]
+    assert change["environment"]["plugins"] == old.environment["plugins"]
+    assert (folder / "plugins" / "mine.py").read_text() == source + "CHANGED = True\n"
+    assert cli("eval", folder, "--trust-plugins").code == 0
+    (desk.folder / "mood.csv").write_text(corpus)
+    refused.folder = folder / "checkpoints"
+    message = refused("eval", folder, "--trust-plugins")
+    assert "tasks.mood: the run was trained on this corpus up to step 2, and on another one since" in message
+
+
+def test_a_run_whose_new_plugin_was_not_copied_when_it_was_killed_still_opens(cli: Any, desk: Any) -> None:
+    source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
+    (desk.folder / "mine.py").write_text(source)
+    manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
+    folder = interrupted(desk, manifest)
+    (desk.folder / "mine.py").write_text(source + "CHANGED = True\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emomtl.train.session.keep_plugins", lambda plan, run: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            desk.train(manifest, resume=True, allow_changed=["plugins"])
+    assert (folder / "plugins" / "mine.py").read_text() == source
+    assert cli("eval", folder, "--trust-plugins").code == 0
+    assert cli("train", manifest, "--out", folder, "--resume").code == 0
+
+
+def test_a_project_that_was_moved_resumes_where_its_rows_are_the_same(refused: Refusing, cli: Any, desk: Any) -> None:
+    manifest = desk.manifest(train={"steps": 3})
+    text = manifest.read_text().replace('"mood.csv"', f'"{desk.folder}/mood.csv"')
+    manifest.write_text(text)
+    interrupted(desk, manifest)
+    there = desk.folder.with_name("elsewhere")
+    desk.folder.rename(there)
+    moved = there / manifest.name
+    moved.write_text(text.replace(str(desk.folder), str(there)))
+    corpus = (there / "mood.csv").read_text()
+    (there / "mood.csv").write_text(corpus + "one more,joy,train\n")
+    refused.folder = there / "run" / "checkpoints"
+    message = refused("train", moved, "--out", there / "run", "--resume", problems=2)
+    assert "data.mood: the corpus has changed" in message
+    assert "tasks.mood.source: was" in message
+    (there / "mood.csv").write_text(corpus)
+    said = cli("train", moved, "--out", there / "run", "--resume")
+    assert said.code == 0, said.err
+    assert "from step 2 on" not in said.err
+    assert Run.open(there / "run").manifest.folder == str(there)
+    assert cli("eval", there / "run").code == 0
 
 
 def test_a_loss_that_is_not_finite_ends_the_command_with_one_message(cli: Any, desk: Any) -> None:

@@ -38,6 +38,16 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("dotted", START + "train.lrr = 1", "tasks.x.train", 5, "unknown key"),
     ("inline", "train = { lrr = 1 }\n" + START, "train.lrr", 1, "did you mean 'lr'?"),
     ("inline on several lines", "train = {\n lr = 1.0,\n lrr = 1,\n}\n" + START, "train.lrr", 3, "did you mean 'lr'?"),
+    # numbers that no machine bears
+    ("threads", TRAIN + "threads = 1000000", "train.threads", 6, "found the whole number 1000000 (expected"),
+    ("weight", START + "weight = 1e308", "tasks.x.weight", 5, "found the number 1e+308 (expected"),
+    (
+        "weight of an objective",
+        START + '[objectives.o]\nuse = "u"\ntask = "x"\nweight = 1e308',
+        "objectives.o.weight",
+        8,
+        "found the number 1e+308 (expected",
+    ),
     # wrong types
     (
         "text for number",

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
+from emomtl.plugins import Plugins
+from emomtl.run import Run, find_checkpoint
+
 LEAKED = 5
+
+
+class Stopping(Plugins):
+    """Stops a run, as Ctrl-C does, once its second checkpoint is complete."""
+
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().tell(event, **facts)
+        if event == "emomtl_checkpointed" and facts["path"].name == "step-00000002":
+            raise KeyboardInterrupt
+        return answers
 
 
 @pytest.fixture
@@ -40,9 +53,9 @@ def test_a_run_without_leaks_says_in_its_environment_what_it_left_out(leaky: Any
 def test_an_interrupted_honest_run_resumes_as_the_unbroken_one(leaky: Any, contents: Any) -> None:
     path = manifest(leaky, True, train={"steps": 4, "log_every": 1}, eval={"every": 2})
     unbroken = contents(leaky.train(path, "unbroken"))
-    session = leaky.begin(path, "broken")
-    session.run.log_event("start", step=0)
-    session.run.close()
+    with pytest.raises(KeyboardInterrupt):
+        leaky.train(path, "broken", plugins=Stopping(Plugins.discover()._entry_points))
+    assert find_checkpoint(Run.open(leaky.folder / "broken"), "last").name == "step-00000002"
     again = leaky.train(path, "broken", resume=True)
     assert contents(again) == unbroken
     assert again.environment["dropped_leaks"]["topics"]["rows"] == LEAKED + 1

@@ -125,6 +125,12 @@ def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bi
             assert part.known[task] / totals.known[task] == part.number(task) / totals.texts[task]
 
 
+def test_a_step_is_cut_into_no_more_pieces_than_it_has_rows(desk: Any) -> None:
+    session = begun(desk, "run", 10**9)
+    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    assert len(drawing.micro) == 16
+
+
 WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from emomtl.plugins import Plugins
 from emomtl.run import Run
+from emomtl.train import train
 
 STEPS = 8
 BASE: dict[str, Any] = {"train": {"steps": STEPS, "accumulate": 2, "log_every": 3, "weight_decay": 0.1}, "eval": {"every": 3}}
@@ -102,6 +103,38 @@ def test_a_run_interrupted_after_every_step_is_the_unbroken_run(desk: Any, conte
         except KeyboardInterrupt:
             interrupted, resume = interrupted + 1, True
     assert interrupted == unbroken["state"]["step"]
+    assert contents(desk.folder / "broken") == unbroken
+
+
+class InEveryStep(Plugins):
+    """Stops the process once in every step, when it is taken and logged and no checkpoint of it is written."""
+
+    seen: set[int]
+
+    def tell(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().tell(event, **facts)
+        if event == "emomtl_stepped" and facts["step"] not in self.seen:
+            self.seen.add(facts["step"])
+            raise KeyboardInterrupt
+        return answers
+
+
+@pytest.mark.parametrize("variant", ["dwa", "masked tokens beside", "gradnorm", "annealing by epochs, no buckets"])
+def test_a_run_interrupted_within_every_step_is_the_unbroken_run(desk: Any, contents: Any, variant: str) -> None:
+    seldom = {"train": {"log_every": 1}, "checkpoint": {"every": 3}, "eval": {"every": 4}}
+    manifest = desk.manifest(**laid_over(BASE, VARIANTS[variant], seldom))
+    unbroken = contents(desk.train(manifest, "unbroken"))
+    plugins = InEveryStep(Plugins.discover()._entry_points)
+    plugins.seen, begun, resume = set(), [], False
+    while True:
+        try:
+            session = desk.begin(manifest, "broken", resume=resume, plugins=plugins)
+            begun.append(session.state.step)
+            train(session)
+            break
+        except KeyboardInterrupt:
+            resume = True
+    assert begun == [0, 0, 0, 0, 3, 4, 4, 6, 6], "from the last checkpoint, which lies behind the step that was stopped"
     assert contents(desk.folder / "broken") == unbroken
 
 

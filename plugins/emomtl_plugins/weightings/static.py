@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from emomtl import EmomtlError, Moment, TaskFacts, Weighting, hookimpl
 from emomtl_plugins.task_names import unknown_tasks
@@ -33,7 +33,7 @@ class Static(Weighting):
     `weights` are the w_t by task; a task that is not named has 1. They multiply the `weight` of a task's own table.
     """
 
-    weights: Mapping[str, Annotated[float, Ge(0)]]
+    weights: Mapping[str, Annotated[float, Ge(0), Le(1e30)]]
 
     def check(self, tasks: Mapping[str, TaskFacts]) -> None:
         """Raise `EmomtlError` where a name is unknown, or a weight is negative or not finite."""
