@@ -82,6 +82,7 @@ def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
         (desk.folder / below).mkdir()
         monkeypatch.setenv(name, str(desk.folder / below))
     monkeypatch.setenv("EMOMTL_CACHE", str(desk.folder / "cache"))
+    monkeypatch.setenv("EMOMTL_TRUST_PLUGINS", "1")  # the run brings private.py along
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("emomtl.data.token_cache.FEWEST", 1)
     for module in ("analysis.comparison", "analysis.card", "analysis.answers.numbers", "analysis.gap.measure", "study.results"):
@@ -201,8 +202,8 @@ def test_a_table_of_one_s_own_can_be_marked_and_what_is_derived_from_it_is_too(w
     own = {"use": "table", "source": "private.csv", "options": {"split": "part", "sensitive": True}}
     tasks = {"mood": None, "topics": None, "own": own, "loud": {"options": {"of": "own"}}}
     watched("train", manifest(desk, plugins=["./loud.py"], tasks=tasks), "--out", "run")
-    watched("report", "run", "--html", "r.html", "--full", "--errors", "5", "--trust-plugins")
-    said = watched("predict", "run", "--task", "loud", "one more text", "--trust-plugins")
+    watched("report", "run", "--html", "r.html", "--full", "--errors", "5")
+    said = watched("predict", "run", "--task", "loud", "one more text")
     assert said.out.startswith("text 1")
     assert watched.outputs() == []
     assert watched.files("private.csv") == []
