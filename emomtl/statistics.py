@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError
@@ -25,6 +26,21 @@ POWER = 0.8
 
 RESAMPLES = 1000
 """Bootstrap samples of the test rows."""
+
+MOST_UNDEFINED = 0.01
+"""The share of bootstrap samples that may be undefined; with more of them there is no interval."""
+
+UNDEFINED = "undefined: no verdict"
+"""The verdict on a difference that is undefined, or whose interval is."""
+
+UNBOUNDED = (-math.inf, math.inf)
+"""The bounds of a metric that can be any number."""
+
+LEAST_P = 1e-100
+"""Smaller p are not told apart, so that none is zero."""
+
+ROUNDING = 1e-12
+"""A relative error below this is rounding: then nothing varied."""
 
 
 @dataclass(frozen=True)
@@ -69,41 +85,45 @@ class Spread:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95% interval and its standard error; `freedom` are the degrees of freedom of its t."""
+    """A metric with its 95% interval and its standard error; None where it is undefined.
 
-    value: float
-    low: float
-    high: float
-    error: float
-    freedom: float
+    `undefined` counts the bootstrap samples in which the metric is undefined for a seed. With more
+    than `MOST_UNDEFINED` of them there is no interval. `clipped` says that the interval would have
+    reached beyond what the metric can be, and ends there.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    error: float | None = None
+    undefined: int = 0
+    clipped: bool = False
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against the reference: the difference with its interval, tests, effect size and verdict.
+    """A row against the reference: the difference with its interval, tests, effect size, verdict.
 
-    `p` is of the t test on the difference, `p_holm` the same corrected over the table, `p_mcnemar` of McNemar's exact test
-    on whole rows right or wrong, None of numbers, which are neither. `effect` is the difference in standard deviations over
-    seeds. `detectable` is the smallest difference that such an experiment finds with a power of 80%.
+    `p` is of the test that belongs to the interval, `p_holm` the same corrected over the table,
+    `p_mcnemar` of McNemar's exact test on whole rows right or wrong, None of numbers, which are
+    neither. `effect` is the difference in standard deviations over seeds. `detectable` is the
+    smallest difference that such an experiment finds with a power of 80%. All are None where the
+    difference or its interval is undefined: then there is no verdict either.
     """
 
     difference: Estimate
-    p: float
+    p: float | None
     p_holm: float | None
     p_mcnemar: float | None
     effect: float | None
-    detectable: float
+    detectable: float | None
     seeds: int
     verdict: str = ""
 
 
 def as_json(found: Estimate | Comparison) -> dict[str, Any]:
-    """What JSON can hold: degrees of freedom without end, where nothing varies, are null."""
-    told = asdict(found)
-    for one in (told, told.get("difference", {})):
-        if one.get("freedom") == math.inf:
-            one["freedom"] = None
-    return told
+    """What JSON can hold: what is undefined is null."""
+    return asdict(found)
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -145,64 +165,209 @@ def over_samples(figure: Figure, answers: Answers, samples: NDArray[Any]) -> NDA
     return np.array([figure(Answers(answers.targets[rows], answers.probabilities[rows])) for rows in samples])
 
 
-def estimate(figures: Sequence[float], sampled: Sequence[NDArray[Any]], rows: int) -> Estimate:
-    """The mean over seeds with an interval for another draw of both seeds and rows.
+def defined(draws: NDArray[Any]) -> NDArray[Any] | None:
+    """The finite values among bootstrap draws; None where more than `MOST_UNDEFINED` are not.
 
-    The variance is that over seeds, divided by their number, plus the bootstrap variance over rows of the seeds' mean
-    (crossed random effects: all seeds answer the same rows). Degrees of freedom after Welch and Satterthwaite: k - 1 for the
-    first part, n - 1 for the second. With one seed only rows vary, and the interval says nothing of seeds.
+    To leave out draws is to ask only of those samples in which the metric exists. That changes
+    little where they are few, and answers another question where they are many.
     """
     import numpy as np
+
+    finite = np.isfinite(draws)
+    if not len(draws) or np.count_nonzero(~finite) > MOST_UNDEFINED * len(draws):
+        return None
+    return np.asarray(draws[finite])
+
+
+@lru_cache(maxsize=1024)
+def _students_t(alpha: float, freedom: int) -> float:
+    """What Student's t exceeds on either side with a probability of `alpha`."""
     from scipy import stats
 
+    return float(stats.t.isf(alpha / 2, freedom))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The variance of a mean over seeds, in parts, with the numbers of seeds and of rows.
+
+    `by_seeds` is S²/K, `shared` what the rows do to all seeds alike, and `by_rows` the variance
+    over rows alone, which no interval may fall below. Formulas: `_noise`.
+    """
+
+    by_seeds: float
+    shared: float
+    by_rows: float
+    seeds: int
+    rows: int
+
+    def half(self, alpha: float) -> float:
+        """Half the width of the interval that misses with a probability of at most `alpha`.
+
+        h² = t(K-1)² · by_seeds + t(n-1)² · shared: the intervals of two independent parts, added
+        in squares. Coverage is at least 1 - alpha for normal parts with any variances (Banerjee
+        1960, Sankhya 22, 357-358). Welch's and Satterthwaite's one t over the sum of the variances
+        has no such bound: with two seeds it covered in 0.87 to 0.91 where both parts matter.
+        """
+        of_rows = _students_t(alpha, self.rows - 1)
+        of_seeds = _students_t(alpha, self.seeds - 1) if self.seeds > 1 else 0.0
+        both = math.hypot(of_seeds * math.sqrt(self.by_seeds), of_rows * math.sqrt(self.shared))
+        return max(both, of_rows * math.sqrt(self.by_rows))
+
+    def p(self, value: float) -> float:
+        """The alpha at which the interval around `value` just reaches zero; at least `LEAST_P`."""
+        from scipy.optimize import brentq
+
+        if value == 0:
+            return 1.0
+        if self.half(LEAST_P) <= abs(value):
+            return LEAST_P
+        # half() falls from above |value| to 0 while alpha rises to 1; logarithms keep small p exact
+        root = brentq(lambda log: self.half(math.exp(log)) - abs(value), math.log(LEAST_P), 0.0)
+        return math.exp(root)
+
+    @property
+    def error(self) -> float:
+        """The standard error."""
+        return math.sqrt(max(self.by_seeds + self.shared, self.by_rows))
+
+
+def _noise(figures: Sequence[float], draws: NDArray[Any], rows: int) -> _Noise:
+    """The parts of the noise of the seeds' mean, from bootstrap draws (K, B) over n rows.
+
+    Two-way crossed random effects, as all seeds answer the same rows: the metric of seed k is
+    mu + s_k + r + e_k, with s the seed, r what the rows do to all seeds, e what they do to one. So
+    Var(mean) = var(s)/K + var(r) + var(e)/K, and
+    S²/K (S² over seeds, K - 1 degrees of freedom) estimates var(s)/K + var(e)/K;
+    the bootstrap variance of the seeds' mean, `by_rows`, estimates var(r) + var(e)/K;
+    that of the seeds' deviations from it, summed over seeds and divided by K - 1, var(e).
+    These are the mean squares of the analysis of variance, (MS_seeds + MS_rows - MS_rest) / (K n).
+    """
+    import numpy as np
+
     seeds = len(figures)
-    by_rows = float(np.var(np.mean(sampled, axis=0), ddof=1))
-    by_seeds = float(np.var(figures, ddof=1)) / seeds if seeds > 1 else 0.0
-    variance = by_rows + by_seeds
-    parts = by_rows**2 / max(rows - 1, 1) + (by_seeds**2 / (seeds - 1) if seeds > 1 else 0.0)
-    freedom = variance**2 / parts if parts > 0 else math.inf
-    value, error = float(np.mean(figures)), math.sqrt(variance)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
-    return Estimate(value, value - half, value + half, error, freedom)
+    unbiased = rows / (rows - 1)  # the bootstrap's variance of a mean is (n - 1)/n of the true one
+    mean = draws.mean(axis=0)
+    by_rows = float(mean.var(ddof=1)) * unbiased
+    if seeds == 1:
+        return _Noise(0.0, by_rows, by_rows, seeds, rows)
+    own = float((draws - mean).var(axis=1, ddof=1).sum()) / (seeds - 1) * unbiased
+    by_seeds = float(np.var(figures, ddof=1)) / seeds
+    return _Noise(by_seeds, max(by_rows - own / seeds, 0.0), by_rows, seeds, rows)
+
+
+def estimate(
+    figures: Sequence[float],
+    sampled: Sequence[NDArray[Any]],
+    rows: int,
+    *,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> Estimate:
+    """The mean over seeds with an interval for another draw of both seeds and rows.
+
+    `figures` are the seeds' metrics, `sampled` the same on the same bootstrap samples of `rows`
+    rows. The interval ends at `bounds`. With one seed only rows vary, and the interval says nothing
+    of seeds. There is no interval where a seed's metric is undefined, where it is in too many
+    samples (`MOST_UNDEFINED`), with fewer than two rows, and where nothing varies: a noise of zero
+    is one that was not seen, not one that is not there.
+    """
+    return _estimated(figures, sampled, rows, bounds)[0]
+
+
+def _estimated(
+    figures: Sequence[float],
+    sampled: Sequence[NDArray[Any]],
+    rows: int,
+    bounds: tuple[float, float],
+) -> tuple[Estimate, _Noise | None]:
+    """The estimate, and the noise that its interval is made of; None where there is no interval."""
+    import numpy as np
+
+    draws = np.stack(sampled)
+    whole = np.isfinite(draws).all(axis=0)
+    undefined = int(np.count_nonzero(~whole))
+    if not np.isfinite(figures).all():
+        return Estimate(None, undefined=undefined), None
+    value = float(np.mean(figures))
+    if rows < 2 or defined(np.where(whole, draws[0], np.nan)) is None:
+        return Estimate(value, undefined=undefined), None
+    noise = _noise(figures, draws[:, whole], rows)
+    if noise.error <= ROUNDING * max(abs(value), float(np.abs(figures).max())):
+        if not np.any(draws[:, whole]) and value == 0:
+            # equal answers in every sample: a difference of exactly nothing
+            return Estimate(0.0, 0.0, 0.0, 0.0, undefined), noise
+        return Estimate(value, undefined=undefined), None
+    half = noise.half(1 - LEVEL)
+    low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+    clipped = low > value - half or high < value + half
+    return Estimate(value, low, high, noise.error, undefined, clipped), noise
 
 
 class Sampled:
-    """A figure over bootstrap samples, computed once for each run, as the reference is compared with many."""
+    """A metric over bootstrap samples, computed once for each run, as the reference is compared with many.
 
-    def __init__(self, figure: Figure, samples: NDArray[Any]) -> None:
-        self.figure, self.samples = figure, samples
+    The samples of a number of rows are the same for all runs with so many, so comparisons are paired.
+    """
+
+    def __init__(self, figure: Figure, *, bounds: tuple[float, float] = UNBOUNDED, number: int = RESAMPLES) -> None:
+        self.figure, self.bounds, self.number = figure, bounds, number
+        self._samples: dict[int, NDArray[Any]] = {}
         self._kept: dict[int, tuple[Answers, NDArray[Any]]] = {}
 
+    def samples(self, rows: int) -> NDArray[Any]:
+        """The bootstrap samples of so many rows."""
+        if rows not in self._samples:
+            self._samples[rows] = resamples(rows, self.number, seed=0)
+        return self._samples[rows]
+
     def __call__(self, answers: Answers) -> NDArray[Any]:
-        """The figure on every sample, (number,)."""
+        """The metric on every sample, (number,)."""
         if id(answers) not in self._kept:
-            self._kept[id(answers)] = (answers, over_samples(self.figure, answers, self.samples))
+            drawn = over_samples(self.figure, answers, self.samples(len(answers)))
+            self._kept[id(answers)] = (answers, drawn)
         return self._kept[id(answers)][1]
 
+    def estimate(self, answers: Sequence[Answers]) -> Estimate:
+        """The mean over seeds that answered the same rows; EmomtlError where they answered others."""
+        if any(not one.same_rows_as(answers[0]) for one in answers):
+            found = "its seeds were scored on different test rows"
+            raise EmomtlError(found, remedy="score all on the same corpus")
+        figures, sampled = [self.figure(one) for one in answers], [self(one) for one in answers]
+        return estimate(figures, sampled, len(answers[0]), bounds=self.bounds)
 
-def compare(sampled: Sampled, row: Mapping[int, Answers], reference: Mapping[int, Answers], *, labels: bool = True) -> Comparison:
+
+def compare(
+    sampled: Sampled,
+    row: Mapping[int, Answers],
+    reference: Mapping[int, Answers],
+    *,
+    labels: bool = True,
+) -> Comparison:
     """A row against the reference, by the seeds that both have; rows are paired, and so are seeds.
 
     `labels` says that an answer is right or wrong, which McNemar's test needs.
 
     EmomtlError where the two share no seed, or answered other rows.
     """
-    from scipy import stats
-
     seeds = [seed for seed in row if seed in reference]
     if not seeds:
         raise EmomtlError("the two rows have no seed in common", remedy="give both the same seeds")
-    for seed in seeds:
-        if not row[seed].same_rows_as(reference[seed]):
-            raise EmomtlError("the two rows were scored on other test rows", remedy="score both on the same corpus")
+    first = reference[seeds[0]]
+    if not all(one[seed].same_rows_as(first) for seed in seeds for one in (row, reference)):
+        remedy = "score both on the same corpus"
+        raise EmomtlError("the two rows were scored on other test rows", remedy=remedy)
     differences = [sampled.figure(row[seed]) - sampled.figure(reference[seed]) for seed in seeds]
-    found = estimate(differences, [sampled(row[seed]) - sampled(reference[seed]) for seed in seeds], len(row[seeds[0]]))
-    p = float(2 * stats.t.sf(abs(found.value) / found.error, found.freedom)) if found.error > 0 else float(found.value == 0)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, found.freedom) + stats.t.ppf(POWER, found.freedom))
+    drawn = [sampled(row[seed]) - sampled(reference[seed]) for seed in seeds]
+    low, high = sampled.bounds
+    found, noise = _estimated(differences, drawn, len(first), (low - high, high - low))
     test = middle_of([mcnemar(row[seed], reference[seed]) for seed in seeds]) if labels else None
+    if noise is None or found.value is None:
+        return Comparison(found, None, None, test, None, None, len(seeds))
+    # power: the true difference whose interval's near end is above 0 in 80% of such experiments
+    detectable = noise.half(1 - LEVEL) + noise.half(2 * (1 - POWER))
     sd = spread(differences).sd
     effect = found.value / sd if sd else None
-    return Comparison(found, p, None, test, effect, reach * found.error, len(seeds))
+    return Comparison(found, noise.p(found.value), None, test, effect, detectable, len(seeds))
 
 
 def right(answers: Answers) -> NDArray[Any]:
@@ -242,22 +407,36 @@ def holm(tests: Sequence[float]) -> list[float]:
 
 
 def judged(comparisons: Mapping[str, Comparison], *, errors: Collection[str] = ()) -> dict[str, Comparison]:
-    """The comparisons of a table with p corrected over it, and a verdict each: gain, harm, no evidence, or no verdict.
+    """The comparisons of a table with p corrected over it, and a verdict each.
 
-    `errors` are those whose figure is an error: less is better.
+    Verdicts are gain, harm, no evidence, or no verdict: with one seed, and of what is undefined.
+    `errors` are those whose metric is an error: less is better.
     """
     from dataclasses import replace
 
-    corrected = holm([comparison.p for comparison in comparisons.values()])
+    tested = {name: one.p for name, one in comparisons.items() if _is_known(one.p)}
+    p_values = [p for p in tested.values() if p is not None]
+    corrected = dict(zip(tested, holm(p_values), strict=True))
     return {
-        name: replace(comparison, p_holm=p, verdict=_verdict(comparison, p, name in errors))
-        for (name, comparison), p in zip(comparisons.items(), corrected, strict=True)
+        name: replace(
+            one,
+            p_holm=corrected.get(name),
+            verdict=_verdict(one, corrected.get(name), name in errors),
+        )
+        for name, one in comparisons.items()
     }
 
 
-def _verdict(comparison: Comparison, p: float, less: bool) -> str:
+def _is_known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _verdict(comparison: Comparison, p: float | None, less: bool) -> str:
+    value = comparison.difference.value
     if comparison.seeds < 2:
         return "one seed: no verdict"
+    if p is None or value is None or not math.isfinite(value):
+        return UNDEFINED
     if p >= 1 - LEVEL:
         return "no evidence"
-    return "gain" if (comparison.difference.value < 0) == less else "harm"
+    return "gain" if (value < 0) == less else "harm"

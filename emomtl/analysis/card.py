@@ -11,8 +11,8 @@ from emomtl.errors import EmomtlError, clean
 from emomtl.report.cells import Table, spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
 from emomtl.report.yaml import front_matter
-from emomtl.run.answers import kept_answers
-from emomtl.statistics import RESAMPLES, Answers, Sampled, estimate, figure_of, resamples
+from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.statistics import RESAMPLES, Answers, Sampled, figure_of
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
@@ -92,9 +92,17 @@ def _safety(plan: Plan) -> list[str]:
 def _scored(run: Run, plan: Plan) -> Iterator[tuple[str, BoundTask, str, Mapping[str, Any]]]:
     """Each task with the newest evaluation of the best checkpoint, on test where there is one."""
     entries = [entry for entry in reversed(run.scores()) if entry.get("which") == "best"]
+    environment = run.environment
     for name, bound in plan.tasks.items():
         for split in ("test", "validation"):
-            found = next((entry for entry in entries if entry["split"] == split and name in entry["tasks"]), None)
+            found = next(
+                (
+                    entry
+                    for entry in entries
+                    if entry["split"] == split and name in entry["tasks"] and scored_own_rows(environment, entry, name)
+                ),
+                None,
+            )
             if found is not None:
                 yield name, bound, split, found
                 break
@@ -108,7 +116,12 @@ def _figures(run: Run, plan: Plan) -> list[str]:
             (name, split, scores["rows"], metric, scores["metrics"].get(metric), _interval(run, name, bound, split, entry))
         )
     columns = ("task", "split", "rows", "metric", "value", "95% interval over rows")
-    notes = ("the best checkpoint, chosen on validation; one seed, so the interval says nothing of another training",)
+    notes: tuple[str, ...] = (
+        "the best checkpoint, chosen on validation; one seed, so the interval says nothing of another training",
+    )
+    if others := [name for name in plan.tasks if _scored_elsewhere(run, name)]:
+        tasks = ", ".join(others)
+        notes += (f"evaluations on other rows than those of the run's own corpus are left out: {tasks}",)
     thresholds = [
         f"{code(n)} answers labels from a probability of {b.head.threshold}"
         for n, b in plan.tasks.items()
@@ -118,16 +131,26 @@ def _figures(run: Run, plan: Plan) -> list[str]:
     return found + (["Thresholds: " + "; ".join(thresholds) + "."] if thresholds else [])
 
 
+def _scored_elsewhere(run: Run, task: str) -> bool:
+    """Whether a task was scored on other rows than the run's own, with `--allow-changed data`."""
+    entries = [entry for entry in run.scores() if task in entry["tasks"]]
+    return not all(scored_own_rows(run.environment, entry, task) for entry in entries)
+
+
 def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[str, Any]) -> str:
     """The interval of a main figure, where the answers were kept."""
     kept = kept_answers(run, split, entry["checkpoint"], name)
     if kept is None:
         return "answers not kept"
     answers = Answers(*kept)
-    figure = figure_of(bound.head, bound.head.main_metric)
-    sampled = Sampled(figure, resamples(len(answers), RESAMPLES, seed=0))
-    found = estimate([figure(answers)], [sampled(answers)], len(answers))
-    return f"{spelt(found.low)} to {spelt(found.high)}"
+    metric = bound.head.main_metric
+    sampled = Sampled(figure_of(bound.head, metric), bounds=bound.head.bounds(metric))
+    found = sampled.estimate([answers])
+    left_out = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples undefined"
+    if found.low is None or found.high is None:
+        return f"undefined ({left_out})" if found.undefined else "undefined (nothing varies)"
+    interval = f"{spelt(found.low)} to {spelt(found.high)}"
+    return f"{interval} ({left_out})" if found.undefined else interval
 
 
 def _corpora(plan: Plan) -> list[str]:

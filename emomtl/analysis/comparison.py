@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,17 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.report.cells import Cell, Table
 from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import all_kept_answers
-from emomtl.statistics import RESAMPLES, Answers, Comparison, Sampled, compare, figure_of, resamples
+from emomtl.run.answers import all_kept_answers, scored_own_rows
+from emomtl.statistics import (
+    RESAMPLES,
+    UNDEFINED,
+    Answers,
+    Comparison,
+    Estimate,
+    Sampled,
+    compare,
+    figure_of,
+)
 
 if TYPE_CHECKING:
     from emomtl.heads import Head
@@ -46,7 +55,10 @@ def _environments(one: Run, other: Run) -> Iterator[Table]:
 
 
 def _scores(one: Run, other: Run) -> Iterator[Table]:
-    """Every figure that both have, of one split, checkpoint and number of rows, as they were written down."""
+    """Every figure that both have, of one split, checkpoint and number of rows, as they were written down.
+
+    Those of the runs' own rows: evaluations with `--allow-changed data` may be of any.
+    """
     rows: list[tuple[Cell, ...]] = []
     first, second = (_latest(run) for run in (one, other))
     for (split, which, task, number), metrics in first.items():
@@ -60,11 +72,12 @@ def _scores(one: Run, other: Run) -> Iterator[Table]:
 
 
 def _latest(run: Run) -> dict[tuple[str, str, str, int], dict[str, float | None]]:
-    """The newest figures by (split, checkpoint, task, number of rows)."""
+    """The newest figures of the run's own rows by (split, checkpoint, task, number of rows)."""
     return {
         (entry["split"], str(entry["which"]), task, scores["rows"]): scores["metrics"]
         for entry in run.scores()
         for task, scores in entry["tasks"].items()
+        if scored_own_rows(run.environment, entry, task)
     }
 
 
@@ -72,10 +85,16 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
     """The main figure of each common task with an interval over rows, where both runs kept what their best answered."""
     rows: list[tuple[Cell, ...]] = []
     unequal: list[str] = []
+    notes = ["the interval is for another draw of rows; other seeds of the same manifests would differ too (`emomtl study`)"]
     for task, head in heads.items():
         for split in ("validation", "test"):
             kept = [_kept(run, split, task) for run in (one, other)]
-            equal = next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
+            equal = _of_equal_rows(kept)
+            if equal is None:  # both may have been scored on the same rows that are not their own
+                kept = [_kept(run, split, task, own=False) or mine for run, mine in zip((one, other), kept, strict=True)]
+                equal = _of_equal_rows(kept)
+                if equal is not None:
+                    notes.append(f"{task}: {split} is of other rows than those of the runs' own corpora")
             if equal is None:
                 if all(kept):
                     unequal.append(
@@ -83,26 +102,47 @@ def _answers(one: Run, other: Run, heads: Mapping[str, Head]) -> Iterator[Table]
                     )
                 continue
             found = paired(*equal, head)
-            interval = f"{found.difference.low:+.4f} to {found.difference.high:+.4f}"
-            beyond = found.difference.low > 0 or found.difference.high < 0
-            verdict = "more than the noise of rows" if beyond else "within the noise of rows"
+            interval, verdict = _judged(found.difference)
+            if found.difference.undefined:
+                notes.append(_undefined(task, split, head, found.difference))
             rows.append((task, split, head.main_metric, found.difference.value, interval, found.p, found.p_mcnemar, verdict))
-    notes = ["the interval is for another draw of rows; other seeds of the same manifests would differ too (`emomtl study`)"]
     if not rows and not unequal:
         notes = ["nothing is kept to compare row by row: `emomtl eval RUN --split test` on both keeps it"]
     columns = ("task", "split", "metric", "difference", "95% interval", "p", "p (McNemar)", "the difference is")
     yield Table("Best checkpoints, row by row", columns, tuple(rows), (*notes, *unequal))
 
 
-def _kept(run: Run, split: str, task: str) -> list[Answers]:
-    """What the best checkpoint answered, the newest first."""
+def _judged(found: Estimate) -> tuple[Cell, str]:
+    """The interval in words, and whether the difference is more than noise; no verdict without an interval."""
+    if found.low is None or found.high is None:
+        return None, UNDEFINED
+    beyond = found.low > 0 or found.high < 0
+    verdict = "more than the noise of rows" if beyond else "within the noise of rows"
+    return f"{found.low:+.4f} to {found.high:+.4f}", verdict
+
+
+def _undefined(task: str, split: str, head: Head, found: Estimate) -> str:
+    """In how many samples the metric is undefined, and what follows."""
+    said = "so there is no interval" if found.low is None else "which are left out"
+    of = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples"
+    return f"{task}: {head.main_metric} on {split} is undefined in {of}, {said}"
+
+
+def _of_equal_rows(kept: Sequence[Sequence[Answers]]) -> tuple[Answers, Answers] | None:
+    """The first pair of answers of the two runs to the same rows."""
+    return next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
+
+
+def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[Answers]:
+    """What the best checkpoint answered on the run's own rows, or on others, the newest first."""
     checkpoint = find_checkpoint(run, "best").resolve().name
-    return [Answers(*kept) for kept in all_kept_answers(run, split, checkpoint, task)]
+    return [Answers(*kept) for kept in all_kept_answers(run, split, checkpoint, task, own=own)]
 
 
 def paired(one: Answers, other: Answers, head: Head) -> Comparison:
     """The second less the first, by the head's main figure."""
-    sampled = Sampled(figure_of(head, head.main_metric), resamples(len(one), RESAMPLES, seed=0))
+    bounds = head.bounds(head.main_metric)
+    sampled = Sampled(figure_of(head, head.main_metric), bounds=bounds)
     return compare(sampled, {0: other}, {0: one}, labels=head.answers == "labels")
 
 

@@ -55,16 +55,17 @@ def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
 
 
 def leave(report: StudyReport, tables: Sequence[Table]) -> None:
-    """The tables in every form, and the page, in the study's folder."""
+    """The tables in every form, and the page, in the study's folder: all together, or none of them."""
     from emomtl import __version__
     from emomtl.report.csv import as_csv
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown
-    from emomtl.run.files import write_bytes, write_json
+    from emomtl.run.files import as_json_bytes, write_together
     from emomtl.study import study_page
 
     folder = report.plan.folder
-    for form, write in (("md", markdown), ("tex", latex), ("csv", as_csv)):
-        write_bytes(folder / f"table.{form}", write(tables).encode())
-    write_json(folder / "result.json", report.result.as_json())
-    write_bytes(folder / "page.html", study_page(report, __version__).encode())
+    written = (("md", markdown), ("tex", latex), ("csv", as_csv))
+    contents = {folder / f"table.{form}": write(tables).encode() for form, write in written}
+    contents[folder / "page.html"] = study_page(report, __version__).encode()
+    contents[folder / "result.json"] = as_json_bytes(report.result.as_json())
+    write_together(contents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Head(ABC):
     """What a text is answered with: names of a taxonomy, numbers, or nothing that a user could read."""
     errors: ClassVar[tuple[str, ...]] = ()
     """How the names of figures begin of which less is better."""
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """What metrics can be, by how their names begin: intervals end there. Others have no bounds."""
     lr: float | None
     dropout: float
 
@@ -62,6 +65,12 @@ class Head(ABC):
             return value
         # An error below 0 (such as a log-loss of a density) goes on with the slope that 1 / (1 + e) has at 0.
         return 1 / (1 + value) if value >= 0 else 1 - value
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """The least and the most that a metric of this head, or the same on a grouping, can be."""
+        name = metric.rpartition("/")[2]
+        known = (ends for start, ends in self.ranges.items() if name.startswith(start))
+        return next(known, (-math.inf, math.inf))
 
     def check(self, taxonomy: Taxonomy | None) -> None:
         """Raise `EmomtlError` where head and taxonomy do not go together."""

@@ -34,6 +34,11 @@ class MultiLabel(Head):
 
     kind: ClassVar[str] = "multi-label"
     main_metric: ClassVar[str] = "macro_f1"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "macro_matthews_correlation": (-1.0, 1.0),
+        "macro_cohen_kappa": (-1.0, 1.0),
+        **dict.fromkeys(("macro_", "micro_", "weighted_", "subset_accuracy", "jaccard"), (0.0, 1.0)),
+    }
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
     threshold: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -40,6 +40,10 @@ class Regression(Head):
     main_metric: ClassVar[str] = "pearson_r"
     answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "numbers"
     errors: ClassVar[tuple[str, ...]] = ("rmse",)
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "pearson_r": (-1.0, 1.0),
+        "rmse": (0.0, math.inf),
+    }
 
     def __post_init__(self) -> None:
         if not self.dimensions or len(set(self.dimensions)) != len(self.dimensions):

@@ -45,6 +45,10 @@ class SingleLabel(Head):
 
     kind: ClassVar[str] = "single-label"
     main_metric: ClassVar[str] = "macro_f1"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **dict.fromkeys((*AGREEMENT, *ORDINAL), (-1.0, 1.0)),
+        **dict.fromkeys(("macro_", "weighted_", "top1_accuracy"), (0.0, 1.0)),
+    }
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
     soft: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import MultiLabel, Regression, SingleLabel
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult
+from emomtl.run.answers import scored_own_rows
 from emomtl.selection import MEAN, selecting_task, selection_in_words
 
 SPLITS = ("train", "validation", "test")
@@ -25,6 +26,8 @@ SINGLE_LABEL = (
 REGRESSION = ("pearson_r", "rmse")
 ERRORS = ("rmse", "masked_nll", "perplexity")
 """How metrics of ours begin of which less is better; runs of an older emomtl do not say so themselves."""
+ELSEWHERE = "warning: scored on other rows than those of the run's own corpus (--allow-changed data)"
+ELSEWHERE_TOO = "also scored on other rows (--allow-changed data); the figures are of the run's own corpus"
 OTHERS = 12
 """How many figures are shown of a head that is none of the three."""
 
@@ -53,7 +56,8 @@ def scored(results: Sequence[RunResult], split: str) -> list[Scored]:
     """What the runs scored on a split: of each checkpoint and task the newest figures, the best checkpoint first.
 
     On validation these are the figures that training kept; on other splits those of `emomtl eval`; a baseline has its own on
-    any split. EmomtlError for a split
+    any split. An evaluation of other rows than the run's own (`--allow-changed data`) never stands for one of these: it is
+    shown where there is no other, and said either way. EmomtlError for a split
     that there is not, and for every run that was never evaluated on a split other than validation.
     """
     if split not in SPLITS:
@@ -75,6 +79,7 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
     writers = ("train" if split == "validation" else "eval", "baseline")
     order = {task: i for i, task in enumerate(result.tasks)}
     newest: dict[tuple[str, str], Scored] = {}
+    elsewhere: dict[tuple[str, str], Scored] = {}
     for entry in result.evaluations:
         if entry["split"] != split or entry.get("by") not in writers:
             continue
@@ -86,7 +91,13 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
             figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
             errors = scores.get("errors")
             known = tuple(str(name) for name in errors) if isinstance(errors, list) else ()
-            newest[task, which] = Scored(result, task, which, *figures, main_metric(scores["metrics"], scores), known)
+            found = Scored(result, task, which, *figures, main_metric(scores["metrics"], scores), known)
+            own = scored_own_rows(result.environment, entry, task)
+            (newest if own else elsewhere)[task, which] = found
+    for key, found in elsewhere.items():
+        said = ELSEWHERE_TOO if key in newest else ELSEWHERE
+        shown = newest.get(key, found)
+        newest[key] = replace(shown, undefined=(*shown.undefined, said))
     rank = {"best": 0, "last": 1}
     return sorted(newest.values(), key=lambda one: (order[one.task], rank.get(one.which, 2), one.step))
 
@@ -219,11 +230,19 @@ def label_tables(found: Sequence[Scored], split: str) -> list[Table]:
 
 
 def looks(results: Sequence[RunResult]) -> list[Table]:
-    """How often each checkpoint was scored on test; no table where none ever was."""
+    """How often each checkpoint was scored on test; no table where none ever was.
+
+    Evaluations of other rows than the run's own are no looks at its test; they are counted in a note.
+    """
     seen: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
+    elsewhere: dict[str, int] = {}
     for result in results:
         for entry in result.evaluations:
             if entry["split"] == "test":
+                own = [scored_own_rows(result.environment, entry, task) for task in entry["tasks"]]
+                if own and not any(own):
+                    elsewhere[result.name] = elsewhere.get(result.name, 0) + 1
+                    continue
                 key = (result.name, str(entry.get("checkpoint")))
                 number, tasks = seen.get(key, (0, {}))
                 seen[key] = (max(number + 1, entry.get("look", 1)), {**tasks, **dict.fromkeys(entry["tasks"])})
@@ -232,7 +251,9 @@ def looks(results: Sequence[RunResult]) -> list[Table]:
     rows = tuple((name, checkpoint, number, ", ".join(tasks)) for (name, checkpoint), (number, tasks) in seen.items())
     often = any(number > 1 for number, _ in seen.values())
     note = "warning: what was chosen after several looks at test is tuned on test, and its test figures are optimistic"
-    return [Table("Looks at test", ("run", "checkpoint", "looks", "tasks"), rows, (note,) if often else ())]
+    notes = [note] if often else []
+    notes += [f"{name}: {n} evaluation(s) of other rows are not counted" for name, n in elsewhere.items()]
+    return [Table("Looks at test", ("run", "checkpoint", "looks", "tasks"), rows, tuple(notes))]
 
 
 def rows_in_words(counts: Sequence[int]) -> str:

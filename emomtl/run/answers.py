@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 FOLDER = "answers"
 
 
+def scored_own_rows(environment: Mapping[str, Any], entry: Mapping[str, Any], task: str) -> bool:
+    """Whether an entry of scores.json is of the rows that the run itself has of a task.
+
+    It is where the fingerprint of the entry's rows is the one that the run noted of its corpus.
+    What training writes has no fingerprint of its own: it scored what it had. An evaluation with
+    `--allow-changed data` may be of any rows, and never stands for the run's own.
+    """
+    noted, scored = environment.get("data"), entry.get("data")
+    if not isinstance(noted, Mapping) or not isinstance(scored, Mapping):
+        return True
+    return noted.get(task) is None or scored.get(task) in (None, noted[task])
+
+
 def answers_path(run: Run, split: str, checkpoint: str, digest: str) -> Path:
     """Where the answers of a checkpoint on a split are kept; another evaluation of the two has another file."""
     return run.folder / FOLDER / f"{split}-{checkpoint}-{digest[:8]}.safetensors"
@@ -67,14 +80,29 @@ def load_answers(run: Run, split: str, checkpoint: str, digest: str) -> dict[str
 
 
 def kept_answers(run: Run, split: str, checkpoint: str, task: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Targets and probabilities of a task that an evaluation of this checkpoint on this split kept, the newest; else None."""
+    """What an evaluation of this checkpoint on this split kept of a task, the newest of the run's own rows; else None.
+
+    Targets and probabilities. Evaluations of other rows (`--allow-changed data`) do not count.
+    """
     return next(all_kept_answers(run, split, checkpoint, task), None)
 
 
-def all_kept_answers(run: Run, split: str, checkpoint: str, task: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """The same of every evaluation, the newest first and equal ones once; some may be of fewer rows (`eval_limit`)."""
-    wanted = (entry for entry in reversed(run.scores()) if (entry["split"], entry["checkpoint"]) == (split, checkpoint))
-    for digest in dict.fromkeys(entry["answers"] for entry in wanted if "answers" in entry and task in entry["tasks"]):
+def all_kept_answers(
+    run: Run, split: str, checkpoint: str, task: str, *, own: bool = True
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The same of every evaluation, the newest first and equal ones once; some may be of fewer rows (`eval_limit`).
+
+    With `own` false those of other rows than the run's own, and only those.
+    """
+    wanted = (
+        entry
+        for entry in reversed(run.scores())
+        if (entry["split"], entry["checkpoint"]) == (split, checkpoint)
+        and "answers" in entry
+        and task in entry["tasks"]
+        and scored_own_rows(run.environment, entry, task) is own
+    )
+    for digest in dict.fromkeys(entry["answers"] for entry in wanted):
         found = load_answers(run, split, checkpoint, digest)
         if task not in found:
             raise damaged(answers_path(run, split, checkpoint, digest), f"it lacks the answers of '{clean(task)}'")

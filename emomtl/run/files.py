@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,37 @@ def write_bytes(path: Path, data: bytes) -> None:
         fsync_folder(path.parent)
 
 
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files of one folder: all that a full disk refuses is refused before the first is replaced.
+
+    Each is written aside, down to the disk, and only then all take their places. One writer a file at a time.
+    """
+    asides = {path: aside_of(path) for path in contents}
+    try:
+        for path, content in contents.items():
+            with storage(path), open(asides[path], "wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+        for path, aside in asides.items():
+            move(aside, path)
+    except BaseException:
+        for aside in asides.values():
+            with suppress(OSError):
+                os.unlink(aside)
+        raise
+    for folder in {path.parent for path in contents}:
+        fsync_folder(folder)
+
+
+def as_json_bytes(obj: Any) -> bytes:
+    """`obj` as readable JSON; ValueError for NaN and infinities, which JSON does not know."""
+    return json.dumps(obj, indent=2, allow_nan=False).encode() + b"\n"
+
+
 def write_json(path: Path, obj: Any) -> None:
     """Replace a file by `obj` as readable JSON, durably; ValueError for NaN and infinities, which JSON does not know."""
-    write_bytes(path, json.dumps(obj, indent=2, allow_nan=False).encode() + b"\n")
+    write_bytes(path, as_json_bytes(obj))
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:

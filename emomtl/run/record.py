@@ -142,6 +142,8 @@ def read_scores(path: Path, run: str | None) -> list[dict[str, Any]]:
 def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
     """Append an evaluation (with `split` and `checkpoint`) and return the how manieth look at that pair it is.
 
+    An evaluation of other rows (another fingerprint in `data`) is no look at these.
+
     Safe against other processes that evaluate the same run at the same time, so that no look at test goes uncounted.
     """
     from filelock import FileLock, Timeout
@@ -157,12 +159,25 @@ def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
         raise
     try:
         entries = read_scores(path, run)
-        pair = (entry["split"], entry["checkpoint"])
-        look = 1 + sum((old.get("split"), old.get("checkpoint")) == pair for old in entries)
+        look = 1 + sum(_looked_at_the_same(old, entry) for old in entries)
         write_sealed(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]}, run)
     finally:
         lock.release()
     return look
+
+
+def _looked_at_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether an evaluation was of the same split and checkpoint, and not of other rows of all its tasks.
+
+    Where the two have no task in common it counts: a look is rather counted than forgotten.
+    """
+    if (old["split"], old["checkpoint"]) != (new["split"], new["checkpoint"]):
+        return False
+    before, now = old.get("data"), new.get("data")
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return True
+    common = [task for task in now if task in before]
+    return not common or any(before[task] == now[task] for task in common)
 
 
 def drop_unfinished(path: Path) -> None:
@@ -200,6 +215,9 @@ def is_evaluation(entry: object) -> bool:
     if not isinstance(entry, dict) or not all(_is_name(entry.get(key)) for key in ("split", "checkpoint")):
         return False
     tasks, answers = entry.get("tasks"), entry.get("answers", "")
+    data = entry.get("data", {})
+    if not isinstance(data, dict) or not all(isinstance(one, str) for one in data.values()):
+        return False
     known = (
         _is_count(entry.get("step"))
         and _is_count(entry.get("look", 1))

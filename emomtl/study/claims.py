@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +137,13 @@ def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders:
     node: Any = read_json(files[0]) if files else None
     for step in evidence.at if files else ():
         node = _next(node, step)
+    if isinstance(node, Mapping) and any(key in node and node[key] is None for key in ("value", "low", "high")):
+        return _untested(evidence, "undefined")
     if not isinstance(node, Mapping) or not all(type(node.get(key)) in (int, float) for key in ("value", "low", "high")):
         return _untested(evidence, "not measured")
     value, low, high = (float(node[key]) for key in ("value", "low", "high"))
+    if not all(map(math.isfinite, (value, low, high))):
+        return _untested(evidence, "undefined")
     if type(node.get("seeds", 1)) is int and node.get("seeds", 1) < 2:
         return Held(evidence, value, low, high, "untested", "one seed")
     return _weighed(evidence, value, low, high, low > 0 or high < 0)
@@ -169,9 +174,14 @@ def _of_rows(evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]
         raise EmomtlError(Problem("claims", f"the study '{clean(str(evidence.study))}' has no row '{clean(str(evidence.row))}'"))
     comparison = rows[name]["comparison"]
     if comparison is None:
-        return _untested(evidence, str(rows[name]["state"]))
+        other = rows[name].get("not_compared")
+        return _untested(evidence, "scored on other test rows" if other else str(rows[name]["state"]))
+    difference = comparison["difference"]
+    ends = [difference[key] for key in ("value", "low", "high")]
+    if any(end is None or not math.isfinite(end) for end in ends):
+        return _untested(evidence, "undefined")
     sign = -1 if rows[name].get("less_is_better") else 1
-    value, low, high = (sign * float(comparison["difference"][key]) for key in ("value", "low", "high"))
+    value, low, high = (sign * float(end) for end in ends)
     low, high = min(low, high), max(low, high)
     if comparison["seeds"] < 2:
         return Held(evidence, value, low, high, "untested", "one seed")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, Picture, drawing, hover
-from emomtl.statistics import LEVEL, POWER
+from emomtl.statistics import LEVEL, POWER, Comparison
 from emomtl.study.results import COLUMNS, StudyResult
 
 if TYPE_CHECKING:
@@ -92,11 +92,7 @@ def _differences(drawn: Drawn) -> Figure | None:
         return None
     figure, (axes,) = _canvas(1.5 + 0.55 * len(found))
     for place, (row, comparison) in enumerate(found):
-        one, colour = comparison.difference, drawn.colour(row.name)
-        axes.barh(place, 2 * comparison.detectable, left=-comparison.detectable, height=0.8, color=SHADE, zorder=0)
-        said = f"{plain(row.name)}: {one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f}), {comparison.verdict}"
-        axes.plot([one.low, one.high], [place, place], color=colour, linewidth=2.2, gid=hover(said), marker="|", markersize=9)
-        axes.plot([one.value], [place], color=colour, marker="o", markersize=8, gid=hover(f"{said} "))
+        _difference(axes, place, plain(row.name), comparison, drawn.colour(row.name))
         axes.text(1.01, place, comparison.verdict, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     _named_rows(axes, [row.name for row, _ in found])
     axes.axvline(0, color="black", linewidth=1)
@@ -109,6 +105,23 @@ def _differences(drawn: Drawn) -> Figure | None:
     return figure
 
 
+def _difference(axes: Axes, place: int, name: str, comparison: Comparison, colour: str) -> None:
+    """One line of the forest, as far as it is defined."""
+    one, reach = comparison.difference, comparison.detectable
+    if one.value is None:
+        return
+    interval = "no interval"
+    if one.low is not None and one.high is not None:
+        interval = f"{one.low:+.4f} to {one.high:+.4f}"
+    said = f"{name}: {one.value:+.4f} ({interval}), {comparison.verdict}"
+    if reach is not None:
+        axes.barh(place, 2 * reach, left=-reach, height=0.8, color=SHADE, zorder=0)
+    if one.low is not None and one.high is not None:
+        ends: dict[str, Any] = {"linewidth": 2.2, "marker": "|", "markersize": 9}
+        axes.plot([one.low, one.high], [place, place], color=colour, gid=hover(said), **ends)
+    axes.plot([one.value], [place], color=colour, marker="o", markersize=8, gid=hover(f"{said} "))
+
+
 def _seeds(drawn: Drawn) -> Figure | None:
     """Dots for seeds and a bar for their mean, at best and at last, on validation and on test."""
     rows = [row for row in drawn.result.rows if row.figures]
@@ -118,6 +131,8 @@ def _seeds(drawn: Drawn) -> Figure | None:
     for axes, column in zip(panels, COLUMNS, strict=True):
         for place, row in enumerate(rows):
             for seed, value in row.figures.get(column, {}).items():
+                if value is None:
+                    continue
                 name = hover(f"{plain(row.name)}, seed {seed}: {value:.4f}")
                 axes.plot([value], [place], "o", markersize=6, alpha=0.7, color=drawn.colour(row.name), gid=name)
             if (spread := row.spread(column)) is not None:

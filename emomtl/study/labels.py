@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Cell, Table
 from emomtl.run import Run, is_run
-from emomtl.statistics import LEVEL, RESAMPLES, Answers, draw_weights, estimate, resamples, weighted_f1
+from emomtl.statistics import (
+    LEVEL,
+    MOST_UNDEFINED,
+    RESAMPLES,
+    Answers,
+    draw_weights,
+    estimate,
+    resamples,
+    weighted_f1,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +47,9 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
         if row.comparison is not None and row.against is not None and row.scoring.name == result.reference.scoring.name:
             for one in (row, named[row.against]):
                 if one.name not in found:
-                    found[one.name] = {seed: label_f1(answers, samples) for seed, answers in one.answers.items()}
+                    found[one.name] = {
+                        seed: label_f1(answers, samples) for seed, answers in one.answers.items() if answers.same_rows_as(first)
+                    }
             rows += _of_row(row, found[row.name], found[row.against], names, support, len(first))
     if not rows:
         return []
@@ -47,7 +58,10 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
         f"the intervals ({LEVEL:.0%}) hold for another draw of seeds and of test rows; they are not corrected for the number of "
         f"labels: of {len(names)} labels without any difference, {(1 - LEVEL) * len(names):.0f} or so are expected beside 0"
     ]
-    notes.append("an interval is undefined where a bootstrap sample of the test rows neither has the label nor answers it")
+    notes.append(
+        f"an interval is undefined where more than {MOST_UNDEFINED:.0%} of the bootstrap samples neither "
+        "have the label nor answer it, or where nothing varies"
+    )
     if few := [name for name, n in zip(names, support, strict=True) if n < TINY]:
         notes.append(f"warning: fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little")
     against = "the row of its comparison" if result.several_references else result.reference.name
@@ -88,19 +102,17 @@ def _of_row(
     row: RowResult, own: dict[int, Sampled], kept: dict[int, Sampled], names: list[str], support: list[int], size: int
 ) -> list[tuple[Cell, ...]]:
     """The cells of a row of the study, a label each: its F1 by seed (`own`) against those of another row (`kept`)."""
-    import numpy as np
-
-    common, cells = [seed for seed in own if seed in kept], []
+    common: list[int] = [seed for seed in own if seed in kept]
+    cells: list[tuple[Cell, ...]] = []
+    if not common:
+        return cells
     for place, name in enumerate(names):
         theirs = [float(kept[seed][0][place]) for seed in common]
         ours = [float(own[seed][0][place]) for seed in common]
         sampled = [own[seed][1][:, place] - kept[seed][1][:, place] for seed in common]
         told: tuple[Cell, ...] = (name, row.name, support[place], _mean(theirs), _mean(ours))
         differences = [one - other for one, other in zip(ours, theirs, strict=True)]
-        if np.isnan(differences).any() or any(np.isnan(one).any() for one in sampled):
-            cells.append((*told, None if np.isnan(differences).any() else float(np.mean(differences)), None, None))
-            continue
-        found = estimate(differences, sampled, size)
+        found = estimate(differences, sampled, size, bounds=(-1.0, 1.0))
         cells.append((*told, found.value, found.low, found.high))
     return cells
 

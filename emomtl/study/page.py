@@ -91,14 +91,18 @@ def study_summary(result: StudyResult) -> str:
     """The verdicts in a sentence."""
     said: dict[str, list[str]] = {}
     reference = result.reference
-    waiting = [f"'{row.name}'" for row in result.rows if row.comparison is None and row.against is not None]
+    lacking = [row for row in result.rows if row.comparison is None and row.against is not None]
+    waiting = [f"'{row.name}'" for row in lacking if not row.apart]
+    apart = [f"'{row.name}'" for row in lacking if row.apart]
     for row in result.rows:
         if row.comparison is not None:
-            words = f"'{row.name}' ({row.comparison.difference.value:+.4f})"
+            value = row.comparison.difference.value
+            words = f"'{row.name}' ({'undefined' if value is None else f'{value:+.4f}'})"
             said.setdefault(row.comparison.verdict, []).append(words)
     begins = {"gain": "a gain from", "harm": "harm from", "no evidence": "no evidence of a difference for"}
     parts = [f"{begins.get(verdict, f'{verdict} on')} {', '.join(rows)}" for verdict, rows in said.items()]
     parts += [f"not compared yet: {', '.join(waiting)}"] if waiting else []
+    parts += [f"not compared, as they were scored on other test rows: {', '.join(apart)}"] if apart else []
     against = "the row that each stands against" if result.several_references else f"'{reference.name}'"
     compared = f"{reference.scoring.name} on test ({reference.test_rows:,} rows), against {against}"
     return f"{compared}: {'; '.join(parts) or 'there is no other row'}."
@@ -123,7 +127,7 @@ def _verdict(row: RowResult) -> tuple[Cell, ...]:
         return (standing_of(row), seeds, *[""] * 7)
     mcnemar: Cell = "" if found.p_mcnemar is None else found.p_mcnemar
     effect: Cell = "" if found.effect is None else found.effect
-    one, p = found.difference, found.p if found.p_holm is None else found.p_holm
+    one, p = found.difference, found.p if found.p_holm is None else found.p_holm  # None: undefined
     return (found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
 
 
@@ -137,7 +141,10 @@ def _figures(result: StudyResult) -> Table:
         cells: list[Cell] = []
         for column in COLUMNS:
             spread = row.spread(column)
-            cells += ["", ""] if spread is None else [spread.mean, "" if spread.sd is None else spread.sd]
+            if spread is None:
+                cells += [None if row.undefined(column) else "", ""]
+                continue
+            cells += [spread.mean, "" if spread.sd is None else spread.sd]
         rows.append((row.name, row.state, max(row.updates.values(), default=0) or "", *cells))
     return Table(f"{named(result)}: mean and standard deviation over seeds", tuple(columns), tuple(rows))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.errors import EmomtlError, Problem
 from emomtl.run import Run, find_checkpoint, is_run
+from emomtl.run.answers import scored_own_rows
 
 if TYPE_CHECKING:
     from emomtl.train import Display
@@ -68,7 +69,10 @@ def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[t
     scored = {
         (entry["split"], entry["checkpoint"])
         for entry in scores
-        if entry.get("by") == "eval" and "answers" in entry and job.target in entry["tasks"]
+        if entry.get("by") == "eval"
+        and "answers" in entry
+        and job.target in entry["tasks"]
+        and scored_own_rows(run.environment, entry, job.target)
     }
     wanted: dict[tuple[str, str], tuple[str, str]] = {}
     for which in ("best", "last") if job.test else ():

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint, is_run
-from emomtl.run.answers import kept_answers
+from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.statistics import (
-    RESAMPLES,
     Answers,
     Comparison,
     Estimate,
@@ -20,10 +19,8 @@ from emomtl.statistics import (
     Spread,
     as_json,
     compare,
-    estimate,
     figure_of,
     judged,
-    resamples,
     spread,
 )
 
@@ -41,6 +38,9 @@ class RowResult:
     `updates` and `examples` are what the target had: steps with a labelled row of it, and such rows, by seed.
     `own` is the figure of the best checkpoint on test with its interval; `published` is what others report of it.
     `against` is the row that it is compared with; None for one that others are compared with.
+    A metric that is undefined is None in `figures`. `looks` tells how often a checkpoint of a
+    seed's run was scored on test, `elsewhere` the seeds whose runs were scored on other rows too,
+    and `apart` why there is no interval or no comparison, where one is not even tried.
     """
 
     name: str
@@ -48,11 +48,14 @@ class RowResult:
     scoring: Scoring
     against: str | None = None
     published: Mapping[str, float] = field(default_factory=dict)
-    figures: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
+    figures: dict[tuple[str, str], dict[int, float | None]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
     examples: dict[int, int] = field(default_factory=dict)
     answers: dict[int, Answers] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    looks: dict[int, int] = field(default_factory=dict)
+    elsewhere: list[int] = field(default_factory=list)
+    apart: str = ""
     own: Estimate | None = None
     comparison: Comparison | None = None
 
@@ -62,9 +65,14 @@ class RowResult:
         return len(next(iter(self.answers.values()), ()))
 
     def spread(self, column: tuple[str, str]) -> Spread | None:
-        """Mean and deviation over the seeds that are there; None where there are none."""
+        """Mean and deviation over the seeds that are there; None where there are none, or one is undefined."""
         found = list(self.figures.get(column, {}).values())
-        return spread(found) if found else None
+        known = [value for value in found if value is not None]
+        return spread(known) if known and len(known) == len(found) else None
+
+    def undefined(self, column: tuple[str, str]) -> list[int]:
+        """The seeds that were scored, and whose metric is undefined."""
+        return [seed for seed, value in self.figures.get(column, {}).items() if value is None]
 
     @property
     def state(self) -> str:
@@ -113,6 +121,8 @@ class StudyResult:
                 "own": as_json(row.own) if row.own else None,
                 "published": dict(row.published),
                 "comparison": as_json(row.comparison) if row.comparison else None,
+                "not_compared": row.apart or None,
+                "looks_at_test": row.looks,
                 "failed": row.failed,
             }
             for row in self.rows
@@ -170,33 +180,37 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
             ("validation", Answers(targets, moved(probabilities, values))),
             ("test", row.answers[planned.seed]),
         ):
-            if not math.isnan(value := figure(answers)):
-                row.figures.setdefault((split, "best"), {})[planned.seed] = value
+            value = figure(answers)
+            defined = value if math.isfinite(value) else None
+            row.figures.setdefault((split, "best"), {})[planned.seed] = defined
     return row
 
 
 def _add(row: RowResult, planned: PlannedRun) -> None:
-    """The figures of one run, as far as it has come."""
+    """The figures of one run, as far as it has come: those of its own rows, whatever else it was scored on."""
     if not is_run(planned.folder):
         return
-    run, target, metric = Run.open(planned.folder), planned.target, row.scoring.metric
-    figures = [
-        (entry, value)
-        for entry in run.scores()
-        if (value := entry["tasks"].get(target, {}).get("metrics", {}).get(metric)) is not None
-    ]
-    checkpoints = {str(entry["which"]): entry["checkpoint"] for entry, _ in figures if entry.get("by") == "train"}
+    run, target, seed = Run.open(planned.folder), planned.target, planned.seed
+    every = [entry for entry in run.scores() if target in entry["tasks"]]
+    own = [entry for entry in every if scored_own_rows(run.environment, entry, target)]
+    if any(entry["split"] == "test" for entry in every if entry not in own):
+        row.elsewhere.append(seed)
+    trained = [entry for entry in own if entry.get("by") == "train"]
+    checkpoints = {str(entry["which"]): entry["checkpoint"] for entry in trained}
+    tested = [entry for entry in own if entry.get("by") == "eval" and entry["split"] == "test"]
     for which, checkpoint in checkpoints.items():
-        for entry, value in figures:
-            scored = entry.get("by") == "eval" and entry["split"] == "test" and "answers" in entry
-            if entry["checkpoint"] == checkpoint and (scored or (entry.get("by") == "train" and entry["which"] == which)):
-                row.figures.setdefault((entry["split"], which), {})[planned.seed] = value
+        mine = [entry for entry in trained if entry["which"] == which]
+        seen = [entry for entry in tested if entry["checkpoint"] == checkpoint]
+        for entry in [*mine, *(one for one in seen if "answers" in one)]:
+            value = entry["tasks"][target]["metrics"].get(row.scoring.metric)
+            row.figures.setdefault((entry["split"], which), {})[seed] = value
+        row.looks[seed] = max(row.looks.get(seed, 0), len(seen))
     if (answers := kept_answers(run, "test", checkpoints.get("best", ""), target)) is not None:
-        row.answers[planned.seed] = Answers(*answers)
+        row.answers[seed] = Answers(*answers)
     for event in run.events() if checkpoints else ():  # a run under way has had fewer updates than it will
         if event.get("event") == "step":
-            row.updates[planned.seed] = int(event["updates"].get(target, 0))
-            row.examples[planned.seed] = int(event["counts"].get(target, 0))
+            row.updates[seed] = int(event["updates"].get(target, 0))
+            row.examples[seed] = int(event["counts"].get(target, 0))
 
 
 def _compare(rows: Sequence[RowResult]) -> None:
@@ -208,13 +222,17 @@ def _compare(rows: Sequence[RowResult]) -> None:
         if not some:
             continue
         scoring = some[0].scoring
-        sampled = Sampled(figure_of(scoring.head, scoring.metric), resamples(some[0].test_rows, RESAMPLES, seed=0))
+        bounds = scoring.head.bounds(scoring.metric)
+        sampled = Sampled(figure_of(scoring.head, scoring.metric), bounds=bounds)
         for row in some:
-            answers = list(row.answers.values())
-            row.own = estimate([sampled.figure(one) for one in answers], [sampled(one) for one in answers], row.test_rows)
-            if row.against is not None and set(row.answers) & set(named[row.against].answers):
-                other = named[row.against].answers
-                compared[row.name] = compare(sampled, row.answers, other, labels=scoring.head.answers == "labels")
+            try:
+                row.own = sampled.estimate(list(row.answers.values()))
+                if row.against is not None and set(row.answers) & set(named[row.against].answers):
+                    other = named[row.against].answers
+                    labels = scoring.head.answers == "labels"
+                    compared[row.name] = compare(sampled, row.answers, other, labels=labels)
+            except EmomtlError as error:  # other test rows: nothing is paired, so nothing is said
+                row.apart = error.problems[0].found
     done = judged(compared, errors={row.name for row in rows if row.scoring.less_is_better})
     for row in rows:
         row.comparison = done.get(row.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Cell, Table
 from emomtl.run.files import read_json, write_json
-from emomtl.statistics import LEVEL, Estimate, Spread, estimate, spread
+from emomtl.statistics import LEVEL, MOST_UNDEFINED, Estimate, Spread, estimate, spread
 from emomtl.study.performing import Job, state_of
 
 if TYPE_CHECKING:
@@ -28,19 +28,24 @@ SEED = 17
 
 @dataclass(frozen=True)
 class Placed:
-    """One measure of one row: over seeds, and its difference from the reference over seeds and texts."""
+    """One measure of one row: over seeds, and its difference from the reference over seeds and texts.
+
+    `compared` are the seeds of the difference: those in which it is defined for both.
+    """
 
     row: str
     measure: str
     value: Spread
     difference: Estimate | None
+    compared: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The measure with its difference, whose interval holds for another draw of seeds and texts."""
         found: dict[str, Any] = {"value": self.value.mean, "sd": self.value.sd, "seeds": self.value.seeds}
         if self.difference is not None:
             one = self.difference
-            found["difference"] = {"value": one.value, "low": one.low, "high": one.high, "seeds": self.value.seeds}
+            ends = {"value": one.value, "low": one.low, "high": one.high}
+            found["difference"] = {**ends, "undefined": one.undefined, "seeds": self.compared}
         return found
 
 
@@ -93,9 +98,13 @@ def _measured(
             apart = _known([one.differences.get(key) for one in spaces])
             if not values:
                 continue
-            drawn = [one.draws for one in apart if one.draws is not None]
-            difference = estimate([float(one.value or 0.0) for one in apart], drawn, texts) if drawn else None
-            yield Placed(row, _name(key), spread([float(one.value or 0.0) for one in values]), difference)
+            drawn = [(float(one.value or 0.0), one.draws) for one in apart if one.draws is not None]
+            difference = None
+            if drawn:
+                figures, draws = zip(*drawn, strict=True)
+                difference = estimate(figures, draws, texts)
+            mean = spread([float(one.value or 0.0) for one in values])
+            yield Placed(row, _name(key), mean, difference, len(drawn))
 
 
 def _known(figures: Sequence[Figure | None]) -> list[Figure]:
@@ -134,6 +143,7 @@ def _table(kept: Mapping[str, Any]) -> Table:
         "best checkpoints, validation texts with exactly one label; mean ± standard deviation over seeds",
         f"the difference is the row less '{kept['reference']}', paired by text and seed; its {LEVEL:.0%} interval holds for "
         "another draw of both, and with one seed says nothing of other seeds",
+        f"an interval is undefined where the measure is in more than {MOST_UNDEFINED:.0%} of the bootstrap samples",
         "nothing is corrected for the number of intervals: of true nothings one in twenty looks like something",
     )
     columns = ("measure", "row", "value", "seeds", "difference", f"{LEVEL:.0%} interval")
@@ -145,4 +155,7 @@ def _row(measure: str, row: str, found: Mapping[str, Any]) -> tuple[Cell, ...]:
     apart = found.get("difference")
     if apart is None:
         return (measure, row, value, found["seeds"], "", "")
-    return (measure, row, value, found["seeds"], f"{apart['value']:+.4f}", f"{apart['low']:+.4f} to {apart['high']:+.4f}")
+    if apart["low"] is None or apart["high"] is None:
+        return (measure, row, value, found["seeds"], f"{apart['value']:+.4f}", "undefined")
+    interval = f"{apart['low']:+.4f} to {apart['high']:+.4f}"
+    return (measure, row, value, found["seeds"], f"{apart['value']:+.4f}", interval)

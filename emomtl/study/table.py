@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, POWER, Estimate, Spread
+from emomtl.statistics import LEVEL, POWER, RESAMPLES, Estimate
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 
 SAME_EXAMPLES = 0.02
@@ -34,7 +34,7 @@ def study_table(result: StudyResult) -> Table:
         (
             True,
             tuple(f"{split}, {which}" for split, which in COLUMNS),
-            lambda row: tuple(_spelt(row.spread(one)) for one in COLUMNS),
+            lambda row: tuple(_spelt(row, one) for one in COLUMNS),
         ),
         (True, ("interval of test, best",), lambda row: (_interval(row.own),)),
         (published, ("published",), _published),
@@ -69,13 +69,15 @@ def _compared(row: RowResult) -> tuple[Cell, ...]:
     if found is None:
         return ("", "", "", "", "", "", standing_of(row))
     effect = "" if found.effect is None else f"{found.effect:+.2f}"
-    tests = (_p(found.p_holm if found.p_holm is not None else found.p), _p(found.p_mcnemar))
+    p = "undefined" if found.p is None else _p(found.p_holm if found.p_holm is not None else found.p)
+    value, detectable = found.difference.value, found.detectable
     return (
-        f"{found.difference.value:+.4f}",
+        "undefined" if value is None else f"{value:+.4f}",
         _interval(found.difference, "+"),
-        *tests,
+        p,
+        _p(found.p_mcnemar),
         effect,
-        f"{found.detectable:.4f}",
+        "undefined" if detectable is None else f"{detectable:.4f}",
         found.verdict,
     )
 
@@ -84,14 +86,23 @@ def standing_of(row: RowResult) -> str:
     """The word in place of a verdict for a row that is not compared, or not yet."""
     if row.failed:
         return "failed"
+    if row.apart:
+        return "not compared"
     return "reference" if row.against is None else "pending"
 
 
 def _interval(found: Estimate | None, sign: str = "") -> str:
-    return "" if found is None else f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return "undefined"
+    return f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
 
 
-def _spelt(spread: Spread | None) -> str:
+def _spelt(row: RowResult, column: tuple[str, str]) -> str:
+    if row.undefined(column):
+        return f"undefined ({len(row.undefined(column))} of {len(row.figures[column])} seeds)"
+    spread = row.spread(column)
     if spread is None:
         return ""
     return f"{spread.mean:.4f}" if spread.sd is None else f"{spread.mean:.4f} ± {spread.sd:.4f}"
@@ -107,8 +118,8 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
     sizes = {row.test_rows for row in result.rows if row.answers}
     rows = f" ({max(sizes):,} rows)" if len(sizes) == 1 else ""
     notes.append(
-        f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test{rows} was scored once for each "
-        f"run and checkpoint; its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
+        f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test{rows} {_looked(result)}; "
+        f"its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
     )
     other = "the row that it stands against," if result.several_references else f"'{result.reference.name}'"
     if compared:
@@ -125,7 +136,60 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:
             notes.append(f"warning: {row.name} gave the target unequal updates over seeds")
+        notes += _of_other_rows(row)
+        notes += undefined_notes(row)
     return notes + _unequal(result) + _unequal_examples(result)
+
+
+def _looked(result: StudyResult) -> str:
+    """How often checkpoints were scored on test, in words."""
+    if max((n for row in result.rows for n in row.looks.values()), default=0) <= 1:
+        return "was scored once for each run and checkpoint"
+    often = [f"{row.name}, seed {seed}: {n} times" for row in result.rows for seed, n in row.looks.items() if n > 1]
+    return f"was scored more than once for a run and checkpoint ({'; '.join(often)})"
+
+
+def _of_other_rows(row: RowResult) -> list[str]:
+    """What of a row was scored on other rows than its runs' own, or than the row that it stands against."""
+    notes = []
+    if row.elsewhere:
+        seeds = ", ".join(map(str, row.elsewhere))
+        notes.append(
+            f"{row.name}, seed {seeds}: test was scored on other rows too (`--allow-changed data`); "
+            "the table holds the scores of the run's own rows alone"
+        )
+    if row.apart:
+        notes.append(f"warning: {row.name} is not compared: {row.apart}")
+    return notes
+
+
+def undefined_notes(row: RowResult) -> list[str]:
+    """What is undefined in a row, and why it has no interval or no verdict."""
+    notes = []
+    for split, which in COLUMNS:
+        if seeds := row.undefined((split, which)):
+            told = ", ".join(map(str, seeds))
+            metric = row.scoring.metric
+            notes.append(f"{row.name}, seed {told}: {metric} on {split}, {which}, is undefined")
+    difference = row.comparison.difference if row.comparison is not None else None
+    for what, found in (("the interval of test", row.own), ("the difference", difference)):
+        if found is not None and (said := _why_undefined(found)):
+            notes.append(f"{row.name}: {what} {said}")
+    return notes
+
+
+def _why_undefined(found: Estimate) -> str:
+    """Why an estimate has no interval, or what its interval leaves out, in words; nothing of a whole one."""
+    draws = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples"
+    if found.value is None:
+        return "is undefined, as the metric of a seed is"
+    if found.low is None and found.undefined:
+        return f"is not known: the metric is undefined in {draws}"
+    if found.low is None:
+        return "is not known: nothing varies over seeds and samples of the rows, or there is one row"
+    if found.undefined:
+        return f"leaves out {draws}, in which the metric is undefined"
+    return "ends where the metric does" if found.clipped else ""
 
 
 def _unequal(result: StudyResult) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from emomtl.analysis.answers.recorded import Recorded, recorded_tasks
 from emomtl.errors import EmomtlError, clean
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which
-from emomtl.run.answers import kept_answers
+from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.statistics import Answers
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
     found: list[Kept] = []
     notes: list[str] = []
     for number, result in enumerate(results, start=1):
-        if result.baseline or not any(entry["split"] == split and "answers" in entry for entry in result.evaluations):
+        if result.baseline or not any(_is_shown(result, entry, split) for entry in result.evaluations):
             if not result.baseline:
                 notes.append(f"{result.name}: `emomtl eval {result.folder} --split {split}` keeps what is shown here")
             continue
@@ -137,6 +137,12 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
         except EmomtlError as error:
             notes.append(f"warning: {result.name}: its answers cannot be shown: {error.problems[0].found}")
     return found, notes
+
+
+def _is_shown(result: RunResult, entry: Mapping[str, Any], split: str) -> bool:
+    """Whether an evaluation kept answers to the run's own rows of a split."""
+    own = (scored_own_rows(result.environment, entry, task) for task in entry["tasks"])
+    return entry["split"] == split and "answers" in entry and any(own)
 
 
 def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], list[str]]:

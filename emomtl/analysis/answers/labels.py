@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from emomtl.analysis.answers.kept import MANY, Kept, Level
 from emomtl.analysis.calibration.thresholds import mean_f1
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, RESAMPLES, draw_weights, resamples, weighted_f1
+from emomtl.statistics import (
+    LEVEL,
+    MOST_UNDEFINED,
+    RESAMPLES,
+    defined,
+    draw_weights,
+    resamples,
+    weighted_f1,
+)
 
 if TYPE_CHECKING:
     pass
@@ -42,7 +50,8 @@ def label_figures(level: Level) -> list[LabelFigure]:
     """Each label's figure, and that of their mean last (`macro`); intervals are percentiles of the bootstrap over rows.
 
     Percentiles, as F1 of a rare label is skewed and stays within 0 and 1. Samples in which a label has neither a positive nor
-    an answer are left out for it. Of more than `MANY` labels there are no intervals.
+    an answer are left out for it; with more than `MOST_UNDEFINED` of them it has no interval.
+    Of more than `MANY` labels there are no intervals.
     """
     import numpy as np
 
@@ -59,8 +68,8 @@ def label_figures(level: Level) -> list[LabelFigure]:
     found = []
     for place, name in enumerate(names):
         value, course = float(both[0][0, place]), both[1][:, place]
-        known = course[~np.isnan(course)]
-        ends = np.quantile(known, (tail, 1 - tail)) if len(known) and not np.isnan(value) else (None, None)
+        known = defined(course)
+        ends = (None, None) if known is None or np.isnan(value) else np.quantile(known, (tail, 1 - tail))
         low, high = (None if end is None else float(end) for end in ends)
         last = name == "macro" and place == len(level.names)
         group = "" if last else level.groups[place]
@@ -80,6 +89,11 @@ def label_table(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> Tab
     notes = [f"intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows; another seed of training is not in them"]
     if len(figures) - 1 > MANY:
         notes = [f"intervals are left out of more than {MANY} labels"]
+    elif any(one.low is None for one in figures):
+        notes.append(
+            f"a label without an interval is undefined in more than {MOST_UNDEFINED:.0%} of the samples: "
+            "they neither have it nor answer it"
+        )
     few = [f"{one.name} ({one.support})" for one in figures[:-1] if one.rare]
     if few:
         notes.append(f"warning: {kept.named(level)}: fewer than {RARE} rows of {kept.split} have {', '.join(few)}")

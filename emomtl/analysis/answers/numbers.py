@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from emomtl.analysis.answers.kept import Kept
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, RESAMPLES, figure_of, over_samples, resamples
+from emomtl.statistics import (
+    LEVEL,
+    MOST_UNDEFINED,
+    RESAMPLES,
+    defined,
+    figure_of,
+    over_samples,
+    resamples,
+)
 
 
 def numbers_table(kept: Kept) -> Table:
@@ -12,6 +20,7 @@ def numbers_table(kept: Kept) -> Table:
     import numpy as np
 
     rows: list[tuple[Cell, ...]] = []
+    without: list[str] = []
     names = kept.head.outputs(kept.taxonomy)
     samples = resamples(len(kept.answers), RESAMPLES, seed=0)
     for place, name in enumerate(names):
@@ -22,8 +31,12 @@ def numbers_table(kept: Kept) -> Table:
         for figure in (f"pearson_r{suffix}", f"rmse{suffix}"):
             measure = figure_of(kept.head, figure)
             course = over_samples(measure, kept.answers, samples)
-            course = course[~np.isnan(course)]
-            ends = np.quantile(course, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) if len(course) else (None, None)
+            known_draws = defined(course)
+            ends = (None, None)
+            if known_draws is not None:
+                ends = np.quantile(known_draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+            else:
+                without.append(figure)
             value = measure(kept.answers)
             cells += [None if np.isnan(value) else value, *(None if end is None else float(end) for end in ends)]
         spread = (float(residuals.mean()), float(residuals.std(ddof=1))) if len(residuals) > 1 else (None, None)
@@ -32,5 +45,8 @@ def numbers_table(kept: Kept) -> Table:
         *("dimension", "rows", "pearson_r", "r 95% low", "r 95% high", "rmse", "rmse 95% low", "rmse 95% high"),
         *("mean residual", "sd of residuals"),
     )
-    notes = (f"residual: answer less target; intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows",)
-    return Table(f"Numbers: {kept.task} on {kept.where}", columns, tuple(rows), notes)
+    notes = [f"residual: answer less target; intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows"]
+    if without:
+        share = f"more than {MOST_UNDEFINED:.0%} of the samples"
+        notes.append(f"{', '.join(without)}: no interval, undefined in {share}")
+    return Table(f"Numbers: {kept.task} on {kept.where}", columns, tuple(rows), tuple(notes))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emomtl.seeds import generator
+from emomtl.statistics import defined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +46,14 @@ class Figure:
 
         A sample drawn with replacement has fewer texts that differ, so its centroids are noisier than the texts' own, and what is
         made of them (distances, ratios) is off to one side by that. Moving takes this bias out; means of texts have none.
+        None where more than `MOST_UNDEFINED` of the draws are undefined; fewer are left out.
         """
         import numpy as np
 
         if self.value is None or self.draws is None:
             return None
-        known = self.draws[np.isfinite(self.draws)]
-        if not len(known):
+        known = defined(self.draws)
+        if known is None:
             return None
         moved = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) - known.mean() + self.value
         low, high = np.clip(moved, *self.bounds)
