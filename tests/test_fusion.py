@@ -173,7 +173,7 @@ def fused(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFac
 def test_eval_and_predict_answer_as_training_did_without_the_training_rows(fused: tuple[Any, Run], tmp_path: Path) -> None:
     _, run = fused
     folder = Path(shutil.copytree(run.folder, tmp_path / "moved", symlinks=True))
-    trained = open_trained(folder, "last", Plugins.discover(trust_plugins=True))
+    trained = open_trained(folder, "last", Plugins.discover(trust=True))
     kept = next(entry for entry in run.scores() if entry["which"] == "last")["tasks"]
     scores, _, _ = evaluate_run(trained, "validation", which="last")
     assert {task: one.metrics for task, one in scores.items()} == {task: one["metrics"] for task, one in kept.items()}
@@ -201,10 +201,10 @@ def test_a_feature_file_that_changed_is_refused(fused: tuple[Any, Run], tmp_path
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(EmomtlError, match=r"lexicon\.safetensors: damaged: its SHA-256"):
-        open_trained(folder, "last", Plugins.discover(trust_plugins=True))
+        open_trained(folder, "last", Plugins.discover(trust=True))
     path.unlink()
     with pytest.raises(EmomtlError, match=r"lexicon\.safetensors: cannot be read"):
-        open_trained(folder, "last", Plugins.discover(trust_plugins=True))
+        open_trained(folder, "last", Plugins.discover(trust=True))
 
 
 def test_a_kept_feature_is_the_one_that_was_learned(fused: tuple[Any, Run]) -> None:
