@@ -1,16 +1,13 @@
-"""What the value of a label column means: one rule for every file format, for learned and for given labels.
+"""What the value of a label column means: one rule for every file format, in every run.
 
-A number is one value however a file writes it: the integer 3, the float 3.0 (pandas writes it where a
-column has gaps) and the text "3". Where a value could mean two things, `AmbiguousLabel` names both and
-the option that chooses; nothing is guessed from the other rows.
+A number is one value however a file writes it: the integer 3, the float 3.0 (pandas writes it where
+a column has gaps) and the text "3". Where a value could mean two things, `AmbiguousLabel` names
+both and the option that chooses; nothing is guessed from the other rows.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,20 +16,28 @@ from typing import Any, Literal
 
 from emomtl.errors import AmbiguousLabel, EmomtlError, quoted
 from emomtl.label_text import clean_label
+from emomtl.label_values import (
+    CHOICES,
+    INTEGER,
+    LIST_LIKE,
+    NULLS,
+    NUMBERS_JOINED,
+    as_written,
+    is_number,
+    list_item,
+    mean_shares,
+    parsed_list,
+    refuse_number_lists,
+    share_of,
+    was_odd,
+)
 
 LabelFormat = Literal["names", "indices", "multi-hot", "one-hot-columns", "distribution"]
 EmptyMeans = Literal["none", "unknown", "error"]
 
-INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,29})(\.0*)?", re.ASCII)
-FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,29})\.[0-9]{1,30}", re.ASCII)
-LONG_NUMBER = 10**30
-NULLS = frozenset({"nan", "NaN", "NAN", "null", "NULL", "<NA>", "NaT", "#N/A"})
-"""What programs write for a missing value, and hardly anybody calls a label."""
-
-LIST_LIKE = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)|array\(.*\)|[01](\s*[,;\s]\s*[01])+", re.DOTALL)
-"""A list or table as Python, NumPy or JSON write it, or zeros and ones in a row: `['joy']`, `[1 0 0]`, `1,0,0`."""
-
-EMPTY_ASSUMED = "row(s) with an empty label cell, which means unknown (`options.empty` says otherwise)"
+EMPTY_ASSUMED = (
+    "row(s) with an empty label cell, which means unknown (`options.empty` says otherwise)"
+)
 EMPTY_UNKNOWN = "row(s) with an empty label cell: unknown, as `options.empty` says"
 EMPTY_NONE = "row(s) with an empty label cell: none of the labels, as `options.empty` says"
 MISSING_CODE = "row(s) with a value of `options.missing`, which has no label"
@@ -43,8 +48,6 @@ VOTES_AS_SHARES = "row(s) with votes, read as shares of their sum"
 NO_MAJORITY = "item(s) without a majority: those who labelled them tie"
 NOBODY = "item(s) that nobody gave a label"
 
-CHOICES = '`options.label_format` is "names", "indices", "multi-hot" or "distribution"'
-
 ReadLabel = tuple[Any, tuple[str, ...]]
 """A label value as `Example` takes it, and what was assumed, as `Example.notes` takes it."""
 
@@ -54,8 +57,9 @@ class LabelReader:
     """The rule by which a label cell is read, for heads that answer with labels.
 
     `labels` are those that the user listed (None: they are learned), `names` maps values to labels,
-    `missing` lists the values that mean "no label", and `empty` says what these and empty cells mean.
-    `exclusive` is true where a text has exactly one label, and `raters` how many people voted on a row.
+    `missing` lists the values that mean "no label", and `empty` says what these and empty cells
+    mean. `exclusive` is true where a text has exactly one label, and `raters` how many people voted
+    on a row.
     """
 
     labels: tuple[str, ...] | None = None
@@ -69,22 +73,22 @@ class LabelReader:
     raters: int | None = None
 
     def read(self, cell: Any) -> ReadLabel:
-        """A cell of one label column: a name, several, names with shares, or None where the label is unknown."""
+        """A cell of one label column: a name, several, names with shares, or None for unknown."""
         if isinstance(cell, Mapping):
             return self._table(cell)
         if isinstance(cell, (list, tuple)):
-            return self._list([_item(value) for value in cell])
+            return self._list([list_item(value) for value in cell])
         text = as_written(cell)
         if text is None or not text:
             return self.nothing()
-        if text in self._missing:
+        if self._key(text) in self._missing:
             return self.nothing(coded=True)
-        trimmed = (TRIMMED,) if isinstance(cell, str) and _was_odd(cell, text) else ()
+        trimmed = (TRIMMED,) if isinstance(cell, str) and was_odd(cell, text) else ()
         value, notes = self._text(text if not isinstance(cell, str) else cell)
         return value, trimmed + notes
 
     def read_columns(self, cells: Mapping[str, Any]) -> ReadLabel:
-        """The cells of one row by label, where each label has a column: 0 or 1, votes, or probabilities."""
+        """The cells of one row, where each label has a column: 0 or 1, votes, or probabilities."""
         values = {self._named(column): self._share(column, cell) for column, cell in cells.items()}
         if all(value is None for value in values.values()):
             return self.nothing()
@@ -95,12 +99,14 @@ class LabelReader:
             return [name for name, value in values.items() if value], ()
         if self.exclusive and all(value is not None for value in values.values()):
             found = "the columns hold votes or probabilities, and the head takes one label a row"
-            raise EmomtlError(found, remedy='`label_format = "distribution"` reads them as shares of one label')
+            raise EmomtlError(
+                found, remedy='`label_format = "distribution"` reads them as shares of one label'
+            )
         return values, ()
 
     @cached_property
     def _missing(self) -> frozenset[str]:
-        return frozenset(text for value in self.missing if (text := as_written(value)))
+        return frozenset(self._key(text) for value in self.missing if (text := as_written(value)))
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -114,9 +120,12 @@ class LabelReader:
         return text.casefold() if self.fold_case else text
 
     def nothing(self, coded: bool = False) -> ReadLabel:
-        """An empty cell, or (`coded`) a value of `missing`, which is unknown where nothing is said of empty cells."""
+        """An empty cell, or (`coded`) a value of `missing`: unknown where nothing else is said."""
         if self.empty == "error" and not coded:
-            raise EmomtlError("the label cell is empty", remedy='`options.empty = "unknown"` or "none" lets it pass')
+            raise EmomtlError(
+                "the label cell is empty",
+                remedy='`options.empty = "unknown"` or "none" lets it pass',
+            )
         if self.empty == "none":
             return [], (MISSING_CODE if coded else EMPTY_NONE,)
         if coded:
@@ -125,7 +134,10 @@ class LabelReader:
 
     def is_missing(self, cell: Any) -> bool:
         """Whether a cell is one of the values that `missing` lists."""
-        return isinstance(cell, (str, int, float, Decimal)) and as_written(cell) in self._missing
+        return (
+            isinstance(cell, (str, int, float, Decimal))
+            and self._key(as_written(cell) or "") in self._missing
+        )
 
     @staticmethod
     def spelled(value: Any) -> str:
@@ -135,13 +147,13 @@ class LabelReader:
     def combine(self, values: Sequence[Any], how: Literal["majority", "any", "mean"]) -> ReadLabel:
         """What several people said of one item, as one label; those who said nothing do not count.
 
-        `majority` takes what more than half of them gave (one label a text: what most of them gave, and no
-        label where several tie), `any` every label that somebody gave, `mean` the share of each.
+        `majority` takes what more than half of them gave (one label a text: what most of them gave,
+        and no label where several tie), `any` each label that somebody gave, `mean` its share.
         """
         voted = [value for value in values if value is not None]
         if not voted:
             return None, (NOBODY,)
-        shares = _mean(voted, self.labels)
+        shares = mean_shares(voted, self.labels)
         if how == "mean":
             return shares, ()
         if how == "any":
@@ -158,11 +170,26 @@ class LabelReader:
         whole = clean_label(text)
         if whole == "[]":
             return [], (EMPTY_LIST,)
-        if LIST_LIKE.fullmatch(whole) and self._key(whole) not in self._names and whole not in self._spellings:
+        is_known = self._key(whole) in self._names or whole in self._spellings
+        bits = whole[0] in "01" and self.separator in whole  # cut at the separator first
+        if LIST_LIKE.fullmatch(whole) and not bits and not is_known:
             if self.format is None:
-                raise AmbiguousLabel("a cell that looks like a list could be one name or several values", CHOICES, whole)
-            parsed = _parsed(whole)
+                raise AmbiguousLabel(
+                    "a cell that looks like a list could be one name or several values",
+                    CHOICES,
+                    whole,
+                )
+            parsed = parsed_list(whole)
             return self._table(parsed) if isinstance(parsed, Mapping) else self._list(parsed)
+        joined = NUMBERS_JOINED.fullmatch(whole) and self.separator not in whole
+        if joined and self.format is None and not is_known:
+            remedy = "`options.separator` is what stands between labels; "
+            remedy += '`options.label_format = "names"` takes it as one'
+            raise AmbiguousLabel(
+                "numbers in a row could be several labels, or one name", remedy, whole
+            )
+        if joined and self.format not in (None, "names"):
+            return self._list(parsed_list(whole))
         parts = [part for piece in text.split(self.separator) if (part := as_written(piece))]
         if not parts:
             return self.nothing()
@@ -175,20 +202,30 @@ class LabelReader:
         """A list of names, positions, zeros and ones, or shares, as `format` says."""
         if not values and self.format in (None, "names", "indices"):
             return [], (EMPTY_LIST,)
-        if len(values) == 1 and values[0] in self._missing:
+        if len(values) == 1 and self._key(values[0]) in self._missing:
             return self.nothing(coded=True)
-        coded = [value for value in values if value in self._missing]
+        coded = [value for value in values if self._key(value) in self._missing]
         if coded:
-            raise EmomtlError(f"{quoted(coded[0])}, which means no label, stands beside labels", remedy="leave one of them")
+            raise EmomtlError(
+                f"{quoted(coded[0])}, which means no label, stands beside labels",
+                remedy="leave one of them",
+            )
         if self.format == "multi-hot":
             return self._multi_hot(values), ()
         if self.format == "distribution":
             known = self._of_length(values)
-            return self._shares({name: _share(name, value) for name, value in zip(known, values, strict=True)})
-        if self.format is None:
-            _refuse_number_lists(values)
+            return self._shares(
+                {name: share_of(name, value) for name, value in zip(known, values, strict=True)}
+            )
+        are_codes = len(set(values)) == len(values) and all(
+            self._key(value) in self._names for value in values
+        )
+        if self.format is None and not are_codes:
+            refuse_number_lists(values)
         names = [self._name(value) for value in values]
-        read_as_names = any(is_number(name) and name == value for name, value in zip(names, values, strict=True))
+        read_as_names = any(
+            is_number(name) and name == value for name, value in zip(names, values, strict=True)
+        )
         return names, (NUMBERS_AS_NAMES,) if read_as_names else ()
 
     def _multi_hot(self, values: Sequence[str]) -> list[str]:
@@ -197,14 +234,20 @@ class LabelReader:
         binary = {"0": False, "1": True, "false": False, "true": True}
         wrong = [value for value in values if value not in binary]
         if wrong:
-            raise EmomtlError(f"a multi-hot list holds {quoted(wrong[0])}", remedy="zeros and ones, one for each label")
+            raise EmomtlError(
+                f"a multi-hot list holds {quoted(wrong[0])}",
+                remedy="zeros and ones, one for each label",
+            )
         return [name for name, value in zip(known, values, strict=True) if binary[value]]
 
     def _of_length(self, values: Sequence[str]) -> tuple[str, ...]:
         """The labels that a list has one value each for."""
         if self.labels is None or len(values) != len(self.labels):
             count = len(self.labels or ())
-            raise EmomtlError(f"a list of {len(values)} for {count} labels", remedy="one value for each of `options.labels`")
+            raise EmomtlError(
+                f"a list of {len(values)} for {count} labels",
+                remedy="one value for each of `options.labels`",
+            )
         return self.labels
 
     def _table(self, values: Mapping[Any, Any]) -> ReadLabel:
@@ -212,45 +255,54 @@ class LabelReader:
         named = {self._named(as_written(key) or ""): value for key, value in values.items()}
         if len(named) < len(values):
             raise EmomtlError("two names of a table mean one label", remedy="give each label once")
-        shares = {name: _share(name, value) for name, value in named.items()}
+        shares = {name: share_of(name, value) for name, value in named.items()}
         if all(value is None for value in shares.values()):
             return self.nothing()
         return self._shares(shares) if self.exclusive else (self._votes(shares), ())
 
     def _shares(self, values: Mapping[str, float | None]) -> ReadLabel:
-        """Values of which one label's are shares: votes of a row are divided by their sum, or by `raters`."""
+        """Values by label as shares: votes of a row are divided by their sum, or by `raters`."""
         total = math.fsum(value for value in values.values() if value is not None)
         if not self.exclusive or self.raters is not None:
             return self._votes(values), ()
         whole = all(value is None or value.is_integer() for value in values.values())
         if whole and total > 1:
-            return {name: value / total for name, value in values.items() if value is not None}, (VOTES_AS_SHARES,)
+            return {name: value / total for name, value in values.items() if value is not None}, (
+                VOTES_AS_SHARES,
+            )
         return dict(values), ()
 
     def _votes(self, values: Mapping[str, float | None]) -> dict[str, float | None]:
         """Each value as it is, or as a share of the people who voted."""
         if self.raters is None:
             return dict(values)
-        return {name: None if value is None else value / self.raters for name, value in values.items()}
+        return {
+            name: None if value is None else value / self.raters for name, value in values.items()
+        }
 
     def _share(self, column: str, cell: Any) -> float | None:
         """One cell of a label's own column."""
         text = as_written(cell)
-        if not text or text in self._missing or text in NULLS:
+        if not text or self._key(text) in self._missing or text in NULLS:
             return None
-        value = _share(column, text)
+        value = share_of(column, text)
         assert value is not None
         if value > 1 and self.raters is None and self.format != "distribution":
-            remedy = '`options.raters` says how many people voted; one label a row: `label_format = "distribution"`'
-            raise EmomtlError(f"column '{column}' holds {quoted(cell)}, more than one vote", remedy=remedy)
-        return value if self.raters is None or self.format == "distribution" else value / self.raters
+            remedy = "`options.raters` says how many people voted; "
+            remedy += 'one label a row: `label_format = "distribution"`'
+            raise EmomtlError(
+                f"column '{column}' holds {quoted(cell)}, more than one vote", remedy=remedy
+            )
+        return (
+            value if self.raters is None or self.format == "distribution" else value / self.raters
+        )
 
     def _named(self, value: str) -> str:
         """The label of a column, or of a key in a table."""
         return self._names.get(self._key(value)) or self._name(value)
 
     def _name(self, value: str) -> str:
-        """The label that one value means; a name that is none of the labels is left to the taxonomy to refuse."""
+        """The label that one value means; the taxonomy refuses a name that it lacks."""
         named = self._names.get(self._key(value))
         if named is not None:
             return named
@@ -261,148 +313,63 @@ class LabelReader:
         known = value in self._spellings
         if value in NULLS and self.format is None and not known:
             remedy = f'`options.missing = ["{value}"]`, or `options.label_format = "names"`'
-            raise AmbiguousLabel("it could be a missing value, or a label of that name", remedy, value)
+            raise AmbiguousLabel(
+                "it could be a missing value, or a label of that name", remedy, value
+            )
         if self.fold_case:
             return self._spellings.get(self._key(value), self._key(value))
         return value
 
     def _number(self, value: str) -> str:
-        """A number where no format is said: a name where labels are learned, and refused where it could be a position."""
+        """A number where no format is said: a name, and refused where it could be a position."""
         if self.labels is None:
             if value.startswith("-"):
                 remedy = f'`options.missing = [{value}]`, or `options.label_format = "names"`'
-                raise AmbiguousLabel("a negative number could be a code for no label, or a label", remedy, value)
+                raise AmbiguousLabel(
+                    "a negative number could be a code for no label, or a label", remedy, value
+                )
             if not INTEGER.fullmatch(value):
                 remedy = '`head = { use = "regression" }`, or `options.label_format = "names"`'
-                raise AmbiguousLabel("a fraction could be an amount, or the name of a label", remedy, value)
+                raise AmbiguousLabel(
+                    "a fraction could be an amount, or the name of a label", remedy, value
+                )
             return value
         is_name = value in self.labels
-        at = self.labels[int(value)] if INTEGER.fullmatch(value) and 0 <= int(value) < len(self.labels) else None
+        at = (
+            self.labels[int(value)]
+            if INTEGER.fullmatch(value) and 0 <= int(value) < len(self.labels)
+            else None
+        )
         if at == value or (is_name and at is None):
             return value
         if is_name:
             remedy = '`options.label_format = "names"` or "indices"'
-            raise AmbiguousLabel("a number could be a name of `options.labels`, or a position in that list", remedy, value)
+            raise AmbiguousLabel(
+                "a number could be a name of `options.labels`, or a position in that list",
+                remedy,
+                value,
+            )
         if at is not None:
-            remedy = '`options.label_format = "indices"`, or `options.label_names = { "0" = NAME, ... }`'
-            raise AmbiguousLabel("a number could be a position in `options.labels`, or a code of its own", remedy, value)
+            remedy = (
+                '`options.label_format = "indices"`, or `options.label_names = { "0" = NAME, ... }`'
+            )
+            raise AmbiguousLabel(
+                "a number could be a position in `options.labels`, or a code of its own",
+                remedy,
+                value,
+            )
         if not value.startswith("-") and INTEGER.fullmatch(value):
             return value  # an unknown label, which the taxonomy refuses as it does any other
-        remedy = "`options.missing` lists values that mean no label, `options.label_names` names the others"
+        remedy = "`options.missing` lists values that mean no label, "
+        remedy += "`options.label_names` names the others"
         raise EmomtlError(f"the number {value} is none of the labels", remedy=remedy)
 
     def _at(self, value: str) -> str:
         """The label at a position."""
         labels = self.labels or ()
         if not INTEGER.fullmatch(value) or not 0 <= int(value) < len(labels):
-            raise EmomtlError(f"position {quoted(value)} is outside 0..{len(labels) - 1}", remedy="`options.missing` lists codes")
+            raise EmomtlError(
+                f"position {quoted(value)} is outside 0..{len(labels) - 1}",
+                remedy="`options.missing` lists codes",
+            )
         return labels[int(value)]
-
-
-def _mean(values: Sequence[Any], labels: tuple[str, ...] | None) -> dict[str, float | None]:
-    """The mean share of each label over people; None where nobody said anything of it."""
-    rows = [_as_shares(value) for value in values]
-    whole = [isinstance(value, Mapping) for value in values]
-    names = labels or tuple(dict.fromkeys(name for row in rows for name in row))
-    means: dict[str, float | None] = {}
-    for name in names:
-        # Who names labels says of every other one that it does not hold; who gives a table only of those in it.
-        said = [row.get(name, None if table else 0.0) for row, table in zip(rows, whole, strict=True)]
-        known = [share for share in said if share is not None]
-        means[name] = math.fsum(known) / len(known) if known else None
-    return means
-
-
-def _as_shares(value: Any) -> dict[str, float | None]:
-    """A label value as shares: 1 for each label that it names."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return dict.fromkeys([value] if isinstance(value, str) else value, 1.0)
-
-
-def as_written(value: Any) -> str | None:
-    """A single value as the text by which labels are told apart; None where there is none (also for NaN).
-
-    3, 3.0 and "3.0" are "3"; 2.50 is "2.5"; "03" stays, as it is a code.
-    """
-    if value is None or isinstance(value, str):
-        text = "" if value is None else clean_label(value)
-        if INTEGER.fullmatch(text):
-            return str(int(text.partition(".")[0]))
-        return repr(float(text)) if FRACTION.fullmatch(text) else text or None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float, Decimal)):
-        if value != value:
-            return None
-        if not -LONG_NUMBER < value < LONG_NUMBER:
-            raise EmomtlError("the label is a number of more than 30 digits", remedy="labels are names or small numbers")
-        return str(int(value)) if value == int(value) else repr(float(value))
-    raise EmomtlError(f"the label is {type(value).__name__}, not a name or a number", remedy="look at `options.label`")
-
-
-def is_number(text: str) -> bool:
-    """Whether a value, as it is written, is a number."""
-    return bool(INTEGER.fullmatch(text) or FRACTION.fullmatch(text))
-
-
-def _item(value: Any) -> str:
-    """A value in a list."""
-    if isinstance(value, (list, tuple, Mapping)):
-        raise EmomtlError("a list of lists or tables is no label", remedy="a list holds names or numbers")
-    text = as_written(value)
-    if text is None:
-        raise EmomtlError("a list of labels has an empty value", remedy="leave it out of the list")
-    return text
-
-
-def _was_odd(cell: str, text: str) -> bool:
-    """Whether cleaning changed more than white space at the ends and the way a number is written."""
-    return not cell.isascii() and cell.strip() != text and not is_number(text)
-
-
-def _refuse_number_lists(values: Sequence[str]) -> None:
-    """Lists of numbers that are hardly a list of different labels: zeros and ones, repeated ones, fractions."""
-    if len(values) < 2 or not all(is_number(value) or value in ("true", "false") for value in values):
-        return
-    shown = f"[{', '.join(values[:8])}{', ...' if len(values) > 8 else ''}]"
-    if set(values) <= {"0", "1", "true", "false"}:
-        raise AmbiguousLabel("a list of zeros and ones could be one value a label, or names or positions", CHOICES, shown)
-    if len(set(values)) < len(values):
-        raise AmbiguousLabel("a list in which numbers repeat is no list of different labels", CHOICES, shown)
-    if not all(INTEGER.fullmatch(value) for value in values):
-        remedy = f'`head = {{ use = "regression" }}` for amounts; else {CHOICES}'
-        raise AmbiguousLabel("a list of fractions could be shares of the labels, or amounts", remedy, shown)
-
-
-def _parsed(text: str) -> Any:
-    """A list or table that is written in a text, as JSON, Python or NumPy write it."""
-    inner = text.removeprefix("array(").removesuffix(")") if text.startswith("array(") else text
-    found: Any = None
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            found = parse(inner)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        break
-    if isinstance(found, Mapping):
-        return found
-    if isinstance(found, (list, tuple, set)):
-        return [_item(value) for value in found]
-    between = r"[,;]" if "," in inner or ";" in inner else r"\s+"
-    pieces = re.split(between, inner.strip("[](){} \t"))
-    return [part for piece in pieces if (part := as_written(piece.strip("'\" ")))]
-
-
-def _share(name: str, value: Any) -> float | None:
-    """A share, a probability or votes for a label: a finite number that is not negative; None where it is unknown."""
-    text = as_written(value)
-    if text is None:
-        return None
-    try:
-        number = float({"true": "1", "false": "0"}.get(text, text))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or number < 0:
-        raise EmomtlError(f"label {quoted(name)} has the value {quoted(value)}", remedy="0, 1, a share, votes, or nothing")
-    return number

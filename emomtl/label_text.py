@@ -1,4 +1,4 @@
-"""How a label is spelled: the form in which it is kept, and the form in which two labels are nearly equal."""
+"""How a label is spelled: the form in which it is kept, and that in which two are nearly equal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import unicodedata
 from collections.abc import Iterable
 
 NEVER_SEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad"))
-"""Zero-width space, word joiner, byte-order mark and soft hyphen: they carry no meaning anywhere in a
-label. The joiners U+200C and U+200D do (in emoji and Indic scripts), so those are only trimmed."""
+"""Zero-width space, word joiner, byte-order mark and soft hyphen: they mean nothing in a label. The
+joiners U+200C and U+200D do (in emoji and Indic scripts), so those are only trimmed."""
 
 
 def clean_label(text: str) -> str:
-    """The label in NFC, without invisible characters that mean nothing, and trimmed of all at its ends."""
+    """The label in NFC, without invisible characters: meaningless ones, all at the ends."""
     if text.isascii() and text.isprintable():
         return text.strip()
     composed = unicodedata.normalize("NFC", text).translate(NEVER_SEEN)
@@ -24,14 +24,14 @@ def clean_label(text: str) -> str:
 
 
 def spelling_key(label: str) -> str:
-    """Equal for labels that differ only by case, punctuation, spaces or width; signs stay where all is signs."""
+    """Equal for labels that differ only by case, punctuation, spaces or width."""
     folded = unicodedata.normalize("NFKC", clean_label(label)).casefold()
     key = "".join(character for character in folded if character.isalnum() or _is_mark(character))
     return key or folded
 
 
 def near_spellings(labels: Iterable[str]) -> list[list[str]]:
-    """Labels that differ only in how they are spelled, as groups of two or more, in the given order.
+    """Labels that differ only in spelling, as groups of two or more, in the given order.
 
     Numbers are left out: the sign of `-1`, and the point of `1.5`, are no punctuation.
     """
@@ -48,5 +48,5 @@ def _is_invisible(character: str) -> bool:
 
 
 def _is_mark(character: str) -> bool:
-    """Vowel signs and accents of many scripts are marks (M), and emoji symbols (So): both tell labels apart."""
+    """Vowel signs and accents of many scripts (M) and emoji (So): both tell labels apart."""
     return unicodedata.category(character) in ("Mn", "Mc", "Me", "So")

@@ -33,6 +33,7 @@ LAYERS = [
     {"task"},
     {"lexicon", "statistics", "selection"},
     {"taxonomy", "heads", "label_reader", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
+    {"label_values"},
     {"errors", "hub_access", "seeds", "untrusted"},
     {"secrets", "plain", "label_text"},
 ]

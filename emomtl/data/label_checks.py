@@ -1,4 +1,4 @@
-"""What is odd about the labels of a task, once all its rows are read: empty cells, and spellings that nearly agree."""
+"""What is odd about the labels of a task, once all its rows are read: empty cells, spellings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emomtl.heads import Head
 
 FEW_EMPTY = 0.05
-"""The share of empty label cells of a split up to which they are taken for unknown labels without being asked for."""
+"""The share of empty label cells of a split up to which they count as unknown without a word."""
 
 MOST_GROUPS, SEPARATORS = 8, (",", ";", "/", "|", "+", "&")
 
@@ -31,7 +31,7 @@ def names_in(label: Any) -> tuple[str, ...]:
 
 
 def label_counts(labels: Sequence[Any]) -> dict[str, int]:
-    """How many rows have each label; numbers and missing labels count nowhere, shares of a label from one half on."""
+    """How many rows have each label; numbers count nowhere, shares of a label from one half on."""
     counts: dict[str, int] = {}
     for label in labels:
         for name in names_in(label):
@@ -41,14 +41,15 @@ def label_counts(labels: Sequence[Any]) -> dict[str, int]:
 
 
 def learned_names(labels: Sequence[Any]) -> list[str]:
-    """The labels of training rows, sorted, each in its clean spelling; those of a table count whatever their share."""
+    """The labels of training rows, sorted, in their clean spelling, whatever their share."""
     return sorted({clean_label(name) for label in labels for name in names_in(label)})
 
 
 def with_unseen(taxonomy: Taxonomy, labels: Sequence[Any], task: str, sensitive: bool) -> Taxonomy:
     """The taxonomy, followed by the labels of these rows that it lacks.
 
-    Refused where it has groupings, which cannot hold them, and of a sensitive task, whose rows are not quoted.
+    Refused where it has groupings, which cannot hold them, and of a sensitive task, whose rows are
+    not quoted.
     """
     unseen: dict[str, None] = {}
     for label in labels:
@@ -58,16 +59,23 @@ def with_unseen(taxonomy: Taxonomy, labels: Sequence[Any], task: str, sensitive:
             except EmomtlError:
                 unseen[clean_label(name)] = None
     if unseen and sensitive:
-        found = f"{len(unseen)} label(s) are none of the task's, and are not shown: the task is sensitive"
+        found = f"{len(unseen)} label(s) are none of the task's (not shown: it is sensitive)"
         raise EmomtlError(Problem(f"tasks.{task}", found, "mend the rows"))
     if unseen and taxonomy.groupings:
-        found = f"the label '{clean(next(iter(unseen)), 40)}' is none of the task's, and belongs to no grouping of them"
-        raise EmomtlError(Problem(f"tasks.{task}", found, "mend the rows: unseen labels count only where there are no groupings"))
+        first = clean(next(iter(unseen)), 40)
+        found = f"the label '{first}' is none of the task's, and belongs to no grouping of them"
+        raise EmomtlError(
+            Problem(
+                f"tasks.{task}",
+                found,
+                "mend the rows: unseen labels count only where there are no groupings",
+            )
+        )
     return Taxonomy([*taxonomy.labels, *unseen], taxonomy.groupings)
 
 
 def check_empty(name: str, head: Head, rows: Mapping[str, ReadRows]) -> list[Problem]:
-    """Problems for splits in which more than a few label cells are empty, and no option says what that means.
+    """Problems for splits of which more than a few label cells are empty without an option for it.
 
     A split without any label is not ambiguous: it was published without labels.
     """
@@ -78,13 +86,14 @@ def check_empty(name: str, head: Head, rows: Mapping[str, ReadRows]) -> list[Pro
     for split, part in rows.items():
         empty, total = part.assumed.get(EMPTY_ASSUMED, 0), len(part.labels)
         if part.groups is None and FEW_EMPTY * total < empty < total:
-            found = f"{empty:,} of {total:,} {split} rows have an empty label cell, and nothing says what that means"
+            found = f"{empty:,} of {total:,} {split} rows have an empty label cell"
+            found += ", and nothing says what that means"
             problems.append(Problem(f"tasks.{name}.options.empty", found, means))
     return problems
 
 
 def spelling_notes(rows: Mapping[str, ReadRows]) -> list[str]:
-    """Lines on labels that differ only in spelling, and on labels that look like several, with the rows of each."""
+    """Lines on labels that differ only in spelling, and on those that look like several."""
     counts: Counter[str] = Counter()
     for part in rows.values():
         counts.update(clean_label(name) for label in part.labels for name in names_in(label))
@@ -92,14 +101,25 @@ def spelling_notes(rows: Mapping[str, ReadRows]) -> list[str]:
     groups = near_spellings(sorted(counts))
     for group in groups[:MOST_GROUPS]:
         said = ", ".join(f"'{clean(label, 40)}' ({counts[label]:,})" for label in group)
-        lines.append(f"labels that differ only in spelling: {said}; `options.fold_case`, or `options.label_names`, joins them")
+        lines.append(
+            f"labels that differ only in spelling: {said}; "
+            "`options.fold_case`, or `options.label_names`, joins them"
+        )
     if len(groups) > MOST_GROUPS:
-        lines.append(f"{len(groups) - MOST_GROUPS} more groups of labels that differ only in spelling")
-    joined = [(label, sign) for label in sorted(counts) for sign in SEPARATORS if _is_several(label, sign, counts)]
+        lines.append(
+            f"{len(groups) - MOST_GROUPS} more groups of labels that differ only in spelling"
+        )
+    joined = [
+        (label, sign)
+        for label in sorted(counts)
+        for sign in SEPARATORS
+        if _is_several(label, sign, counts)
+    ]
     if joined:
         label, sign = joined[0]
         rows_with = sum(counts[label] for label, _ in joined)
-        found = f"{len(joined)} label(s) in {rows_with:,} row(s) look like several, such as '{clean(label, 40)}'"
+        found = f"{len(joined)} label(s) in {rows_with:,} row(s) look like several"
+        found += f", such as '{clean(label, 40)}'"
         lines.append(f'{found}; `options.separator = "{sign}"` reads them as several')
     return lines
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from emomtl.heads import Head, SingleLabel
+from emomtl.heads.single_label import MISSING
 from emomtl.objectives import Answers, View
 from emomtl.train.session import Session
 
@@ -17,7 +19,10 @@ def objective_losses(
 
     All tensors are of all texts of the micro-batch, whichever process encoded them.
     """
-    answers = {task: Answers(logits[task], one, session.data.taxonomies[task]) for task, one in targets.items()}
+    answers = {}
+    for task, of_task in targets.items():
+        decided = decided_targets(session.plan.tasks[task].head, of_task)
+        answers[task] = Answers(logits[task], decided, session.data.taxonomies[task])
     found: dict[str, dict[str, Tensor]] = {}
     for name, one in session.plan.objectives.items():
         if one.task in answers:
@@ -25,6 +30,17 @@ def objective_losses(
             with session.ranks.alike(session.feeder.seed, "objective", name, session.state.step):
                 found.setdefault(one.task, {})[name] = one.objective.loss(session.model.objectives[name], view)
     return found
+
+
+def decided_targets(head: Head, targets: Tensor) -> Tensor:
+    """The targets (B, ...) as objectives see them: of a soft single label, the label with the largest share (B,).
+
+    Shares (B, L) would read as a set of labels there, and the logits as one sigmoid each.
+    """
+    if not (isinstance(head, SingleLabel) and targets.ndim == 2):
+        return targets
+    unknown = targets.isnan().any(dim=1)
+    return targets.nan_to_num().argmax(dim=1).masked_fill(unknown, MISSING)
 
 
 def _view(task: str, pooled: Tensor, answers: Mapping[str, Answers]) -> View:

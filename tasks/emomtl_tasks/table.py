@@ -135,7 +135,7 @@ class Table(TaskFamily):
 
     def _reader(self, head: Head) -> LabelReader | None:
         """How label cells are read for a head; None for one that takes numbers."""
-        if head.answers == "numbers":
+        if head.answers != "labels":
             return None
         names = {key: LabelReader.spelled(name) for key, name in self.label_names.items()}
         return LabelReader(
@@ -150,15 +150,20 @@ class Table(TaskFamily):
             raters=self.raters,
         )
 
-    def read(self, row: Mapping[str, Any], reader: LabelReader | None) -> Example:
-        """One row as text, label and pair; a missing column or a text that is none is an error that names the column."""
+    def read(self, row: Mapping[str, Any], reader: LabelReader | None, nothing: bool = False) -> Example:
+        """One row as text, label and pair; a missing column or a text that is none is an error that names the column.
+
+        With `nothing` the head asks for no label, and none is read.
+        """
         text = _text(row, self.text)
         if text is None:
             raise EmomtlError(f"column '{self.text}' is empty", remedy="every row needs a text")
         pair = None if self.pair is None else _text(row, self.pair)
         group = None if self.id is None else _group(row, self.id)
         cells = {column: _cell(row, column) for column in self._label_columns}
-        if reader is None:
+        if nothing:
+            label, notes = [], ()
+        elif reader is None:
             label, notes = self._numbers(cells)
         elif self._one_hot:
             label, notes = reader.read_columns(cells)
@@ -225,7 +230,7 @@ class Table(TaskFamily):
 
     def _task(self, head: Head) -> Task:
         reader = self._reader(head)
-        read = partial(self.read, reader=reader)
+        read = partial(self.read, reader=reader, nothing=head.answers == "nothing")
         source = Files(
             "*",
             columns=self.columns or {column: column for column in self._columns},

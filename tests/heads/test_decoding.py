@@ -53,3 +53,75 @@ def test_a_regression_refuses_what_lies_outside_its_bounds_and_starts_in_their_m
         head.encode(5.5, None)
     module: Any = head.build(4, None)
     assert module[1].bias.tolist() == [3.0]
+
+
+SOFT = SingleLabel(soft=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "target"),
+    [
+        ("joy", [0, 0, 1]),
+        (["joy"], [0, 0, 1]),
+        ({"joy": 0.25, "anger": 0.75}, [0.75, 0, 0.25]),
+        ({"joy": 0.5, "anger": 0.5, "fear": None}, [0.5, 0, 0.5]),
+        (None, [np.nan] * 3),
+    ],
+)
+def test_a_soft_label_is_a_distribution_over_the_labels(label: Any, target: list[float]) -> None:
+    np.testing.assert_allclose(SOFT.encode(label, TAXONOMY), np.array(target, np.float32))
+
+
+@pytest.mark.parametrize("label", [{"joy": 0.5}, {"joy": 1.5, "fear": -0.5}, {"joy": 10**400}, {"joy": "much"}, ["joy", "fear"]])
+def test_shares_that_are_no_distribution_are_refused(label: Any) -> None:
+    with pytest.raises(EmomtlError, match=r"sum of 0\.5|has the share|not one name"):
+        SOFT.encode(label, TAXONOMY)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e400, "1e400"])
+def test_a_number_that_no_float_holds_is_refused(value: Any) -> None:
+    with pytest.raises(EmomtlError, match="has the value"):
+        MultiLabel().encode({"joy": value}, TAXONOMY)
+    with pytest.raises(EmomtlError, match="not a finite number"):
+        Regression().encode(value, None)
+
+
+def test_the_loss_of_soft_labels_is_cross_entropy_against_the_distribution() -> None:
+    import torch
+
+    logits = torch.tensor([[0.2, -1.0, 0.5], [1.0, 0.0, -1.0], [3.0, 1.0, 2.0]])
+    shares = np.array([[0.75, 0, 0.25], [0, 1, 0], [np.nan] * 3], np.float32)
+    log_q = torch.log_softmax(logits, dim=1).numpy()
+    wanted = -(shares[:2] * log_q[:2]).sum() / 2
+    assert SOFT.loss(logits, torch.from_numpy(shares)).item() == pytest.approx(float(wanted))
+    assert SOFT.known(shares).tolist() == [1, 1, 0]
+    hard = torch.tensor([0, 1, -100])
+    one_hot = torch.from_numpy(np.array([[1, 0, 0], [0, 1, 0], [np.nan] * 3], np.float32))
+    assert SOFT.loss(logits, one_hot).item() == pytest.approx(SingleLabel().loss(logits, hard).item())
+
+
+def test_soft_labels_are_scored_by_the_largest_share_and_ties_are_counted() -> None:
+    from emomtl.scoring import score
+
+    shares = np.array([[0.6, 0.4, 0], [0, 0.5, 0.5], [0.1, 0.2, 0.7], [np.nan] * 3], np.float32)
+    logits = np.array([[2.0, 1, 0], [0, 2, 1], [2, 1, 0], [0, 0, 0]])
+    soft = score(SOFT, TAXONOMY, shares, logits)
+    assert SOFT.decided(shares).tolist() == [0, 1, 2, -100]
+    hard = score(SingleLabel(), TAXONOMY, np.array([0, 1, 2, -100]), logits)
+    assert soft.metrics == hard.metrics
+    assert soft.tables == hard.tables
+    assert soft.unlabelled == 1
+    assert soft.remarks == (
+        "soft labels: metrics are taken against the label with the largest share",
+        "1 row(s) have several such labels; the first one counts",
+    )
+
+
+def test_objectives_see_one_label_of_a_soft_one() -> None:
+    import torch
+
+    from emomtl.train.objectives import decided_targets
+
+    shares = torch.tensor([[0.6, 0.4, 0.0], [float("nan")] * 3])
+    assert decided_targets(SOFT, shares).tolist() == [0, -100]
+    assert decided_targets(MultiLabel(), shares) is shares

@@ -89,6 +89,9 @@ def test_a_fraction_that_is_a_number_for_a_regression_stays_one() -> None:
         ("[1, 0, 0]", {}, "looks like a list", "multi-hot"),
         ("[1 0 0]", {}, "looks like a list", "multi-hot"),
         ("1,0,0", {}, "looks like a list", "multi-hot"),
+        ("()", {}, "looks like a list", "label_format"),
+        ("2,27", {}, "several labels, or one name", "options.separator"),
+        ("2 27", {}, "several labels, or one name", "options.separator"),
         ('{"joy": 0.5}', {}, "looks like a list", "distribution"),
     ],
 )
@@ -117,6 +120,7 @@ FOUR = ("joy", "fear", "anger", "sadness")
         ([1, 3], "indices", ["fear", "sadness"]),
         ("[1, 3]", "indices", ["fear", "sadness"]),
         ("1|3", "indices", ["fear", "sadness"]),
+        ("1,3", "indices", ["fear", "sadness"]),
         ("['joy', 'very sad']", "names", ["joy", "very sad"]),
         ('["joy"]', "names", ["joy"]),
         ("[very sad, joy]", "names", ["very sad", "joy"]),
@@ -178,6 +182,18 @@ def test_case_is_folded_where_it_is_asked_for() -> None:
     assert {label_of(cell, fold_case=True) for cell in ("Joy", "JOY", "joy")} == {"joy"}
     assert {label_of(cell, fold_case=True, labels=("Joy", "Fear")) for cell in ("Joy", "JOY", "joy")} == {"Joy"}
     assert label_of("HAPPY", fold_case=True, label_names={"happy": "joy"}) == "joy"
+    assert label_of("na", fold_case=True, missing=("NA",)) is None
+
+
+def test_numbers_with_names_for_them_are_codes() -> None:
+    names = {"0": "negative", "1": "positive"}
+    assert label_of([0, 1], MultiLabel(), label_names=names) == ["negative", "positive"]
+    assert label_of("0|1", MultiLabel(), label_names=names) == ["negative", "positive"]
+    assert label_of("0,1", MultiLabel(), separator=",", label_names=names) == ["negative", "positive"]
+    assert label_of("2,27", MultiLabel(), separator=",") == ["2", "27"]
+    assert label_of("2,27", label_format="names") == "2,27"
+    with pytest.raises(AmbiguousLabel, match="zeros and ones"):
+        label_of([1, 1], MultiLabel(), label_names=names)
 
 
 def test_another_separator_leaves_the_bar_alone() -> None:

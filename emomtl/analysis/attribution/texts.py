@@ -87,7 +87,8 @@ def choose(trained: Trained, task: str, question: Question, words: WordList, not
     notes += data.notes
     rows, corpus, taxonomy = data.rows(task, question.split), data.corpus(task), data.taxonomies[task]
     assert taxonomy is not None
-    held, labels = corpus.splits[question.split], labels_of(rows.targets, taxonomy)
+    targets = trained.plan.tasks[task].head.decided(rows.targets)
+    held, labels = corpus.splits[question.split], labels_of(targets, taxonomy)
     if line := not_cut(held.texts):
         notes.append(f"{task}: {line}")
     labelled = [place for place in range(len(rows)) if labels[place]]

@@ -151,7 +151,8 @@ def _chosen(trained: Trained, task: str, question: Question, notes: list[str]) -
     data: TaskData = read_split(trained, question.split, [task], question.sources, question.allow_changed)
     notes += data.notes
     rows = data.rows(task, question.split)
-    labels = only_labels(trained.plan.tasks[task].head, rows.targets)
+    head = trained.plan.tasks[task].head
+    labels = only_labels(head, head.decided(rows.targets))
     held = data.corpus(task).splits[question.split]
     single = np.flatnonzero(labels >= 0)
     if len(single) > question.limit:
