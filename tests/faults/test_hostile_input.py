@@ -345,7 +345,7 @@ CHARACTERS = [
 def test_control_and_bidi_characters_in_texts_and_labels_are_read_and_never_reach_the_terminal(desk: Any, cli: Any) -> None:
     import csv
 
-    labels = [f"joy{odd}" for odd in CHARACTERS[:4]]
+    labels = [f"joy{odd}end" for odd in CHARACTERS[:4]]  # what stands at an end is trimmed
     with (desk.folder / "odd.csv").open("w", newline="", encoding="utf-8") as file:
         rows = [[f"{odd} happy {n}", labels[n % 4]] for n in range(12) for odd in CHARACTERS]
         csv.writer(file).writerows([["text", "label"], *rows])

@@ -125,3 +125,10 @@ def test_objectives_see_one_label_of_a_soft_one() -> None:
     shares = torch.tensor([[0.6, 0.4, 0.0], [float("nan")] * 3])
     assert decided_targets(SOFT, shares).tolist() == [0, -100]
     assert decided_targets(MultiLabel(), shares) is shares
+
+
+def test_a_soft_head_holds_what_is_expected_of_any_head() -> None:
+    from emomtl.testing import check_head
+
+    check_head(SOFT, TAXONOMY)
+    check_head(SOFT, TAXONOMY, [{"joy": 0.5, "anger": 0.5}, "fear", {"joy": 0.2, "fear": 0.8}])
