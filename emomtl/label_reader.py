@@ -35,9 +35,7 @@ from emomtl.label_values import (
 LabelFormat = Literal["names", "indices", "multi-hot", "one-hot-columns", "distribution"]
 EmptyMeans = Literal["none", "unknown", "error"]
 
-EMPTY_ASSUMED = (
-    "row(s) with an empty label cell, which means unknown (`options.empty` says otherwise)"
-)
+EMPTY_ASSUMED = "row(s) with an empty label cell, which means unknown (`options.empty` says otherwise)"
 EMPTY_UNKNOWN = "row(s) with an empty label cell: unknown, as `options.empty` says"
 EMPTY_NONE = "row(s) with an empty label cell: none of the labels, as `options.empty` says"
 MISSING_CODE = "row(s) with a value of `options.missing`, which has no label"
@@ -99,9 +97,7 @@ class LabelReader:
             return [name for name, value in values.items() if value], ()
         if self.exclusive and all(value is not None for value in values.values()):
             found = "the columns hold votes or probabilities, and the head takes one label a row"
-            raise EmomtlError(
-                found, remedy='`label_format = "distribution"` reads them as shares of one label'
-            )
+            raise EmomtlError(found, remedy='`label_format = "distribution"` reads them as shares of one label')
         return values, ()
 
     @cached_property
@@ -134,10 +130,7 @@ class LabelReader:
 
     def is_missing(self, cell: Any) -> bool:
         """Whether a cell is one of the values that `missing` lists."""
-        return (
-            isinstance(cell, (str, int, float, Decimal))
-            and self._key(as_written(cell) or "") in self._missing
-        )
+        return isinstance(cell, (str, int, float, Decimal)) and self._key(as_written(cell) or "") in self._missing
 
     @staticmethod
     def spelled(value: Any) -> str:
@@ -185,9 +178,7 @@ class LabelReader:
         if joined and self.format is None and not is_known:
             remedy = "`options.separator` is what stands between labels; "
             remedy += '`options.label_format = "names"` takes it as one'
-            raise AmbiguousLabel(
-                "numbers in a row could be several labels, or one name", remedy, whole
-            )
+            raise AmbiguousLabel("numbers in a row could be several labels, or one name", remedy, whole)
         if joined and self.format not in (None, "names"):
             return self._list(parsed_list(whole))
         parts = [part for piece in text.split(self.separator) if (part := as_written(piece))]
@@ -214,18 +205,12 @@ class LabelReader:
             return self._multi_hot(values), ()
         if self.format == "distribution":
             known = self._of_length(values)
-            return self._shares(
-                {name: share_of(name, value) for name, value in zip(known, values, strict=True)}
-            )
-        are_codes = len(set(values)) == len(values) and all(
-            self._key(value) in self._names for value in values
-        )
+            return self._shares({name: share_of(name, value) for name, value in zip(known, values, strict=True)})
+        are_codes = len(set(values)) == len(values) and all(self._key(value) in self._names for value in values)
         if self.format is None and not are_codes:
             refuse_number_lists(values)
         names = [self._name(value) for value in values]
-        read_as_names = any(
-            is_number(name) and name == value for name, value in zip(names, values, strict=True)
-        )
+        read_as_names = any(is_number(name) and name == value for name, value in zip(names, values, strict=True))
         return names, (NUMBERS_AS_NAMES,) if read_as_names else ()
 
     def _multi_hot(self, values: Sequence[str]) -> list[str]:
@@ -267,18 +252,14 @@ class LabelReader:
             return self._votes(values), ()
         whole = all(value is None or value.is_integer() for value in values.values())
         if whole and total > 1:
-            return {name: value / total for name, value in values.items() if value is not None}, (
-                VOTES_AS_SHARES,
-            )
+            return {name: value / total for name, value in values.items() if value is not None}, (VOTES_AS_SHARES,)
         return dict(values), ()
 
     def _votes(self, values: Mapping[str, float | None]) -> dict[str, float | None]:
         """Each value as it is, or as a share of the people who voted."""
         if self.raters is None:
             return dict(values)
-        return {
-            name: None if value is None else value / self.raters for name, value in values.items()
-        }
+        return {name: None if value is None else value / self.raters for name, value in values.items()}
 
     def _share(self, column: str, cell: Any) -> float | None:
         """One cell of a label's own column."""
@@ -290,12 +271,8 @@ class LabelReader:
         if value > 1 and self.raters is None and self.format != "distribution":
             remedy = "`options.raters` says how many people voted; "
             remedy += 'one label a row: `label_format = "distribution"`'
-            raise EmomtlError(
-                f"column '{column}' holds {quoted(cell)}, more than one vote", remedy=remedy
-            )
-        return (
-            value if self.raters is None or self.format == "distribution" else value / self.raters
-        )
+            raise EmomtlError(f"column '{column}' holds {quoted(cell)}, more than one vote", remedy=remedy)
+        return value if self.raters is None or self.format == "distribution" else value / self.raters
 
     def _named(self, value: str) -> str:
         """The label of a column, or of a key in a table."""
@@ -313,9 +290,7 @@ class LabelReader:
         known = value in self._spellings
         if value in NULLS and self.format is None and not known:
             remedy = f'`options.missing = ["{value}"]`, or `options.label_format = "names"`'
-            raise AmbiguousLabel(
-                "it could be a missing value, or a label of that name", remedy, value
-            )
+            raise AmbiguousLabel("it could be a missing value, or a label of that name", remedy, value)
         if self.fold_case:
             return self._spellings.get(self._key(value), self._key(value))
         return value
@@ -325,21 +300,13 @@ class LabelReader:
         if self.labels is None:
             if value.startswith("-"):
                 remedy = f'`options.missing = [{value}]`, or `options.label_format = "names"`'
-                raise AmbiguousLabel(
-                    "a negative number could be a code for no label, or a label", remedy, value
-                )
+                raise AmbiguousLabel("a negative number could be a code for no label, or a label", remedy, value)
             if not INTEGER.fullmatch(value):
                 remedy = '`head = { use = "regression" }`, or `options.label_format = "names"`'
-                raise AmbiguousLabel(
-                    "a fraction could be an amount, or the name of a label", remedy, value
-                )
+                raise AmbiguousLabel("a fraction could be an amount, or the name of a label", remedy, value)
             return value
         is_name = value in self.labels
-        at = (
-            self.labels[int(value)]
-            if INTEGER.fullmatch(value) and 0 <= int(value) < len(self.labels)
-            else None
-        )
+        at = self.labels[int(value)] if INTEGER.fullmatch(value) and 0 <= int(value) < len(self.labels) else None
         if at == value or (is_name and at is None):
             return value
         if is_name:
@@ -350,9 +317,7 @@ class LabelReader:
                 value,
             )
         if at is not None:
-            remedy = (
-                '`options.label_format = "indices"`, or `options.label_names = { "0" = NAME, ... }`'
-            )
+            remedy = '`options.label_format = "indices"`, or `options.label_names = { "0" = NAME, ... }`'
             raise AmbiguousLabel(
                 "a number could be a position in `options.labels`, or a code of its own",
                 remedy,

@@ -19,9 +19,7 @@ LONG_NUMBER = 10**30
 NULLS = frozenset({"nan", "NaN", "NAN", "null", "NULL", "<NA>", "NaT", "#N/A"})
 """What programs write for a missing value, and hardly anybody calls a label."""
 
-LIST_LIKE = re.compile(
-    r"\[.*\]|\{.*\}|\(\)|\(.*,.*\)|array\(.*\)|[01](\s*[,;\s]\s*[01])+", re.DOTALL
-)
+LIST_LIKE = re.compile(r"\[.*\]|\{.*\}|\(\)|\(.*,.*\)|array\(.*\)|[01](\s*[,;\s]\s*[01])+", re.DOTALL)
 """A list or table as Python, NumPy or JSON write it, or zeros and ones: `['joy']`, `1,0,0`."""
 
 NUMBERS_JOINED = re.compile(r"-?[0-9]+(\s*[,;\s]\s*-?[0-9]+)+", re.ASCII)
@@ -39,9 +37,7 @@ def mean_shares(values: Sequence[Any], labels: tuple[str, ...] | None) -> dict[s
     for name in names:
         # Who names labels says of every other one that it does not hold; who gives a table, only
         # of those in it.
-        said = [
-            row.get(name, None if table else 0.0) for row, table in zip(rows, whole, strict=True)
-        ]
+        said = [row.get(name, None if table else 0.0) for row, table in zip(rows, whole, strict=True)]
         known = [share for share in said if share is not None]
         means[name] = math.fsum(known) / len(known) if known else None
     return means
@@ -89,9 +85,7 @@ def is_number(text: str) -> bool:
 def list_item(value: Any) -> str:
     """A value in a list."""
     if isinstance(value, (list, tuple, Mapping)):
-        raise EmomtlError(
-            "a list of lists or tables is no label", remedy="a list holds names or numbers"
-        )
+        raise EmomtlError("a list of lists or tables is no label", remedy="a list holds names or numbers")
     text = as_written(value)
     if text is None:
         raise EmomtlError("a list of labels has an empty value", remedy="leave it out of the list")
@@ -105,9 +99,7 @@ def was_odd(cell: str, text: str) -> bool:
 
 def refuse_number_lists(values: Sequence[str]) -> None:
     """Refuse numbers that are hardly a list of labels: zeros and ones, repeated ones, fractions."""
-    if len(values) < 2 or not all(
-        is_number(value) or value in ("true", "false") for value in values
-    ):
+    if len(values) < 2 or not all(is_number(value) or value in ("true", "false") for value in values):
         return
     shown = f"[{', '.join(values[:8])}{', ...' if len(values) > 8 else ''}]"
     if set(values) <= {"0", "1", "true", "false"}:
@@ -117,14 +109,10 @@ def refuse_number_lists(values: Sequence[str]) -> None:
             shown,
         )
     if len(set(values)) < len(values):
-        raise AmbiguousLabel(
-            "a list in which numbers repeat is no list of different labels", CHOICES, shown
-        )
+        raise AmbiguousLabel("a list in which numbers repeat is no list of different labels", CHOICES, shown)
     if not all(INTEGER.fullmatch(value) for value in values):
         remedy = f'`head = {{ use = "regression" }}` for amounts; else {CHOICES}'
-        raise AmbiguousLabel(
-            "a list of fractions could be shares of the labels, or amounts", remedy, shown
-        )
+        raise AmbiguousLabel("a list of fractions could be shares of the labels, or amounts", remedy, shown)
 
 
 def parsed_list(text: str) -> Any:

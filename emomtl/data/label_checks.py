@@ -101,20 +101,10 @@ def spelling_notes(rows: Mapping[str, ReadRows]) -> list[str]:
     groups = near_spellings(sorted(counts))
     for group in groups[:MOST_GROUPS]:
         said = ", ".join(f"'{clean(label, 40)}' ({counts[label]:,})" for label in group)
-        lines.append(
-            f"labels that differ only in spelling: {said}; "
-            "`options.fold_case`, or `options.label_names`, joins them"
-        )
+        lines.append(f"labels that differ only in spelling: {said}; `options.fold_case`, or `options.label_names`, joins them")
     if len(groups) > MOST_GROUPS:
-        lines.append(
-            f"{len(groups) - MOST_GROUPS} more groups of labels that differ only in spelling"
-        )
-    joined = [
-        (label, sign)
-        for label in sorted(counts)
-        for sign in SEPARATORS
-        if _is_several(label, sign, counts)
-    ]
+        lines.append(f"{len(groups) - MOST_GROUPS} more groups of labels that differ only in spelling")
+    joined = [(label, sign) for label in sorted(counts) for sign in SEPARATORS if _is_several(label, sign, counts)]
     if joined:
         label, sign = joined[0]
         rows_with = sum(counts[label] for label, _ in joined)
