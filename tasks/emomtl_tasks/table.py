@@ -161,8 +161,10 @@ class Table(TaskFamily):
         pair = None if self.pair is None else _text(row, self.pair)
         group = None if self.id is None else _group(row, self.id)
         cells = {column: _cell(row, column) for column in self._label_columns}
+        label: Any = []
+        notes: tuple[str, ...] = ()
         if nothing:
-            label, notes = [], ()
+            pass  # an empty label is one: the head trains on every row
         elif reader is None:
             label, notes = self._numbers(cells)
         elif self._one_hot:
