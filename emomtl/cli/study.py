@@ -106,11 +106,17 @@ def _executor(name: str, workers: int, quiet: bool) -> Executor:
 
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM end the study with what is under way, even where a shell's `&` had them ignored."""
+    """Inside, SIGINT and SIGTERM end the study with what is under way, even where a shell's `&` had them ignored.
+
+    So does SIGHUP, of a terminal that was closed, unless it is ignored: `nohup` means that the study goes on.
+    """
     import signal
     import sys
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in before:
             signal.signal(number, lambda heard, _: sys.exit(128 + heard))

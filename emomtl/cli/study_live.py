@@ -35,7 +35,13 @@ class StudyLines:
 
     def begins(self, job: Job) -> None:
         """A run begins, or is gone on with."""
-        say(f"run {Path(job.folder).name} begins")
+        from emomtl.study import is_taken
+
+        name = Path(job.folder).name
+        if is_taken(Path(job.folder)):
+            say(f"run {name} is being done by another process: waiting for it")
+        else:
+            say(f"run {name} begins")
 
     def ended(self, ended: Ended) -> None:
         """A run is over; how many are, and the time left."""

@@ -22,7 +22,7 @@ from emomtl.run.files import (
     storage,
     trouble,
 )
-from emomtl.run.lock import HOLDER, LOCK, RunLock
+from emomtl.run.lock import HOLDER, LOCK, STUDY_LOCK, RunLock
 from emomtl.run.seal import (
     KEY,
     check_folder,
@@ -43,7 +43,7 @@ SCORES, ENCODER = "scores.json", "encoder"
 KEPT = ("features", "plugins")
 """Folders with single files that a run keeps of what it was trained with."""
 WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
-UNFINISHED = {LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
+UNFINISHED = {LOCK, STUDY_LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
 
 
 class Run:
@@ -267,7 +267,7 @@ def _refuse_foreign(folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise EmomtlError(trouble(folder, "a file, not a folder", "choose another folder with --out"))
         names = set(os.listdir(folder)) if folder.exists() else set()
-    if names and not names & {LOCK, ABOUT}:
+    if names and not names & {LOCK, STUDY_LOCK, ABOUT}:
         raise _not_empty(folder, names)
 
 

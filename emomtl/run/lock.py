@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError, clean
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.run.files import read_json, storage, trouble, write_json
 
 if TYPE_CHECKING:
@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 
 LOCK = ".lock"
 HOLDER = ".lock-holder.json"
+STUDY_LOCK = ".study-lock"
+"""Held by the study that does the run, until it has been scored; see `emomtl.study.turns`."""
 PATIENCE, MOMENT = 40, 0.02
 """How often a lock is tried whose holder is not known, and the seconds between: one that took it this instant has not yet
 written down who it is, and one that was killed may have forked a child that is about to let go."""
+
+
+class InUse(EmomtlError):
+    """Another process holds the lock of the run in `folder`; `mine` where that is this process itself."""
+
+    def __init__(self, folder: Path, problem: Problem, mine: bool) -> None:
+        super().__init__(problem)
+        self.folder, self.mine = folder, mine
 
 
 class RunLock:
@@ -69,14 +79,16 @@ class RunLock:
             self._lock.release()
         self._lock = None
 
-    def _in_use(self) -> EmomtlError:
+    def _in_use(self) -> InUse:
         """The refusal, with who holds the lock where that is known."""
         holder = self._holder()
         who = "another process"
         if holder:
             who = f"process {holder['pid']} on {clean(str(holder['host']))} since {clean(str(holder['since']))}"
         remedy = "wait until it has finished or stop it, or choose another folder with --out"
-        return EmomtlError(trouble(self.folder, f"in use by {who}", remedy))
+        here = holder is not None and holder["host"] == socket.gethostname()
+        mine = here and holder is not None and holder["pid"] == os.getpid()
+        return InUse(self.folder, trouble(self.folder, f"in use by {who}", remedy), mine)
 
     def _holder(self) -> dict[str, Any] | None:
         """What the holder wrote; None while that is missing, damaged, or left over from a process that has died."""

@@ -11,6 +11,7 @@ from emomtl.study.reopening import is_study, keep_plan, reopen_study
 from emomtl.study.results import StudyResult, gather
 from emomtl.study.space import study_space
 from emomtl.study.table import study_table
+from emomtl.study.turns import is_taken
 from emomtl.study.watching import Standing, Watch, standing
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "gather",
     "in_waves",
     "is_study",
+    "is_taken",
     "keep_plan",
     "left_of",
     "plan_study",

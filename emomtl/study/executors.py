@@ -16,13 +16,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
 from emomtl.study.order import Waiting
-from emomtl.study.performing import Job, broken, perform
+from emomtl.study.performing import GRACE, WITH_PARENT, Job, broken, perform
 
 if TYPE_CHECKING:
     from emomtl.train import Display
-
-GRACE = 60.0
-"""Seconds that a worker gets to write its checkpoint when the study is interrupted."""
 
 POLL = 0.2
 """Seconds between two looks at the workers."""
@@ -76,6 +73,12 @@ class _Worker:
     process: subprocess.Popen[bytes]
     said: IO[bytes]
 
+    def close(self) -> None:
+        """Close what belongs to a process that has ended."""
+        self.said.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
 
 @dataclass
 class Processes(Executor):
@@ -112,19 +115,22 @@ class Processes(Executor):
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            worker.said.close()
+            worker.close()
         self._workers.clear()
 
 
 def _started(job: Job, workers: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    """A worker process; a group of its own, so that Ctrl-C reaches it through us alone."""
+    """A worker process; a group of its own, so that Ctrl-C reaches it through us alone.
+
+    Its standard input is a pipe that nothing is written to: its end tells the worker that this process is no more.
+    """
     threads = str(job.threads or max(1, (os.cpu_count() or 1) // workers))
     environment = os.environ | {"OMP_NUM_THREADS": threads}
     code = "import sys; from emomtl.study.performing import main; sys.exit(main(sys.argv[1:]))"
-    call = [sys.executable, "-c", code, job.as_json()]
+    call = [sys.executable, "-c", code, job.as_json(), WITH_PARENT]
     return subprocess.Popen(
         call,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=said,
         env=environment,
@@ -135,7 +141,7 @@ def _started(job: Job, workers: int, said: IO[bytes]) -> subprocess.Popen[bytes]
 def _ended(worker: _Worker) -> Ended:
     worker.said.seek(0)
     lines = worker.said.read().decode(errors="replace").strip().splitlines()
-    worker.said.close()
+    worker.close()
     code = worker.process.returncode
     if code == 0:
         return Ended(worker.job)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from emomtl.errors import EmomtlError, Problem
 from emomtl.run import Run, find_checkpoint, is_run
 from emomtl.run.answers import scored_own_rows
+from emomtl.run.lock import InUse
+from emomtl.study.turns import turn, wait_for
 
 if TYPE_CHECKING:
     from emomtl.train import Display
+
+GRACE = 60.0
+"""Seconds that a worker gets to write its checkpoint when the study is interrupted, or is no more."""
+
+WITH_PARENT = "with-parent"
+"""The argument of a worker that ends with the study that started it."""
 
 State = Literal["missing", "begun", "trained", "done"]
 """No run yet; a run to go on with; trained, but test is not scored; nothing left to do."""
@@ -83,7 +95,22 @@ def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[t
 
 
 def perform(job: Job, display: Display | None = None) -> None:
-    """Train the run (and the one that it asks for before it), or go on with it, and score test with best and last once."""
+    """Train the run (and the one that it asks for before it), or go on with it, and score test with best and last once.
+
+    Where another process does this run, it is waited for, and only what is left then is done.
+    """
+    with turn(Path(job.folder)):
+        while True:
+            try:
+                _perform(job, display)
+                return
+            except InUse as error:
+                if error.mine:  # it would wait for itself
+                    raise
+                wait_for(error.folder)
+
+
+def _perform(job: Job, display: Display | None) -> None:
     from emomtl.compose import compose_file, left, stages
     from emomtl.plugins import Plugins
     from emomtl.train import Display, resume, start, train
@@ -131,14 +158,29 @@ def commands(job: Job) -> list[list[str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """What a worker process runs: one job, given as JSON. Exit code 0, or 1 with the message of what went wrong on stderr."""
+    """What a worker process runs: one job, given as JSON. Exit code 0, or 1 with the message of what went wrong on stderr.
+
+    With `WITH_PARENT` as second argument it ends when its standard input does: a pipe that the study holds open, and that the
+    kernel closes however the study dies.
+    """
     job = Job.from_json(arguments[0])
+    if WITH_PARENT in arguments[1:]:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         perform(job)
     except EmomtlError as error:
         print("\n".join(str(problem) for problem in error.problems), file=sys.stderr)
         return 1
     return 0
+
+
+def _end_with_input() -> None:
+    """Wait for the end of standard input, then end this process as Ctrl-C does: with a checkpoint, at the next step."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGINT)
 
 
 def broken(job: Job, error: str) -> EmomtlError:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run at the next step boundary; a second signal ends it at once."""
+"""Ctrl-C, SIGTERM and a closed terminal end a run at the next step boundary; a second signal ends it at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; `code` is the exit code (130 for SIGINT, 143 for SIGTERM), `step` where it stands."""
+    """The run was asked to stop; `code` is the exit code (128 and the number), `step` where it stands."""
 
     def __init__(self, number: int, step: int) -> None:
         self.number, self.code, self.step = number, 128 + number, step
@@ -17,7 +17,10 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """While active, the first SIGINT or SIGTERM is only remembered in `received`; the second ends the process."""
+    """While active, the first SIGINT, SIGTERM or SIGHUP is only remembered in `received`; the second ends the process.
+
+    A SIGHUP that is ignored (`nohup`) stays so.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -25,7 +28,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _heard():
                 self._before[number] = signal.signal(number, self._hear)
         return self
 
@@ -34,6 +37,8 @@ class Signals:
         self.received = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if hasattr(signal, "SIGHUP") and signal.SIGHUP in self._before:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -42,3 +47,11 @@ class Signals:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._restore()
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals that end a run in order."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers

@@ -175,7 +175,7 @@ def test_a_worker_that_is_killed_fails_its_run_alone_and_the_next_start_mends_it
     assert [event.error for event in InProcess().run(jobs) if isinstance(event, Ended)] == [None, None]
 
 
-@pytest.mark.parametrize(("number", "code_of_exit"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code_of_exit"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_workers_with_a_checkpoint(write_study: WriteStudy, number: int, code_of_exit: int) -> None:
     path = write_study(rows={"long": {"train": {"target_updates": 5000}, "eval": {"every": 100_000}}}, seeds=[1])
     arguments = ["study", str(path), "--out", str(path.parent / "out"), "--runs", str(path.parent / "runs")]
