@@ -13,6 +13,7 @@ import torch
 import emomtl
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, differences
+from emomtl.manifest.models import PretrainTable, StartTable
 from emomtl.model.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 COUNTS = ("emomtl", "python", "torch", "transformers", "numpy", "system", "device", "device_name", "precision", "threads")
 """What may change the last digits of a sum, and so the bits of a result."""
+
+
+LEFT_OUT = {
+    *(f"start.{key}" for key in StartTable.model_fields),
+    *(f"pretrain.{key}" for key in PretrainTable.model_fields),
+}
+"""The places in tables that a manifest may lack as a whole: a study allows `start.run` for every run of its own."""
 
 
 def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion, ranks: Ranks = ALONE) -> dict[str, Any]:
@@ -90,7 +98,7 @@ def differing(run: Run, manifest: Manifest, now: Mapping[str, Any], allowed: Col
         if place != "devices"  # how many processes share the work is no part of what a run is
     ]
     known = {"data", "plugins", *(f"data.{task}" for task in now["data"]), *(f"plugins.{key}" for key in {**was, **here})}
-    _check_keys(allowed, known.union(_places(before), _places(after)))
+    _check_keys(allowed, known.union(_places(before), _places(after), LEFT_OUT))
     found += other
     refused = [one for one in found if one.counts and not any(f"{one.place}.".startswith(f"{key}.") for key in allowed)]
     if refused:
