@@ -43,7 +43,7 @@ def test_the_complete_manifest_holds_every_option_and_reads_back_equal(desk: Any
     made = plan(desk.manifest())
     content = made.manifest
     assert content.sampler.options == {"start": 1.0, "end": 0.2, "by": "progress"}
-    assert content.weighting.options == {"init": -0.5}
+    assert content.weighting.options == {}  # `init` is left out: it follows from the rows
     assert content.eval.select == "mean"
     assert content.tasks["topics"].head is not None
     assert content.tasks["topics"].head.options["threshold"] == 0.5

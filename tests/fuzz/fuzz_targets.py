@@ -575,8 +575,8 @@ TARGETS: dict[str, Target] = {
         Target("emobank", lambda: [BANK], shipped("emobank", {"emobank.csv": BANK}, "emobank.csv")),
         Target("table-csv", lambda: [TABLE], shipped("table", {"t.csv": TABLE}, "t.csv")),
         Target("table-tsv", lambda: [TABLE.replace(b",", b"\t")], shipped("table", {"t.tsv": TABLE}, "t.tsv")),
-        Target("table-jsonl", lambda: [TABLE_JSON], shipped("table", {"t.jsonl": TABLE_JSON}, "t.jsonl")),
-        Target("table-parquet", parquets, shipped("table", {"t.parquet": b""}, "t.parquet")),
+        Target("table-jsonl", lambda: [TABLE_JSON], shipped("table", {"t.jsonl": TABLE_JSON}, "t.jsonl", empty="unknown")),
+        Target("table-parquet", parquets, shipped("table", {"t.parquet": b""}, "t.parquet", empty="unknown")),
         Target("lexicon", lambda: [lexicon()], read_lexicon),
         Target(
             "lexicon-words",

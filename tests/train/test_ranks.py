@@ -100,7 +100,7 @@ def alike(one: Run, several: Run) -> None:
 
 
 TABLE = {"use": "table", "options": {"split": "part"}}
-MULTI = {**TABLE, "source": "topics.csv", "head": {"use": "multi-label", "dropout": 0.0}}
+MULTI = {**TABLE, "options": {**TABLE["options"], "empty": "unknown"}, "source": "topics.csv", "head": {"use": "multi-label", "dropout": 0.0}}
 STILL: dict[str, Any] = {
     "encoder": {"dropout": 0.0},
     "tasks": {"mood": {"head": {"dropout": 0.0}}, "topics": {"head": {"dropout": 0.0}}},
@@ -186,7 +186,8 @@ def test_several_processes_train_what_one_trains(desk: Any, together: Together, 
             for number, line in enumerate((desk.folder / "topics.csv").read_text().splitlines())
         )
     )
-    manifest = desk.manifest(**laid(STILL, changes))
+    unlabelled = {"tasks": {"topics": {"options": {"empty": "unknown"}}}}
+    manifest = desk.manifest(**laid(STILL, unlabelled, changes))
     alike(desk.train(manifest, "one"), together.train(world, manifest, desk.folder / "several"))
 
 
@@ -200,7 +201,7 @@ def test_processes_and_micro_batches_know_equally_much_together(desk: Any, toget
     ]
     (desk.folder / "mood.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     changes = {
-        "tasks": {"mood": {"source": "mood.jsonl"}},
+        "tasks": {"mood": {"source": "mood.jsonl", "options": {"empty": "unknown"}}},
         "sampler": {"use": "uniform", "per_step": "all"},
         "weighting": {"use": weighting},
         "train": {"steps": 12, "batch_size": 4},

@@ -15,7 +15,7 @@ from emomtl_plugins.encoders.minilm import MINILM
 def test_a_short_name_of_the_hub_locates_to_an_id_with_its_owner(offered):
     found = {name: offer for name, (_, offer) in offered("emomtl_encoders").items() if offer.package is None}
     assert found["bert"].locate() == "google-bert/bert-base-uncased"
-    assert len({offer.locate() for offer in found.values()}) == len(found) == 6
+    assert len({offer.locate() for offer in found.values()}) == len(found) == 10
     assert all(offer.locate().count("/") == 1 and offer.pooling == "cls" for offer in found.values())
 
 
