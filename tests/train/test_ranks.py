@@ -100,7 +100,12 @@ def alike(one: Run, several: Run) -> None:
 
 
 TABLE = {"use": "table", "options": {"split": "part"}}
-MULTI = {**TABLE, "options": {**TABLE["options"], "empty": "unknown"}, "source": "topics.csv", "head": {"use": "multi-label", "dropout": 0.0}}
+MULTI = {
+    **TABLE,
+    "options": {**TABLE["options"], "empty": "unknown"},
+    "source": "topics.csv",
+    "head": {"use": "multi-label", "dropout": 0.0},
+}
 STILL: dict[str, Any] = {
     "encoder": {"dropout": 0.0},
     "tasks": {"mood": {"head": {"dropout": 0.0}}, "topics": {"head": {"dropout": 0.0}}},
