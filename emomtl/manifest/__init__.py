@@ -1,7 +1,8 @@
 """The manifest: read with every error at once and its line, checked strictly, written back whole."""
 
-from emomtl.manifest.differences import LATER_OF_HEADS, differences
+from emomtl.manifest.differences import differences
 from emomtl.manifest.faults import dotted, parts_of
+from emomtl.manifest.later import as_it_was_run, without_later_keys
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import (
     CheckpointTable,
@@ -18,7 +19,6 @@ from emomtl.manifest.models import (
     TaskTable,
     TrainTable,
     Use,
-    as_it_was_run,
 )
 from emomtl.manifest.options import option_model, options_of, read_options
 from emomtl.manifest.overrides import apply_overrides
@@ -27,7 +27,6 @@ from emomtl.manifest.schema import manifest_schema
 from emomtl.manifest.writing import write_manifest
 
 __all__ = [
-    "LATER_OF_HEADS",
     "MAX_BYTES",
     "CheckpointTable",
     "DataTable",
@@ -56,5 +55,6 @@ __all__ = [
     "read_draft",
     "read_manifest",
     "read_options",
+    "without_later_keys",
     "write_manifest",
 ]

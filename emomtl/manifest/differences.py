@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER_OF_HEADS = {"ordinal": False, "soft": False}
-"""Options of heads that came later, with what a run did before: at that value a run is what it was."""
-
-
-def came_later(place: str, value: Any) -> bool:
-    """Whether a key that an older emomtl did not write has the value of what it did."""
-    parts = place.split(".")
-    return parts[0] == "tasks" and parts[-2] == "head" and LATER_OF_HEADS.get(parts[-1], value is None) == value
+from emomtl.manifest.later import came_later
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[tuple[str, Any, Any]]:

@@ -296,19 +296,3 @@ class Manifest(Table):
     data: DataTable = Field(default_factory=DataTable)
     start: StartTable | None = Field(default=None, description="another run to start from")
     pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")
-
-
-BEFORE_THE_KEY: dict[str, Any] = {"loss_scale": "mean"}
-"""What `[train]` did before a key existed whose default is something else."""
-
-
-def as_it_was_run(manifest: Manifest) -> Manifest:
-    """The complete manifest of a run, in which keys younger than the run say what it did.
-
-    A run writes every key, so one that is missing from its file did not exist then.
-    """
-    given = manifest.train.model_fields_set
-    missing = {key: value for key, value in BEFORE_THE_KEY.items() if key not in given}
-    if not missing:
-        return manifest
-    return manifest.model_copy(update={"train": manifest.train.model_copy(update=missing)})

@@ -12,22 +12,11 @@ from typing import Any
 from emomtl.compose import Plan, Start
 from emomtl.data.locate import Located, LocatedHub
 from emomtl.errors import EmomtlError
-from emomtl.manifest import LATER_OF_HEADS, Manifest
+from emomtl.manifest import Manifest, without_later_keys
 from emomtl.run import Run, find_checkpoint, open_own
 
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
-
-LATER_OF_TASKS = {"label_noise": 0.0, "learned_labels": None}
-LATER_OF_TRAINING = {
-    "on_out_of_memory": "stop",
-    "unpadded": "auto",
-    "loss_scale": "mean",
-    "clip_by": "all",
-}
-LATER_OF_DATA = {"unseen_labels": "refuse"}
-LATER_OF_TABLES = {"label_names": {}, "missing": [], "fold_case": False}
-"""Keys that came later, with what a run did before: at that value a run is what it was, so its identity lacks them."""
 
 
 class Identities:
@@ -82,18 +71,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
     content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
-    tasks = content["tasks"].values()
-    later_keys = (
-        (LATER_OF_HEADS, [table["head"] for table in tasks if table.get("head") is not None]),
-        (LATER_OF_TABLES, [table["options"] for table in tasks if table["use"] == "table"]),
-        (LATER_OF_TASKS, tasks),
-        (LATER_OF_TRAINING, [content["train"]]),
-        (LATER_OF_DATA, [content["data"]]),
-    )
-    for later, tables in later_keys:
-        for table in tables:
-            for key in [key for key, value in later.items() if key in table and table[key] == value]:
-                del table[key]
+    without_later_keys(content)
     return content
 
 

@@ -333,7 +333,7 @@ def test_a_key_that_comes_later_leaves_the_identity_of_runs_that_are_done() -> N
     then = {"loss_scale": "mean", "weighting_lr": 0.001}  # defaults that have changed: with today's a run computes another thing
     manifest = Manifest.model_validate({"name": "any", "encoder": {"use": "minilm"}, "tasks": {"demo": {}}, "train": then})
     before = "198d33b3cc6c003138aa0481009107ca0deac9ecc01571517302f45bffd6ec37"
-    assert _digest(_content(manifest)) == before, "name the new key in LATER_OF_..., or studies run again what they have"
+    assert _digest(_content(manifest)) == before, "name the new key in manifest/later.py, or studies run again what they have"
 
 
 def test_a_study_may_hold_its_base_itself(write_study: WriteStudy) -> None:
