@@ -99,6 +99,11 @@ class Estimate:
     undefined: int = 0
     clipped: bool = False
 
+    @property
+    def undefined_samples(self) -> str:
+        """`undefined` in words, for a note."""
+        return f"{self.undefined:,} of {RESAMPLES:,} bootstrap samples"
+
 
 @dataclass(frozen=True)
 class Comparison:

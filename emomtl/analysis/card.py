@@ -12,7 +12,7 @@ from emomtl.report.cells import Table, spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
 from emomtl.report.yaml import front_matter
 from emomtl.run.answers import kept_answers, scored_own_rows
-from emomtl.statistics import RESAMPLES, Answers, Sampled, figure_of
+from emomtl.statistics import Answers, Sampled, figure_of
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
@@ -146,7 +146,7 @@ def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[
     metric = bound.head.main_metric
     sampled = Sampled(figure_of(bound.head, metric), bounds=bound.head.bounds(metric))
     found = sampled.estimate([answers])
-    left_out = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples undefined"
+    left_out = f"{found.undefined_samples} undefined"
     if found.low is None or found.high is None:
         return f"undefined ({left_out})" if found.undefined else "undefined (nothing varies)"
     interval = f"{spelt(found.low)} to {spelt(found.high)}"

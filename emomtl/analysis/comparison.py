@@ -13,7 +13,6 @@ from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import all_kept_answers, scored_own_rows
 from emomtl.statistics import (
-    RESAMPLES,
     UNDEFINED,
     Answers,
     Comparison,
@@ -124,8 +123,8 @@ def _judged(found: Estimate) -> tuple[Cell, str]:
 def _undefined(task: str, split: str, head: Head, found: Estimate) -> str:
     """In how many samples the metric is undefined, and what follows."""
     said = "so there is no interval" if found.low is None else "which are left out"
-    of = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples"
-    return f"{task}: {head.main_metric} on {split} is undefined in {of}, {said}"
+    samples = found.undefined_samples
+    return f"{task}: {head.main_metric} on {split} is undefined in {samples}, {said}"
 
 
 def _of_equal_rows(kept: Sequence[Sequence[Answers]]) -> tuple[Answers, Answers] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from emomtl.report.cells import Cell, Table
-from emomtl.statistics import LEVEL, POWER, RESAMPLES, Estimate
+from emomtl.statistics import LEVEL, POWER, Estimate
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 
 SAME_EXAMPLES = 0.02
@@ -180,7 +180,7 @@ def undefined_notes(row: RowResult) -> list[str]:
 
 def _why_undefined(found: Estimate) -> str:
     """Why an estimate has no interval, or what its interval leaves out, in words; nothing of a whole one."""
-    draws = f"{found.undefined:,} of {RESAMPLES:,} bootstrap samples"
+    draws = found.undefined_samples
     if found.value is None:
         return "is undefined, as the metric of a seed is"
     if found.low is None and found.undefined:

@@ -67,13 +67,10 @@ def take_step(session: Session) -> Step:
         with memory(lambda: no_room_to_update(session)):
             train = session.plan.manifest.train
             limit = train.clip if session.by_task is None else 0.0
-            if limit and not session.ranks.sharded:
-                # the optimiser divides every gradient by the excess; a weighting's own are to be left alone
-                torch._foreach_mul_(learned, _excess(norm, limit)) if learned else None
             if session.ranks.sharded:
                 _update_cut(session.optimizer, gradients, norm, limit, finite)
             else:
-                _update(session.optimizer, norm, limit, finite)
+                _update(session.optimizer, learned, norm, limit, finite)
         session.optimizer.zero_grad(set_to_none=True)
     if session.plan.weighting.looks_again:
         session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)
@@ -188,10 +185,17 @@ def _reduced(session: Session, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     return session.reduction.finish(parameters, session.plan.weighting.kept_gradients(session.weighting), losses)
 
 
-def _update(optimizer: torch.optim.AdamW, norm: Tensor, limit: float, finite: Tensor) -> None:
-    """Clip and step in one pass over the gradients: the fused optimiser divides them as it reads, and is masked by a flag."""
+def _update(optimizer: torch.optim.AdamW, learned: list[Tensor], norm: Tensor, limit: float, finite: Tensor) -> None:
+    """Clip and step in one pass over the gradients.
+
+    The fused optimiser divides every gradient by `grad_scale` as it reads it, and is masked by a flag.
+    """
+    scale = _excess(norm, limit) if limit else None
+    if scale is not None and learned:
+        # what a weighting learns is not clipped: this undoes the division
+        torch._foreach_mul_(learned, scale)
     # torch reads both attributes with getattr, as a GradScaler would set them; its own types do not name them
-    optimizer.grad_scale = _excess(norm, limit) if limit else None  # type: ignore[attr-defined]  # see above
+    optimizer.grad_scale = scale  # type: ignore[attr-defined]  # see above
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     optimizer.step()
 

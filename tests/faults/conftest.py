@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,14 @@ def finished(trained: Any, tmp_path: Path, cli: Any) -> tuple[Path, Refusing]:
     """A copy of a finished run, and what looks at it."""
     shutil.copytree(trained.folder, tmp_path / "finished", symlinks=True)
     return tmp_path / "finished", Refusing(cli, tmp_path / "finished")
+
+
+@pytest.fixture
+def memory_desk(make_desk: Callable[[Path], Any], tmp_path: Path) -> Iterator[Any]:
+    """A desk in memory where there is room: the kernel keeps what a killed process wrote, there as on a disk."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield make_desk(tmp_path / "desk")
+        return
+    with tempfile.TemporaryDirectory(prefix="emomtl-killed-", dir=memory) as folder:
+        yield make_desk(Path(folder))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,6 @@ import pytest
 
 SERVER = Path(__file__).with_name("kill_server.py")
 EVERY = 2
-
-
-@pytest.fixture
-def desk(make_desk: Callable[[Path], Any], tmp_path: Path) -> Iterator[Any]:
-    """A desk in memory where there is room: the kernel keeps what a killed process wrote, there as on a disk."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield make_desk(tmp_path / "desk")
-        return
-    with tempfile.TemporaryDirectory(prefix="emomtl-kill-", dir=memory) as folder:
-        yield make_desk(Path(folder))
 
 
 def killed(desk: Any, kills: int, per_step: str, *signals: str) -> dict[str, Any]:
@@ -72,25 +58,25 @@ ASKED = {"SIGTERM": {143, -signal.SIGTERM}, "SIGINT": {130}}
 """Exit codes by signal: before the first step and after the last one SIGTERM ends the process as it ends any."""
 
 
-def test_twenty_kills_at_random_moments_cost_nothing_but_time(desk: Any) -> None:
-    check(killed(desk, 20, "one", *KILLED), 20, KILLED)
+def test_twenty_kills_at_random_moments_cost_nothing_but_time(memory_desk: Any) -> None:
+    check(killed(memory_desk, 20, "one", *KILLED), 20, KILLED)
 
 
-def test_requests_to_stop_at_random_moments_lose_no_step(desk: Any) -> None:
-    check(killed(desk, 6, "all", *ASKED), 6, ASKED)
+def test_requests_to_stop_at_random_moments_lose_no_step(memory_desk: Any) -> None:
+    check(killed(memory_desk, 6, "all", *ASKED), 6, ASKED)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(6000)
 @pytest.mark.parametrize("per_step", ["all", "one"])
-def test_two_hundred_kills_at_random_moments_cost_nothing_but_time(desk: Any, per_step: str) -> None:
-    check(killed(desk, 200, per_step, *KILLED), 200, KILLED)
+def test_two_hundred_kills_at_random_moments_cost_nothing_but_time(memory_desk: Any, per_step: str) -> None:
+    check(killed(memory_desk, 200, per_step, *KILLED), 200, KILLED)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(6000)
 @pytest.mark.parametrize("name", ASKED)
-def test_fifty_requests_to_stop_at_random_moments_lose_no_step(desk: Any, name: str) -> None:
-    found = killed(desk, 50, "one", name)
+def test_fifty_requests_to_stop_at_random_moments_lose_no_step(memory_desk: Any, name: str) -> None:
+    found = killed(memory_desk, 50, "one", name)
     check(found, 50, ASKED)
     assert max(run["slowest"] for run in found["runs"]) < 5

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +28,6 @@ from emomtl import hookimpl
 def emomtl_stepped(step):
     pass
 '''
-
-
-@pytest.fixture
-def desk(make_desk: Callable[[Path], Any], tmp_path: Path) -> Iterator[Any]:
-    """A desk in memory where there is room: the kernel keeps what a killed process wrote, there as on a disk."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield make_desk(tmp_path / "desk")
-        return
-    with tempfile.TemporaryDirectory(prefix="emomtl-sweep-", dir=memory) as folder:
-        yield make_desk(Path(folder))
 
 
 def tiny(desk: Any, **changes: Any) -> Path:
@@ -137,12 +123,12 @@ def sweep_resume(desk: Any, stops: int | None) -> dict[str, Any]:
     return sweep(desk, manifest, stops, **second, life=[other], after=[other])
 
 
-def test_a_run_killed_at_events_of_its_whole_life_is_the_unbroken_run(desk: Any) -> None:
-    check(sweep_plain(desk, 3))
+def test_a_run_killed_at_events_of_its_whole_life_is_the_unbroken_run(memory_desk: Any) -> None:
+    check(sweep_plain(memory_desk, 3))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(6000)
 @pytest.mark.parametrize("kind", [sweep_plain, sweep_pretrain, sweep_files, sweep_resume])
-def test_a_run_killed_at_every_event_of_its_whole_life_is_the_unbroken_run(desk: Any, kind: Any) -> None:
-    check(kind(desk, None))
+def test_a_run_killed_at_every_event_of_its_whole_life_is_the_unbroken_run(memory_desk: Any, kind: Any) -> None:
+    check(kind(memory_desk, None))
