@@ -116,3 +116,12 @@ class EncoderChange(ABC):
         same names must come out, for their values are then read from a checkpoint. `EmomtlError` where the architecture lacks
         what the change needs.
         """
+
+    def merge(self, encoder: nn.Module) -> bool:
+        """Put what the change has learned for all tasks alike into the pretrained parameters; whether that could be done.
+
+        Called when another run starts from one with this change and has none like it (`[start]`): its encoder has to answer
+        as the changed one did, without what the change added. Values change in place, nothing else does. False where there is
+        no such parameter values, or the change lets tasks differ: then only what belongs to single tasks may be lost.
+        """
+        return False

@@ -3,7 +3,7 @@
 from emomtl.compose.objectives import objective_problems
 from emomtl.compose.plan import BoundFeature, BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.recipes import recipes
-from emomtl.compose.sharing import check_ties
+from emomtl.compose.sharing import changes_of, check_ties
 from emomtl.compose.stages import left, pretraining, stages
 from emomtl.compose.whole import compose, compose_file, pretrained_choice
 
@@ -13,6 +13,7 @@ __all__ = [
     "BoundTask",
     "Plan",
     "Start",
+    "changes_of",
     "check_ties",
     "compose",
     "compose_file",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest import Use
+from emomtl.manifest import Manifest, Use
+
+if TYPE_CHECKING:
+    from emomtl.plugins import Plugins
 
 
 def encoder_changes(composer: Composer, tables: Sequence[Use], tasks: Sequence[str]) -> tuple[EncoderChange, ...]:
@@ -27,6 +32,16 @@ def encoder_changes(composer: Composer, tables: Sequence[Use], tasks: Sequence[s
         except EmomtlError as error:
             composer.add(*error.problems, place=f"encoder.changes[{number}]")
     return tuple(found.values())
+
+
+def changes_of(manifest: Manifest, plugins: Plugins, folder: Path) -> tuple[EncoderChange, ...]:
+    """The changes of a run's encoder, from its complete manifest; EmomtlError with all that does not resolve."""
+    composer = Composer(plugins, folder, None)
+    tasks = tuple(name for name, table in manifest.tasks.items() if table.trained)
+    found = encoder_changes(composer, manifest.encoder.changes, tasks)
+    if composer.problems:
+        raise EmomtlError(*composer.problems)
+    return found
 
 
 def check_ties(tasks: Mapping[str, BoundTask], known: Collection[str]) -> list[Problem]:

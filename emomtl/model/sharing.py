@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.changes import EncoderChange, TaskSwitch
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class Sharing:
     """How the encoder was changed: the switch that its changes read, whose each new parameter is, and what is due at a moment.
 
-    `own` names the parameters of the encoder (as it names them) that belong to one task alone, by name.
+    `own` names the parameters of the encoder (as it names them) that belong to one task alone, by name. `added` says of
+    parameters and buffers that are no part of the pretrained encoder which change added them, by its number.
     """
 
     switch: TaskSwitch
     per_task: bool
     own: Mapping[str, str]
     schedules: Sequence[Callable[[Moment], None]] = ()
+    added: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> Sharing:
@@ -34,6 +36,7 @@ class Sharing:
         switch = TaskSwitch(tasks, seed)
         pretrained = list(encoder.parameters())
         owners: dict[int, str] = {}
+        added_by: dict[int, int] = dict.fromkeys(_identities(encoder).values(), -1)
         schedules = []
         for number, change in enumerate(changes):
             try:
@@ -43,15 +46,23 @@ class Sharing:
                 placed = (replace(problem, place=f"{place}.{problem.place}".strip(".")) for problem in error.problems)
                 raise EmomtlError(*placed) from error
             owners |= {id(parameter): task for task, theirs in applied.own.items() for parameter in theirs}
+            for tensor in _identities(encoder).values():
+                added_by.setdefault(tensor, number)
             schedules += [applied.at] if applied.at is not None else []
         encoder.train(encoder.training)  # what was added answers in the mode of the encoder
         own = {name: owners[id(parameter)] for name, parameter in encoder.named_parameters() if id(parameter) in owners}
-        return cls(switch, any(change.per_task for change in changes), own, schedules)
+        added = {name: number for name, tensor in _identities(encoder).items() if (number := added_by[tensor]) >= 0}
+        return cls(switch, any(change.per_task for change in changes), own, schedules, added)
 
     def at(self, moment: Moment) -> None:
         """Open and close parameters for the step at this moment."""
         for schedule in self.schedules:
             schedule(moment)
+
+
+def _identities(encoder: nn.Module) -> dict[str, int]:
+    """What tells the parameters and buffers of an encoder apart, whatever a change makes of their names, by name."""
+    return {name: id(tensor) for name, tensor in [*encoder.named_parameters(), *encoder.named_buffers()]}
 
 
 def count_parameters(model: MultiTaskModel) -> dict[str, Any]:

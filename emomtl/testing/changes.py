@@ -31,7 +31,8 @@ def check_change(change: EncoderChange, folder: Path | None = None) -> None:
     twice: the same parameters must come out under the same names, with the same values, and torch's own random numbers must be
     left alone. The encoder must still give one finite vector a token. It may answer tasks differently only where `per_task`
     says so; what it calls a task's own must be in the encoder, belong to one task, and get no gradient from another task's
-    texts. A schedule must give the same answer at a moment whichever way one comes to it.
+    texts. A schedule must give the same answer at a moment whichever way one comes to it. Where `merge` says True, the encoder
+    without the change must answer as it did with it.
     """
     findings = Findings(f"change {type(change).__name__}")
     findings.options(change)
@@ -45,6 +46,7 @@ def check_change(change: EncoderChange, folder: Path | None = None) -> None:
                 _check_again(change, where, findings, encoder)
                 _check_answers(change, findings, encoder, sharing)
                 _check_schedule(findings, encoder, sharing)
+                _check_merge(change, where, findings)
     findings.done()
 
 
@@ -107,6 +109,32 @@ def _check_answers(change: EncoderChange, findings: Findings, encoder: nn.Module
         reached = {name for name, p in encoder.named_parameters() if p.grad is not None and bool(p.grad.any())}
         wrong = sorted(name for name in reached if sharing.own.get(name, task) != task)
         findings.expect(not wrong, f"texts of '{task}' give a gradient to {wrong[:3]} of other tasks", "read switch.active")
+
+
+def _check_merge(change: EncoderChange, folder: Path, findings: Findings) -> None:
+    """Where merge() says that it did, the pretrained encoder with its new values answers as the changed one."""
+    import torch
+    from transformers import AutoModel
+
+    from emomtl.model.sharing import Sharing
+
+    plain, encoder = (AutoModel.from_pretrained(folder, trust_remote_code=False).eval() for _ in range(2))
+    pretrained = encoder.state_dict(keep_vars=True)
+    sharing = Sharing.of(encoder, (change,), TASKS, seed=5)
+    tensors = encoder.state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(78)
+        for name in sharing.added:  # what was added may begin as if it was not there
+            if name in tensors and tensors[name].is_floating_point():
+                tensors[name].add_(torch.randn_like(tensors[name]), alpha=0.05)
+    inputs = {"input_ids": torch.arange(8, 32).view(2, 12), "attention_mask": torch.ones(2, 12, dtype=torch.long)}
+    wanted = [_answer(encoder, sharing, inputs, task).detach() for task in TASKS]
+    if not change.merge(encoder):
+        return
+    plain.load_state_dict({name: tensor.detach() for name, tensor in pretrained.items()})
+    found = _answer(plain, sharing, inputs, TASKS[0]).detach()
+    same = all(torch.allclose(found, one, atol=1e-4) for one in wanted)
+    findings.expect(same, "merge() says True, and the encoder answers otherwise without the change", "let it return False")
 
 
 def _answer(encoder: Any, sharing: Sharing, inputs: dict[str, Any], task: str) -> Tensor:

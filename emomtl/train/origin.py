@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from emomtl.compose import Plan, Start
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import TokenHead
-from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors, rebuild_encoder
+from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import probe
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
+from emomtl.train.inherited import first_line, give_added, inherit
 
 MOST_NAMED = 8
 """Tasks that a note names."""
@@ -26,7 +27,8 @@ MOST_NAMED = 8
 class Origin:
     """An encoder with its weights, heads of an earlier run by task, and what the run's environment records of both.
 
-    `notes` are what there is to say of both, for people. `heads_place` is the manifest's key that the heads came by.
+    `notes` are what there is to say of both, for people. `heads_place` is the manifest's key that the heads came by. `added`
+    are tensors that changes of the encoder had learned in an earlier run, by their names in the changed encoder.
     """
 
     encoder: LoadedEncoder
@@ -34,15 +36,20 @@ class Origin:
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     heads_place: str = "start.heads"
+    added: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def give_heads(self, model: MultiTaskModel) -> None:
-        """Put the weights of heads that were taken over into a model; rows of words that are new since stay as they began."""
+    def give(self, model: MultiTaskModel) -> None:
+        """Put what was taken over beside the encoder into a model: heads, and what changes of the encoder had learned.
+
+        In a head the rows of words that are new since stay as they began.
+        """
+        give_added(model.encoder, self.added)
         for task, weights in self.heads.items():
             begun = model.heads[task].state_dict()
             try:
                 model.heads[task].load_state_dict({name: _lengthened(value, begun.get(name)) for name, value in weights.items()})
             except RuntimeError as error:
-                found = f"the head of '{task}' does not fit: {_first_line(error)}"
+                found = f"the head of '{task}' does not fit: {first_line(error)}"
                 remedy = "heads = false, or the plugin's version of that run"
                 if self.heads_place != "start.heads":
                     remedy = "are config.json and the weights of one model?"
@@ -110,8 +117,7 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         raise EmomtlError(*found) from error
     checkpoint = open_own(run, path)
     tensors = checkpoint.tensors("model")
-    encoder = rebuild_encoder(plan.encoder, run.kept_encoder(), checkpoint.size("model"))
-    _load(encoder.module, _below(tensors, "encoder."), checkpoint)
+    inherited = inherit(plan, run, checkpoint, _below(tensors, "encoder."))
     heads = {name: _below(tensors, f"heads.{name}.") for name in _fitting(plan, run, checkpoint)} if start.heads else {}
     record = {
         "run": str(run.folder),
@@ -119,8 +125,10 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         "checkpoint": path.name,
         "sha256": checkpoint.files["model.safetensors"][0],
         "heads": list(heads),
+        **({"changes": inherited.record} if inherited.record else {}),
     }
-    return Origin(encoder, heads, {"start": record}, tuple(_of_heads(plan, heads) if start.heads else ()))
+    notes = (*inherited.notes, *(_of_heads(plan, heads) if start.heads else ()))
+    return Origin(inherited.encoder, heads, {"start": record}, notes, added=inherited.added)
 
 
 def _of_heads(plan: Plan, heads: Mapping[str, Any]) -> Iterator[str]:
@@ -163,26 +171,8 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _load(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
-    """All weights of the encoder; a pooler that this run does not use is left out, anything else that differs is refused."""
-    known = module.state_dict()
-    weights = {name: tensor for name, tensor in weights.items() if name in known or not name.startswith("pooler.")}
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        found = f"{checkpoint.path} does not fit this encoder: {_first_line(error)}"
-        remedy = "`encoder.pooling` and whatever changes the encoder must be as in that run"
-        raise EmomtlError(Problem("start.run", found, remedy)) from error
-
-
 def _lengthened(value: Tensor, begun: Tensor | None) -> Tensor:
     """A tensor, followed by the rows that `begun` has more."""
     if begun is None or value.shape[1:] != begun.shape[1:] or len(value) >= len(begun):
         return value
     return torch.cat([value.to(begun.device), begun[len(value) :]])
-
-
-def _first_line(error: RuntimeError) -> str:
-    """What torch says first of what does not fit."""
-    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
-    return (lines[1] if len(lines) > 1 else lines[0])[:200]

@@ -204,7 +204,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
             keep(encoder, plan, run, fusion)
         run = _together(run, folder, now, ranks, display)
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
-        origin.give_heads(session.model)
+        origin.give(session.model)
         session.say_of_encoder(origin.notes)
         return session.joined()
     except BaseException:
@@ -246,7 +246,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         _together(run, folder, now, ranks, display)
         session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
         session.elsewhere = other
-        origin.give_heads(session.model)
+        origin.give(session.model)
         session.say_of_encoder(origin.notes)
         if checkpoint is not None:
             restore(session, checkpoint)

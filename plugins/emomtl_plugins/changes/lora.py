@@ -30,7 +30,7 @@ class LowRank(EncoderChange):
     `train_encoder`. With `per_task_adapters` each task has its own A and B, in an encoder that stays shared. `r` is the rank,
     `alpha` the scale, `dropout` falls on the adapter's input. `targets` are the last parts of module names: "query" and "value"
     as in the paper, which BERT, RoBERTa and ELECTRA have; "Wqkv" in ModernBERT, "query_proj" and "value_proj" in DeBERTa.
-    Adapters are never merged: checkpoints hold them beside the encoder.
+    Checkpoints hold adapters beside the encoder; a run that starts from this one without LoRA has them merged.
     """
 
     r: Annotated[int, Gt(0)] = 8
@@ -73,6 +73,14 @@ class LowRank(EncoderChange):
             return Applied()
         encoder.register_forward_pre_hook(lambda *_: _activate(encoder, _adapter(switch.active)))
         return Applied({task: _parameters(encoder, _adapter(task)) for task in switch.tasks})
+
+    def merge(self, encoder: nn.Module) -> bool:
+        """W + (alpha / r) B A in place of W, as Hu et al. do for inference (section 4.1); not where each task has its own."""
+        if self.per_task_adapters:
+            return False
+        for layer in _adapted(encoder):
+            layer.merge(adapter_names=[SHARED])
+        return True
 
     def _targets(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter]) -> list[str]:
         """The full names of the pretrained linear layers that get an adapter; an error where there is none."""
