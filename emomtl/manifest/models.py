@@ -15,6 +15,9 @@ Positive = Annotated[int, Field(gt=0)]
 Threads = Annotated[int, Field(gt=0, le=1024)]
 """More threads than any machine has crash torch, and not by an error."""
 
+BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
+"""A step draws its rows before it reads them: a slip of the pen such as 10**12 would never come to its first step."""
+
 Weight = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 """A loss is float32, which holds numbers up to 3e38."""
 
@@ -97,7 +100,7 @@ class TaskTable(Table):
     head: HeadTable | None = Field(default=None, description="another head, or other options of the declared one")
     tie: str | None = Field(default=None, description="answer with the head of this task, which has the same labels")
     weight: Weight = Field(default=1.0, description="lambda_t: the loss is multiplied by it")
-    batch_size: Positive | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
+    batch_size: BatchSize | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
     label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -130,7 +133,7 @@ class PretrainTable(Table):
         default=None, description="passes' worth of texts; left out together with `steps`, 3"
     )
     steps: Positive | None = Field(default=None, description="optimiser steps")
-    batch_size: Positive = Field(default=32, description="texts a task and step")
+    batch_size: BatchSize = Field(default=32, description="texts a task and step")
     lr: Rate = Field(default=5e-5, description="peak learning rate")
     head_lr: Rate | None = Field(default=None, description="peak learning rate of the heads; left out, `lr`")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="share of the steps in which the rate rises")
@@ -170,8 +173,8 @@ class TrainTable(Table):
     steps: Positive | None = Field(default=None, description="optimiser steps")
     target_updates: Positive | None = Field(default=None, description="steps in which the task `target` takes part")
     target: str | None = Field(default=None, description="the task that `target_updates` counts")
-    batch_size: Positive = Field(default=32, description="examples a task and step")
-    accumulate: Positive = Field(default=1, description="micro-batches that a step's batch is cut into")
+    batch_size: BatchSize = Field(default=32, description="examples a task and step")
+    accumulate: BatchSize = Field(default=1, description="micro-batches that a step's batch is cut into")
     lr: Rate = Field(default=5e-5, description="peak learning rate")
     head_lr: Rate | None = Field(default=None, description="peak learning rate of heads; left out, `lr`")
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -236,7 +239,7 @@ class EvalTable(Table):
         "else the only task's, else `mean`",
     )
     patience: Annotated[int, Field(ge=0)] = Field(default=0, description="evaluations without gain before it stops; 0 never")
-    batch_size: Positive = Field(default=64, description="examples a forward pass")
+    batch_size: BatchSize = Field(default=64, description="examples a forward pass")
 
     @field_validator("select")
     @classmethod

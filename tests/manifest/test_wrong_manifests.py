@@ -40,6 +40,7 @@ WRONG: list[tuple[str, str, str, int | None, str]] = [
     ("inline on several lines", "train = {\n lr = 1.0,\n lrr = 1,\n}\n" + START, "train.lrr", 3, "did you mean 'lr'?"),
     # numbers that no machine bears
     ("threads", TRAIN + "threads = 1000000", "train.threads", 6, "found the whole number 1000000 (expected"),
+    ("examples of a step", TRAIN + "batch_size = 1000000000000", "train.batch_size", 6, "found the whole number 1000000000000"),
     ("weight", START + "weight = 1e308", "tasks.x.weight", 5, "found the number 1e+308 (expected"),
     (
         "weight of an objective",
