@@ -113,7 +113,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
     from emomtl.cli.output import say
     from emomtl.train.calibration import calibrate, estimate
-    from emomtl.train.forecast import forecast, shared_step
+    from emomtl.train.forecast import forecast, said_of_tasks, shared_step
     from emomtl.train.scale import task_scales
 
     data = _read(plan)
@@ -128,6 +128,8 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
         expected = forecast(plan, data, _lengths(plan))
     expected |= {"select": plan.manifest.eval.select, "chosen_by": plan.selection_in_words}
     expected["loss_scale"] = scales
+    if said := said_of_tasks(plan):
+        expected["along_the_run"] = said
     if plan.manifest.devices is not None:
         expected |= {"processes": shared_step(plan.manifest)}
     leaks = {task: leak for task, leak in data.leaks.items() if leak.rows}
@@ -218,6 +220,9 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
     say(f"the best checkpoint is chosen on validation by {expected['chosen_by']}")
     for task, sentence in expected["loss_scale"].items():
         say(f"{task}: {sentence}")
+    for task, lines in expected.get("along_the_run", {}).items():
+        for line in lines:
+            say(f"{task}: {line}")
     for task, loss in expected.get("first_losses", {}).items():
         say(f"one step on a few rows: the loss of {task} is {loss:.4f}")
     if "seconds" in expected:

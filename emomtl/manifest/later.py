@@ -20,7 +20,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
         "clip_by": "all",
     },
     "data": {"unseen_labels": "refuse"},
-    "tasks.*": {"label_noise": 0.0, "learned_labels": None},
+    "tasks.*": {"label_noise": 0.0, "learned_labels": None, "patience": 0},
     "tasks.*.head": {"ordinal": False, "soft": False},
     "tasks.*.options": {"label_names": {}, "missing": [], "fold_case": False},
 }

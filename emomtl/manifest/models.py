@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from emomtl.features import FOLDS
 
@@ -63,6 +63,18 @@ class ObjectiveTable(Use):
     weight: Weight = Field(default=1.0, description="its loss is multiplied by it and added to the task's")
 
 
+class WeightSchedule(Table):
+    """A task's weight that moves in a straight line over the run."""
+
+    from_: Weight = Field(alias="from", description="the weight at the begin of the run")
+    to: Weight = Field(description="the weight at its end")
+
+    @model_serializer
+    def _by_its_keys(self) -> dict[str, float]:
+        """As the manifest writes it: `from` is no name that Python allows."""
+        return {"from": self.from_, "to": self.to}
+
+
 class EncoderTable(Table):
     """The shared encoder."""
 
@@ -99,7 +111,15 @@ class TaskTable(Table):
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task family")
     head: HeadTable | None = Field(default=None, description="another head, or other options of the declared one")
     tie: str | None = Field(default=None, description="answer with the head of this task, which has the same labels")
-    weight: Weight = Field(default=1.0, description="lambda_t: the loss is multiplied by it")
+    weight: Weight | WeightSchedule = Field(
+        default=1.0,
+        description="lambda_t: the loss is multiplied by it; with `from` and `to` it moves in a straight line over the run",
+    )
+    patience: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="evaluations without gain in the task's main metric before it is trained no more, while the run goes on "
+        "with the others; 0 never",
+    )
     batch_size: BatchSize | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
@@ -114,6 +134,12 @@ class TaskTable(Table):
     trained: bool = Field(
         default=True, description="whether the run trains it; if not, it is there for the tasks that are made of it"
     )
+
+    def weight_at(self, progress: float) -> float:
+        """lambda_t at a progress from 0 to 1: lambda_from + (lambda_to - lambda_from) * progress, or one number."""
+        if not isinstance(self.weight, WeightSchedule):
+            return self.weight
+        return self.weight.from_ + (self.weight.to - self.weight.from_) * progress
 
 
 class StartTable(Table):
@@ -191,8 +217,8 @@ class TrainTable(Table):
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of the run in which the rate rises from 0"
     )
-    schedule: Literal["linear", "constant"] = Field(
-        default="linear", description="after the warm-up: linear decay to 0, or constant"
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="after the warm-up: decay to 0 in a straight line or by half a cosine, or constant"
     )
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.01, description="AdamW's decay; none on norms and biases"

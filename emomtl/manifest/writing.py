@@ -36,7 +36,8 @@ def _table(model: BaseModel, parts: Parts, problems: list[Problem]) -> dict[str,
         value = getattr(model, name)
         default = info.get_default(call_default_factory=True)
         if value is not None and not (value in ("", {}) and value == default):
-            found[name] = _value(value, (*parts, name), problems)
+            key = info.alias or name  # a key that Python allows no attribute to have, such as `from`
+            found[key] = _value(value, (*parts, key), problems)
     for name, value in (model.model_extra or {}).items():
         found[name] = _value(value, (*parts, name), problems)
     return found

@@ -19,6 +19,7 @@ from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.sampling import Moment, Sampler
 from emomtl.seeds import generator
+from emomtl.train.early_stopping import without_stopped
 from emomtl.train.state import State
 
 
@@ -155,7 +156,11 @@ class Feeder:
                 self.streams[corpus.name] = Stream(corpus.tasks[0], everything, lengths, seed, block, buckets)
 
     def draw(self, sampler: Sampler, moment: Moment, state: State) -> Drawing:
-        """The step's rows. With one task a step its own stream is read; else one stream per corpus, for all its tasks."""
+        """The step's rows. With one task a step its own stream is read; else one stream per corpus, for all its tasks.
+
+        A task that has stopped is not there for the sampler, and has no rows in the step.
+        """
+        moment = without_stopped(moment, state)
         probabilities = _checked(sampler.probabilities(moment), moment)
         draw = generator(self.seed, "draw", moment.step)
         if not self.joint:

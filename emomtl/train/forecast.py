@@ -12,6 +12,7 @@ from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.heads import sharing
 from emomtl.manifest import Manifest
+from emomtl.manifest.models import WeightSchedule
 from emomtl.sampling import Moment
 from emomtl.selection import selecting_task
 from emomtl.train.length import Length, batch_sizes
@@ -101,6 +102,22 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     whole = sum(read[corpus] * mean for corpus, mean in means.items())
     once = joint and not plan.per_task
     return {**expected, "tokens": round(whole) if once else sum(facts["tokens"] for facts in tasks.values())}
+
+
+def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
+    """What there is to say of each task that moves along the run, or that may leave it; the forecast knows nothing of the latter."""
+    said: dict[str, list[str]] = {}
+    for name, bound in plan.tasks.items():
+        table, lines = bound.table, []
+        if isinstance(table.weight, WeightSchedule):
+            line = f"its weight goes from {table.weight.from_:g} to {table.weight.to:g} over the run, in a straight line"
+            lines.append(line)
+        if table.patience:
+            metric = f"{name}/{bound.head.main_metric}"
+            lines.append(f"it is trained until {metric} has not improved in {table.patience} evaluation(s)")
+        if lines:
+            said[name] = lines
+    return said
 
 
 def shared_step(manifest: Manifest) -> dict[str, Any]:

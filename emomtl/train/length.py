@@ -54,7 +54,14 @@ class Length:
 
 
 def rate_factor(progress: float, warmup: float, schedule: str) -> float:
-    """The learning rate as a part of its peak: linear warm-up, then linear decay to 0 (or constant)."""
+    """The learning rate as a part of its peak: linear warm-up, then decay to 0 (linear, cosine), or constant."""
     if progress < warmup:
         return progress / warmup
-    return 1.0 if schedule == "constant" else (1.0 - progress) / (1.0 - warmup)
+    if schedule == "constant":
+        return 1.0
+    left = (1.0 - progress) / (1.0 - warmup)
+    if schedule == "cosine":
+        # Loshchilov & Hutter (2017, arXiv:1608.03983), eq. 5, with eta_min = 0, eta_max = 1 and no restart:
+        # eta = (1 + cos(pi T_cur / T)) / 2, where T_cur / T = 1 - left
+        return 0.5 * (1.0 + math.cos(math.pi * (1.0 - left)))
+    return left

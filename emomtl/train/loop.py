@@ -21,6 +21,8 @@ from emomtl.run.answers import save_answers
 from emomtl.scoring import TaskScores
 from emomtl.selection import MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.train.anomalies import finite_weights, watch_losses
+from emomtl.train.early_stopping import stop_tasks
+from emomtl.train.forecast import said_of_tasks
 from emomtl.train.outcome import Outcome, Validated
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
@@ -41,6 +43,8 @@ def train(session: Session) -> Outcome:
             run.log(f"the best checkpoint is chosen on validation by {session.plan.selection_in_words}")
             for task, scale in session.scales.items():
                 run.log(f"{task}: {scale.sentence}")
+            for task, lines in said_of_tasks(session.plan).items():
+                run.log(f"{task}: {'; '.join(lines)}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
             with Signals() as signals, session.phases("other"), passing(session.ranks):
@@ -146,6 +150,7 @@ def _score(session: Session) -> bool:
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         chooser = selection_in_words(str(manifest.eval.select))
         reasons.append(f"{chooser} has not improved in {state.stale} evaluations")
+    reasons += stop_tasks(session, found)
     metrics = {task: scores.metrics for task, scores in found.items()}
     session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons)
     session.display.evaluated(state, found, better)

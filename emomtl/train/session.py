@@ -353,7 +353,7 @@ def _scaled_facts(plan: Plan, data: TaskData, scales: Mapping[str, TaskScale]) -
     """The same, with the loss that the best constant answer would have as the weighting sees losses."""
     facts = _facts(plan, data)
     for name, scale in scales.items():
-        base_loss = scale.base_loss * plan.manifest.tasks[name].weight
+        base_loss = scale.base_loss * plan.manifest.tasks[name].weight_at(0.0)
         if base_loss > 0:
             facts[name] = replace(facts[name], base_loss=base_loss)
     return facts

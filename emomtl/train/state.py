@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-LATER = {"best_skills", "skipped", "cut"}
+LATER = {"best_skills", "skipped", "cut", "task_best", "task_stale", "stopped_tasks"}
 """Facts that checkpoints lack which an earlier emomtl wrote."""
 
 
@@ -21,7 +21,8 @@ class State:
     stream of rows was read, `window` the losses since the last log (sum and number). `best` and `stale` belong to the
     choice of a checkpoint: `best_value` is what `eval.select` names, `best_skills` what it is compared by, task for task.
     `cut` is into how many pieces each of the manifest's micro-batches is cut, for want of memory. `stopped` says
-    why a run ended early, `finished` that it ended.
+    why a run ended early, `finished` that it ended. `task_best` and `task_stale` are the best skill of each task that has
+    a patience, and its evaluations since; `stopped_tasks` are those that are trained no more, with the step of that.
     """
 
     step: int = 0
@@ -38,6 +39,9 @@ class State:
     stale: int = 0
     skipped: int = 0
     cut: int = 1
+    task_best: dict[str, float] = field(default_factory=dict)
+    task_stale: dict[str, int] = field(default_factory=dict)
+    stopped_tasks: dict[str, int] = field(default_factory=dict)
     stopped: str | None = None
     finished: bool = False
 
@@ -63,10 +67,11 @@ class State:
             raise ValueError(f"the state counts examples and updates of other tasks than {', '.join(tasks)}")
         # a task's own, an objective's (task/name), or a raw loss's (task:raw); no task's name has either sign
         named = {re.split("[/:]", name)[0] for name in (*self.window, *self.losses, *self.scores)}
+        named |= {*self.task_best, *self.task_stale, *self.stopped_tasks}
         if strangers := sorted(named - set(tasks)):
             raise ValueError(f"the state has losses or scores of {', '.join(strangers)}, which the run does not train")
         counters = [self.evaluation, self.stale, self.skipped, self.cut - 1]
-        tables = (self.counts, self.updates, self.positions)
+        tables = (self.counts, self.updates, self.positions, self.task_stale, self.stopped_tasks)
         counters += [count for table in tables for count in table.values()]
         counters += [number - 1 for _, number in self.window.values()]
         if min(counters) < 0 or not 0 <= (self.best_step or 0) <= step:

@@ -230,6 +230,7 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
     """
     found = Losses()
     tables, ranks = session.plan.manifest.tasks, session.ranks
+    progress = session.length.progress(session.state)
     for part, output in zip(parts, _encoded(session, parts), strict=True):
         inputs, wanted = to_device(part.inputs, session.device), to_device(part.targets, session.device)
         number = {task: part.number(task) for task in wanted}
@@ -254,7 +255,7 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
                 loss = loss + session.plan.objectives[name].weight * one
                 found.logged[f"{task}/{name}"] = one * part_of_step
             factor = session.scales[task].factor(totals.targets(task))
-            found.losses[task] = loss * (tables[task].weight * factor * part_of_step)
+            found.losses[task] = loss * (tables[task].weight_at(progress) * factor * part_of_step)
     return found
 
 
