@@ -35,6 +35,11 @@ class TaskSwitch:
             raise EmomtlError("this encoder answers each task in its own way, and no task was named", remedy=remedy)
         return self._active
 
+    @property
+    def current(self) -> str | None:
+        """The same, or None outside of `using`."""
+        return self._active
+
     @contextmanager
     def using(self, task: str | None) -> Iterator[None]:
         """Inside, the encoder answers for `task`."""

@@ -29,6 +29,12 @@ class Truncation:
         """How many of `room` tokens are the first ones of a text; the others are its last ones."""
         return room if self.keep == "head" else min(self.head_tokens, room) if self.keep == "head+tail" else 0
 
+    def scaled(self, to: int, of: int) -> Truncation:
+        """The same for texts of which `to` tokens are read instead of `of`: the head keeps its part of the whole."""
+        if self.keep != "head+tail" or to == of:
+            return self
+        return Truncation(self.keep, max(1, min(self.head_tokens * to // of, to - 3)))
+
 
 HEAD = Truncation()
 """The first tokens are kept, as tokenizers do by themselves."""

@@ -207,7 +207,8 @@ def _inputs(trained: Opened, tasks: Collection[str], sources: Mapping[str, str],
         try:
             located = locate(one.task.layouts, source, trained.plan.folder, name)
             learned = one.table.learned_labels is not None
-            inputs.append(TaskInput(name, one.task, one.head, located, learned=learned))
+            own = dict(trained.plan.encoder.task_tokens).get(name)
+            inputs.append(TaskInput(name, one.task, one.head, located, learned=learned, max_tokens=own))
         except EmomtlError as error:
             problems += error.problems
             continue

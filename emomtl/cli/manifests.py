@@ -112,6 +112,7 @@ def check(
 def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
     from emomtl.cli.output import say
+    from emomtl.train.balance import label_shares
     from emomtl.train.calibration import calibrate, estimate
     from emomtl.train.forecast import forecast, said_of_tasks, shared_step
     from emomtl.train.scale import task_scales
@@ -128,6 +129,8 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
         expected = forecast(plan, data, _lengths(plan))
     expected |= {"select": plan.manifest.eval.select, "chosen_by": plan.selection_in_words}
     expected["loss_scale"] = scales
+    if shares := label_shares(plan, data):
+        expected["label_shares"] = shares
     if said := said_of_tasks(plan):
         expected["along_the_run"] = said
     if plan.manifest.devices is not None:
@@ -217,6 +220,10 @@ def _print_expected(name: str, expected: Mapping[str, Any]) -> None:
     rows = [[task, *(facts[name] for name in columns[1:])] for task, facts in expected["tasks"].items()]
     titles = [{"tokens": "tokens (about)"}.get(column, column) for column in columns]
     console().print(make_table(f"{name}: about {expected['steps']:,} steps", titles, rows))
+    for task, shares in expected.get("label_shares", {}).items():
+        rows = [[label, f"{own:.2%}", f"{drawn:.2%}"] for label, (own, drawn) in shares.items()]
+        title = f"{task}: rows are drawn by the balance of their labels"
+        console().print(make_table(title, ["label", "share of rows", "share of drawn rows"], rows))
     say(f"the best checkpoint is chosen on validation by {expected['chosen_by']}")
     for task, sentence in expected["loss_scale"].items():
         say(f"{task}: {sentence}")

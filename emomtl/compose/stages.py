@@ -75,7 +75,8 @@ def _masked(table: PretrainTable, name: str, base: TaskTable) -> TaskTable:
     """The table of masked language modelling on a task."""
     options = {"share": table.share, "mask": table.mask, "random": table.random}
     head = HeadTable(use=OBJECTIVE, **options)
-    return TaskTable(use=OBJECTIVE, options={"of": name}, head=head, limit=table.limit, eval_limit=base.eval_limit)
+    made = TaskTable(use=OBJECTIVE, options={"of": name}, head=head, limit=table.limit, eval_limit=base.eval_limit)
+    return made.model_copy(update={"max_tokens": base.max_tokens})
 
 
 def stages(plan: Plan, folder: Path) -> list[tuple[Plan, Path]]:

@@ -16,6 +16,8 @@ from emomtl.manifest import HeadTable, TaskTable, options_of
 from emomtl.task import DerivedTask, Task, TaskFamily
 from emomtl.taxonomy import Taxonomy
 
+BALANCE = "give `balance` (0.5, say), or leave it out"
+
 
 def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bool) -> dict[str, BoundTask]:
     """The tasks of the run that resolve, in the manifest's order; a derived one is made when the one that it names is there."""
@@ -98,6 +100,10 @@ def _task(
         return None
     if head is not None and table.label_noise and head.answers == "nothing":
         composer.add(Problem(f"{place}.label_noise", f"a {head.kind} head has no labels to replace", "leave it out"))
+    if head is not None and table.balance is not None and head.answers != "labels":
+        composer.add(Problem(f"{place}.balance", f"a {head.kind} head has no labels to balance", "leave it out"))
+    if table.balance is None and table.balance_below is not None:
+        composer.add(Problem(f"{place}.balance_below", "says which labels are rare for `balance`, which is not given", BALANCE))
     located: Located | None = None
     if head is not None and training and table.trained:
         try:

@@ -16,7 +16,7 @@ from emomtl.compose.stages import MASKED, pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource, Truncation
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, Use, options_of
+from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, TaskTable, Use, options_of
 from emomtl.model.encoder import EncoderChoice
 from emomtl.model.layers import LastLayers
 from emomtl.sampling import Sampler
@@ -55,6 +55,7 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     weighting = composer.used("weighting", manifest.weighting, "weighting")
     start = _start(manifest, folder)
     encoder = _encoder(composer, manifest.encoder, training, start)
+    encoder = None if encoder is None else replace(encoder, task_tokens=_task_tokens(manifest, tables))
     changes = encoder_changes(composer, manifest.encoder.changes, tuple(tables))
     composer.add(*check_ties(tasks, tables))
     before = _pretraining(composer, manifest) if training and manifest.pretrain is not None else None
@@ -142,7 +143,13 @@ def pretrained_choice(manifest: Manifest, plugins: Plugins, folder: Path) -> Enc
     choice = _encoder(composer, manifest.encoder, training=True, start=None)
     if choice is None:
         raise EmomtlError(*composer.problems)
-    return choice
+    return replace(choice, task_tokens=_task_tokens(manifest, manifest.tasks))
+
+
+def _task_tokens(manifest: Manifest, tables: Mapping[str, TaskTable]) -> tuple[tuple[str, int], ...]:
+    """The tasks whose texts are read at a length of their own."""
+    lengths = {name: table.max_tokens for name, table in tables.items() if table.max_tokens is not None}
+    return tuple((name, length) for name, length in lengths.items() if length != manifest.encoder.max_tokens)
 
 
 def _encoder(composer: Composer, table: EncoderTable, training: bool, start: Start | None) -> EncoderChoice | None:

@@ -20,12 +20,22 @@ class Stream:
     `take(position, n)` gives the n rows from a position on, whatever was taken before: what is kept is only a cache.
     With buckets, rows of like length stand together in blocks of `block` rows; the blocks are shuffled, and so are the rows
     within each (a task that takes the first rows of a block only must not always get the shortest).
+
+    `repeats` (n,) say how often a row comes in relation to the others; a pass still has n rows, and each row as often as that
+    makes of it, rounded up or down by chance. Left out, every row comes once a pass.
     """
 
     def __init__(
-        self, name: str, rows: NDArray[np.int64], lengths: NDArray[np.int64], seed: int, block: int, buckets: bool
+        self,
+        name: str,
+        rows: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        seed: int,
+        block: int,
+        buckets: bool,
+        repeats: NDArray[np.float64] | None = None,
     ) -> None:
-        self.name, self.rows, self.lengths = name, rows, lengths
+        self.name, self.rows, self.lengths, self.repeats = name, rows, lengths, repeats
         self.seed, self.block, self.buckets = seed, block, buckets
         self._cached: tuple[int, NDArray[np.int64]] | None = None
 
@@ -51,7 +61,7 @@ class Stream:
         if self._cached is not None and self._cached[0] == number:
             return self._cached[1]
         draw = generator(self.seed, "rows", self.name, number)
-        order = self.rows[draw.permutation(len(self.rows))]
+        order = self.rows[draw.permutation(len(self.rows)) if self.repeats is None else repeated(self.repeats, draw)]
         if self.buckets:
             window = self.block * WINDOW
             sorted_rows = [
@@ -65,6 +75,23 @@ class Stream:
             order = np.concatenate([blocks.ravel(), order[whole:]])
         self._cached = (number, order)
         return order
+
+
+def repeated(repeats: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.int64]:
+    """The places (n,) of n rows, each as often as its part of all repeats wants, in an order of chance.
+
+    Systematic sampling: row i has a piece of length e_i = n r_i / sum of r on a line of length n, and each of the points
+    u, u + 1, ..., u + n - 1 with one u in 0..1 takes the row in whose piece it lies. So row i comes floor(e_i) or ceil(e_i)
+    times, and e_i times on average.
+    """
+    import numpy as np
+
+    n = len(repeats)
+    order = draw.permutation(n)  # else rows that stand together in the corpus would never be rounded up together
+    edges = np.cumsum(repeats[order])
+    edges *= n / edges[-1]
+    taken = np.searchsorted(edges, draw.random() + np.arange(n), side="right").clip(max=n - 1)
+    return draw.permutation(order[taken])
 
 
 def apportion(probabilities: dict[str, float], total: int, draw: np.random.Generator) -> dict[str, int]:

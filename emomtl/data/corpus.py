@@ -76,6 +76,7 @@ class CorpusSplit:
 class Corpus:
     """Texts that one or several tasks share, with each task's rows by (task, split); `identity` tells the source.
 
+    `max_tokens` of a text are read, None: as many as the encoder's. Tasks of one source that differ in it share no texts.
     `sensitive` where any task of that source is: its texts, and what is made of them, stay out of every cache.
     """
 
@@ -84,6 +85,7 @@ class Corpus:
     splits: dict[str, CorpusSplit] = field(default_factory=dict)
     rows: dict[tuple[str, str], TaskRows] = field(default_factory=dict)
     sensitive: bool = False
+    max_tokens: int | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class RowCache:
             for number, rows in enumerate(corpus.rows.values()):
                 arrays |= {f"index-{place}-{number}": rows.index, f"targets-{place}-{number}": rows.targets}
             splits = {split: [part.digest, part.pairs is not None] for split, part in corpus.splits.items()}
-            corpora.append({"name": corpus.name, "splits": splits, "rows": list(corpus.rows)})
+            corpora.append({"name": corpus.name, "splits": splits, "rows": list(corpus.rows), "max_tokens": corpus.max_tokens})
         if any(array.dtype.kind not in "biuf" for array in arrays.values()):
             return
         learned = {one.name: found.names for one in members if one.task.taxonomy is None and (found := data.taxonomies[one.name])}
@@ -84,7 +84,7 @@ class RowCache:
         if any(one.recipe is None or one.task.sensitive or one.label_noise for one in members):
             return None
         if located.identity not in self._keys:
-            tasks = [[one.name, one.recipe, one.limit, one.eval_limit, one.unseen_in] for one in members]
+            tasks = [[one.name, one.recipe, one.limit, one.eval_limit, one.unseen_in, one.max_tokens] for one in members]
             content = self._content[located.identity] = located.fingerprint()
             said = json.dumps([FORMAT, _own_code(), located.identity, content, self._options, tasks])
             self._keys[located.identity] = hashlib.sha256(said.encode()).hexdigest()
@@ -97,7 +97,7 @@ class RowCache:
         learned = {task: Taxonomy(names) for task, names in facts["learned"].items()}
         data = TaskData([], {one.name: learned.get(one.name, one.task.taxonomy) for one in members}, {})
         for place, described in enumerate(facts["corpora"]):
-            corpus = Corpus(described["name"], located.identity)
+            corpus = Corpus(described["name"], located.identity, max_tokens=described["max_tokens"])
             for split, (digest, paired) in described["splits"].items():
                 keys, later = arrays[f"keys-{place}-{split}"], _Later(anew, place, split, digest)
                 pairs = LaterTexts(len(keys), digest, later.pairs) if paired else None

@@ -38,7 +38,7 @@ class TaskInput:
     `learned` is whether the labels of an opened run were learned from its rows. In the splits `unseen_in` a label that is none
     of the task's counts as wrong, and is no bad row. `recipe` tells all
     that the task, its options and the code of its plugin decide about its rows; without one they are not
-    kept between runs.
+    kept between runs. `max_tokens` is the length at which its texts are read, where it is one of its own.
     """
 
     name: str
@@ -52,6 +52,7 @@ class TaskInput:
     learned: bool = False
     unseen_in: tuple[str, ...] = ()
     recipe: str | None = None
+    max_tokens: int | None = None
 
 
 def read_tasks(
@@ -161,16 +162,25 @@ def _add(
         targets["train"], data.noise[one.name] = flipped(one, targets["train"], texts["train"].keys.tolist(), taxonomy)
         data.notes.append(f"{one.name}: {data.noise[one.name]}")
     for corpus in data.corpora:
-        if corpus.identity == one.located.identity and merge(corpus, texts):
+        if corpus.identity != one.located.identity:
+            continue
+        if corpus.max_tokens != one.max_tokens:
+            lengths = " and ".join(_length(some) for some in (corpus.max_tokens, one.max_tokens))
+            data.notes.append(f"{corpus.name} and {one.name} read one source at {lengths}: the encoder reads its texts twice")
+        elif merge(corpus, texts):
             break
     else:
-        corpus = Corpus(one.name, one.located.identity, dict(texts))
+        corpus = Corpus(one.name, one.located.identity, dict(texts), max_tokens=one.max_tokens)
         data.corpora.append(corpus)
     for split, part in texts.items():
         corpus.rows[one.name, split] = TaskRows(positions(corpus.splits[split], part.keys), targets[split])
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
     data.bad |= {key: counted for key, counted in bad.bad.items() if key[0] == one.name}
+
+
+def _length(max_tokens: int | None) -> str:
+    return "the encoder's max_tokens" if max_tokens is None else f"{max_tokens} tokens"
 
 
 def _unseen(data: TaskData, name: str, split: str, unseen: tuple[str, ...]) -> list[str]:

@@ -37,16 +37,21 @@ TOKENS, WHAT = "tokens", "token cache"
 def corpus_tokens(
     data: TaskData, tokenizer: Any, max_tokens: int, note: Callable[[str], None], truncation: Truncation = HEAD
 ) -> dict[tuple[str, str], Tokens]:
-    """The tokens of every corpus by (corpus, split), from the cache where they may be kept; `note` hears what is worth a line."""
+    """The tokens of every corpus by (corpus, split), from the cache where they may be kept; `note` hears what is worth a line.
+
+    `max_tokens` and `truncation` are the encoder's; a corpus of another length is cut in the same way.
+    """
     store = Store(WHAT, cache_folder(TOKENS), note)
     found = {}
     for corpus in data.corpora:
         few = sum(map(len, corpus.splits.values())) < FEWEST
+        length = corpus.max_tokens or max_tokens
+        cut = truncation.scaled(length, max_tokens)
         for split, texts in corpus.splits.items():
             if corpus.sensitive or few:
-                tokens = tokenise(tokenizer, texts, max_tokens, truncation)
+                tokens = tokenise(tokenizer, texts, length, cut)
             else:
-                tokens = _kept(store, tokenizer, texts, max_tokens, {"corpus": corpus.name, "split": split}, truncation)
+                tokens = _kept(store, tokenizer, texts, length, {"corpus": corpus.name, "split": split}, cut)
             found[corpus.name, split] = tokens
             if tokens.cut:
                 note(f"{corpus.name}: {tokens.cut:,} {split} text(s) were so long that they were cut before tokenising")

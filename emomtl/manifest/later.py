@@ -20,7 +20,15 @@ LATER: Mapping[str, Mapping[str, Any]] = {
         "clip_by": "all",
     },
     "data": {"unseen_labels": "refuse"},
-    "tasks.*": {"label_noise": 0.0, "learned_labels": None, "patience": 0},
+    "encoder": {"checkpoint_layers": False},
+    "tasks.*": {
+        "label_noise": 0.0,
+        "learned_labels": None,
+        "patience": 0,
+        "max_tokens": None,
+        "balance": None,
+        "balance_below": None,
+    },
     "tasks.*.head": {"ordinal": False, "soft": False},
     "tasks.*.options": {"label_names": {}, "missing": [], "fold_case": False},
 }

@@ -21,6 +21,8 @@ BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
 Weight = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 """A loss is float32, which holds numbers up to 3e38."""
 
+Tokens = Annotated[int, Field(ge=4, le=8192)]
+
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -80,9 +82,7 @@ class EncoderTable(Table):
 
     use: str = Field(description="a short name, a hub id or a folder")
     revision: str | None = Field(default=None, description="the hub revision (a commit keeps a run repeatable)")
-    max_tokens: Annotated[int, Field(ge=4, le=8192)] = Field(
-        default=64, description="tokens of a text that are read, special ones included"
-    )
+    max_tokens: Tokens = Field(default=64, description="tokens of a text that are read, special ones included")
     truncate: Literal["head", "tail", "head+tail"] = Field(
         default="head", description="what is kept of a text that is too long; of a pair's second text always the head"
     )
@@ -99,6 +99,11 @@ class EncoderTable(Table):
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="the encoder's dropout; left out, its own"
+    )
+    checkpoint_layers: bool | Positive = Field(
+        default=False,
+        description="layers that are computed again in the backward pass, so that training takes less memory and more time: "
+        "true for all of them, or the first n",
     )
     changes: tuple[Use, ...] = Field(default=(), description="what is added to the encoder or frozen in it, in this order")
 
@@ -120,9 +125,20 @@ class TaskTable(Table):
         description="evaluations without gain in the task's main metric before it is trained no more, while the run goes on "
         "with the others; 0 never",
     )
+    max_tokens: Tokens | None = Field(
+        default=None, description="tokens of this task's texts that are read; left out, `encoder.max_tokens`"
+    )
     batch_size: BatchSize | None = Field(default=None, description="examples of this task a step; left out, `train.batch_size`")
     limit: Positive | None = Field(default=None, description="use at most this many training rows (a stable choice)")
     eval_limit: Positive | None = Field(default=None, description="score at most this many validation rows during training")
+    balance: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="draw training rows by the balance of their labels: a row of a rare label comes up to (t / f)^balance "
+        "times as often, f the label's share of the rows; left out, every row once a pass",
+    )
+    balance_below: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="t: labels of a smaller share of the rows are rare; left out, the largest share of any label"
+    )
     label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training rows whose labels are replaced, to see how much a run bears"
     )

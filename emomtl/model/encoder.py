@@ -37,7 +37,10 @@ SENTENCEPIECE_FILES = ("spm.model", "sentencepiece.bpe.model", "spiece.model")
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """Which encoder a run uses: the name in the manifest, a folder or hub id, how texts are cut, and how vectors are pooled."""
+    """Which encoder a run uses: the name in the manifest, a folder or hub id, how texts are cut, and how vectors are pooled.
+
+    `task_tokens` are the tasks of which another number of tokens than `max_tokens` is read.
+    """
 
     name: str
     where: str
@@ -47,6 +50,17 @@ class EncoderChoice:
     dropout: float | None = None
     truncation: Truncation = HEAD
     layers: LastLayers = LAST
+    task_tokens: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def most_tokens(self) -> int:
+        """The tokens of the longest text that any task reads."""
+        return max(self.max_tokens, *(length for _, length in self.task_tokens), 0)
+
+    def for_task(self, task: str) -> EncoderChoice:
+        """The choice with the length at which one task's texts are read."""
+        length = dict(self.task_tokens).get(task, self.max_tokens)
+        return replace(self, max_tokens=length, truncation=self.truncation.scaled(length, self.max_tokens), task_tokens=())
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,14 @@ def probe(loaded: LoadedEncoder, choice: EncoderChoice) -> tuple[str, ...]:
     last. Weights that are not finite are left to whoever finds them.
     """
     most = most_tokens(loaded.module)
-    if most is not None and choice.max_tokens > most:
-        found = f"{choice.max_tokens} tokens, and '{clean(choice.name)}' has positions for {most}"
-        raise WrongEncoder(Problem("encoder.max_tokens", found, f"at most {most}"))
+    lengths = {"encoder.max_tokens": choice.max_tokens}
+    lengths |= {f"tasks.{task}.max_tokens": length for task, length in choice.task_tokens}
+    beyond = {place: length for place, length in lengths.items() if most is not None and length > most}
+    if beyond:
+        has = f"'{clean(choice.name)}' has positions for {most}"
+        raise WrongEncoder(
+            *(Problem(place, f"{length} tokens, and {has}", f"at most {most}") for place, length in beyond.items())
+        )
     training = loaded.module.training
     loaded.module.eval()
     try:
@@ -97,7 +102,7 @@ def probe(loaded: LoadedEncoder, choice: EncoderChoice) -> tuple[str, ...]:
 
 def _check_states(loaded: LoadedEncoder, choice: EncoderChoice) -> None:
     short = min(SHORT, choice.max_tokens)
-    texts = random_texts(loaded, (short, min(choice.max_tokens, LONG)))
+    texts = random_texts(loaded, (short, min(choice.most_tokens, LONG)))
     alone = {name: array[:1, :short] for name, array in texts.items()}
     other = {name: array.copy() for name, array in alone.items()}
     other["input_ids"][0, -1] = texts["input_ids"][1, 0]
@@ -132,8 +137,8 @@ def _notes(loaded: LoadedEncoder, choice: EncoderChoice, most: int | None) -> It
     """What fits, and yet may not be meant: more tokens than the encoder was trained on, and a first token that is a word."""
     about = f"encoder '{clean(choice.name)}'"
     trained_on = getattr(loaded.module.config, "max_position_embeddings", None)  # type: ignore[union-attr]
-    if most is None and type(trained_on) is int and 0 < trained_on < choice.max_tokens:
-        yield f"{about}: max_tokens is {choice.max_tokens}, and its configuration says that it was trained on {trained_on}"
+    if most is None and type(trained_on) is int and 0 < trained_on < choice.most_tokens:
+        yield f"{about}: max_tokens is {choice.most_tokens}, and its configuration says that it was trained on {trained_on}"
     ids = loaded.tokenizer("a")["input_ids"]
     special = loaded.vocabulary.special
     if choice.pooling != "cls" or (ids and ids[0] in special):

@@ -15,6 +15,7 @@ from emomtl.evaluate import logits_of, require_finite
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
+    from emomtl.model.encoder import EncoderChoice
     from emomtl.trained import Trained
 
 Answer = dict[str, dict[str, Any]]
@@ -66,16 +67,21 @@ class Predictor:
         if pairs is None:
             self.without_pairs(self.tasks)
         found: dict[str, list[dict[str, Any]]] = {}
-        single = [name for name in self.tasks if name not in self.paired]
-        for names, second in ((single, None), (sorted(self.paired), pairs)):
-            if names:
-                found |= self._answers(names, _encodable(texts), None if second is None else _encodable(second))
+        encoder, first = self.trained.plan.encoder, _encodable(texts)
+        second = None if pairs is None else _encodable(pairs)
+        alike: dict[tuple[bool, EncoderChoice], list[str]] = {}
+        for name in self.tasks:
+            alike.setdefault((name in self.paired, encoder.for_task(name)), []).append(name)
+        for (paired, choice), names in alike.items():
+            found |= self._answers(names, choice, first, second if paired else None)
         return [{name: found[name][row] for name in self.tasks} for row in range(len(texts))]
 
-    def _answers(self, names: list[str], texts: list[str], pairs: list[str] | None) -> dict[str, list[dict[str, Any]]]:
+    def _answers(
+        self, names: list[str], choice: EncoderChoice, texts: list[str], pairs: list[str] | None
+    ) -> dict[str, list[dict[str, Any]]]:
         """The answers of tasks that read the same texts, encoded as in training."""
         split = CorpusSplit(np.arange(len(texts)), texts, pairs)
-        trained, choice = self.trained, self.trained.plan.encoder
+        trained = self.trained
         tokens = tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation)
         tokens = trained.fusion.beside(tokens, split)
         batch = trained.plan.manifest.eval.batch_size

@@ -19,6 +19,7 @@ from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.sampling import Moment, Sampler
 from emomtl.seeds import generator
+from emomtl.train.balance import corpus_repeats
 from emomtl.train.early_stopping import without_stopped
 from emomtl.train.state import State
 
@@ -118,6 +119,7 @@ class Drawing:
 class Feeder:
     """Draws steps for a run; holds rows, tokens and targets, and no state of its own.
 
+    `repeats` say of a task's training rows how often they come, where its labels are balanced.
     All processes of a run draw the same rows, and each makes inputs of its part of them.
     """
 
@@ -134,6 +136,7 @@ class Feeder:
         accumulate: int,
         vocabulary: Vocabulary,
         ranks: Ranks = ALONE,
+        repeats: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> None:
         self.heads, self.vocabulary, self.ranks = dict(heads), vocabulary, ranks
         self.batches, self.fixed, self.joint = dict(batches), fixed, joint
@@ -149,11 +152,12 @@ class Feeder:
                 self.targets[task] = _dense(corpus, task, heads[task], data)
                 self.known[task] = _known(heads[task], self.targets[task])
                 rows, block = corpus.rows[task, "train"].index, self.batches[task]
-                self.streams[task] = Stream(task, rows, lengths, seed, block, buckets)
+                self.streams[task] = Stream(task, rows, lengths, seed, block, buckets, (repeats or {}).get(task))
             if joint:
                 everything = np.arange(len(corpus.splits["train"]), dtype=np.int64)
                 block = max(self.batches[task] for task in corpus.tasks)
-                self.streams[corpus.name] = Stream(corpus.tasks[0], everything, lengths, seed, block, buckets)
+                whole = corpus_repeats(corpus, repeats or {})
+                self.streams[corpus.name] = Stream(corpus.tasks[0], everything, lengths, seed, block, buckets, whole)
 
     def draw(self, sampler: Sampler, moment: Moment, state: State) -> Drawing:
         """The step's rows. With one task a step its own stream is read; else one stream per corpus, for all its tasks.

@@ -105,13 +105,18 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
 
 
 def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
-    """What there is to say of each task that moves along the run, or that may leave it; the forecast knows nothing of the latter."""
+    """What there is to say of tasks that are read in their own way, move along the run, or may leave it.
+
+    The forecast counts as though none left.
+    """
     said: dict[str, list[str]] = {}
     for name, bound in plan.tasks.items():
         table, lines = bound.table, []
         if isinstance(table.weight, WeightSchedule):
             line = f"its weight goes from {table.weight.from_:g} to {table.weight.to:g} over the run, in a straight line"
             lines.append(line)
+        if table.max_tokens is not None:
+            lines.append(f"{table.max_tokens} tokens of its texts are read")
         if table.patience:
             metric = f"{name}/{bound.head.main_metric}"
             lines.append(f"it is trained until {metric} has not improved in {table.patience} evaluation(s)")

@@ -22,11 +22,11 @@ MOST_TRIED = 2048
 
 def try_full_length(session: Session) -> None:
     """Score and train on two texts, one of them of full length; EmomtlError where that fails. Nothing is updated."""
-    length = min(session.plan.encoder.max_tokens, MOST_TRIED)
     training = session.model.training
     try:
         for corpus in session.data.corpora:
             tokens = session.tokens[corpus.name, "train"]
+            length = min(corpus.max_tokens or session.plan.encoder.max_tokens, MOST_TRIED)
             inputs = _inputs(tokens, length)
             session.model.eval()
             with torch.inference_mode():
@@ -41,7 +41,8 @@ def try_full_length(session: Session) -> None:
     except FAILURES as error:
         reason = clean((str(error).strip() or type(error).__name__).splitlines()[0], 200)
         found = f"a text of {length} tokens cannot be trained on: {reason}"
-        raise EmomtlError(Problem("encoder.max_tokens", found, "fewer max_tokens, or another encoder")) from error
+        place = "encoder.max_tokens" if corpus.max_tokens is None else f"tasks.{corpus.name}.max_tokens"
+        raise EmomtlError(Problem(place, found, "fewer max_tokens, or another encoder")) from error
     finally:
         session.model.zero_grad(set_to_none=True)
         session.model.train(training)

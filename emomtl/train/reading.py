@@ -47,6 +47,7 @@ def read(
                 learned=bound.table.learned_labels is not None,
                 unseen_in=wrong,
                 recipe=kept.get(bound.name),
+                max_tokens=dict(plan.encoder.task_tokens).get(bound.name),
             )
         )
     policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks

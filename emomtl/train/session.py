@@ -23,11 +23,13 @@ from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.lean import spare, try_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
+from emomtl.model.recomputing import recompute_layers
 from emomtl.model.sharded import cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import trouble
 from emomtl.sampling import Moment
+from emomtl.train.balance import task_repeats
 from emomtl.train.by_task import TaskGradients
 from emomtl.train.display import Display
 from emomtl.train.draw import Feeder
@@ -300,6 +302,7 @@ def _session(
     heads = {name: bound.head for name, bound in plan.tasks.items()}
     model = model_of(plan, encoder, fusion).to(device)
     notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
+    recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.sharing.switch)
     if ranks.sharded:
         ranks.give(encoder.module.state_dict().values())  # a part of each is all that a process keeps
         cut(encoder.module, device, ranks)
@@ -330,6 +333,7 @@ def _session(
         train.accumulate,
         encoder.vocabulary,
         ranks,
+        task_repeats(plan, data),
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
@@ -406,6 +410,8 @@ def _check_sharded(plan: Plan) -> None:
     ]
     if plan.manifest.encoder.changes:
         problems.append(Problem("encoder.changes", "changes of the encoder", CUT))
+    if plan.manifest.encoder.checkpoint_layers:
+        problems.append(Problem("encoder.checkpoint_layers", "layers that are computed twice", CUT))
     if not plan.weighting.sums_losses:
         problems.append(Problem("weighting.use", f"'{plan.manifest.weighting.use}' compares gradients of the encoder", CUT))
     if problems:

@@ -9,6 +9,7 @@ import numpy as np
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.lexicon import not_cut
+from emomtl.train.balance import check_balance
 from emomtl.train.length import batch_sizes
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def check_targets(plan: Plan, data: TaskData) -> list[str]:
             lines += [f"{task}: {line}" for line in odd]
     if problems:
         raise EmomtlError(*problems)
-    return [*lines, *_words(plan, data)]
+    return [*lines, *_words(plan, data), *check_balance(plan, data)]
 
 
 def _words(plan: Plan, data: TaskData) -> list[str]:

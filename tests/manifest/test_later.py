@@ -20,12 +20,13 @@ def content() -> dict[str, Any]:
         "head": {"use": "multi-label", **LATER["tasks.*.head"]},
         "options": {"text": "text", **LATER["tasks.*.options"]},
     }
-    return {"train": {"lr": 1e-3, **LATER["train"]}, "data": {**LATER["data"]}, "tasks": {"mood": task}}
+    tables = {table: dict(keys) for table, keys in LATER.items() if "*" not in table}
+    return {**tables, "train": {"lr": 1e-3, **LATER["train"]}, "tasks": {"mood": task}}
 
 
 OLD = {
+    **{table: {} for table in LATER if "*" not in table},
     "train": {"lr": 1e-3},
-    "data": {},
     "tasks": {"mood": {"use": "table", "head": {"use": "multi-label"}, "options": {"text": "text"}}},
 }
 

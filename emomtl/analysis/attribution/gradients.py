@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emomtl.data.corpus import CorpusSplit
     from emomtl.data.tokens import Tokens
     from emomtl.heads import Head
+    from emomtl.model.encoder import EncoderChoice
     from emomtl.trained import Trained
 
 Blank = Literal["mask", "pad"]
@@ -94,12 +95,12 @@ def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: 
     from emomtl.data.tokens import token_places, tokenise
     from emomtl.evaluate import require_finite
 
-    choice, head = trained.plan.encoder, trained.plan.tasks[task].head
+    choice, head = trained.plan.encoder.for_task(task), trained.plan.tasks[task].head
     log_odds = log_odds_of(head, len(head.outputs(trained.plan.tasks[task].taxonomy)))
     tokens = tokenise(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
     tokens = trained.fusion.beside(tokens, chosen.split)
     places = token_places(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
-    read = _read(trained, chosen.split, places)
+    read = _read(choice, chosen.split, places)
     blanks = _blanks(trained.tokenizer, tokens, places, blank)
     text = np.array([number for number, labels in enumerate(chosen.labels) for _ in labels])
     label = np.array([one for labels in chosen.labels for one in labels])
@@ -227,13 +228,12 @@ def _blanks(tokenizer: Any, tokens: Tokens, places: Sequence[Sequence[tuple[int 
     return replace(tokens, ids=np.where(of_text, number, tokens.ids).astype(tokens.ids.dtype))
 
 
-def _read(trained: Trained, split: CorpusSplit, places: Sequence[Sequence[tuple[int | None, int, int]]]) -> list[Read]:
+def _read(choice: EncoderChoice, split: CorpusSplit, places: Sequence[Sequence[tuple[int | None, int, int]]]) -> list[Read]:
     """The words of each text as it was read, and the shares of its tokens in them by characters that both have."""
     import numpy as np
 
     from emomtl.data.tokens import as_read
 
-    choice = trained.plan.encoder
     texts, pairs = as_read(split, choice.max_tokens, choice.truncation)
     found = []
     for number, row in enumerate(places):

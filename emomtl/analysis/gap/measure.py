@@ -172,7 +172,7 @@ def _logits(trained: Trained, task: str, rows: Rows) -> NDArray[np.float32]:
     from emomtl.data.tokens import tokenise
     from emomtl.evaluate import logits_of, require_finite
 
-    choice, batch = trained.plan.encoder, trained.plan.manifest.eval.batch_size
+    choice, batch = trained.plan.encoder.for_task(task), trained.plan.manifest.eval.batch_size
     tokens = tokenise(trained.tokenizer, rows.split, choice.max_tokens, choice.truncation)
     tokens = trained.fusion.beside(tokens, rows.split)
     logits = logits_of(trained.model, tokens, [task], trained.device, trained.precision, batch)[task]

@@ -116,7 +116,7 @@ def gather(
             raise EmomtlError(Problem(str(folder), found, f"name one place for all runs: --source {task}=PATH"))
         spaces.append(_space(trained, task, chosen))
         if question.pretrained:
-            _add_untrained(untrained, trained, plugins, chosen, question.device)
+            _add_untrained(untrained, trained, plugins, task, chosen, question.device)
     assert first is not None
     texts = Texts(task, question.split, first[0], first[1].gold, first[1].rows)
     return texts, _named_apart([*untrained.values(), *spaces]), list(dict.fromkeys(notes))
@@ -179,7 +179,8 @@ def only_labels(head: Head, targets: NDArray[Any]) -> NDArray[np.int64]:
 def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
     """The space of a run's checkpoint."""
     bound = trained.plan.tasks[task]
-    tokens = trained.fusion.beside(_tokens(trained.tokenizer, trained.plan.encoder, chosen), chosen.split)
+    read = _tokens(trained.tokenizer, trained.plan.encoder.for_task(task), chosen)
+    tokens = trained.fusion.beside(read, chosen.split)
     batch = trained.plan.manifest.eval.batch_size
     vectors, logits = _encoded(trained.model, tokens, [task], trained.device, trained.precision, batch)
     predicted = bound.head.probabilities(logits[task]).argmax(axis=1)
@@ -191,14 +192,16 @@ def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
     return Space(trained.run.name, about, vectors, predicted, taught)
 
 
-def _add_untrained(found: dict[tuple[Any, ...], Space], trained: Trained, plugins: Plugins, chosen: _Chosen, device: str) -> None:
+def _add_untrained(
+    found: dict[tuple[Any, ...], Space], trained: Trained, plugins: Plugins, task: str, chosen: _Chosen, device: str
+) -> None:
     """The space of the encoder from which a run began, once for each that differs."""
     from emomtl.compose import pretrained_choice
     from emomtl.model.device import choose_device
     from emomtl.model.encoder import load_encoder
     from emomtl.model.network import MultiTaskModel
 
-    choice = pretrained_choice(trained.plan.manifest, plugins, trained.plan.folder)
+    choice = pretrained_choice(trained.plan.manifest, plugins, trained.plan.folder).for_task(task)
     special = trained.plan.special_tokens
     key = (choice.where, choice.revision, choice.pooling, choice.max_tokens, choice.truncation, choice.layers, special)
     if key in found:
