@@ -77,9 +77,10 @@ def _a_step(result: RunResult, probabilities: dict[str, float]) -> dict[str, flo
     """The examples of each task that a step is expected to hold.
 
     One task a step: its batch, when it is drawn. Every task: a batch of its own where the manifest gives one; the others
-    share the sum of their batches by probability.
+    share the sum of their batches by probability. A task that has stopped has no probability, and no examples.
     """
-    tables, train = {task: result.manifest.tasks[task] for task in result.tasks}, result.manifest.train
+    trained = [task for task in result.tasks if task in probabilities]
+    tables, train = {task: result.manifest.tasks[task] for task in trained}, result.manifest.train
     batches = {task: table.batch_size or train.batch_size for task, table in tables.items()}
     if result.manifest.sampler.per_step == "one":
         return {task: probabilities.get(task, 0.0) * batches[task] for task in batches}
