@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from emomtl.errors import EmomtlError
 
@@ -49,12 +49,14 @@ class View:
     """The part of a micro-batch on which an objective's task is trained: pooled vectors (B, W) and the task's answers.
 
     `others` are the answers of the other tasks that read the same texts in this step, by name: of the first n <= B of them.
+    `again` are the task's answers of a second pass under other dropout, for an objective that asks for one.
     All tensors carry gradients; `pooled` and logits may be bf16.
     """
 
     pooled: Tensor
     own: Answers
     others: Mapping[str, Answers] = field(default_factory=dict)
+    again: Answers | None = None
 
 
 class Objective(ABC):
@@ -64,6 +66,10 @@ class Objective(ABC):
     own: an objective that needs them is a derived task. L_o is computed for each micro-batch (in all processes together) and
     weighted by its texts, labelled or not; in a step in which its task has no label at all, neither counts.
     """
+
+    second_pass: ClassVar[bool] = False
+    """True where the texts are to be encoded and answered twice, under different dropout: `view.again` has the second
+    answers, and the loss of the task is the mean over both passes. It costs another forward and backward pass."""
 
     def __init__(self, **options: Any) -> None:
         """Subclasses are dataclasses: their fields are the options."""

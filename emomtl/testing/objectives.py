@@ -93,7 +93,9 @@ def _loss(
     import torch
 
     inputs = [pooled.clone().requires_grad_(), logits.clone().requires_grad_()]
-    loss = objective.loss(module, View(inputs[0], Answers(inputs[1], targets, taxonomy)))
+    # the answers of a second pass are other ones, and those of a text follow it in whatever order
+    again = Answers(inputs[1].flip(1), targets, taxonomy) if objective.second_pass else None
+    loss = objective.loss(module, View(inputs[0], Answers(inputs[1], targets, taxonomy), again=again))
     if loss.shape != () or loss.dtype not in (torch.float32, torch.float64) or not math.isfinite(loss.item()):
         said = f"is {loss.detach().tolist()}, {loss.dtype} of shape {tuple(loss.shape)}"
         raise EmomtlError(said, remedy="a finite scalar in fp32, whatever the vectors' type")

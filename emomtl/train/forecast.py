@@ -117,6 +117,8 @@ def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
             lines.append(line)
         if table.max_tokens is not None:
             lines.append(f"{table.max_tokens} tokens of its texts are read")
+        if twice := [one.name for one in plan.objectives.values() if one.task == name and one.objective.second_pass]:
+            lines.append(f"its texts are encoded twice a step, for {', '.join(twice)}")
         if table.patience:
             metric = f"{name}/{bound.head.main_metric}"
             lines.append(f"it is trained until {metric} has not improved in {table.patience} evaluation(s)")

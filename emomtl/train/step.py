@@ -21,7 +21,7 @@ from emomtl.train.by_task import encoder_norms
 from emomtl.train.draw import Drawing, Part, Totals
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
-from emomtl.train.objectives import objective_losses
+from emomtl.train.objectives import objective_losses, second_logits
 from emomtl.train.reduction import whole
 from emomtl.train.session import Session
 
@@ -241,15 +241,20 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
             else:
                 pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()}, output)
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
+            again = second_logits(session, part, inputs)
         if ranks.size > 1:
             pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
-        own = objective_losses(session, pooled, logits, wanted)
+            again = {task: ranks.gathered(one.float(), number[task]) for task, one in again.items()}
+        own = objective_losses(session, pooled, logits, wanted, again)
         for task, targets in wanted.items():
             if not totals.known[task]:
                 continue
             of_texts, of_targets = number[task] / totals.texts[task], part.known[task] / totals.known[task]
             part_of_step = of_texts / share
-            loss = session.plan.tasks[task].head.loss(logits[task], targets) * (of_targets / of_texts)
+            answers, labels = logits[task], targets
+            if task in again:  # the mean over both passes: every target counts twice
+                answers, labels = torch.cat([answers, again[task]]), torch.cat([targets, targets])
+            loss = session.plan.tasks[task].head.loss(answers, labels) * (of_targets / of_texts)
             found.raw[task] = loss.detach() * part_of_step
             for name, one in own.get(task, {}).items():
                 loss = loss + session.plan.objectives[name].weight * one
