@@ -17,7 +17,7 @@ from emomtl.plugins import Plugins
 from emomtl.train import Session
 from emomtl.train.state import State
 
-SAMPLERS = ["annealed", "explicit", "power", "proportional", "round-robin", "square-root", "temperature", "uniform"]
+SAMPLERS = ["annealed", "explicit", "headroom", "power", "proportional", "round-robin", "square-root", "temperature", "uniform"]
 REQUIRED = {"explicit": {"shares": {"mood": 5.0, "topics": 1.0, "small": 2.0}}}
 DRAWS = 1500
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Gt, Le
 
 from emomtl import EmomtlError, Moment, TaskFacts, Weighting, hookimpl
+from emomtl_plugins.last_scores import last_score
 from emomtl_plugins.task_names import unknown_tasks
 from emomtl_plugins.weightings.weighted_sum import weighted_sum
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 EDGE = 1e-3
 """Scores are kept this far from 0 and 1, where the weight would be infinite or 0."""
-
-DEFAULT_METRICS = ("macro_f1", "pearson_r")
-"""The first of these that a task is scored by, where the manifest names none."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +84,8 @@ class TaskPrioritisation(Weighting):
 
     def _score(self, moment: Moment, task: str) -> float:
         """The task's last validation score, kept off 0 and 1; 0 where it has none or an undefined one."""
-        scores = moment.scores.get(task, {})
-        named = (self.metric or {}).get(task)
-        if named is not None and scores and named not in scores:
-            raise EmomtlError(
-                f"the task {task!r} is not scored by {named!r}", place="weighting.metric", remedy=f"known: {', '.join(scores)}"
-            )
-        names = DEFAULT_METRICS if named is None else (named,)
-        score = next((scores[name] for name in names if name in scores), None)
-        if score is None or not math.isfinite(score):
-            return 0.0
-        return min(max(score, EDGE), 1 - EDGE)
+        score = last_score(moment, task, (self.metric or {}).get(task), "weighting.metric")
+        return 0.0 if score is None else min(max(score, EDGE), 1 - EDGE)
 
 
 @hookimpl
