@@ -310,9 +310,7 @@ def _session(
         "off" if ranks.sharded else manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes)
     )
     if device == "cpu":
-        published = unpadded is None and not manifest.encoder.changes
-        plain = plan.weighting.sums_losses and manifest.train.clip_by == "all"  # gradients go into `.grad` alone
-        spare(model, first_token=published, word_gradient=ranks.size == 1 and plain)
+        _spare(plan, model, padded=unpadded is None, alone=ranks.size == 1)
     scales = task_scales(plan, data, tokens, encoder.vocabulary.special)
     weighting = plan.weighting.start(_scaled_facts(plan, data, scales), shared_parameters(model)).to(device)
     train = manifest.train
@@ -345,6 +343,13 @@ def _session(
     )
     session.say_of_encoder([*notes, *([why] if why else [])])
     return session
+
+
+def _spare(plan: Plan, model: MultiTaskModel, padded: bool, alone: bool) -> None:
+    """Let the model spare on a CPU what this run allows."""
+    published = padded and not plan.manifest.encoder.changes
+    plain = plan.weighting.sums_losses and plan.manifest.train.clip_by == "all"  # gradients go into `.grad` alone
+    spare(model, first_token=published, word_gradient=alone and plain)
 
 
 def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
