@@ -168,6 +168,19 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
             "train": {"steps": 12},
         },
     ),
+    "labels in balance, a second pass, layers computed twice, lengths of its own, a task that stops": (
+        2,
+        {
+            "encoder": {"checkpoint_layers": True},
+            "tasks": {
+                "mood": {"balance": 1.0, "max_tokens": 9, "weight": {"from": 1.0, "to": 0.2}},
+                "topics": {"patience": 1},
+            },
+            "sampler": {"use": "uniform", "per_step": "all"},
+            "objectives": {"steady": {"use": "r-drop", "task": "mood"}},
+            "eval": {"every": 2},
+        },
+    ),
     "gradnorm": (2, {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}}),
 }
 

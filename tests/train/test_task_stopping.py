@@ -21,7 +21,7 @@ from emomtl.train.early_stopping import without_stopped
 from emomtl.train.length import rate_factor
 from emomtl.train.outcome import Validated
 from emomtl.train.state import State
-from emomtl.train.step import take_step
+from emomtl.train.step import remember, take_step
 
 Script = Mapping[int, Sequence[float | None]]
 JOINT = {"use": "proportional", "per_step": "all"}
@@ -84,6 +84,23 @@ def test_in_joint_steps_it_is_absent_and_the_others_keep_their_rows(desk: Any, m
     assert steps[-1]["updates"] == {"mood": 6, "topics": 2}
     (result,) = collect([run.folder])
     assert expected_examples(result)[-1] == pytest.approx({"mood": 48, "topics": 16})
+
+
+@pytest.mark.parametrize("use", sorted(Plugins.discover().offers("weighting")))
+def test_every_weighting_goes_on_without_it(desk: Any, use: str) -> None:
+    options = {"weights": {"mood": 0.5}} if use == "static" else {}
+    manifest = desk.manifest(sampler=JOINT, weighting={"use": use, **options}, train={"warmup": 0.0})
+    session = desk.begin(manifest)
+    session.run.close()
+    session.model.train()
+    remember(session, take_step(session))
+    session.state.stopped_tasks = {"topics": 1}
+    for _ in range(3):
+        done = take_step(session)
+        remember(session, done)
+        assert set(done.losses) == {"mood"}
+        assert set(done.weights) <= {"mood", "topics"}
+        assert done.finite
 
 
 def test_a_stopped_task_s_head_stands_still(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
