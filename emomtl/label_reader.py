@@ -44,6 +44,10 @@ NUMBERS_AS_NAMES = "row(s) whose labels are numbers, read as names"
 TRIMMED = "row(s) whose label was trimmed of invisible characters or composed (NFC)"
 VOTES_AS_SHARES = "row(s) with votes, read as shares of their sum"
 NO_MAJORITY = "item(s) without a majority: those who labelled them tie"
+HALF = "item(s) with a label that half of the people gave, which is no majority"
+UNCLEAR = "row(s) that their rater found unclear (`options.unclear`): no label of theirs counts"
+GAVE_NONE = "item(s) for which somebody gave none of the labels: a single label takes no vote from them"
+GAVE_SEVERAL = "item(s) for which somebody gave several labels: each has a part of one vote"
 NOBODY = "item(s) that nobody gave a label"
 
 ReadLabel = tuple[Any, tuple[str, ...]]
@@ -128,6 +132,17 @@ class LabelReader:
             return None, (MISSING_CODE,)
         return None, (EMPTY_ASSUMED if self.empty is None else EMPTY_UNKNOWN,)
 
+    @staticmethod
+    def unclear(cell: Any) -> ReadLabel | None:
+        """No label where a cell says that the rater found the row unclear; None where it says no, or nothing."""
+        text = (as_written(cell) or "false").casefold()
+        if text not in ("true", "false", "0", "1"):
+            raise EmomtlError(
+                f"the column that says what is unclear holds {quoted(cell)}",
+                remedy="true or false, 1 or 0, or nothing",
+            )
+        return (None, (UNCLEAR,)) if text in ("true", "1") else None
+
     def is_missing(self, cell: Any) -> bool:
         """Whether a cell is one of the values that `missing` lists."""
         return isinstance(cell, (str, int, float, Decimal)) and self._key(as_written(cell) or "") in self._missing
@@ -141,22 +156,30 @@ class LabelReader:
         """What several people said of one item, as one label; those who said nothing do not count.
 
         `majority` takes what more than half of them gave (one label a text: what most of them gave,
-        and no label where several tie), `any` each label that somebody gave, `mean` its share.
+        and no label where several tie), `any` each label that somebody gave, `mean` its share. Where a text
+        has one label, who gave none of them has no vote, and for `mean` each has one, whatever they gave.
         """
         voted = [value for value in values if value is not None]
+        notes: tuple[str, ...] = ()
+        if self.exclusive:
+            given = [value for value in voted if value]
+            notes += (GAVE_NONE,) if len(given) < len(voted) else ()
+            several = [value for value in given if isinstance(value, (list, tuple)) and len(value) > 1]
+            notes += (GAVE_SEVERAL,) if several and how == "mean" else ()
+            voted = given
         if not voted:
-            return None, (NOBODY,)
-        shares = mean_shares(voted, self.labels)
+            return None, (*notes, NOBODY)
+        shares = mean_shares(voted, self.labels, one_vote=self.exclusive and how == "mean")
         if how == "mean":
-            return shares, ()
+            return shares, notes
         if how == "any":
-            return [name for name, share in shares.items() if share], ()
+            return [name for name, share in shares.items() if share], notes
         if not self.exclusive:
-            ties = (NO_MAJORITY,) if any(share == 0.5 for share in shares.values()) else ()
+            ties = (HALF,) if any(share == 0.5 for share in shares.values()) else ()
             return [name for name, share in shares.items() if share and share > 0.5], ties
         most = max(share or 0.0 for share in shares.values())
         first = [name for name, share in shares.items() if share == most]
-        return (first[0], ()) if len(first) == 1 else (None, (NO_MAJORITY,))
+        return (first[0], notes) if len(first) == 1 else (None, (*notes, NO_MAJORITY))
 
     def _text(self, text: str) -> ReadLabel:
         """A cell that is no list and no table, as text."""

@@ -28,9 +28,12 @@ NUMBERS_JOINED = re.compile(r"-?[0-9]+(\s*[,;\s]\s*-?[0-9]+)+", re.ASCII)
 CHOICES = '`options.label_format` is "names", "indices", "multi-hot" or "distribution"'
 
 
-def mean_shares(values: Sequence[Any], labels: tuple[str, ...] | None) -> dict[str, float | None]:
-    """The mean share of each label over people; None where nobody said anything of it."""
-    rows = [_as_shares(value) for value in values]
+def mean_shares(values: Sequence[Any], labels: tuple[str, ...] | None, one_vote: bool = False) -> dict[str, float | None]:
+    """The mean share of each label over people; None where nobody said anything of it.
+
+    With `one_vote` whoever names several labels gives each of them a part of one vote.
+    """
+    rows = [_as_shares(value, one_vote) for value in values]
     whole = [isinstance(value, Mapping) for value in values]
     names = labels or tuple(dict.fromkeys(name for row in rows for name in row))
     means: dict[str, float | None] = {}
@@ -43,11 +46,12 @@ def mean_shares(values: Sequence[Any], labels: tuple[str, ...] | None) -> dict[s
     return means
 
 
-def _as_shares(value: Any) -> dict[str, float | None]:
-    """A label value as shares: 1 for each label that it names."""
+def _as_shares(value: Any, one_vote: bool) -> dict[str, float | None]:
+    """A label value as shares: 1 for each label that it names, or all of them together 1."""
     if isinstance(value, Mapping):
         return dict(value)
-    return dict.fromkeys([value] if isinstance(value, str) else value, 1.0)
+    names = [value] if isinstance(value, str) else list(value)
+    return dict.fromkeys(names, 1 / len(names) if one_vote and names else 1.0)
 
 
 def as_written(value: Any) -> str | None:

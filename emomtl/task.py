@@ -27,7 +27,8 @@ class Example:
     """One row, read: a text (or a pair of texts) and its label by name; `label=None` where the row has none.
 
     `notes` say what was assumed in reading it, each as a phrase that `emomtl check` prints with the number of
-    rows. Examples of one `group` (an item that several people labelled) become one by the task's `combine`.
+    rows. Examples of one `group` (an item that several people labelled) become one by the task's `combine`;
+    `rater` says whose label it is, where that is known, and is only counted.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Example:
     pair: str | None = None
     notes: tuple[str, ...] = ()
     group: str | None = None
+    rater: str | None = None
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,11 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     from emomtl.train.balance import label_shares
     from emomtl.train.calibration import calibrate, estimate
     from emomtl.train.forecast import forecast, said_of_tasks, shared_step
-    from emomtl.train.scale import task_scales
+    from emomtl.train.scale import task_scales, with_fitted_heads
 
     data = _read(plan)
-    scales = {task: scale.sentence for task, scale in task_scales(plan, data).items()}
+    fitted = with_fitted_heads(plan.with_taxonomies(data.taxonomies), data)
+    scales = {task: scale.sentence for task, scale in task_scales(fitted, data).items()}
     if step:
         found = _tried(lambda: calibrate(plan))
         for line in found.notes:
@@ -131,7 +132,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     expected["loss_scale"] = scales
     if shares := label_shares(plan, data):
         expected["label_shares"] = shares
-    if said := said_of_tasks(plan):
+    if said := said_of_tasks(fitted):
         expected["along_the_run"] = said
     if plan.manifest.devices is not None:
         expected |= {"processes": shared_step(plan.manifest)}

@@ -29,7 +29,8 @@ class ReadRows:
     """The examples of one task in one split, in the source's order; `origin` is the split of the source they stand in.
 
     `numbers` are those of the rows; a row that reads as several examples has its number as many times.
-    `assumed` counts what `read` had to assume, and `groups` are those that the examples belong to.
+    `assumed` counts what `read` had to assume, and `groups` are those that the examples belong to, each with its
+    rater where that is known.
     """
 
     origin: str
@@ -39,6 +40,7 @@ class ReadRows:
     labels: list[Any] = field(default_factory=list)
     assumed: dict[str, int] = field(default_factory=dict)
     groups: list[str | None] | None = None
+    raters: list[str | None] = field(default_factory=list)
 
     def add(self, number: int, example: Example) -> None:
         """One more example."""
@@ -55,6 +57,9 @@ class ReadRows:
             self.groups = [None] * (len(self.labels) - 1)
         if self.groups is not None:
             self.groups.append(example.group)
+        if example.rater is not None:
+            self.raters += [None] * (len(self.labels) - 1 - len(self.raters))
+            self.raters.append(example.rater)
 
     def example(self, i: int) -> Example:
         """The example at a position."""
@@ -242,8 +247,21 @@ def combined(
         whole.add(number, example)
         for note in example.notes:
             bad.count(name, note)
-    bad.count(name, f"{split} rows that became {len(members):,} example(s), one for each id", len(part.labels))
+    each = [len(places) for places in members.values()]
+    rows = f"{min(each)} to {max(each)} rows each" if min(each) < max(each) else f"{min(each)} row(s) each"
+    bad.count(name, f"{split} rows that became {len(members):,} example(s), one for each id ({rows})", len(part.labels))
+    _count_raters(name, part, split, bad)
     return whole
+
+
+def _count_raters(name: str, part: ReadRows, split: str, bad: Tally) -> None:
+    """Say how many people labelled a split, and how often one of them did an item twice."""
+    pairs = [pair for pair in zip(part.groups or (), part.raters, strict=False) if pair[1] is not None]
+    if not pairs:
+        return
+    bad.count(name, f"raters of {split}", len({rater for _, rater in pairs}))
+    if again := len(pairs) - len(set(pairs)):
+        bad.count(name, f"{split} rows in which a rater labels an item again (each of them counts)", again)
 
 
 def _split(task: Task, located: Located, origin: str, text: str) -> str:
@@ -283,7 +301,7 @@ def _fit(name: str, example: Example, bad: Tally) -> Example:
     if not text.strip():
         bad.count(name, "empty texts")
     sane = None if pair is None else _sane(name, pair, bad)
-    return Example(text, example.label, sane, example.notes, example.group)
+    return Example(text, example.label, sane, example.notes, example.group, example.rater)
 
 
 def _sane(name: str, text: str, bad: Tally) -> str:

@@ -24,7 +24,9 @@ class BaseRate:
     """What the best constant answer scores on a task's training rows, as `Head.loss` measures it.
 
     `loss` is its mean loss over the known targets: what there is to explain. `nats` is what one unit of
-    the head's loss is worth in nats (1 for a cross-entropy, which is a negative log-likelihood already).
+    the head's loss is worth in nats (1 for a cross-entropy, which is a negative log-likelihood already). A
+    loss that is no likelihood, such as a weighted or a focal one, says the number that makes its best
+    constant answer worth as many nats as under the cross-entropy: so the task keeps its place among others.
     """
 
     loss: float
@@ -104,6 +106,23 @@ class Head(ABC):
         from torch import nn
 
         return nn.Sequential(nn.Dropout(self.dropout), nn.Linear(width, len(self.outputs(taxonomy))))
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether `loss` takes something from the training rows, so that the head has to be `fitted` first."""
+        return False
+
+    def fitted(self, targets: NDArray[Any], taxonomy: Taxonomy | None) -> Head:
+        """The head with what its loss takes from these training targets, such as label counts; by default as it is.
+
+        A run calls it when it starts and when it is resumed. What it learns here must be no part of
+        probabilities or answers: `eval` and `predict` see no training rows. `EmomtlError` where it cannot.
+        """
+        return self
+
+    def loss_notes(self, taxonomy: Taxonomy | None) -> list[str]:
+        """What a user has to know of the loss, such as the weights of labels; nothing by default."""
+        return []
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

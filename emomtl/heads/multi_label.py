@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.agreement import binary_agreement
 from emomtl.heads.declaration import BaseRate, Head, Row
+from emomtl.heads.label_facts import (
+    LabelFacts,
+    Weights,
+    given_weights,
+    log_prior_odds,
+    positive_weights,
+    weights_in_words,
+)
+from emomtl.heads.loss_options import not_fitted, settle_options
+from emomtl.heads.losses import Focus, best_constants, binary_terms, smoothed
 from emomtl.heads.ranking import RANKED, Column, macro_ranked, ranked
 
 if TYPE_CHECKING:
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
 
     from emomtl.taxonomy import Grouping, Taxonomy
 
+Exponent = Annotated[float, annotated_types.Ge(0), annotated_types.Le(20)]
+
 SECOND_THRESHOLD = 0.3
 """The threshold of GoEmotions' authors (Demszky et al., 2020), reported beside 0.5."""
 
@@ -28,8 +41,15 @@ SECOND_THRESHOLD = 0.3
 class MultiLabel(Head):
     """Binary cross-entropy per label (mean over labels and rows); metrics at thresholds 0.5 and 0.3.
 
-    Targets are float (B, L) with NaN where a label is unknown; soft values in 0..1 are allowed. `threshold` decides what
-    `predict` answers and nothing else.
+    Targets are float (B, L) with NaN where a label is unknown; soft values in 0..1 are allowed, in which every loss is
+    linear. `threshold` decides what `predict` answers and nothing else.
+
+    For rare labels: `pos_weight` multiplies what a label costs where it holds: `"balanced"` (rows without it over rows with
+    it), `"effective-number"` (Cui et al., 2019, with `beta`), or numbers by label, 1 for those that are not named.
+    `criterion` is `"cross-entropy"`, `"focal"` (Lin et al., 2017, with `gamma`) or `"asymmetric"` (ASL; Ridnik et al., 2021,
+    with `gamma_pos`, `gamma_neg`, `clip`). `logit_adjustment` is tau of Menon et al. (2021) for each label's yes and no. For
+    labels that are in doubt: `label_smoothing` moves targets towards 1/2 (Szegedy et al., 2016). None of them changes
+    how probabilities, answers and metrics are computed.
     """
 
     kind: ClassVar[str] = "multi-label"
@@ -42,6 +62,29 @@ class MultiLabel(Head):
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
     threshold: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.5
+    criterion: Literal["cross-entropy", "focal", "asymmetric"] = "cross-entropy"
+    gamma: Exponent | None = None
+    gamma_pos: Exponent | None = None
+    gamma_neg: Exponent | None = None
+    clip: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] | None = None
+    pos_weight: Weights | None = None
+    beta: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] | None = None
+    label_smoothing: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.0
+    logit_adjustment: Annotated[float, annotated_types.Gt(0), annotated_types.Le(10)] | None = None
+    _facts: LabelFacts | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        settle_options(self, "pos_weight", MultiLabel)
+
+    def check(self, taxonomy: Taxonomy | None) -> None:
+        if taxonomy is not None and isinstance(self.pos_weight, Mapping):
+            given_weights(self.pos_weight, taxonomy.names)
+
+    @property
+    def _focus(self) -> Focus:
+        if self.criterion == "focal":
+            return Focus(self.gamma or 0.0, self.gamma or 0.0)
+        return Focus(self.gamma_pos or 0.0, self.gamma_neg or 0.0, self.clip or 0.0)
 
     def encode(self, label: Any, taxonomy: Taxonomy | None) -> NDArray[np.float32]:
         import numpy as np
@@ -72,28 +115,78 @@ class MultiLabel(Head):
 
         return np.asarray((~np.isnan(targets)).sum(axis=1))
 
+    @property
+    def needs_rows(self) -> bool:
+        return bool(self.pos_weight or self.logit_adjustment)
+
+    def fitted(self, targets: NDArray[Any], taxonomy: Taxonomy | None) -> Head:
+        if not self.needs_rows:
+            return self
+        import numpy as np
+
+        holds = np.nansum(targets, axis=0, dtype=np.float64)
+        lacks = (~np.isnan(targets)).sum(axis=0) - holds
+        names = self.outputs(taxonomy)
+        weights = positive_weights(self.pos_weight, self.beta, holds, lacks, names) if self.pos_weight else None
+        tau = self.logit_adjustment
+        offsets = log_prior_odds(tau, holds, lacks) if tau is not None else None
+        learned = copy(self)
+        object.__setattr__(learned, "_facts", LabelFacts(weights, offsets))
+        return learned
+
+    def loss_notes(self, taxonomy: Taxonomy | None) -> list[str]:
+        if self._facts is None or self._facts.weights is None:
+            return []
+        return [weights_in_words("pos_weight", self._facts.weights, self.outputs(taxonomy))]
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         import torch
         from torch.nn import functional
 
         known = ~torch.isnan(targets)
-        each = functional.binary_cross_entropy_with_logits(logits.float(), torch.nan_to_num(targets), reduction="none")
+        wanted = smoothed(torch.nan_to_num(targets), self.label_smoothing, 2)
+        if not self._focus and not self.needs_rows:
+            each = functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+        else:
+            each = self._reweighted(logits.float(), wanted)
         return (each * known).sum() / known.sum().clamp(min=1)
 
-    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
-        """The mean of the labels' entropies, each counted by the rows in which it is known.
+    def _reweighted(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """w_c y l_pos(z + o_c) + (1 - y) l_neg(z + o_c): the loss of each label (B, L), with weights w and offsets o."""
+        if self.needs_rows and self._facts is None:
+            raise not_fitted(self)
+        facts = self._facts or LabelFacts()
+        offsets, weights = facts.on("offsets", logits.device), facts.on("weights", logits.device)
+        holds, lacks = binary_terms(logits if offsets is None else logits + offsets, self._focus)
+        return wanted * (holds if weights is None else weights * holds) + (1 - wanted) * lacks
 
-        The constant that minimises the binary cross-entropy of a label is its mean p over the rows (soft
-        targets included, as the loss is linear in them), which costs H(p) = -p ln p - (1-p) ln(1-p).
+    def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
+        """The mean over labels of what the best constant costs, each counted by the rows in which it is known.
+
+        Under the cross-entropy the best constant of a label is its mean p over the rows (soft targets
+        included, as the loss is linear in them), which costs H(p) = -p ln p - (1-p) ln(1-p). Weights,
+        focal and asymmetric loss have another best constant. An offset of the logits has no part in it: a
+        constant can undo it.
         """
         import numpy as np
         from scipy.special import entr
 
+        if self.needs_rows and self._facts is None:
+            raise not_fitted(self)
         known = ~np.isnan(targets)
         rows = known.sum(axis=0)
         means = np.nansum(targets, axis=0, dtype=np.float64) / np.maximum(rows, 1)
-        entropies = entr(means) + entr(1 - means)
-        return BaseRate(float((entropies * rows).sum() / max(1, rows.sum())))
+        means = smoothed(means, self.label_smoothing, 2)
+
+        def mean(least: NDArray[Any]) -> float:
+            return float((least * rows).sum() / max(1, rows.sum()))
+
+        entropy = mean(entr(means) + entr(1 - means))
+        weights = self._facts.weights if self._facts is not None else None
+        if not self._focus and weights is None:
+            return BaseRate(entropy)
+        loss = mean(best_constants(means if weights is None else weights * means, 1 - means, self._focus))
+        return BaseRate(loss, nats=entropy / loss if loss > 0 else 1.0)
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         import numpy as np
@@ -107,6 +200,16 @@ class MultiLabel(Head):
             chosen = [(names[i], float(row[i])) for i in (-row).argsort(kind="stable") if row[i] >= self.threshold]
             answers.append(chosen)
         return answers
+
+    def remarks(self, targets: NDArray[Any]) -> list[str]:
+        import numpy as np
+
+        between = (targets > 0) & (targets < 1)
+        if not between.any():
+            return []
+        half = int(np.count_nonzero(targets == 0.5))
+        said = ["soft labels: for metrics a text has a label from a share of 0.5 on"]
+        return said + ([f"{half:,} label(s) of a text have a share of exactly 0.5, and count"] if half else [])
 
     def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
         found: dict[str, float | None] = {}

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types
 
 from emomtl.errors import EmomtlError, quoted
 from emomtl.heads.agreement import agreement, ordinal_agreement
 from emomtl.heads.declaration import BaseRate, Head, Row
+from emomtl.heads.label_facts import (
+    LabelFacts,
+    Weights,
+    given_weights,
+    label_weights,
+    log_prior,
+    weights_in_words,
+)
+from emomtl.heads.loss_options import not_fitted, settle_options
+from emomtl.heads.losses import best_constant, smoothed, softmax_terms
 from emomtl.heads.ranking import RANKED, macro_ranked, ranked
 
 if TYPE_CHECKING:
@@ -27,6 +38,12 @@ MISSING = -100
 RATES = ("precision", "recall", "f1")
 AGREEMENT = ("matthews_correlation", "cohen_kappa")
 ORDINAL = ("quadratic_weighted_kappa", "pearson_r")
+SOFT = ("cross_entropy", "kl_divergence", "jensen_shannon")
+"""Metrics of answered distributions against those of soft labels; less is better."""
+
+LEAST_SHARE = 1e-12
+"""The least probability of a label in `cross_entropy`: one that is answered with 0 would make it infinite."""
+
 
 WHOLE = 0.01
 """By how much the shares of a row may miss 1; they are then divided by their sum."""
@@ -38,23 +55,44 @@ class SingleLabel(Head):
 
     Targets are int (B,), `MISSING` where the label is unknown. With `soft` they are distributions over the
     labels, float (B, L), NaN in rows that are unknown; metrics are then taken against the most probable label
-    of each row.
+    of each row, and three more compare the distributions.
     `ordinal` says that the labels stand in order, such as four intensities: kappa with quadratic weights and
     Pearson's correlation of their places are reported too.
+
+    For rare labels: `label_weight` multiplies what a row of a label costs: `"balanced"` (1 over its rows),
+    `"effective-number"` (Cui et al., 2019, with `beta`), or numbers by label, 1 for those that are not named; weights have
+    a mean of 1 over the training rows, so only their ratios count. `logit_adjustment` is tau of Menon et al. (2021):
+    tau times the log of each label's share is added to its logit in training. `criterion` is `"cross-entropy"` or
+    `"focal"` (Lin et al., 2017, with `gamma`). For labels that are in doubt: `label_smoothing` spreads a part of each target
+    evenly (Szegedy et al., 2016). None of them changes how probabilities, answers and metrics are computed.
     """
 
     kind: ClassVar[str] = "single-label"
     main_metric: ClassVar[str] = "macro_f1"
+    errors: ClassVar[tuple[str, ...]] = SOFT
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys((*AGREEMENT, *ORDINAL), (-1.0, 1.0)),
-        **dict.fromkeys(("macro_", "weighted_", "top1_accuracy"), (0.0, 1.0)),
+        **dict.fromkeys(("macro_", "weighted_", "top1_accuracy", "jensen_shannon"), (0.0, 1.0)),
+        **dict.fromkeys(("cross_entropy", "kl_divergence"), (0.0, math.inf)),
     }
     lr: Annotated[float, annotated_types.Gt(0)] | None = None
     dropout: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1
     soft: bool = False
     ordinal: bool = False
+    criterion: Literal["cross-entropy", "focal"] = "cross-entropy"
+    gamma: Annotated[float, annotated_types.Ge(0), annotated_types.Le(20)] | None = None
+    label_weight: Weights | None = None
+    beta: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] | None = None
+    label_smoothing: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.0
+    logit_adjustment: Annotated[float, annotated_types.Gt(0), annotated_types.Le(10)] | None = None
+    _facts: LabelFacts | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        settle_options(self, "label_weight", SingleLabel)
 
     def check(self, taxonomy: Taxonomy | None) -> None:
+        if taxonomy is not None and isinstance(self.label_weight, Mapping):
+            given_weights(self.label_weight, taxonomy.names)
         if not self.ordinal:
             return
         if taxonomy is None:
@@ -109,10 +147,42 @@ class SingleLabel(Head):
             return np.asarray(~np.isnan(targets).any(axis=1))
         return np.asarray(targets != MISSING)
 
+    @property
+    def needs_rows(self) -> bool:
+        return bool(self.label_weight or self.logit_adjustment)
+
+    def fitted(self, targets: NDArray[Any], taxonomy: Taxonomy | None) -> Head:
+        if not self.needs_rows and not self.label_smoothing:
+            return self
+        names, weights, tau = self.outputs(taxonomy), None, self.logit_adjustment
+        rows = self._rows(targets, len(names))
+        if self.label_weight:
+            weights = label_weights(self.label_weight, self.beta, rows, names)
+        learned = copy(self)
+        offsets = log_prior(tau, rows) if tau is not None else None
+        object.__setattr__(learned, "_facts", LabelFacts(weights, offsets, labels=len(names)))
+        return learned
+
+    def _rows(self, targets: NDArray[Any], labels: int) -> NDArray[np.float64]:
+        """How many rows have each label (L,); of soft ones each row gives its shares."""
+        import numpy as np
+
+        known = targets[self.present(targets)]
+        if known.ndim == 2:
+            return np.asarray(known.sum(axis=0, dtype=np.float64))
+        return np.bincount(known, minlength=labels).astype(np.float64)
+
+    def loss_notes(self, taxonomy: Taxonomy | None) -> list[str]:
+        if self._facts is None or self._facts.weights is None:
+            return []
+        return [weights_in_words("label_weight", self._facts.weights, self.outputs(taxonomy))]
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         import torch
         from torch.nn import functional
 
+        if self.gamma or self.label_smoothing or self.needs_rows:
+            return self._reweighted(logits.float(), targets)
         if targets.ndim == 2:
             # Cross-entropy against a distribution p: -sum_l p_l log q_l, where q = softmax(logits). For a p
             # that is 1 at one label it is the loss below. Rows with NaN are unknown and count for nothing.
@@ -123,15 +193,51 @@ class SingleLabel(Head):
         total = functional.cross_entropy(logits.float(), targets, ignore_index=MISSING, reduction="sum")
         return total / (targets != MISSING).sum().clamp(min=1)
 
+    def _reweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over rows of sum_c w_c y_c l_c(z + o), with the target's shares y, weights w and offsets o.
+
+        It is what torch's cross-entropy computes of `weight` and `label_smoothing`, but divided by the
+        number of rows, not by the sum of their weights: the mean of the weights over all training rows is 1
+        already, and a batch with one rare row must not make that row count like any other.
+        """
+        import torch
+        from torch.nn import functional
+
+        if self.needs_rows and self._facts is None:
+            raise not_fitted(self)
+        if targets.ndim == 2:
+            known = ~torch.isnan(targets).any(dim=1)
+            shares = torch.nan_to_num(targets)
+        else:
+            known = targets != MISSING
+            shares = functional.one_hot(targets.clamp(min=0), logits.shape[1]).float()
+        facts = self._facts or LabelFacts()
+        offsets, weights = facts.on("offsets", logits.device), facts.on("weights", logits.device)
+        terms = softmax_terms(logits if offsets is None else logits + offsets, self.gamma or 0.0)
+        counted = smoothed(shares, self.label_smoothing, logits.shape[1])
+        each = ((counted if weights is None else weights * counted) * terms).sum(dim=1)
+        return (each * known).sum() / known.sum().clamp(min=1)
+
     def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
-        """The entropy of the labels' frequencies q over the labelled rows: H(q) = -sum_c q_c ln q_c."""
-        import numpy as np
+        """What the best constant distribution costs on the labelled rows.
+
+        Under the cross-entropy that is the entropy of the labels' frequencies q, H(q) = -sum_c q_c ln q_c, of
+        smoothed ones where they are smoothed. Weights and focal loss have another best constant. An offset
+        of the logits has no part in it: a constant can undo it.
+        """
         from scipy.special import entr
 
-        known = targets[self.present(targets)]
-        # of soft labels each row gives its shares, as a cross-entropy is linear in them
-        counts = known.sum(axis=0, dtype=np.float64) if known.ndim == 2 else np.bincount(known).astype(np.float64)
-        return BaseRate(float(entr(counts / max(1.0, counts.sum())).sum()))
+        if (self.needs_rows or self.label_smoothing) and self._facts is None:
+            raise not_fitted(self)
+        facts = self._facts or LabelFacts()
+        weights = facts.weights
+        rows = self._rows(targets, facts.labels)
+        counts = smoothed(rows / max(1.0, rows.sum()), self.label_smoothing, len(rows))
+        entropy = float(entr(counts).sum())
+        if not self.gamma and weights is None:
+            return BaseRate(entropy)
+        loss = best_constant(counts if weights is None else weights * counts, self.gamma or 0.0)
+        return BaseRate(loss, nats=entropy / loss if loss > 0 else 1.0)
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         import numpy as np
@@ -162,14 +268,16 @@ class SingleLabel(Head):
         truth, decided = _most(targets[known]), probabilities[known].argmax(axis=1)
         names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in RATES]
         if not len(truth):
-            ordered = ORDINAL if self.ordinal else ()
-            return dict.fromkeys(["top1_accuracy", *names, *AGREEMENT, *ordered, *(f"macro_{name}" for name in RANKED)])
+            more = (*(ORDINAL if self.ordinal else ()), *(SOFT if targets.ndim == 2 else ()))
+            return dict.fromkeys(["top1_accuracy", *names, *AGREEMENT, *more, *(f"macro_{name}" for name in RANKED)])
         found = self._of_decisions(truth, decided, probabilities.shape[1])
+        found |= _of_distributions(targets[known], probabilities[known]) if targets.ndim == 2 else {}
         return found | macro_ranked((truth == label, probabilities[known, label]) for label in range(probabilities.shape[1]))
 
     def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
         known = self.present(targets)
-        if type(self).metrics is not SingleLabel.metrics or name.endswith(RANKED) or not known.any():
+        by_decisions = not name.endswith((*RANKED, *SOFT))
+        if type(self).metrics is not SingleLabel.metrics or not by_decisions or not known.any():
             return super().metric(name, targets, probabilities)
         return self._of_decisions(_most(targets[known]), probabilities[known].argmax(axis=1), probabilities.shape[1]).get(name)
 
@@ -223,6 +331,25 @@ class SingleLabel(Head):
 def _most(targets: NDArray[Any]) -> NDArray[Any]:
     """The position of each row's label (n,); of a soft one, that with the largest share, the first of several."""
     return targets.argmax(axis=1) if targets.ndim == 2 else targets
+
+
+def _of_distributions(shares: NDArray[Any], answered: NDArray[Any]) -> dict[str, float | None]:
+    """How far answered distributions q are from those of the labels p, (n, L) each: means over rows.
+
+    Cross-entropy -sum p ln q and the divergence of Kullback and Leibler, which is it less the entropy of
+    p (what no model can be below), in nats; the divergence of Jensen and Shannon (Lin, 1991) in bits, so
+    that it lies in 0..1: (KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2. Cross-entropy is the soft metric
+    of Uma et al. (2021, "Learning from disagreement").
+    """
+    import numpy as np
+    from scipy.special import entr, rel_entr
+
+    p, q = shares.astype(np.float64), answered.astype(np.float64)
+    cross = -(p * np.log(np.maximum(q, LEAST_SHARE))).sum(axis=1)
+    middle = (p + q) / 2
+    between = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * math.log(2))
+    means = (cross, cross - entr(p).sum(axis=1), np.clip(between, 0.0, 1.0))
+    return {name: float(values.mean()) for name, values in zip(SOFT, means, strict=True)}
 
 
 def _share(name: str, value: Any) -> float:

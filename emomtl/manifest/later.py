@@ -29,7 +29,12 @@ LATER: Mapping[str, Mapping[str, Any]] = {
         "balance": None,
         "balance_below": None,
     },
-    "tasks.*.head": {"ordinal": False, "soft": False},
+    "tasks.*.head": {
+        "ordinal": False,
+        "soft": False,
+        "criterion": "cross-entropy",
+        "label_smoothing": 0.0,
+    },
     "tasks.*.options": {"label_names": {}, "missing": [], "fold_case": False},
 }
 """By table, where `*` is any name. Options are those of the family `table`."""

@@ -50,6 +50,7 @@ def check_head(head: Head, taxonomy: Taxonomy | None, labels: Sequence[LabelValu
         outputs = head.outputs(taxonomy)
         findings.expect(bool(outputs) and len(set(outputs)) == len(outputs), f"has the outputs {outputs}", "name each once")
         targets = _targets(head, taxonomy, labels if labels is not None else _labels(head, taxonomy))
+        head = head.fitted(targets, taxonomy)
     findings.done()
     if isinstance(head, TokenHead):
         check_tokens(findings, head)

@@ -105,7 +105,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
 
 
 def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
-    """What there is to say of tasks that are read in their own way, move along the run, or may leave it.
+    """What there is to say of tasks that are read in their own way, move along the run, or may leave it, and of their losses.
 
     The forecast counts as though none left.
     """
@@ -122,6 +122,7 @@ def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
         if table.patience:
             metric = f"{name}/{bound.head.main_metric}"
             lines.append(f"it is trained until {metric} has not improved in {table.patience} evaluation(s)")
+        lines += bound.head.loss_notes(bound.taxonomy)
         if lines:
             said[name] = lines
     return said

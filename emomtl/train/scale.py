@@ -8,11 +8,12 @@ the other. So losses are brought to one scale first, by constants of the trainin
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emomtl.errors import EmomtlError
 from emomtl.heads import BaseRate, Head, TokenHead
 
 if TYPE_CHECKING:
@@ -74,6 +75,20 @@ class TaskScale:
         return f"{base}; the mean loss is multiplied by {factor:.4g} ({self.scale})"
 
 
+def with_fitted_heads(plan: Plan, data: TaskData) -> Plan:
+    """The plan with each head as it trains on the task's training rows: losses may need their label counts."""
+    tasks = dict(plan.tasks)
+    for name, bound in plan.tasks.items():
+        rows = data.corpus(name).rows[name, "train"]
+        try:
+            head = bound.head.fitted(rows.targets, data.taxonomies[name])
+        except EmomtlError as error:
+            problems = (replace(one, place=f"tasks.{name}.head") for one in error.problems)
+            raise EmomtlError(*problems) from error
+        tasks[name] = replace(bound, head=head)
+    return replace(plan, tasks=tasks)
+
+
 def task_scales(
     plan: Plan,
     data: TaskData,
@@ -82,7 +97,7 @@ def task_scales(
 ) -> dict[str, TaskScale]:
     """The scale of each trained task, from its training rows; `special` are the ids that are no words.
 
-    Without `tokens` the tasks whose heads read tokens are left out.
+    The plan's heads are fitted (`with_fitted_heads`). Without `tokens` the tasks whose heads read tokens are left out.
     """
     scale = plan.manifest.train.loss_scale
     scales = {}

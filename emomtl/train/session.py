@@ -42,7 +42,7 @@ from emomtl.train.profile import Phases
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.reduction import Reduction
 from emomtl.train.restoring import restore
-from emomtl.train.scale import TaskScale, task_scales
+from emomtl.train.scale import TaskScale, task_scales, with_fitted_heads
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
 from emomtl.trained import changed_encoder, model_of
@@ -195,6 +195,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     data = read(plan, display)
     plan = plan.with_taxonomies(data.taxonomies)
     _check_rows(plan, data, display)
+    plan = with_fitted_heads(plan, data)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
     encoder = changed_encoder(plan, origin.encoder)
@@ -228,7 +229,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     try:
         checkpoint = _resume_point(run, ranks)
         data = read(plan, display)
-        plan = plan.with_taxonomies(data.taxonomies)
+        plan = with_fitted_heads(plan.with_taxonomies(data.taxonomies), data)
         device, precision = _machine(plan.manifest)
         fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
         now = environment(plan, data, device, precision, fusion, ranks) | recorded(run)

@@ -52,8 +52,9 @@ class Table(TaskFamily):
     values that mean no label, and `empty` says what those and empty cells mean: `none` of the labels, `unknown` (the row is
     not trained on and not scored), or an `error`; left out, unknown, and refused where more than 5% of a split are empty.
     With `fold_case` labels are compared without case. Rows of one `id` are one item that several people labelled: `aggregate`
-    takes the majority, any label that somebody gave, or the mean as a soft label; `raters` is how many people the votes in a
-    cell come from. `columns` names the columns of a file without header, "" for one that is left out. `quoting` is "none"
+    takes the majority, any label that somebody gave, or the mean as a soft label; `rater` is the column that says who labelled
+    a row, and is counted; rows where the column `unclear` says true have no label. `raters` is how many people the votes in
+    a cell come from. `columns` names the columns of a file without header, "" for one that is left out. `quoting` is "none"
     where a quote is a plain character, and "csv" where cells may hold line breaks. `validation` and
     `test` are the shares of the rows that become those splits where the file or folder has none. Texts of a `sensitive`
     table are never printed, logged, cached or reported.
@@ -73,6 +74,8 @@ class Table(TaskFamily):
     fold_case: bool = False
     id: str | None = None
     aggregate: Literal["majority", "any", "mean"] | None = None
+    rater: str | None = None
+    unclear: str | None = None
     raters: Annotated[int, annotated_types.Ge(1)] | None = None
     header: bool = True
     columns: tuple[str, ...] | None = None
@@ -108,6 +111,8 @@ class Table(TaskFamily):
             raise ValueError(f'label_format = "{form}" needs `labels`: it tells labels by their place in that list')
         if (self.id is None) != (self.aggregate is None):
             raise ValueError("`id` and `aggregate` go together: whose rows are one item, and how they become one")
+        if self.rater is not None and self.id is None:
+            raise ValueError("`rater` counts who labelled an item, and `id` says which rows are one item: give both")
         strange = [name for name in self.label_names.values() if self._taxonomy is not None and name not in self._taxonomy]
         if strange:
             raise ValueError(f"`label_names` gives '{strange[0]}', which is none of the labels")
@@ -115,7 +120,7 @@ class Table(TaskFamily):
     @property
     def _columns(self) -> tuple[str, ...]:
         """The columns that `read` needs."""
-        more = tuple(column for column in (self.pair, self.id) if column is not None)
+        more = tuple(column for column in (self.pair, self.id, self.rater, self.unclear) if column is not None)
         return (self.text, *self._label_columns, *more)
 
     @property
@@ -160,18 +165,21 @@ class Table(TaskFamily):
             raise EmomtlError(f"column '{self.text}' is empty", remedy="every row needs a text")
         pair = None if self.pair is None else _text(row, self.pair)
         group = None if self.id is None else _group(row, self.id)
+        rater = None if self.rater is None else _group(row, self.rater)
         cells = {column: _cell(row, column) for column in self._label_columns}
         label: Any = []
         notes: tuple[str, ...] = ()
         if nothing:
             pass  # an empty label is one: the head trains on every row
+        elif self.unclear is not None and (without := LabelReader.unclear(_cell(row, self.unclear))):
+            label, notes = without
         elif reader is None:
             label, notes = self._numbers(cells)
         elif self._one_hot:
             label, notes = reader.read_columns(cells)
         else:
             label, notes = reader.read(cells[self._label_columns[0]])
-        return Example(text, label, pair, notes, group)
+        return Example(text, label, pair, notes, group, rater)
 
     def _numbers(self, cells: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
         """The numbers of a regression head: one from each of several columns, or those in one cell."""
@@ -280,10 +288,11 @@ def _text(row: Mapping[str, Any], column: str) -> str | None:
 
 
 def _group(row: Mapping[str, Any], column: str) -> str:
-    """The id of a row; a row without one is refused."""
+    """The id of a row or of its rater; a row without one is refused."""
     group = LabelReader.spelled(_cell(row, column))
     if not group:
-        raise EmomtlError(f"column '{column}' is empty", remedy="`options.id` names the column that tells items apart")
+        remedy = "`options.id` names the column that tells items apart, `options.rater` the one that tells people apart"
+        raise EmomtlError(f"column '{column}' is empty", remedy=remedy)
     return group
 
 

@@ -108,13 +108,47 @@ def test_soft_labels_are_scored_by_the_largest_share_and_ties_are_counted() -> N
     soft = score(SOFT, TAXONOMY, shares, logits)
     assert SOFT.decided(shares).tolist() == [0, 1, 2, -100]
     hard = score(SingleLabel(), TAXONOMY, np.array([0, 1, 2, -100]), logits)
-    assert soft.metrics == hard.metrics
+    distributions = {"cross_entropy", "kl_divergence", "jensen_shannon"}
+    assert {name: value for name, value in soft.metrics.items() if name not in distributions} == hard.metrics
+    assert distributions <= set(soft.errors)
     assert soft.tables == hard.tables
     assert soft.unlabelled == 1
     assert soft.remarks == (
         "soft labels: metrics are taken against the label with the largest share",
         "1 row(s) have several such labels; the first one counts",
     )
+
+
+def test_distributions_are_compared_as_scipy_compares_them() -> None:
+    from scipy.spatial.distance import jensenshannon
+    from scipy.stats import entropy
+
+    draw = np.random.default_rng(4)
+    shares, logits = draw.dirichlet([1, 1, 1], 20).astype(np.float32), draw.normal(size=(20, 3))
+    q = SOFT.probabilities(logits)
+    found = SOFT.metrics(shares, q)
+    divergences = [entropy(one, other) for one, other in zip(shares, q, strict=True)]
+    assert found["kl_divergence"] == pytest.approx(np.mean(divergences), rel=1e-5)
+    entropies = [entropy(one) for one in shares]
+    assert found["cross_entropy"] == pytest.approx(np.mean(divergences) + np.mean(entropies), rel=1e-5)
+    distances = [jensenshannon(one, other, base=2) ** 2 for one, other in zip(shares, q, strict=True)]
+    assert found["jensen_shannon"] == pytest.approx(np.mean(distances), rel=1e-5)
+    assert SOFT.metrics(shares, shares.astype(np.float64))["jensen_shannon"] == pytest.approx(0, abs=1e-9)
+    for name in ("cross_entropy", "kl_divergence", "jensen_shannon"):
+        assert SOFT.metric(name, shares, q) == found[name]
+        assert SOFT.less_is_better(name)
+    opposite = SOFT.metrics(np.array([[1, 0, 0]], np.float32), np.array([[0.0, 1, 0]]))
+    assert opposite["jensen_shannon"] == pytest.approx(1.0)
+    assert opposite["cross_entropy"] == pytest.approx(-np.log(1e-12))
+
+
+def test_soft_sets_say_from_which_share_on_a_label_counts() -> None:
+    soft = np.array([[0.5, 0.0, 1.0], [0.2, np.nan, 1.0]], np.float32)
+    assert MultiLabel().remarks(soft) == [
+        "soft labels: for metrics a text has a label from a share of 0.5 on",
+        "1 label(s) of a text have a share of exactly 0.5, and count",
+    ]
+    assert MultiLabel().remarks(np.round(soft)) == []
 
 
 def test_objectives_see_one_label_of_a_soft_one() -> None:

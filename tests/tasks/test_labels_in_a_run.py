@@ -354,3 +354,61 @@ def test_rows_that_are_skipped_are_counted_in_the_scores(desk: Any, cli: Any) ->
     (entry,) = [entry for entry in run.scores() if entry["split"] == "test"]
     assert (entry["tasks"]["own"]["rows"], entry["tasks"]["own"]["left_out"]) == (22, 2)
     assert source.read_text(encoding="utf-8") == text
+
+
+def raw_rows(desk: Any) -> list[dict[str, Any]]:
+    """Rows as GoEmotions publishes its raw ones: one a rater, a column a label, and one that says what is unclear."""
+    rows: list[dict[str, Any]] = []
+    for place, row in enumerate(moods(desk)):
+        for rater in range(3):
+            unclear = place % 8 == 0 and rater == 2
+            marks = {mood: int(mood == row["label"] and not unclear) for mood in MOODS}
+            rows.append(
+                {
+                    "text": row["text"],
+                    "part": row["part"],
+                    "id": f"e{place}",
+                    "author": "somebody",
+                    "rater_id": rater + place % 2,
+                    "example_very_unclear": str(unclear),
+                    **marks,
+                }
+            )
+    return rows
+
+
+RAW: dict[str, Any] = {
+    "label": list(MOODS),
+    "label_format": "one-hot-columns",
+    "id": "id",
+    "rater": "rater_id",
+    "unclear": "example_very_unclear",
+}
+
+
+def test_the_raw_layout_of_goemotions_is_read_and_counted(desk: Any) -> None:
+    rows = raw_rows(desk)
+    rows.append(dict(rows[0]))  # the first rater labels the first item again
+    source = write(desk.folder / "own.csv", rows)
+    wanted = [row["label"] for row in moods(desk) if row["part"] == "test"]
+    majority = read_of(desk, source, {**RAW, "aggregate": "majority"}, head=MULTI)
+    assert [MOODS[int(row.argmax())] for row in majority.rows("own", "test").targets] == wanted
+    notes = "\n".join(majority.notes)
+    unclear = sum(row["example_very_unclear"] == "True" for row in rows)
+    assert f"{unclear} row(s) that their rater found unclear" in notes
+    assert "145 train rows that became 48 example(s), one for each id (3 to 4 rows each)" in notes
+    assert "4 raters of train" in notes
+    assert "1 train rows in which a rater labels an item again" in notes
+
+
+def test_votes_of_raters_train_a_single_label_head_softly(desk: Any) -> None:
+    rows = raw_rows(desk)
+    for row in rows[::3]:  # one of three raters always says anger
+        row |= {mood: int(mood == "anger") for mood in MOODS}
+    source = write(desk.folder / "own.csv", rows)
+    data = read_of(desk, source, {**RAW, "aggregate": "mean"}, head={"use": "single-label"})
+    targets = data.rows("own", "train").targets
+    assert targets.shape[1] == len(MOODS)
+    assert targets.sum(axis=1) == pytest.approx(np.ones(len(targets)))
+    shares = {round(share, 3) for share in targets[:, MOODS.index("anger")].tolist()}
+    assert shares <= {0.333, 0.5, 1.0}

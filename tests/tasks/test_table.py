@@ -394,3 +394,55 @@ def test_without_options_the_labels_are_learned_and_one_label_is_expected() -> N
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Table(**options)
+
+
+def test_a_row_that_its_rater_found_unclear_has_no_label() -> None:
+    options: dict[str, Any] = {"label": ("joy", "fear"), "label_format": "one-hot-columns", "unclear": "vague"}
+    row = {"text": "hello", "joy": 0, "fear": 0}
+    for cell in ("True", True, "1", 1):
+        example = read({**row, "vague": cell}, MultiLabel(), **options)
+        assert example.label is None
+        assert "found unclear" in example.notes[0]
+    for cell in ("False", False, "0", "", None):
+        assert read({**row, "vague": cell}, MultiLabel(), **options) == Example("hello", [])
+    with pytest.raises(EmomtlError, match="what is unclear holds 'maybe'"):
+        read({**row, "vague": "maybe"}, MultiLabel(), **options)
+    assert read({"text": "hello", "label": 2.5, "vague": 1}, Regression(), unclear="vague").label is None
+
+
+def people(head: Head, how: Any, *answers: tuple[int, int, int]) -> Example:
+    """What several people make of one item, each with a 0 or 1 for joy, fear and anger."""
+    moods = ("joy", "fear", "anger")
+    family = Table(label=moods, label_format="one-hot-columns", id="item", aggregate=how, rater="who")
+    task, _ = family.bound(head, asked=True)
+    rows = [{"text": "hello", "item": 1, "who": i, **dict(zip(moods, one, strict=True))} for i, one in enumerate(answers)]
+    examples = [example for row in rows for example in task.examples(row)]
+    assert [example.rater for example in examples] == [str(i) for i in range(len(answers))]
+    assert task.combine is not None
+    return task.combine(examples)
+
+
+def test_columns_of_several_people_become_sets_or_shares() -> None:
+    answers = ((1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 0))
+    assert people(MultiLabel(), "mean", *answers).label == {"joy": 0.5, "fear": 0.5, "anger": 0.0}
+    half = people(MultiLabel(), "majority", *answers)
+    assert half.label == []
+    assert "half of the people" in half.notes[0]
+    assert people(MultiLabel(), "majority", *answers[:3]).label == ["joy", "fear"]
+    assert people(MultiLabel(), "any", *answers).label == ["joy", "fear"]
+
+
+def test_each_person_has_one_vote_where_a_text_has_one_label() -> None:
+    mixed = people(SingleLabel(), "mean", (1, 0, 0), (1, 1, 0), (0, 0, 0))
+    assert mixed.label == {"joy": 0.75, "fear": 0.25, "anger": 0.0}
+    assert ["none of the labels" in mixed.notes[0], "part of one vote" in mixed.notes[1]] == [True, True]
+    assert SingleLabel(soft=True).encode(mixed.label, Taxonomy(["joy", "fear", "anger"])).tolist() == [0.75, 0.25, 0]
+    assert people(SingleLabel(), "majority", (1, 0, 0), (1, 1, 0)).label == "joy"
+    nobody = people(SingleLabel(), "majority", (0, 0, 0))
+    assert nobody.label is None
+    assert "nobody gave a label" in nobody.notes[1]
+
+
+def test_a_rater_without_an_item_is_refused() -> None:
+    with pytest.raises(ValueError, match="give both"):
+        Table(rater="who")

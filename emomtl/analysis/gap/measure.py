@@ -128,6 +128,7 @@ def _rows(trained: Opened, task: str, question: Question, limit: int | None, not
         raise EmomtlError(Problem("--task", f"'{task}' has no answer for a text", "name a task with labels or numbers"))
     data = read_as_trained(trained, task, question.sources, question.allow_changed)
     notes += data.notes
+    head = head.fitted(data.rows(task, "train").targets, data.taxonomies[task])
     if trained.plan.features:
         notes.append("features beside the encoder are those of any text: they know the training rows that they learned from")
     found: dict[str, Rows] = {}

@@ -122,7 +122,7 @@ def _losses(read: Read, batches: Sequence[_Batch], tasks: Sequence[str]) -> dict
         pooled = trained.model.pooled(inputs, {task: len(one) for task, one in targets.items()})
         for task, vectors in pooled.items():
             logits = trained.model.logits(task, beside(vectors, batch.features))
-            found[task] = trained.plan.tasks[task].head.loss(logits, targets[task])
+            found[task] = read.heads[task].loss(logits, targets[task])
     return {task: found[task] for task in tasks}
 
 

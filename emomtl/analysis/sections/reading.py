@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from emomtl.data.corpus import TaskData
     from emomtl.data.tokens import Tokens
+    from emomtl.heads import Head
     from emomtl.plugins import Plugins
     from emomtl.trained import Trained
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Read:
     """The rows of a run's tasks in one split, their tokens by (corpus, split), and targets and probabilities by task.
 
-    The answers are to the rows with a known target, in the rows' order.
+    The answers are to the rows with a known target, in the rows' order. `heads` have what their losses
+    take from the training rows.
     """
 
     trained: Trained
@@ -29,6 +31,7 @@ class Read:
     data: TaskData
     tokens: Mapping[tuple[str, str], Tokens]
     answers: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+    heads: Mapping[str, Head]
 
 
 def read_run(
@@ -37,11 +40,17 @@ def read_run(
     """Open a run's best checkpoint, read the split and answer it; EmomtlError where rows differ from those of training."""
     from emomtl.data.token_cache import corpus_tokens
     from emomtl.evaluate import evaluate
-    from emomtl.trained import open_trained, read_split
+    from emomtl.trained import open_trained, read_as_trained, read_split
 
     say(f"{folder}: reading and answering {split}")
     trained = open_trained(folder, "best", plugins, device)
-    data = read_split(trained, split, (), {task: place for task, place in sources.items() if task in trained.plan.tasks})
+    known = {task: place for task, place in sources.items() if task in trained.plan.tasks}
+    data = read_split(trained, split, (), known)
+    heads = {task: bound.head for task, bound in trained.plan.tasks.items()}
+    for task, head in heads.items():
+        if head.needs_rows:
+            rows = read_as_trained(trained, task, known).rows(task, "train")
+            heads[task] = head.fitted(rows.targets, data.taxonomies[task])
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
     tokens = trained.fusion.beside_all(data, tokens)
@@ -50,4 +59,4 @@ def read_run(
     evaluate(trained.model, trained.tasks(), data, tokens, split, trained.device, trained.precision, batch, keep=answers)
     for note in data.notes:
         say(f"note: {note}")
-    return Read(trained, split, data, tokens, answers)
+    return Read(trained, split, data, tokens, answers, heads)
