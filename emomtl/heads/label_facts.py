@@ -63,9 +63,7 @@ def effective_number(rows: NDArray[Any], beta: float) -> NDArray[Any]:
     return -np.expm1(rows * math.log(beta)) / (1 - beta)
 
 
-def label_weights(
-    asked: Weights, beta: float | None, rows: NDArray[Any], names: Sequence[str]
-) -> NDArray[Any]:
+def label_weights(asked: Weights, beta: float | None, rows: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
     """The weights w (L,) of labels of which a text has exactly one; `rows` (L,) have each.
 
     "balanced": w_c proportional to 1 / n_c (King and Zeng, 2001; scikit-learn's `balanced`);
@@ -134,7 +132,7 @@ def log_prior(tau: float, rows: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     counts = np.maximum(rows, 1.0)
-    return tau * np.log(counts / counts.sum())
+    return np.asarray(tau * np.log(counts / counts.sum()))
 
 
 def log_prior_odds(tau: float, holds: NDArray[Any], lacks: NDArray[Any]) -> NDArray[Any]:
@@ -146,7 +144,7 @@ def log_prior_odds(tau: float, holds: NDArray[Any], lacks: NDArray[Any]) -> NDAr
     """
     import numpy as np
 
-    return tau * np.log(np.maximum(holds, 1.0) / np.maximum(lacks, 1.0))
+    return np.asarray(tau * np.log(np.maximum(holds, 1.0) / np.maximum(lacks, 1.0)))
 
 
 def weights_in_words(what: str, weights: NDArray[Any], names: Sequence[str]) -> str:

@@ -12,6 +12,18 @@ PARAMETERS = {"focal": {"gamma": 2.0}, "asymmetric": {"gamma_pos": 0.0, "gamma_n
 """The options of each criterion with the numbers that its paper recommends."""
 
 
+CONTRADICTIONS = (
+    ("asymmetric", "weights", "both make up for labels that few rows have, and together they do it twice"),
+    ("logit_adjustment", "weights", "both make up for labels that few rows have, and together they do it twice"),
+    ("asymmetric", "logit_adjustment", "both make up for labels that few rows have, and together they do it twice"),
+    ("focal", "logit_adjustment", "the adjustment is derived for a cross-entropy (Menon et al., 2021)"),
+    ("focal", "label_smoothing", "one counts sure answers less, the other makes answers less sure"),
+    ("asymmetric", "label_smoothing", "one counts sure answers less, the other makes answers less sure"),
+    ("focal", "soft", "focal loss is defined for rows with one label, and its optimum is not the distribution"),
+)
+"""Pairs of options that are refused, each with the reason."""
+
+
 def settle_options(head: Any, weights: str, loss_of: type[Head]) -> None:
     """Fill in the numbers that a criterion needs, and refuse options that contradict each other.
 
@@ -19,9 +31,10 @@ def settle_options(head: Any, weights: str, loss_of: type[Head]) -> None:
     the loss; a subclass with a loss of its own would pass over the options silently, so it takes none.
     `EmomtlError` about the head's table of the manifest.
     """
-    criterion, given = head.criterion, _given(head, weights)
-    if given and type(head).loss is not loss_of.loss:
-        raise EmomtlError(f"`{given[0]}` has no meaning: a '{head.kind}' head has a loss of its own", remedy="leave it out")
+    if type(head).loss is not loss_of.loss:
+        _refuse_for_own_loss(head, weights, loss_of)
+        return
+    criterion = head.criterion
     for owner, numbers in PARAMETERS.items():
         for name, number in numbers.items():
             value = getattr(head, name, None)
@@ -42,23 +55,13 @@ def settle_options(head: Any, weights: str, loss_of: type[Head]) -> None:
             raise EmomtlError(f"{_code(said[0])} and {_code(said[1])} do not go together: {why}", remedy="take one of them")
 
 
-CONTRADICTIONS = (
-    ("asymmetric", "weights", "both make up for labels that few rows have, and together they do it twice"),
-    ("logit_adjustment", "weights", "both make up for labels that few rows have, and together they do it twice"),
-    ("asymmetric", "logit_adjustment", "both make up for labels that few rows have, and together they do it twice"),
-    ("focal", "logit_adjustment", "the adjustment is derived for a cross-entropy (Menon et al., 2021)"),
-    ("focal", "label_smoothing", "one counts sure answers less, the other makes answers less sure"),
-    ("asymmetric", "label_smoothing", "one counts sure answers less, the other makes answers less sure"),
-    ("focal", "soft", "focal loss is defined for rows with one label, and its optimum is not the distribution"),
-)
-"""Pairs of options that are refused, each with the reason."""
-
-
-def _given(head: Any, weights: str) -> list[str]:
-    """The options of the loss that are not at their defaults."""
-    names = (weights, "label_smoothing", "logit_adjustment")
-    asked = ["criterion"] if head.criterion != "cross-entropy" else []
-    return asked + [name for name in names if getattr(head, name)]
+def _refuse_for_own_loss(head: Any, weights: str, loss_of: Any) -> None:
+    """Refuse options of `loss_of` for a subclass that has a loss of its own; what it declares anew is its own too."""
+    for name in ("criterion", weights, "label_smoothing", "logit_adjustment"):
+        inherited = loss_of.__dataclass_fields__[name]
+        if type(head).__dataclass_fields__[name] is inherited and getattr(head, name) != inherited.default:
+            found = f"`{name}` has no meaning: a '{head.kind}' head has a loss of its own"
+            raise EmomtlError(found, remedy="leave it out")
 
 
 def _is_asked(head: Any, option: str, weights: str) -> bool:

@@ -148,7 +148,7 @@ def best_constant(counts: NDArray[Any], gamma: float) -> float:
             middle = (low + high) / 2
             too_steep = counts * slope(np.exp(middle)) < -np.exp(log_s)
             low, high = np.where(too_steep, middle, low), np.where(too_steep, high, middle)
-        return np.exp((low + high) / 2)
+        return np.asarray(np.exp((low + high) / 2))
 
     low, high = -60.0, 60.0
     for _ in range(HALVINGS):

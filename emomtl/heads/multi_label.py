@@ -124,8 +124,8 @@ class MultiLabel(Head):
             return self
         import numpy as np
 
-        holds = np.nansum(targets, axis=0, dtype=np.float64)
-        lacks = (~np.isnan(targets)).sum(axis=0) - holds
+        holds = np.asarray(np.nansum(targets, axis=0, dtype=np.float64))
+        lacks = np.asarray((~np.isnan(targets)).sum(axis=0) - holds)
         names = self.outputs(taxonomy)
         weights = positive_weights(self.pos_weight, self.beta, holds, lacks, names) if self.pos_weight else None
         tau = self.logit_adjustment

@@ -216,7 +216,8 @@ class SingleLabel(Head):
         terms = softmax_terms(logits if offsets is None else logits + offsets, self.gamma or 0.0)
         counted = smoothed(shares, self.label_smoothing, logits.shape[1])
         each = ((counted if weights is None else weights * counted) * terms).sum(dim=1)
-        return (each * known).sum() / known.sum().clamp(min=1)
+        total: Tensor = (each * known).sum()
+        return total / known.sum().clamp(min=1)
 
     def base_rate(self, targets: NDArray[Any]) -> BaseRate | None:
         """What the best constant distribution costs on the labelled rows.

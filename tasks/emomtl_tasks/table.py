@@ -54,9 +54,9 @@ class Table(TaskFamily):
     With `fold_case` labels are compared without case. Rows of one `id` are one item that several people labelled: `aggregate`
     takes the majority, any label that somebody gave, or the mean as a soft label; `rater` is the column that says who labelled
     a row, and is counted; rows where the column `unclear` says true have no label. `raters` is how many people the votes in
-    a cell come from. `columns` names the columns of a file without header, "" for one that is left out. `quoting` is "none"
-    where a quote is a plain character, and "csv" where cells may hold line breaks. `validation` and
-    `test` are the shares of the rows that become those splits where the file or folder has none. Texts of a `sensitive`
+    a cell come from, or the column that says so. `columns` names the columns of a file without header, "" for one that is left
+    out. `quoting` is "none" where a quote is a plain character, and "csv" where cells may hold line breaks. `validation`
+    and `test` are the shares of the rows that become those splits where the file or folder has none. Texts of a `sensitive`
     table are never printed, logged, cached or reported.
     """
 
@@ -76,7 +76,7 @@ class Table(TaskFamily):
     aggregate: Literal["majority", "any", "mean"] | None = None
     rater: str | None = None
     unclear: str | None = None
-    raters: Annotated[int, annotated_types.Ge(1)] | None = None
+    raters: Annotated[int, annotated_types.Ge(1)] | str | None = None
     header: bool = True
     columns: tuple[str, ...] | None = None
     delimiter: str | None = None
@@ -120,7 +120,8 @@ class Table(TaskFamily):
     @property
     def _columns(self) -> tuple[str, ...]:
         """The columns that `read` needs."""
-        more = tuple(column for column in (self.pair, self.id, self.rater, self.unclear) if column is not None)
+        people = self.raters if isinstance(self.raters, str) else None
+        more = tuple(column for column in (self.pair, self.id, self.rater, self.unclear, people) if column is not None)
         return (self.text, *self._label_columns, *more)
 
     @property
@@ -152,7 +153,7 @@ class Table(TaskFamily):
             missing=self.missing,
             fold_case=self.fold_case,
             exclusive=isinstance(head, SingleLabel),
-            raters=self.raters,
+            raters=self.raters if isinstance(self.raters, int) else None,
         )
 
     def read(self, row: Mapping[str, Any], reader: LabelReader | None, nothing: bool = False) -> Example:
@@ -175,10 +176,10 @@ class Table(TaskFamily):
             label, notes = without
         elif reader is None:
             label, notes = self._numbers(cells)
-        elif self._one_hot:
-            label, notes = reader.read_columns(cells)
         else:
-            label, notes = reader.read(cells[self._label_columns[0]])
+            if isinstance(self.raters, str):
+                reader = replace(reader, raters=_people(row, self.raters))
+            label, notes = reader.read_columns(cells) if self._one_hot else reader.read(cells[self._label_columns[0]])
         return Example(text, label, pair, notes, group, rater)
 
     def _numbers(self, cells: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
@@ -294,6 +295,15 @@ def _group(row: Mapping[str, Any], column: str) -> str:
         remedy = "`options.id` names the column that tells items apart, `options.rater` the one that tells people apart"
         raise EmomtlError(f"column '{column}' is empty", remedy=remedy)
     return group
+
+
+def _people(row: Mapping[str, Any], column: str) -> int:
+    """How many people voted on a row, at least one."""
+    said = LabelReader.spelled(_cell(row, column))
+    if not said.isdecimal() or int(said) < 1:
+        remedy = "`options.raters` is a number, or the column that has the number of people of each row"
+        raise EmomtlError(f"column '{column}' holds {said!r}, not a number of people", remedy=remedy)
+    return int(said)
 
 
 def _number(cell: Any, column: str, plain: LabelReader) -> float | None:

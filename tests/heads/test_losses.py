@@ -76,9 +76,7 @@ def test_pos_weight_by_effective_number_is_the_ratio_of_two_balanced_answers() -
     weight = [(1 - 0.9**n) / (1 - 0.9**p) for p, n in zip(holds, lacks, strict=True)]
     head = MultiLabel(pos_weight="effective-number", beta=0.9).fitted(SETS, FOUR)
     wanted = torch.nan_to_num(torch.from_numpy(SETS))
-    each = functional.binary_cross_entropy_with_logits(
-        LOGITS, wanted, pos_weight=torch.tensor(weight), reduction="none"
-    )
+    each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, pos_weight=torch.tensor(weight), reduction="none")
     assert loss_of(head, SETS) == pytest.approx(mean_known(each), rel=1e-5)
 
 
@@ -363,6 +361,12 @@ def test_a_head_with_a_loss_of_its_own_takes_no_options_of_ours() -> None:
         def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
             return logits.sum()
 
+    @dataclass(frozen=True)
+    class Named(Own):
+        gamma: float | None = 3.0
+        label_smoothing: float = 0.2
+
     assert Own().fitted(ONE, FOUR) == Own()
+    assert (Named().gamma, Named(label_smoothing=0.3).label_smoothing) == (3.0, 0.3)
     with pytest.raises(EmomtlError, match="has a loss of its own"):
         Own(label_weight="balanced")

@@ -446,3 +446,13 @@ def test_each_person_has_one_vote_where_a_text_has_one_label() -> None:
 def test_a_rater_without_an_item_is_refused() -> None:
     with pytest.raises(ValueError, match="give both"):
         Table(rater="who")
+
+
+def test_a_column_says_how_many_people_voted_on_a_row() -> None:
+    options: dict[str, Any] = {"label": ("joy", "fear"), "label_format": "one-hot-columns", "raters": "people"}
+    row = {"text": "hello", "joy": 3, "fear": 1}
+    assert read({**row, "people": 4}, MultiLabel(), **options).label == {"joy": 0.75, "fear": 0.25}
+    assert read({**row, "people": "3.0"}, MultiLabel(), **options).label == {"joy": 1.0, "fear": pytest.approx(1 / 3)}
+    for cell in (0, "", "some", -2, 2.5):
+        with pytest.raises(EmomtlError, match="not a number of people"):
+            read({**row, "people": cell}, MultiLabel(), **options)
