@@ -102,6 +102,9 @@ def _task(
         composer.add(Problem(f"{place}.label_noise", f"a {head.kind} head has no labels to replace", "leave it out"))
     if head is not None and table.balance is not None and head.answers != "labels":
         composer.add(Problem(f"{place}.balance", f"a {head.kind} head has no labels to balance", "leave it out"))
+    if head is not None and table.balance is not None and head.needs_rows:
+        found = "its head's loss makes up for how often each label comes, and `balance` changes how often it does"
+        composer.add(Problem(f"{place}.balance", found, "take one of them"))
     if table.balance is None and table.balance_below is not None:
         composer.add(Problem(f"{place}.balance_below", "says which labels are rare for `balance`, which is not given", BALANCE))
     located: Located | None = None

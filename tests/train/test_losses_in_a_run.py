@@ -80,6 +80,12 @@ def test_a_contradiction_is_one_message_with_its_line(desk: Any, cli: Any) -> No
     assert said.err.count("together they do it twice") == 1
 
 
+def test_rows_drawn_by_label_are_not_weighed_by_label_too(desk: Any, cli: Any) -> None:
+    said = cli("check", desk.manifest(tasks={"mood": {**WEIGHTED["mood"], "balance": 0.5}}), "--no-step")
+    assert said.code == 1
+    assert "tasks.mood.balance: its head's loss makes up for how often each label comes" in said.err
+
+
 def test_a_weight_of_an_unknown_label_is_found_where_labels_are_learned(desk: Any) -> None:
     wrong = {"topics": {"head": {"use": "multi-label", "pos_weight": {"joi": 2.0}}}}
     with pytest.raises(EmomtlError, match=r"tasks\.topics\.head.*weighs 'joi'"):
