@@ -103,7 +103,7 @@ def _metrics() -> set[str]:
     taxonomy = Taxonomy(["a", "b"])
     names = {
         *metric_names(MultiLabel(), taxonomy),
-        *metric_names(SingleLabel(ordinal=True), taxonomy),
+        *metric_names(SingleLabel(ordinal=True, soft=True), taxonomy),
         *metric_names(Regression(), None),
     }
     names |= {*metric_names(MaskedTokens(), None)}
