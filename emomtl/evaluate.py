@@ -17,7 +17,7 @@ from emomtl.heads import Head, TokenHead, prepare_fixed, sharing
 from emomtl.model.device import arithmetic, memory, to_device
 from emomtl.model.network import beside
 from emomtl.model.ranks import ALONE, Ranks
-from emomtl.scoring import TaskScores, score
+from emomtl.scoring import TaskScores, Tuned, score
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
@@ -124,11 +124,13 @@ def evaluate(
     advance: Callable[[int], None] | None = None,
     keep: dict[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
     ranks: Ranks = ALONE,
+    tuned: Mapping[str, Tuned] | None = None,
 ) -> dict[str, TaskScores]:
     """Scores per task on a split; `tokens` are by (corpus, split). Tasks without rows there are left out.
 
     Into `keep` go the targets and the probabilities of every scored row, by task. Several processes share the batches; the
-    first one scores them all, and tells the others the scores, but not what is kept.
+    first one scores them all, and tells the others the scores, but not what is kept. The tasks in `tuned` are also
+    scored at tuned thresholds.
     """
     found: dict[str, TaskScores] = {}
     for corpus in data.corpora:
@@ -139,7 +141,8 @@ def evaluate(
                 logits = _outputs(model, heads, tokens[corpus.name, split], device, precision, batch_size, advance, ranks)
             if not ranks.first:
                 continue
-            found |= {task: _score(bound[task], corpus, task, split, logits[task], data) for task in tasks}
+            ways = tuned or {}
+            found |= {task: _score(bound[task], corpus, split, logits[task], data, ways.get(task)) for task in tasks}
             if keep is not None:
                 whole = [task for task in tasks if not data.unseen.get((task, split))]  # else targets have more labels
                 keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in whole}
@@ -192,11 +195,12 @@ def require_finite(task: str, logits: NDArray[Any], rows: str) -> None:
         raise EmomtlError(Problem(f"tasks.{task}", f"the model's answers on {rows} are not finite", remedy))
 
 
-def _score(bound: BoundTask, corpus: Corpus, task: str, split: str, logits: NDArray[Any], data: TaskData) -> TaskScores:
+def _score(bound: BoundTask, corpus: Corpus, split: str, logits: NDArray[Any], data: TaskData, tuned: Tuned | None) -> TaskScores:
+    task = bound.name
     rows = corpus.rows[task, split]
     require_finite(task, logits[rows.index], split)
     unseen, bad = data.unseen.get((task, split), ()), _bad(data, task, split)
-    return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index], unseen, bad)
+    return score(bound.head, data.taxonomies[task], rows.targets, logits[rows.index], unseen, bad, tuned)
 
 
 def _bad(data: TaskData, task: str, split: str) -> BadRows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import clean
 from emomtl.heads import MultiLabel, Regression, Row, SingleLabel
+from emomtl.tuning import TaskTuning, cross_fitted_decisions, tuned_metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +16,30 @@ if TYPE_CHECKING:
     from emomtl.data.corpus import BadRows
     from emomtl.heads import Head
     from emomtl.taxonomy import Taxonomy
+
+Decide = Callable[["NDArray[Any]", "NDArray[Any]"], Mapping[str, "NDArray[Any]"]]
+"""Decisions (n, L) at tuned thresholds, by the way in which they were tuned, from targets and probabilities."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How the rows of a task are decided at tuned thresholds, and a sentence for the reader of the metrics."""
+
+    decide: Decide
+    sentence: str
+
+    @classmethod
+    def on_validation(cls, tuning: TaskTuning) -> Tuned:
+        """For rows that the thresholds have not seen: at those that were tuned on validation."""
+        sentence = f"metrics with `_tuned`: thresholds tuned on {tuning.rows:,} validation rows"
+        return cls(lambda targets, probabilities: tuning.decisions(probabilities), sentence)
+
+    @classmethod
+    def cross_fitted(cls) -> Tuned:
+        """For validation itself: each fifth of the rows at thresholds tuned on the other four."""
+        sentence = "metrics with `_tuned` are cross-fitted: each fifth of these rows at thresholds tuned on the other four"
+        return cls(cross_fitted_decisions, sentence)
+
 
 OWN = (SingleLabel, MultiLabel, Regression)
 """The heads of emomtl itself; a subclass is somebody else's code."""
@@ -38,6 +64,21 @@ class TaskScores:
     remarks: tuple[str, ...] = ()
     head: dict[str, Any] = field(default_factory=dict)
     groupings: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    tuned: str = ""
+
+    def with_tuned(
+        self,
+        tuned: Tuned | None,
+        head: Head,
+        taxonomy: Taxonomy | None,
+        targets: NDArray[Any],
+        probabilities: NDArray[Any],
+    ) -> TaskScores:
+        """The same with the metrics at tuned thresholds; as it is for a head that has none, or without them."""
+        if tuned is None or not head.by_thresholds or not len(targets):
+            return self
+        more = tuned_metrics(head, taxonomy, targets, tuned.decide(targets, probabilities))
+        return replace(self, metrics=self.metrics | more, tuned=tuned.sentence)
 
     @property
     def defined(self) -> dict[str, float]:
@@ -50,7 +91,7 @@ class TaskScores:
         total = self.rows + self.unlabelled
         left_out = [f"{self.unlabelled:,} of {total:,} rows have no label and are not scored"] if self.unlabelled else []
         left_out += [f"{self.left_out:,} bad row(s) are left out of the score"] if self.left_out else []
-        return [*left_out, *self.remarks, *self.undefined]
+        return [*left_out, *([self.tuned] if self.tuned else []), *self.remarks, *self.undefined]
 
     @property
     def undefined(self) -> list[str]:
@@ -82,7 +123,7 @@ class TaskScores:
             "tables": self.tables,
             "undefined": self.undefined,
         }
-        odd = {"unlabelled": self.unlabelled, "left_out": self.left_out, "remarks": list(self.remarks)}
+        odd = {"unlabelled": self.unlabelled, "left_out": self.left_out, "remarks": list(self.remarks), "tuned": self.tuned}
         return told | {name: value for name, value in odd.items() if value}
 
 
@@ -93,12 +134,13 @@ def score(
     logits: NDArray[Any],
     unseen: tuple[str, ...] = (),
     bad: BadRows | None = None,
+    tuned: Tuned | None = None,
 ) -> TaskScores:
     """All figures from targets (n, ...) and logits (n, L); rows without any target are left out.
 
     `unseen` are labels that targets have after those of the taxonomy. The model never answers with them, so they have a
     probability of 0: their rows are wrong, and each counts in macro means as a label that is never found. `bad` are rows
-    that were skipped.
+    that were skipped. With `tuned` the metrics at tuned thresholds are among them.
     """
     import numpy as np
 
@@ -121,7 +163,8 @@ def score(
     unlabelled = int((~known).sum()) - unfit
     about = (head.main_metric, errors, unlabelled, unfit + unread, tuple(remarks))
     facts = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
-    return TaskScores(int(known.sum()), metrics, tables, *about, facts, _members(taxonomy))
+    found = TaskScores(int(known.sum()), metrics, tables, *about, facts, _members(taxonomy))
+    return found.with_tuned(tuned, head, taxonomy, targets, probabilities)
 
 
 def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: int) -> str:

@@ -17,16 +17,19 @@ from emomtl.data.token_cache import corpus_tokens
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.evaluate import evaluate
 from emomtl.fusion import Fusion, reopen
+from emomtl.heads import Head
 from emomtl.manifest import Manifest
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins import Plugins
 from emomtl.run import Checkpoint, Run, open_which
-from emomtl.run.answers import save_answers
+from emomtl.run.answers import save_answers, scored_own_rows
 from emomtl.run.files import damaged, trouble
-from emomtl.scoring import TaskScores
+from emomtl.run.tuned import fit_tasks, keep_tunings, tuning_of
+from emomtl.scoring import TaskScores, Tuned
 from emomtl.taxonomy import Taxonomy
+from emomtl.tuning import TaskTuning
 from emomtl.untrusted import sha256_of
 
 
@@ -241,8 +244,13 @@ def evaluate_run(
 
     Returns the scores, that number, and notes. A corpus
     that differs from the one trained on stops it, unless allowed.
+
+    Metrics at tuned thresholds are scored where the run's validation answers were kept; on validation itself they
+    are cross-fitted. What is tuned on all of the run's own validation rows is kept in the run.
     """
     bound = trained.tasks(tasks)
+    checkpoint = trained.checkpoint.path.name
+    tuned, untuned = _tuned(trained, bound, split, which)
     policy = unseen or trained.plan.manifest.data.unseen_labels
     data = read_split(trained, split, tasks, sources, allow_changed, policy == "wrong" and split != "train")
     choice = trained.plan.encoder
@@ -250,16 +258,52 @@ def evaluate_run(
     tokens = trained.fusion.beside_all(data, tokens)
     batch_size = trained.plan.manifest.eval.batch_size
     kept: dict[str, tuple[Any, Any]] = {}
-    scores = evaluate(trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size, keep=kept)
+    of = (trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)
+    scores = evaluate(*of, keep=kept, tuned=tuned)
     entry = {
         "split": split,
         "which": which,
-        "checkpoint": trained.checkpoint.path.name,
+        "checkpoint": checkpoint,
         "step": trained.checkpoint.step,
         "by": "eval",
         "data": data.fingerprints,
         "tasks": {task: one.as_json() for task, one in scores.items()},
     }
     if keep_answers:
-        entry["answers"] = save_answers(trained.run, split, trained.checkpoint.path.name, kept)
-    return scores, trained.run.add_scores(entry), data.notes
+        entry["answers"] = save_answers(trained.run, split, checkpoint, kept)
+    if split == "validation" and keep_answers:
+        own = {task: both for task, both in kept.items() if scored_own_rows(trained.run.environment, entry, task)}
+        keep_tunings(trained.run, checkpoint, fit_tasks(_with_labels(bound), own))
+    return scores, trained.run.add_scores(entry), [*data.notes, *untuned]
+
+
+def tunings_of(opened: Opened, tasks: Collection[str] = ()) -> dict[str, TaskTuning]:
+    """Thresholds and temperatures of the opened checkpoint, by task, as far as there are any: see `tuning_of`.
+
+    This is what `predict`, the model card and whatever takes a model out of its run ask.
+    """
+    checkpoint = opened.checkpoint.path.name
+    heads = _with_labels(opened.tasks(tasks))
+    found = {task: tuning_of(opened.run, checkpoint, task, *both) for task, both in heads.items()}
+    return {task: tuning for task, tuning in found.items() if tuning is not None}
+
+
+def _with_labels(bound: Mapping[str, BoundTask]) -> dict[str, tuple[Head, tuple[str, ...]]]:
+    """The heads of tasks with the labels that they answer with."""
+    return {task: (one.head, one.head.outputs(one.taxonomy)) for task, one in bound.items()}
+
+
+def _tuned(trained: Trained, bound: Mapping[str, BoundTask], split: str, which: str) -> tuple[dict[str, Tuned], list[str]]:
+    """How each task is scored at tuned thresholds, and what is said of those of which no thresholds are known."""
+    asked = [task for task, one in bound.items() if one.head.by_thresholds]
+    if split == "validation":
+        return dict.fromkeys(asked, Tuned.cross_fitted()), []
+    found = tunings_of(trained, asked) if asked else {}
+    run = clean(str(trained.run.folder), 300)
+    remedy = f"`emomtl eval {run} --split validation --checkpoint {which}` keeps them"
+    notes = [
+        f"{task}: no metrics at tuned thresholds: what this checkpoint answered on validation was not kept; {remedy}"
+        for task in asked
+        if task not in found
+    ]
+    return {task: Tuned.on_validation(tuning) for task, tuning in found.items()}, notes

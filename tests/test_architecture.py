@@ -31,7 +31,7 @@ LAYERS = [
     {"manifest", "plugins"},
     {"hookspecs"},
     {"task"},
-    {"lexicon", "statistics", "selection"},
+    {"lexicon", "statistics", "selection", "tuning"},
     {"taxonomy", "heads", "label_reader", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"label_values"},
     {"errors", "hub_access", "seeds", "untrusted"},

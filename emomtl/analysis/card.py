@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.report.cells import Table, spelt
+from emomtl.report.cells import Cell, Table, spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
 from emomtl.report.yaml import front_matter
+from emomtl.run import find_checkpoint
 from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.run.tuned import tuning_of
 from emomtl.statistics import Answers, Sampled, figure_of
+from emomtl.tuning import JUDGED_BY, WAYS
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
@@ -128,7 +131,42 @@ def _figures(run: Run, plan: Plan) -> list[str]:
         if hasattr(b.head, "threshold")
     ]
     found = [markdown([Table("Figures", columns, tuple(rows), notes)])]
-    return found + (["Thresholds: " + "; ".join(thresholds) + "."] if thresholds else [])
+    return found + (["Thresholds: " + "; ".join(thresholds) + "."] if thresholds else []) + _tuned(run, plan)
+
+
+def _tuned(run: Run, plan: Plan) -> list[str]:
+    """What the run keeps of its best checkpoint beside the weights: tuned thresholds of each label, and temperatures."""
+    checkpoint = find_checkpoint(run, "best").resolve().name
+    worth: list[tuple[Cell, ...]] = []
+    by_label: list[tuple[Cell, ...]] = []
+    temperatures = []
+    for name, bound in plan.tasks.items():
+        tuning = tuning_of(run, checkpoint, name, bound.head)
+        if tuning is None:
+            continue
+        temperatures.append(f"{code(name)} {tuning.temperature:.3g}")
+        for way, one in tuning.thresholds.items():
+            tested = next((entry for task, _, split, entry in _scored(run, plan) if (task, split) == (name, "test")), None)
+            value = "" if tested is None else tested["tasks"][name]["metrics"].get(f"{JUDGED_BY}_{way}", "")
+            choice = way.replace("_", "-")
+            worth.append((name, choice, tuning.rows, tuning.untuned, one.in_sample, one.cross_fitted, value))
+        ways = tuning.thresholds.values()
+        columns = zip(tuning.labels, *(one.values for one in ways), strict=True) if ways else ()
+        by_label += [(name, *cells) for cells in columns]
+    found = []
+    if worth:
+        columns_of_worth = ("task", "thresholds", "validation rows", "at 0.5", "tuned", "cross-fitted", "test")
+        notes = (
+            f"{JUDGED_BY} of the best checkpoint; tuned on validation, so `tuned` is too good and `cross-fitted` is not; "
+            "`predict --thresholds tuned` and `tuned-by-label` answer at them",
+        )
+        found.append(markdown([Table("Tuned thresholds", columns_of_worth, tuple(worth), notes)]))
+        ways_of_label = ("task", "label", *(way.replace("_", "-") for way in WAYS))
+        found.append(markdown([Table("Tuned thresholds of each label", ways_of_label, tuple(by_label))]))
+    if temperatures:
+        said = "Temperature, by which logits are divided to be calibrated on validation"
+        found.append(f"{said}: {', '.join(temperatures)}. `predict` does not apply it.")
+    return found
 
 
 def _scored_elsewhere(run: Run, task: str) -> bool:

@@ -17,6 +17,15 @@ from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust
 if TYPE_CHECKING:
     from emomtl.predict import Choices, Predictor
 
+Thresholds = Annotated[
+    str,
+    typer.Option(
+        "--thresholds",
+        metavar="fixed|tuned|tuned-by-label|NUMBER|FILE.json",
+        help="From which probability labels are answered: the head's own, tuned on validation, or as given.",
+    ),
+]
+
 STDIN_BATCH = 256
 """Lines of stdin that are answered together where nobody waits for the answer to each."""
 
@@ -55,6 +64,7 @@ def predict(
         bool, typer.Option("--spreadsheet-safe", help="Put ' before cells of CSV and TSV that a spreadsheet would compute.")
     ] = False,
     only_labels: Annotated[bool, typer.Option("--labels-only", help="Leave the probabilities out.")] = False,
+    thresholds: Thresholds = "fixed",
     task: Tasks = None,
     checkpoint: Checkpoint = "best",
     trust_plugins: Trust = False,
@@ -74,6 +84,7 @@ def predict(
     flags = {"--keep": keep, "--spreadsheet-safe": spreadsheet_safe}
     _check_arguments(given, out, choices, [name for name, value in flags.items() if value], json)
     predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(trust_plugins), device), wanted)
+    predictor = _with_thresholds(predictor, thresholds)
     if out is not None:
         _predict_file(predictor, Path(given[0]), out, choices, wanted, keep, only_labels, spreadsheet_safe)
         return
@@ -83,6 +94,19 @@ def predict(
     else:
         for batch in _lines_of_stdin():
             _print_answers(predictor, batch, json, only_labels)
+
+
+def _with_thresholds(predictor: Predictor, choice: str) -> Predictor:
+    """The predictor with the thresholds that are chosen, which are said."""
+    from dataclasses import replace
+
+    from emomtl.cli.output import say
+    from emomtl.predict import chosen_thresholds
+
+    values, said = chosen_thresholds(choice, predictor.trained, predictor.tasks)
+    for line in said:
+        say(f"note: {line}")
+    return replace(predictor, thresholds=values)
 
 
 def _character(delimiter: str | None) -> str | None:

@@ -80,14 +80,19 @@ def study(
 
 
 def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
-    """Every run once, whatever rows share it, sources too; those of the reference keep validation's answers where it is tuned."""
+    """Every run once, whatever rows share it, sources too.
+
+    Validation's answers are kept where thresholds are tuned: for the reference, or for all where the metric is a tuned one.
+    """
     from emomtl.study import Job, in_waves
 
     found: dict[str, Job] = {}
     test, reference = planned.file.study.test, planned.file.reference
-    for run in sorted(planned.runs, key=lambda run: run.row != reference):
+    keeping = {row for row, scoring in planned.scoring.items() if scoring.way is not None}
+    keeping |= {reference} if planned.tuned else set()
+    for run in sorted(planned.runs, key=lambda run: run.row not in keeping):
         paths = (str(run.manifest.resolve()), str(run.folder.resolve()))
-        job = Job(run.identity, *paths, run.target, test, planned.tuned and run.row == reference, threads, run.after)
+        job = Job(run.identity, *paths, run.target, test, run.row in keeping, threads, run.after)
         found.setdefault(run.identity, job)
     for run in planned.sources:
         paths = (str(run.manifest.resolve()), str(run.folder.resolve()))

@@ -47,6 +47,9 @@ class Head(ABC):
     """How the names of figures begin of which less is better."""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """What metrics can be, by how their names begin: intervals end there. Others have no bounds."""
+    by_thresholds: ClassVar[bool] = False
+    """Whether a label is answered where its probability reaches a threshold. Then thresholds are tuned on
+    validation: targets are (n, L), NaN where unknown, and `decision_metrics` gives the metrics of decisions."""
     lr: float | None
     dropout: float
 
@@ -162,6 +165,10 @@ class Head(ABC):
     def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
         """One of the metrics, for what computes it a thousand times (intervals); a head may do so without the others."""
         return self.metrics(targets, probabilities).get(name)
+
+    def decision_metrics(self, targets: NDArray[Any], decisions: NDArray[Any]) -> dict[str, float | None]:
+        """The metrics of decisions (n, L), 1 where a label is answered, else 0; for a head `by_thresholds`."""
+        return {}
 
     @abstractmethod
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:

@@ -54,6 +54,7 @@ class MultiLabel(Head):
 
     kind: ClassVar[str] = "multi-label"
     main_metric: ClassVar[str] = "macro_f1"
+    by_thresholds: ClassVar[bool] = True
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
         "macro_matthews_correlation": (-1.0, 1.0),
         "macro_cohen_kappa": (-1.0, 1.0),
@@ -226,6 +227,9 @@ class MultiLabel(Head):
         suffix = f"_at_{SECOND_THRESHOLD}"
         threshold = SECOND_THRESHOLD if name.endswith(suffix) else 0.5
         return _at(targets, probabilities, threshold).get(name.removesuffix(suffix))
+
+    def decision_metrics(self, targets: NDArray[Any], decisions: NDArray[Any]) -> dict[str, float | None]:
+        return _at(targets, decisions, 0.5)
 
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         half = _counts(targets, probabilities, 0.5)

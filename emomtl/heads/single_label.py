@@ -37,6 +37,7 @@ MISSING = -100
 
 RATES = ("precision", "recall", "f1")
 AGREEMENT = ("matthews_correlation", "cohen_kappa")
+LOG_LOSS = "log_loss"
 ORDINAL = ("quadratic_weighted_kappa", "pearson_r")
 SOFT = ("cross_entropy", "kl_divergence", "jensen_shannon")
 """Metrics of answered distributions against those of soft labels; less is better."""
@@ -69,8 +70,9 @@ class SingleLabel(Head):
 
     kind: ClassVar[str] = "single-label"
     main_metric: ClassVar[str] = "macro_f1"
-    errors: ClassVar[tuple[str, ...]] = SOFT
+    errors: ClassVar[tuple[str, ...]] = (LOG_LOSS, *SOFT)
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        LOG_LOSS: (0.0, math.inf),
         **dict.fromkeys((*AGREEMENT, *ORDINAL), (-1.0, 1.0)),
         **dict.fromkeys(("macro_", "weighted_", "top1_accuracy", "jensen_shannon"), (0.0, 1.0)),
         **dict.fromkeys(("cross_entropy", "kl_divergence"), (0.0, math.inf)),
@@ -270,16 +272,20 @@ class SingleLabel(Head):
         names = [f"{mean}_{rate}" for mean in ("macro", "weighted") for rate in RATES]
         if not len(truth):
             more = (*(ORDINAL if self.ordinal else ()), *(SOFT if targets.ndim == 2 else ()))
-            return dict.fromkeys(["top1_accuracy", *names, *AGREEMENT, *more, *(f"macro_{name}" for name in RANKED)])
+            of_order = [f"macro_{name}" for name in RANKED]
+            return dict.fromkeys(["top1_accuracy", *names, *AGREEMENT, *more, *of_order, LOG_LOSS])
         found = self._of_decisions(truth, decided, probabilities.shape[1])
         found |= _of_distributions(targets[known], probabilities[known]) if targets.ndim == 2 else {}
-        return found | macro_ranked((truth == label, probabilities[known, label]) for label in range(probabilities.shape[1]))
+        found |= macro_ranked((truth == label, probabilities[known, label]) for label in range(probabilities.shape[1]))
+        return found | {LOG_LOSS: _log_loss(truth, probabilities[known])}
 
     def metric(self, name: str, targets: NDArray[Any], probabilities: NDArray[Any]) -> float | None:
         known = self.present(targets)
         by_decisions = not name.endswith((*RANKED, *SOFT))
         if type(self).metrics is not SingleLabel.metrics or not by_decisions or not known.any():
             return super().metric(name, targets, probabilities)
+        if name == LOG_LOSS:
+            return _log_loss(_most(targets[known]), probabilities[known])
         return self._of_decisions(_most(targets[known]), probabilities[known].argmax(axis=1), probabilities.shape[1]).get(name)
 
     def _of_decisions(self, truth: NDArray[Any], decided: NDArray[Any], labels: int) -> dict[str, float | None]:
@@ -327,6 +333,14 @@ class SingleLabel(Head):
                 shares[:, place] += targets[:, column]
             return shares, coarse
         return np.where(self.present(targets), parent[np.clip(targets, 0, None)], MISSING), coarse
+
+
+def _log_loss(truth: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """The mean of -log p(true label), in nats, as scikit-learn's `log_loss`: 0 is taken as the least step above it."""
+    import numpy as np
+
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.clip(of_truth, np.finfo(np.float64).eps, 1.0)).mean())
 
 
 def _most(targets: NDArray[Any]) -> NDArray[Any]:

@@ -287,7 +287,10 @@ class EvalTable(Table):
     @classmethod
     def _no_tuned(cls, value: str | None) -> str | None:
         if value is not None and "_tuned" in value:
-            raise ValueError("a tuned figure is optimistic on the split it was tuned on; select by an untuned one")
+            raise ValueError(
+                "a tuned figure is optimistic on the split it was tuned on; select by an untuned one, "
+                "or by one without thresholds, such as macro_average_precision"
+            )
         return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from emomtl.predict.files import Written, check_out, predict_file
 from emomtl.predict.predictor import Answer, Predictor, flat, labels_only
 from emomtl.predict.reading import Choices, TextFile, open_texts
+from emomtl.predict.thresholds import chosen_thresholds
 from emomtl.predict.writing import ENDINGS
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "TextFile",
     "Written",
     "check_out",
+    "chosen_thresholds",
     "flat",
     "labels_only",
     "open_texts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from emomtl.data.corpus import CorpusSplit
 from emomtl.data.tokens import tokenise
 from emomtl.errors import EmomtlError, Problem
 from emomtl.evaluate import logits_of, require_finite
+from emomtl.predict.thresholds import Thresholds
+from emomtl.tuning import decided
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
@@ -26,12 +28,14 @@ Answer = dict[str, dict[str, Any]]
 class Predictor:
     """Answers for texts from one trained model; keeps nothing of them.
 
-    `paired` are the tasks that were trained on two texts a row; they answer for pairs only.
+    `paired` are the tasks that were trained on two texts a row; they answer for pairs only. `thresholds` (a number for
+    each label, by task) decide which labels are answered instead of the heads' own.
     """
 
     trained: Trained
     tasks: Mapping[str, BoundTask]
     paired: frozenset[str] = frozenset()
+    thresholds: Thresholds = field(default_factory=dict)
 
     @classmethod
     def of(cls, trained: Trained, tasks: Collection[str] = ()) -> Predictor:
@@ -88,7 +92,7 @@ class Predictor:
         logits = logits_of(trained.model, tokens, names, trained.device, trained.precision, batch)
         for name in names:
             require_finite(name, logits[name], "these texts")
-        return {name: _decoded(self.tasks[name], logits[name]) for name in names}
+        return {name: _decoded(self.tasks[name], logits[name], self.thresholds.get(name)) for name in names}
 
 
 def _encodable(texts: Sequence[str]) -> list[str]:
@@ -96,27 +100,39 @@ def _encodable(texts: Sequence[str]) -> list[str]:
     return [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
 
 
-def _decoded(bound: BoundTask, logits: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    """A task's answers, with those on its groupings."""
+def _decoded(bound: BoundTask, logits: np.ndarray[Any, Any], thresholds: Sequence[float] | None) -> list[dict[str, Any]]:
+    """A task's answers, with those on its groupings, where thresholds decide that a name holds if one of its members does."""
     head, taxonomy = bound.head, bound.taxonomy
     probabilities = head.probabilities(logits)
-    found = _level(bound, probabilities, head.outputs(taxonomy))
+    decisions = None if thresholds is None else decided(probabilities, thresholds)
+    found = _level(bound, probabilities, head.outputs(taxonomy), decisions)
     for grouping in taxonomy.groupings if taxonomy is not None else ():
         assert taxonomy is not None
         nothing = np.asarray([head.encode(None, taxonomy)] * len(logits))
         _, coarse = head.fold(nothing, probabilities, grouping, taxonomy)
-        for answer, level in zip(found, _level(bound, coarse, grouping.names), strict=True):
+        made = None if decisions is None else head.fold(nothing, decisions, grouping, taxonomy)[1]
+        for answer, level in zip(found, _level(bound, coarse, grouping.names, made), strict=True):
             answer.setdefault("groupings", {})[grouping.name] = level
     return found
 
 
-def _level(bound: BoundTask, probabilities: np.ndarray[Any, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def _level(
+    bound: BoundTask,
+    probabilities: np.ndarray[Any, Any],
+    names: Sequence[str],
+    decisions: np.ndarray[Any, Any] | None = None,
+) -> list[dict[str, Any]]:
     if bound.head.answers == "numbers":
         return [{"values": dict(zip(names, map(float, row), strict=True))} for row in probabilities]
-    decoded = bound.head.decode(probabilities, names)
+    if decisions is None:
+        decoded = bound.head.decode(probabilities, names)
+        labels = [[name for name, _ in chosen] for chosen in decoded]
+    else:
+        best_first = (-probabilities).argsort(axis=1, kind="stable")
+        labels = [[names[i] for i in order if row[i]] for order, row in zip(best_first, decisions, strict=True)]
     return [
-        {"labels": [name for name, _ in chosen], "probabilities": dict(zip(names, map(float, row), strict=True))}
-        for chosen, row in zip(decoded, probabilities, strict=True)
+        {"labels": chosen, "probabilities": dict(zip(names, map(float, row), strict=True))}
+        for chosen, row in zip(labels, probabilities, strict=True)
     ]
 
 

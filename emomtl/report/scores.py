@@ -17,14 +17,17 @@ SPLITS = ("train", "validation", "test")
 MULTI_LABEL = (
     *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
     *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3"),
-    *("jaccard", "macro_matthews_correlation", "macro_average_precision", "macro_auroc"),
+    *("macro_f1_tuned", "micro_f1_tuned", "macro_f1_tuned_by_label", "micro_f1_tuned_by_label"),
+    *("jaccard", "macro_matthews_correlation"),
+    *("macro_average_precision", "micro_average_precision", "macro_auroc", "micro_auroc"),
 )
 SINGLE_LABEL = (
-    *("top1_accuracy", "macro_f1", "weighted_f1", "matthews_correlation", "cohen_kappa", "macro_auroc"),
+    *("top1_accuracy", "macro_f1", "weighted_f1", "matthews_correlation", "cohen_kappa"),
+    *("macro_average_precision", "macro_auroc", "log_loss"),
     *("quadratic_weighted_kappa", "pearson_r"),
 )
 REGRESSION = ("pearson_r", "rmse")
-ERRORS = ("rmse", "masked_nll", "perplexity")
+ERRORS = ("rmse", "masked_nll", "perplexity", "log_loss")
 """How metrics of ours begin of which less is better; runs of an older emomtl do not say so themselves."""
 ELSEWHERE = "warning: scored on other rows than those of the run's own corpus (--allow-changed data)"
 ELSEWHERE_TOO = "also scored on other rows (--allow-changed data); the figures are of the run's own corpus"
@@ -123,6 +126,8 @@ def _is_same(one: Scored, other: Scored) -> bool:
 def _notes(scores: Mapping[str, Any]) -> list[Any]:
     """What a reader of a task's kept metrics has to know: rows that are not scored, how targets are taken, what is undefined."""
     found = [*(scores.get("remarks") or ()), *(scores.get("undefined") or ())]
+    if scores.get("tuned"):
+        found.insert(0, scores["tuned"])
     if scores.get("left_out"):
         found.insert(0, f"{scores['left_out']:,} bad row(s) are left out of the score")
     if scores.get("unlabelled"):

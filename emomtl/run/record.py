@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,16 @@ def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
 
     Safe against other processes that evaluate the same run at the same time, so that no look at test goes uncounted.
     """
+    with only_writer(path):
+        entries = read_scores(path, run)
+        look = 1 + sum(_looked_at_the_same(old, entry) for old in entries)
+        write_sealed(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]}, run)
+    return look
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes that evaluate the same run from writing its scores or thresholds (`path`) meanwhile."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(LOCK), thread_local=False)
@@ -158,12 +168,9 @@ def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
             raise EmomtlError(trouble(path, "another process has been writing it for 30 seconds", "stop it, try again")) from None
         raise
     try:
-        entries = read_scores(path, run)
-        look = 1 + sum(_looked_at_the_same(old, entry) for old in entries)
-        write_sealed(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]}, run)
+        yield
     finally:
         lock.release()
-    return look
 
 
 def _looked_at_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -44,6 +44,12 @@ def named(result: StudyResult) -> str:
     return result.figures[0] if len(result.figures) == 1 else "each row's figure"
 
 
+def named_in_course(result: StudyResult) -> str:
+    """What evaluations during training were scored by, in words: a metric at tuned thresholds is not tuned there."""
+    names = list(dict.fromkeys(f"{row.scoring.target}/{row.scoring.untuned}" for row in result.rows))
+    return names[0] if len(names) == 1 else "each row's figure"
+
+
 def study_pictures(drawn: Drawn) -> list[Picture]:
     """What there is to draw of a study."""
     figures = named(drawn.result)
@@ -51,7 +57,7 @@ def study_pictures(drawn: Drawn) -> list[Picture]:
     painters: list[tuple[str, str, Callable[[Drawn], Figure | None]]] = [
         (f"Difference of {compared} on test, with {LEVEL:.0%} intervals", "differences", _differences),
         (f"{figures} of every seed", "seeds", _seeds),
-        (f"{figures} on validation in the course of training", "course", _course),
+        (f"{named_in_course(drawn.result)} on validation in the course of training", "course", _course),
         ("Examples that each task was trained on", "sampling", _sampling),
     ]
     made = []
@@ -180,7 +186,7 @@ def _course(drawn: Drawn) -> Figure | None:
     sample: dict[str, Any] = {"marker": "*", "linestyle": "none", "color": "white", "markeredgecolor": "black", "markersize": 11}
     handles.append(Line2D([], [], label="chosen checkpoint\nof a seed", **sample))
     axes.set_xlabel("updates of the target")
-    axes.set_ylabel(f"{plain(named(drawn.result))} on validation", parse_math=False)
+    axes.set_ylabel(f"{plain(named_in_course(drawn.result))} on validation", parse_math=False)
     axes.set_xlim(left=0)
     for text in figure.legend(handles=handles, loc="outside right upper").get_texts():
         text.set_parse_math(False)
@@ -192,7 +198,7 @@ def _points(scoring: Scoring, run: RunResult) -> list[Point]:
     return [
         (_updates(scoring, run, event["step"]), value)
         for event in run.validations
-        if (value := event["scores"].get(scoring.target, {}).get(scoring.metric)) is not None
+        if (value := event["scores"].get(scoring.target, {}).get(scoring.untuned)) is not None
     ]
 
 
@@ -200,7 +206,7 @@ def _chosen(scoring: Scoring, run: RunResult) -> Point | None:
     """Where the best checkpoint lies, of a run that has one."""
     for entry in run.evaluations:
         if entry.get("by") == "train" and entry.get("which") == "best":
-            value = entry["tasks"].get(scoring.target, {}).get("metrics", {}).get(scoring.metric)
+            value = entry["tasks"].get(scoring.target, {}).get("metrics", {}).get(scoring.untuned)
             return None if value is None else (_updates(scoring, run, entry["step"]), value)
     return None
 

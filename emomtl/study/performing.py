@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.errors import EmomtlError, Problem
 from emomtl.run import Run, find_checkpoint, is_run
-from emomtl.run.answers import scored_own_rows
+from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.run.lock import InUse
 from emomtl.study.turns import turn, wait_for
 
@@ -89,8 +89,11 @@ def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[t
     wanted: dict[tuple[str, str], tuple[str, str]] = {}
     for which in ("best", "last") if job.test else ():
         wanted.setdefault(("test", find_checkpoint(run, which).resolve().name), ("test", which))
-    if job.tuned and job.test:
-        wanted["validation", find_checkpoint(run, "best").resolve().name] = ("validation", "best")
+    table = run.manifest.tasks.get(job.target)
+    whole = table is not None and table.eval_limit is None  # then training has kept the answers on all of validation
+    best = find_checkpoint(run, "best").resolve().name
+    if job.tuned and job.test and not (whole and kept_answers(run, "validation", best, job.target) is not None):
+        wanted["validation", best] = ("validation", "best")
     return [asked for key, asked in wanted.items() if key not in scored]
 
 

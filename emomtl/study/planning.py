@@ -15,6 +15,7 @@ from emomtl.compose import Plan, compose_file
 from emomtl.data.one_source import for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
+from emomtl.heads.ranking import RANKED
 from emomtl.manifest import apply_overrides, parts_of
 from emomtl.plugins import Plugins
 from emomtl.run.files import storage, write_bytes
@@ -23,6 +24,8 @@ from emomtl.sources import Source
 from emomtl.study.identity import Identities
 from emomtl.study.models import RowTable, SourceTable
 from emomtl.study.reading import StudyFile
+from emomtl.taxonomy import Taxonomy
+from emomtl.tuning import tuned_metric, tuned_names
 
 IDENTITY = 12
 """Digits of an identity in a folder's name."""
@@ -54,6 +57,16 @@ class Scoring:
     metric: str
 
     @property
+    def untuned(self) -> str:
+        """The metric without the way in which thresholds are tuned for it."""
+        return tuned_metric(self.metric)[0]
+
+    @property
+    def way(self) -> str | None:
+        """How thresholds are tuned for the metric, in each run on its own validation rows; None for any other metric."""
+        return tuned_metric(self.metric)[1] if self.head.by_thresholds else None
+
+    @property
     def name(self) -> str:
         """Task and figure, such as `goemotions/macro_f1`."""
         return f"{self.target}/{self.metric}"
@@ -81,7 +94,8 @@ class StudyPlan:
     def tuned(self) -> bool:
         """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
         study, scoring = self.file.study, self.scoring[self.file.reference]
-        other = "_at_" in scoring.metric or "/" in scoring.metric
+        other = "_at_" in scoring.metric or "/" in scoring.metric or scoring.way is not None
+        other = other or scoring.metric.endswith(RANKED)
         return study.tuned and study.test and scoring.head.kind == "multi-label" and not other
 
     def of(self, row: str) -> list[PlannedRun]:
@@ -266,7 +280,9 @@ def _scoring(file: StudyFile, row: RowTable, plan: Plan) -> Scoring:
     if target not in plan.tasks:
         raise EmomtlError(Problem("target", f"'{clean(target)}' is no task of the runs", suggest(target, plan.tasks)))
     bound = plan.tasks[target]
-    known = bound.figures()
+    taxonomy = bound.taxonomy or Taxonomy(["one", "other"])  # its names change no metric's name
+    tuned = [name for name in tuned_names(bound.head, taxonomy) if "/" not in name]
+    known = [*bound.figures(), *tuned]
     if metric is not None and metric not in known:
         raise EmomtlError(Problem("metric", f"'{target}' has no figure '{clean(metric)}'", suggest(metric, known)))
     return Scoring(target, bound.head, metric or bound.head.main_metric)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analysis.calibration import fit_thresholds, moved
 from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint, is_run
 from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.run.tuned import tuning_of
 from emomtl.statistics import (
     Answers,
     Comparison,
@@ -23,6 +23,7 @@ from emomtl.statistics import (
     judged,
     spread,
 )
+from emomtl.tuning import cross_fitted_decisions
 
 if TYPE_CHECKING:
     from emomtl.study.planning import PlannedRun, Scoring, StudyPlan
@@ -165,29 +166,43 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     row = RowResult(name, reference.wanted, reference.scoring, reference.name)
     row.updates, row.examples = dict(reference.updates), dict(reference.examples)
     figure = figure_of(reference.scoring.head, reference.scoring.metric)
+    scoring = replace(reference.scoring, metric=f"{reference.scoring.metric}_tuned_by_label")
     for planned in plan.of(reference.name):
-        test = reference.answers.get(planned.seed)
-        if test is None:
+        if planned.seed not in reference.answers:
             continue
         run = Run.open(planned.folder)
-        kept = kept_answers(run, "validation", find_checkpoint(run, "best").resolve().name, planned.target)
-        if kept is None:
-            continue
-        targets, probabilities = kept
-        values = fit_thresholds(probabilities, targets, "per-label").values
-        row.answers[planned.seed] = Answers(test.targets, moved(test.probabilities, values))
-        for split, answers in (
-            ("validation", Answers(targets, moved(probabilities, values))),
-            ("test", row.answers[planned.seed]),
-        ):
-            value = figure(answers)
-            defined = value if math.isfinite(value) else None
-            row.figures.setdefault((split, "best"), {})[planned.seed] = defined
+        best = find_checkpoint(run, "best").resolve().name
+        found = {split: _scored(scoring, run, split, best) for split in ("validation", "test")}
+        for split, answers in found.items():
+            if answers is not None:
+                value = figure(answers)
+                row.figures.setdefault((split, "best"), {})[planned.seed] = value if math.isfinite(value) else None
+        if (tested := found["test"]) is not None:
+            row.answers[planned.seed] = tested
     return row
 
 
+def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Answers | None:
+    """What a checkpoint answered on a split, as `Scoring.untuned` is to be taken of it; None where it was not kept.
+
+    For a tuned metric probabilities are decisions, 0 or 1, at the thresholds of this very run and checkpoint: tuned on its own
+    validation rows, and on validation itself cross-fitted.
+    """
+    kept = kept_answers(run, split, checkpoint, scoring.target)
+    if kept is None or scoring.way is None:
+        return None if kept is None else Answers(*kept)
+    targets, probabilities = kept
+    if split == "validation":
+        return Answers(targets, cross_fitted_decisions(targets, probabilities)[scoring.way])
+    tuning = tuning_of(run, checkpoint, scoring.target, scoring.head)
+    return None if tuning is None else Answers(targets, tuning.decisions(probabilities)[scoring.way])
+
+
 def _add(row: RowResult, planned: PlannedRun) -> None:
-    """The figures of one run, as far as it has come: those of its own rows, whatever else it was scored on."""
+    """The figures of one run, as far as it has come: those of its own rows, whatever else it was scored on.
+
+    A metric that the run did not write down, such as one of a newer emomtl, is taken of the answers that it kept.
+    """
     if not is_run(planned.folder):
         return
     run, target, seed = Run.open(planned.folder), planned.target, planned.seed
@@ -202,11 +217,15 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
         mine = [entry for entry in trained if entry["which"] == which]
         seen = [entry for entry in tested if entry["checkpoint"] == checkpoint]
         for entry in [*mine, *(one for one in seen if "answers" in one)]:
-            value = entry["tasks"][target]["metrics"].get(row.scoring.metric)
-            row.figures.setdefault((entry["split"], which), {})[seed] = value
+            metrics, split = entry["tasks"][target]["metrics"], entry["split"]
+            if row.scoring.metric in metrics:
+                row.figures.setdefault((split, which), {})[seed] = metrics[row.scoring.metric]
+            elif (answers := _scored(row.scoring, run, split, checkpoint)) is not None:
+                value = figure_of(row.scoring.head, row.scoring.untuned)(answers)
+                row.figures.setdefault((split, which), {})[seed] = value if math.isfinite(value) else None
         row.looks[seed] = max(row.looks.get(seed, 0), len(seen))
-    if (answers := kept_answers(run, "test", checkpoints.get("best", ""), target)) is not None:
-        row.answers[seed] = Answers(*answers)
+    if (answers := _scored(row.scoring, run, "test", checkpoints.get("best", ""))) is not None:
+        row.answers[seed] = answers
     for event in run.events() if checkpoints else ():  # a run under way has had fewer updates than it will
         if event.get("event") == "step":
             row.updates[seed] = int(event["updates"].get(target, 0))
@@ -222,8 +241,8 @@ def _compare(rows: Sequence[RowResult]) -> None:
         if not some:
             continue
         scoring = some[0].scoring
-        bounds = scoring.head.bounds(scoring.metric)
-        sampled = Sampled(figure_of(scoring.head, scoring.metric), bounds=bounds)
+        bounds = scoring.head.bounds(scoring.untuned)
+        sampled = Sampled(figure_of(scoring.head, scoring.untuned), bounds=bounds)
         for row in some:
             try:
                 row.own = sampled.estimate(list(row.answers.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from emomtl.heads.ranking import RANKED
 from emomtl.report.cells import Cell, Table
 from emomtl.statistics import LEVEL, POWER, Estimate
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
@@ -130,6 +131,7 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
         )
     if compared and result.reference.scoring.less_is_better:
         notes.append(f"{result.reference.scoring.metric} is an error: below 0 the row is better than {other.rstrip(',')}")
+    notes += _thresholds(result)
     if any(row.published for row in result.rows):
         notes.append("published figures are of other encoders and other training, and some of other thresholds")
     for row in result.rows:
@@ -139,6 +141,23 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
         notes += _of_other_rows(row)
         notes += undefined_notes(row)
     return notes + _unequal(result) + _unequal_examples(result)
+
+
+def _thresholds(result: StudyResult) -> list[str]:
+    """At which thresholds rows are compared, for a target whose labels are answered by thresholds."""
+    scoring = result.reference.scoring
+    if scoring.way is not None:
+        how = {"tuned": "one threshold for all labels", "tuned_by_label": "a threshold for each label"}[scoring.way]
+        return [
+            f"{scoring.metric}: each run at its own thresholds, {how}, tuned on its validation rows; on validation itself "
+            "cross-fitted; intervals take the thresholds as given"
+        ]
+    if scoring.head.by_thresholds and "/" not in scoring.metric and not scoring.metric.endswith(RANKED):
+        return [
+            f"{scoring.metric} is at one fixed threshold in every row, which favours rows whose probabilities are higher: "
+            f'`metric = "{scoring.metric.partition("_at_")[0]}_tuned"` compares each row at its own'
+        ]
+    return []
 
 
 def _looked(result: StudyResult) -> str:

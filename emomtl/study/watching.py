@@ -31,7 +31,7 @@ class Watch:
 
     def __init__(self, plan: StudyPlan, jobs: Mapping[str, Job]) -> None:
         self.jobs = jobs
-        self._metrics = {run.identity: plan.scoring[run.row].metric for run in reversed(plan.runs)}
+        self._metrics = {run.identity: plan.scoring[run.row].untuned for run in reversed(plan.runs)}
         self._kept: dict[str, tuple[tuple[float, ...], Standing]] = {}
 
     def look(self) -> dict[str, Standing]:

@@ -18,7 +18,8 @@ from emomtl.model.ranks import passing
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
-from emomtl.scoring import TaskScores
+from emomtl.run.tuned import fit_tasks, keep_tunings
+from emomtl.scoring import TaskScores, Tuned
 from emomtl.selection import MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.early_stopping import stop_tasks
@@ -214,7 +215,8 @@ def _record(session: Session) -> dict[str, Any]:
 def _outcome(session: Session) -> Outcome:
     """Keep the validation scores of the last and the best checkpoint, unless an earlier start of the run has done so.
 
-    With the scores of the best one its answers are kept (targets and probabilities, no texts).
+    With the scores their answers are kept (targets and probabilities, no texts), and the thresholds and temperatures
+    that are tuned on them.
     """
     state, run, ranks = session.state, session.run, session.ranks
     reason = state.stopped or "finished"
@@ -227,14 +229,34 @@ def _outcome(session: Session) -> Outcome:
         if session.scored is None or session.scored.step != step:
             restore_model(session.model, open_own(run, path))
             session.scored = _validate(session, step)
-        found[which] = session.scored.scores
+        found[which] = _with_tuned(session, session.scored)
         if which not in kept and ranks.first:
+            _keep_tunings(session, path.name, which)
             entry: dict[str, Any] = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
             if which == "best":
                 entry |= {"selected_by": session.plan.manifest.eval.select, "selected": state.best_value}
-                entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
+            entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
             run.add_scores(entry | {"tasks": {task: scores.as_json() for task, scores in found[which].items()}})
     return Outcome(reason, state.step, found, state.best_step, state.best_value)
+
+
+def _with_tuned(session: Session, scored: Validated) -> dict[str, TaskScores]:
+    """Scores on validation with those at tuned thresholds, cross-fitted; in the first process, which has the answers."""
+    found = dict(scored.scores)
+    for task, both in scored.answers.items():
+        of = (session.plan.tasks[task].head, session.data.taxonomies[task])
+        found[task] = found[task].with_tuned(Tuned.cross_fitted(), *of, *both)
+    return found
+
+
+def _keep_tunings(session: Session, checkpoint: str, which: str) -> None:
+    """Tune on what a checkpoint answered on validation, keep it in the run, and say what tuning is worth."""
+    assert session.scored is not None
+    heads = {name: (bound.head, bound.head.outputs(session.data.taxonomies[name])) for name, bound in session.plan.tasks.items()}
+    tunings = fit_tasks(heads, session.scored.answers)
+    keep_tunings(session.run, checkpoint, tunings)
+    for task, tuning in tunings.items():
+        session.run.log(f"{task}, {which} checkpoint: {tuning.described()}")
 
 
 def _validate(session: Session, step: int) -> Validated:

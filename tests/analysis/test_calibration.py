@@ -12,7 +12,8 @@ from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, f1_score
 
 from emomtl import MultiLabel
-from emomtl.analysis.calibration import KINDS, cross_fitted, fit_scaling, fit_thresholds, moved, reliability
+from emomtl.analysis.calibration import reliability
+from emomtl.tuning import KINDS, cross_fitted, fit_scaling, fit_thresholds, moved
 
 
 def _rows(n: int, labels: int, seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

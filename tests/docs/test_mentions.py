@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli
 from packaging.requirements import Requirement
@@ -18,6 +19,7 @@ from emomtl.manifest import Manifest, option_model
 from emomtl.plugins import KINDS, Plugins
 from emomtl.run import Run, directory, lock
 from emomtl.scoring import metric_names
+from emomtl.tuning import WAYS, tuned_metric, tuned_names
 from emomtl_plugins.masked_tokens import MaskedTokens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +119,25 @@ def test_every_metric_is_documented_and_every_documented_metric_exists(text_of: 
     assert {name.removesuffix("_at_0.3") for name in given} == documented
     assert any(name.endswith("_at_0.3") for name in given)
     assert "`_at_0.3`" in text_of["docs/reference/metrics.md"]
+    tuned = {tuned_metric(name) for name in tuned_names(MultiLabel(), Taxonomy(["a", "b"]))}
+    assert {name for name, _ in tuned} <= documented
+    assert {f"`_{way}`" for _, way in tuned} == {f"`_{way}`" for way in WAYS}
+    assert all(f"`_{way}`" in text_of["docs/reference/metrics.md"] for way in WAYS)
+
+
+WORDS = "f1|precision|recall|auroc|accuracy|kappa|correlation|jaccard|loss|nll|rmse|pearson_r|perplexity"
+METRIC = re.compile(rf"`(?:\w+/)*(\w*(?:{WORDS})[\w.]*)`")
+"""What is written as a name and has the word of a metric in it."""
+
+
+def test_no_page_speaks_of_a_metric_that_is_not_computed(text_of: dict[str, str]) -> None:
+    given = _metrics() | {*tuned_names(MultiLabel(), Taxonomy(["a", "b"]))}
+    tables = MultiLabel().table(np.zeros((1, 1)), np.zeros((1, 1)), ["a"])[0]
+    given |= {*tables, "pearson_r_valence", "rmse_valence", "loss", "raw_losses", "loss_scale", "losses"}
+    for page in ("docs/reference/metrics.md", "docs/calibration.md"):
+        named = set(METRIC.findall(text_of[page]))
+        assert named
+        assert named <= given, page
 
 
 def test_every_file_and_event_of_a_run_is_explained(text_of: dict[str, str], trained: Run) -> None:

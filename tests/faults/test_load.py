@@ -16,7 +16,6 @@ from emomtl import SingleLabel, Taxonomy
 from emomtl.analysis.answers import parts
 from emomtl.analysis.answers.confusion import DRAWN, LONGEST, confusion_table
 from emomtl.analysis.answers.kept import Kept
-from emomtl.analysis.calibration import fit_scaling, scaling
 from emomtl.plugins import Plugins
 from emomtl.report import collect
 from emomtl.report.collect import RunResult
@@ -24,6 +23,7 @@ from emomtl.report.sampling import sampling_table
 from emomtl.sampling import Moment
 from emomtl.statistics import Answers
 from emomtl.train import forecast
+from emomtl.tuning import fit_scaling, scaling
 
 PLUGIN = """
 from emomtl import hookimpl

@@ -16,13 +16,19 @@ from typing import Any
 import pytest
 import tomli
 import tomli_w
+from sklearn.metrics import f1_score
 
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest
 from emomtl.plugins import Plugins
+from emomtl.run import Run, find_checkpoint
+from emomtl.run.answers import kept_answers
 from emomtl.study import Ended, InProcess, Job, Processes, commands, plan_study, read_study, state_of
 from emomtl.study.identity import _content, _digest
 from emomtl.study.reading import laid_over
+from emomtl.study.results import gather
+from emomtl.study.table import study_table
+from emomtl.tuning import fit_thresholds
 
 WriteStudy = Callable[..., Path]
 
@@ -210,8 +216,13 @@ def test_a_multi_label_target_has_a_row_for_what_tuning_alone_is_worth(write_stu
     assert said.code == 0, said.err
     rows = json.loads(said.out)["rows"]
     assert [row["row"] for row in rows] == ["alone", "faster", "alone, thresholds tuned on validation"]
-    tuned, alone = rows[2]["figures"], rows[0]["figures"]
-    assert all(tuned["validation/best"][seed] >= alone["validation/best"][seed] for seed in ("1", "2"))
+    tuned = rows[2]["figures"]
+    for planned in _plan(path).of("alone"):
+        for split in ("validation", "test"):
+            scores = Run.open(planned.folder).scores()
+            entry = next(entry for entry in scores if (entry["split"], entry["which"]) == (split, "best"))
+            known = entry["tasks"]["topics"]["metrics"]["macro_f1_tuned_by_label"]
+            assert tuned[f"{split}/best"][str(planned.seed)] == pytest.approx(known)
     assert rows[2]["comparison"]["seeds"] == 2
     assert rows[2]["figures"]["test/last"] == {}
     assert "4 runs: 4 done" in cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs").err
@@ -361,3 +372,61 @@ def test_a_study_is_drawn_as_far_as_its_runs_have_come_and_none_is_started(write
     assert said.code == 0, said.err
     assert [row["state"] for row in json.loads(said.out)["rows"]] == ["whole", "pending"]
     assert not Path(_jobs(path)[1].folder).exists()
+
+
+def test_every_row_is_compared_at_thresholds_of_its_own_validation_rows(write_study: WriteStudy, cli: Any) -> None:
+    rows = {"alone": {"train": {"target": "topics"}}, "faster": {"train": {"target": "topics", "lr": 2e-3}}}
+    path = write_study(rows=rows, target="topics", metric="macro_f1_tuned")
+    arguments = ("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json")
+    said = cli(*arguments)
+    assert said.code == 0, said.err
+    found = json.loads(said.out)["rows"]
+    assert [row["row"] for row in found] == ["alone", "faster"]
+    assert all(set(figures) == {"1", "2"} for row in found for figures in row["figures"].values())
+    for row, planned in zip(found * 2, sorted(_plan(path).runs, key=lambda run: run.seed), strict=True):
+        run = Run.open(planned.folder)
+        best = find_checkpoint(run, "best").resolve().name
+        validation, test = (kept_answers(run, split, best, "topics") for split in ("validation", "test"))
+        assert validation is not None
+        assert test is not None
+        values = fit_thresholds(validation[1], validation[0], "global").values
+        expected = f1_score(test[0], test[1] >= values, average="macro", zero_division=0)
+        assert row["figures"]["test/best"][str(planned.seed)] == pytest.approx(expected)
+        assert [entry["split"] for entry in run.scores() if entry["by"] == "eval"].count("validation") == 0
+    means = [sum(row["figures"]["test/best"].values()) / 2 for row in found]
+    assert found[1]["comparison"]["difference"]["value"] == pytest.approx(means[1] - means[0])
+    assert "each run at its own thresholds" in (path.parent / "out" / "table.md").read_text(encoding="utf-8")
+
+    # Runs of an older emomtl, which wrote down neither thresholds nor tuned metrics: the same, and nothing is trained again.
+    for planned in _plan(path).runs:
+        (planned.folder / "thresholds.json").unlink()
+        content = json.loads((planned.folder / "scores.json").read_text(encoding="utf-8"))
+        for entry in content["evaluations"]:
+            metrics = entry["tasks"]["topics"]["metrics"] if "topics" in entry["tasks"] else {}
+            for name in [name for name in metrics if "_tuned" in name or "average_precision" in name]:
+                del metrics[name]
+        del content["sha256"]
+        (planned.folder / "scores.json").write_text(json.dumps(content), encoding="utf-8")
+    again = cli(*arguments)
+    assert "4 runs: 4 done, 0 to do" in again.err
+    assert json.loads(again.out)["rows"] == found
+    path = write_study(rows=rows, target="topics", metric="macro_average_precision")
+    ranked = json.loads(cli(*arguments).out)["rows"]
+    assert [row["row"] for row in ranked] == ["alone", "faster"]
+    assert all(set(figures) == {"1", "2"} for row in ranked for figures in row["figures"].values())
+    assert ranked[1]["comparison"]["difference"]["low"] is not None
+
+
+def test_a_table_at_one_fixed_threshold_says_so(write_study: WriteStudy) -> None:
+    change = {"train": {"target": "topics"}}
+    plan = _plan(write_study(rows={"alone": change, "faster": {"train": {**change["train"], "lr": 2e-3}}}, target="topics"))
+    notes = study_table(gather(plan)).notes
+    assert any('`metric = "macro_f1_tuned"` compares each row at its own' in note for note in notes)
+    assert not any("fixed threshold" in note for note in study_table(gather(_plan(write_study()))).notes)
+
+
+def test_a_tuned_metric_that_there_is_not_is_refused_with_a_suggestion(write_study: WriteStudy) -> None:
+    with pytest.raises(EmomtlError, match="has no figure 'macro_f1_tunned'"):
+        _plan(write_study(rows={"alone": {"train": {"target": "topics"}}}, target="topics", metric="macro_f1_tunned"))
+    with pytest.raises(EmomtlError, match="'mood' has no figure 'macro_f1_tuned'"):
+        _plan(write_study(metric="macro_f1_tuned"))

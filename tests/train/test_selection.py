@@ -169,3 +169,36 @@ def test_a_state_of_an_older_emomtl_goes_on_from_its_best_value(desk: Any, monke
     found = {task: TaskScores(8, {"macro_f1": 0.4}, {"": []}, "macro_f1") for task in session.plan.tasks}
     assert loop._choose(session, found) == (0.4, False)
     assert (session.state.best_step, session.state.stale) == (2, 1)
+
+
+def test_ties_and_patience_are_the_same_after_a_kill(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros at every evaluation: the later of equal checkpoints is best, and patience counts on, whatever came between."""
+    killed = []
+
+    def validate(session: Any, step: int) -> Validated:
+        if step == 3 and not killed:
+            killed.append(step)
+            raise RuntimeError("killed")
+        found = {task: TaskScores(8, {"macro_f1": 0.0}, {"": []}, "macro_f1") for task in session.plan.tasks}
+        return Validated(step, found, {})
+
+    monkeypatch.setattr(loop, "_validate", validate)
+    monkeypatch.setattr(loop, "save_answers", lambda *_: "0" * 64)
+    manifest = desk.manifest(train={"steps": 8}, eval={"every": 1, "patience": 3})
+    with pytest.raises(RuntimeError, match="killed"):
+        loop.train(desk.begin(manifest))
+    assert best_of(Run.open(desk.folder / "run")) == 2
+    session = desk.begin(manifest, resume=True)
+    outcome = loop.train(session)
+    assert (best_of(session.run), outcome.best_step, outcome.steps) == (4, 4, 4)
+    assert outcome.reason.endswith("has not improved in 3 evaluations")
+
+
+def test_a_metric_without_thresholds_may_choose_and_a_tuned_one_may_not(desk: Any) -> None:
+    for metric in ("macro_average_precision", "micro_average_precision", "macro_auroc", "micro_auroc"):
+        assert plan_of(desk, eval={"select": f"topics/{metric}"}).manifest.eval.select == f"topics/{metric}"
+    assert plan_of(desk, eval={"select": "mood/log_loss"}).manifest.eval.select == "mood/log_loss"
+    with pytest.raises(EmomtlError, match="such as macro_average_precision"):
+        plan_of(desk, eval={"select": "topics/macro_f1_tuned"})
+    less = [selected("mood/log_loss", HEADS, {"mood": {"log_loss": value}}) for value in (0.4, 0.9)]
+    assert is_better(less[0].skills, less[1].skills)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.answers.kept import MANY, Kept, Level
-from emomtl.analysis.calibration.thresholds import mean_f1
 from emomtl.report.cells import Cell, Table
 from emomtl.statistics import (
     LEVEL,
@@ -18,6 +17,7 @@ from emomtl.statistics import (
     resamples,
     weighted_f1,
 )
+from emomtl.tuning.thresholds import mean_f1
 
 if TYPE_CHECKING:
     pass

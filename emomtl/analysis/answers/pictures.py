@@ -9,8 +9,8 @@ from emomtl.analysis.answers.confusion import DRAWN, Confusion, Together
 from emomtl.analysis.answers.heat import heat, key_to, side
 from emomtl.analysis.answers.kept import Kept, Level
 from emomtl.analysis.answers.labels import RARE, LabelFigure
-from emomtl.analysis.calibration.thresholds import GRID, f1_curve, fit_thresholds, mean_f1
 from emomtl.report.drawing import COLOURS, drawing, hover, named
+from emomtl.tuning.thresholds import GRID, f1_curve, fit_thresholds, mean_f1
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.calibration.reliability import Reliability, reliability
-from emomtl.analysis.calibration.scaling import Scaling, fit_scaling
-from emomtl.analysis.calibration.thresholds import MIN_SUPPORT, Kind, Thresholds, cross_fitted, moved
 from emomtl.report.cells import Cell, Table
+from emomtl.tuning.scaling import Scaling, fit_scaling
+from emomtl.tuning.thresholds import MIN_SUPPORT, Kind, Thresholds, cross_fitted, moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

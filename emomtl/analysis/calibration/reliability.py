@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analysis.calibration.scaling import negative_log_likelihood
+from emomtl.tuning.scaling import negative_log_likelihood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
