@@ -21,10 +21,12 @@ def too_large(session: Session, parts: list[Part]) -> Problem:
     tasks = ", ".join(task for part in parts for task in part.targets)
     sizes = " and ".join("{} texts of {} tokens".format(*part.inputs["input_ids"].shape) for part in parts)
     asked = _may_split(session)
-    ways = "raise train.accumulate, or lower train.batch_size or encoder.max_tokens"
+    again = "" if session.plan.manifest.encoder.checkpoint_layers else "set encoder.checkpoint_layers = true, "
+    ways = f"raise train.accumulate, {again}or lower train.batch_size or encoder.max_tokens"
     if session.ranks.size == 1:
         ways += '; train.on_out_of_memory = "split" cuts by itself'
-    remedy = "a text alone does not fit: lower encoder.max_tokens, or take a smaller encoder" if asked else ways
+    alone = f"a text alone does not fit: lower encoder.max_tokens, {again}or take a smaller encoder"
+    remedy = alone if asked else ways
     found = f"the device ran out of memory at step {session.state.step + 1} on a micro-batch of {sizes}"
     return Problem(tasks, found, f"{remedy}; {last_good(session.run)}")
 

@@ -67,6 +67,7 @@ def test_a_step_that_does_not_fit_stops_the_run_with_task_texts_tokens_and_what_
     assert "out of memory at step 4 on a micro-batch of 8 texts of " in problem.found
     assert " tokens" in problem.found
     assert "train.accumulate" in problem.remedy
+    assert "encoder.checkpoint_layers = true" in problem.remedy
     assert 'train.on_out_of_memory = "split"' in problem.remedy
     assert problem.remedy.endswith("the last checkpoint is good: step-00000003")
 
