@@ -79,7 +79,9 @@ def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: b
         _print_profile(times)
     if ranks.first and not json:
         title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
-        console().print(scores_table(title, outcome.scores, _chosen(plan, outcome)))
+        tuned = any(one.tuned for found in outcome.scores.values() for one in found.values())
+        said = _chosen(plan, outcome) + ("; metrics with `_tuned` are cross-fitted" if tuned else "")
+        console().print(scores_table(title, outcome.scores, said))
     return outcome
 
 

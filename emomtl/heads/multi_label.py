@@ -229,7 +229,8 @@ class MultiLabel(Head):
         return _at(targets, probabilities, threshold).get(name.removesuffix(suffix))
 
     def decision_metrics(self, targets: NDArray[Any], decisions: NDArray[Any]) -> dict[str, float | None]:
-        return _at(targets, decisions, 0.5)
+        own = type(self).metrics is MultiLabel.metrics  # else a kind made of this one has metrics of its own
+        return _at(targets, decisions, 0.5) if own else {}
 
     def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
         half = _counts(targets, probabilities, 0.5)

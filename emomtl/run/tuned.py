@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 NAME, FORMAT = "thresholds.json", 1
 
 
-def keep_tunings(run: Run, checkpoint: str, tunings: Mapping[str, TaskTuning]) -> None:
-    """Write the tunings of a checkpoint by task; one that was tuned on more rows stays as it is."""
+def keep_tunings(run: Run, checkpoint: str, tunings: Mapping[str, TaskTuning]) -> list[str]:
+    """Write the tunings of a checkpoint by task, and give the tasks that are new; one of as many rows or more stays."""
     if not tunings:
-        return
+        return []
     path = run.folder / NAME
     with only_writer(path):
         checkpoints = _read(run)
         tasks = checkpoints.setdefault(checkpoint, {"split": "validation", "tasks": {}})["tasks"]
-        for task, tuning in tunings.items():
-            if task not in tasks or tasks[task]["rows"] < tuning.rows:
-                tasks[task] = tuning.as_json()
-        write_sealed(path, {"format": FORMAT, "checkpoints": checkpoints}, run.identity)
+        new = [task for task, tuning in tunings.items() if task not in tasks or tasks[task]["rows"] < tuning.rows]
+        tasks.update({task: tunings[task].as_json() for task in new})
+        if new:
+            write_sealed(path, {"format": FORMAT, "checkpoints": checkpoints}, run.identity)
+    return new
 
 
 def tuning_of(run: Run, checkpoint: str, task: str, head: Head, labels: Sequence[str] | None = None) -> TaskTuning | None:

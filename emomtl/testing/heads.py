@@ -30,9 +30,10 @@ def check_head(head: Head, taxonomy: Taxonomy | None, labels: Sequence[LabelValu
     Labels are encoded and a module built: (B, W) -> (B, L), with a finite scalar loss that has gradients, that is 0 where
     no target is known, that rows without target do not change, and that is the mean over what `known` counts: also
     where a target is known in part, if the loss allows that. Probabilities must be finite (B, L), answers name outputs,
-    metrics carry full names and are numbers or None, on no rows at all too; the table has one row an output; every grouping
-    of the taxonomy can be folded to. A head that reads tokens (`TokenHead`) prepares a small batch instead of encoding labels:
-    purely, without changing it, and with a loss that reaches the states that it reads.
+    metrics carry full names and are numbers or None, on no rows at all too; a head `by_thresholds` gives equal metrics for
+    decisions; the table has one row an output; every grouping of the taxonomy can be folded to. A head that reads tokens
+    (`TokenHead`) prepares a small batch instead of encoding labels: purely, without changing it, and with a loss that
+    reaches the states that it reads.
 
     `labels` are labels as a task's `read` gives them, at least two that differ; left out, they are the taxonomy's names, or
     numbers (between the head's `low` and `high` where it has these) for a head without taxonomy.
@@ -173,6 +174,8 @@ def _check_figures(findings: Findings, head: Head, taxonomy: Taxonomy | None, ta
     answers = head.decode(probabilities, outputs)
     known = {name for answer in answers for name, _ in answer} <= set(outputs)
     findings.expect(len(answers) == len(targets) and known, "decode() must give one list of (output, number) a row")
+    if head.by_thresholds:
+        _check_decisions(findings, head, targets, (probabilities >= 0.5).astype(np.float64))
     for some, what in ((slice(None), "all rows"), (slice(-1, None), "no known row")):
         found = score(head, taxonomy, targets[some], logits[some])
         _check_metrics(findings, head, found.metrics, what)
@@ -183,6 +186,16 @@ def _check_figures(findings: Findings, head: Head, taxonomy: Taxonomy | None, ta
             labels = [row.get("label") for row in table]
             said = f"table() on {what}{f' for {grouping}' if grouping else ''} has rows for {labels}"
             findings.expect(labels == list(names), said, "one row an output, in order, with its name under 'label'")
+
+
+def _check_decisions(findings: Findings, head: Head, targets: NDArray[Any], decisions: NDArray[Any]) -> None:
+    """What a head `by_thresholds` says of decisions is what it says of them as probabilities."""
+    known = head.present(targets)
+    metrics = head.metrics(targets[known], decisions[known])
+    found = head.decision_metrics(targets[known], decisions[known])
+    for name, value in found.items():
+        said = f"decision_metrics() gives {name} = {value!r}, metrics() of the same decisions {metrics.get(name)!r}"
+        findings.expect(name in metrics and value == metrics[name], said, "equal numbers under equal names")
 
 
 def _check_metrics(findings: Findings, head: Head, metrics: Mapping[str, float | None], what: str) -> None:

@@ -223,15 +223,18 @@ def _outcome(session: Session) -> Outcome:
     session.display.phase("scoring")
     kept = {entry["which"] for entry in run.scores() if entry.get("by") == "train"}
     found: dict[str, Mapping[str, TaskScores]] = {}
+    by_step: dict[int, Mapping[str, TaskScores]] = {}
     for which in ("last", "best"):
         path = run.checkpoints / ranks.told(find_checkpoint(run, which).resolve().name if ranks.first else "")
         step = int(path.name.split("-")[1])
         if session.scored is None or session.scored.step != step:
             restore_model(session.model, open_own(run, path))
             session.scored = _validate(session, step)
-        found[which] = _with_tuned(session, session.scored)
+        if step not in by_step:  # best and last may be one checkpoint, which is scored once
+            by_step[step] = _with_tuned(session, session.scored)
+            _keep_tunings(session, path.name)
+        found[which] = by_step[step]
         if which not in kept and ranks.first:
-            _keep_tunings(session, path.name, which)
             entry: dict[str, Any] = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
             if which == "best":
                 entry |= {"selected_by": session.plan.manifest.eval.select, "selected": state.best_value}
@@ -249,14 +252,17 @@ def _with_tuned(session: Session, scored: Validated) -> dict[str, TaskScores]:
     return found
 
 
-def _keep_tunings(session: Session, checkpoint: str, which: str) -> None:
-    """Tune on what a checkpoint answered on validation, keep it in the run, and say what tuning is worth."""
+def _keep_tunings(session: Session, checkpoint: str) -> None:
+    """Tune on what a checkpoint answered on validation, keep it in the run, and say what tuning is worth.
+
+    An earlier start of the run may have done so; other processes than the first have no answers, and so nothing to tune.
+    """
     assert session.scored is not None
-    heads = {name: (bound.head, bound.head.outputs(session.data.taxonomies[name])) for name, bound in session.plan.tasks.items()}
-    tunings = fit_tasks(heads, session.scored.answers)
-    keep_tunings(session.run, checkpoint, tunings)
-    for task, tuning in tunings.items():
-        session.run.log(f"{task}, {which} checkpoint: {tuning.described()}")
+    answers, tasks = session.scored.answers, session.plan.tasks
+    heads = {task: (tasks[task].head, tasks[task].head.outputs(session.data.taxonomies[task])) for task in answers}
+    tunings = fit_tasks(heads, answers)
+    for task in keep_tunings(session.run, checkpoint, tunings):
+        session.run.log(f"{task}, {checkpoint}: {tunings[task].described()}")
 
 
 def _validate(session: Session, step: int) -> Validated:

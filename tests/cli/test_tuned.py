@@ -52,7 +52,7 @@ def test_training_keeps_thresholds_and_temperature_of_the_best_checkpoint(copied
     assert mood.thresholds == {}
     assert mood.temperature > 0
     log = (copied / "log.txt").read_text(encoding="utf-8")
-    assert f"topics, best checkpoint: tuned on {len(targets)} validation rows: temperature" in log
+    assert log.count(f"topics, {best}: tuned on {len(targets)} validation rows: temperature") == 1
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -74,6 +74,17 @@ def test_eval_scores_test_at_thresholds_of_validation_also_in_a_run_of_before(co
             assert metrics[f"{mean}_f1_{way}"] == pytest.approx(expected)
     assert "macro_f1_tuned" not in json.loads(said.out)["tasks"]["mood"]
     assert "macro_f1_tuned" in cli("eval", copied, "--split", "test").out.replace("\n", "")
+
+
+def test_the_table_after_training_has_one_row_for_one_checkpoint_and_says_that_tuned_is_cross_fitted(desk: Any, cli: Any) -> None:
+    said = cli("train", desk.manifest(train={"steps": 2}, eval={"every": 2}), "--out", desk.folder / "once")
+    assert said.code == 0, said.err
+    words = " ".join(said.out.split())
+    assert words.count("best, last") == 2
+    assert "metrics with `_tuned` are cross-fitted" in words
+    again = (desk.folder / "once" / "thresholds.json").read_bytes()
+    assert cli("train", desk.folder / "small.toml", "--out", desk.folder / "once", "--resume").code == 0
+    assert (desk.folder / "once" / "thresholds.json").read_bytes() == again
 
 
 def test_eval_of_validation_is_cross_fitted_and_says_so(copied: Path, cli: Any) -> None:

@@ -29,6 +29,14 @@ def test_a_head_of_numbers_passes_and_labels_can_be_given(complaint: Any) -> Non
     assert complaint(check_head, MultiLabel(), MOODS, labels) == ""
 
 
+def test_metrics_of_decisions_must_be_those_of_the_same_answers(complaint: Any) -> None:
+    made: Any = type("Made", (MultiLabel,), {"decision_metrics": lambda self, targets, decisions: {"macro_f1": 0.125}})
+    said = complaint(check_head, made(), MOODS)
+    assert "decision_metrics() gives macro_f1 = 0.125, metrics() of the same decisions" in said
+    other: Any = type("Other", (MultiLabel,), {"metrics": lambda self, targets, probabilities: {"macro_f1": None}})
+    assert complaint(check_head, other(), MOODS) == ""
+
+
 def _head(**methods: Any) -> Any:
     made: Any = type("Made", (SingleLabel,), {"__annotations__": {}, **methods})
     return dataclass(frozen=True)(made)()
