@@ -162,7 +162,7 @@ class LabelReader:
         voted = [value for value in values if value is not None]
         notes: tuple[str, ...] = ()
         if self.exclusive:
-            given = [value for value in voted if value]
+            given = [value for value in voted if (any(value.values()) if isinstance(value, Mapping) else value)]
             notes += (GAVE_NONE,) if len(given) < len(voted) else ()
             several = [value for value in given if isinstance(value, (list, tuple)) and len(value) > 1]
             notes += (GAVE_SEVERAL,) if several and how == "mean" else ()

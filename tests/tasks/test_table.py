@@ -438,6 +438,9 @@ def test_each_person_has_one_vote_where_a_text_has_one_label() -> None:
     assert ["none of the labels" in mixed.notes[0], "part of one vote" in mixed.notes[1]] == [True, True]
     assert SingleLabel(soft=True).encode(mixed.label, Taxonomy(["joy", "fear", "anger"])).tolist() == [0.75, 0.25, 0]
     assert people(SingleLabel(), "majority", (1, 0, 0), (1, 1, 0)).label == "joy"
+    unsure = people(SingleLabel(), "majority", (0, "", 0), (0, 0, 1))  # type: ignore[arg-type]  # a cell may be empty
+    assert unsure.label == "anger"
+    assert people(SingleLabel(), "majority", (0, "", 0)).label is None  # type: ignore[arg-type]  # see above
     nobody = people(SingleLabel(), "majority", (0, 0, 0))
     assert nobody.label is None
     assert "nobody gave a label" in nobody.notes[1]
