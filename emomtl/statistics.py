@@ -1,4 +1,4 @@
-"""What can be said of a difference between two rows of a study: intervals, tests, and a verdict in words.
+"""What can be said of a difference between two rows of a study: intervals, tests, and a verdict.
 
 Two things vary: the seed of a run, and the rows that happen to be in the test split. Both are in every interval here.
 """
@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError
+from emomtl.verdicts import Claimed, Judgement, Verdict, weigh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ MOST_UNDEFINED = 0.01
 """The share of bootstrap samples that may be undefined; with more of them there is no interval."""
 
 UNDEFINED = "undefined: no verdict"
-"""The verdict on a difference that is undefined, or whose interval is."""
+"""What `emomtl compare` says of a difference that is undefined, or whose interval is."""
 
 UNBOUNDED = (-math.inf, math.inf)
 """The bounds of a metric that can be any number."""
@@ -113,7 +114,8 @@ class Comparison:
     `p_mcnemar` of McNemar's exact test on whole rows right or wrong, None of numbers, which are
     neither. `effect` is the difference in standard deviations over seeds. `detectable` is the
     smallest difference that such an experiment finds with a power of 80%. All are None where the
-    difference or its interval is undefined: then there is no verdict either.
+    difference or its interval is undefined: then there is no verdict either. `verdict` and
+    `reason` are those on the claim that the row is better than its reference.
     """
 
     difference: Estimate
@@ -123,7 +125,8 @@ class Comparison:
     effect: float | None
     detectable: float | None
     seeds: int
-    verdict: str = ""
+    verdict: Verdict = "untested"
+    reason: str = ""
 
 
 def as_json(found: Estimate | Comparison) -> dict[str, Any]:
@@ -411,37 +414,43 @@ def holm(tests: Sequence[float]) -> list[float]:
     return corrected
 
 
-def judged(comparisons: Mapping[str, Comparison], *, errors: Collection[str] = ()) -> dict[str, Comparison]:
+def judged(
+    comparisons: Mapping[str, Comparison],
+    *,
+    errors: Collection[str] = (),
+    margin: float = 0.0,
+) -> dict[str, Comparison]:
     """The comparisons of a table with p corrected over it, and a verdict each.
 
-    Verdicts are gain, harm, no evidence, or no verdict: with one seed, and of what is undefined.
-    `errors` are those whose metric is an error: less is better.
+    A verdict is on the claim that the row is better than its reference (`weigh`), and counts a
+    difference as clear where its corrected p is below 0.05. `errors` are those whose metric is an
+    error: less is better. An interval within plus and minus `margin` is `equivalent`.
     """
     from dataclasses import replace
 
     tested = {name: one.p for name, one in comparisons.items() if _is_known(one.p)}
     p_values = [p for p in tested.values() if p is not None]
     corrected = dict(zip(tested, holm(p_values), strict=True))
-    return {
-        name: replace(
-            one,
-            p_holm=corrected.get(name),
-            verdict=_verdict(one, corrected.get(name), name in errors),
-        )
-        for name, one in comparisons.items()
-    }
+    found = {}
+    for name, one in comparisons.items():
+        p = corrected.get(name)
+        verdict, reason = _judgement(one, p, name in errors, margin)
+        found[name] = replace(one, p_holm=p, verdict=verdict, reason=reason)
+    return found
 
 
 def _is_known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _verdict(comparison: Comparison, p: float | None, less: bool) -> str:
-    value = comparison.difference.value
+def _judgement(comparison: Comparison, p: float | None, less: bool, margin: float) -> Judgement:
+    """The verdict on "better than the reference", by the interval and the corrected p."""
+    difference = comparison.difference
     if comparison.seeds < 2:
-        return "one seed: no verdict"
-    if p is None or value is None or not math.isfinite(value):
-        return UNDEFINED
-    if p >= 1 - LEVEL:
-        return "no evidence"
-    return "gain" if (value < 0) == less else "harm"
+        return Judgement("untested", "one seed")
+    low, high = difference.low, difference.high
+    if p is None or low is None or high is None or not _is_known(difference.value):
+        return Judgement("untested", "undefined")
+    expects: Claimed = "less" if less else "more"
+    clear = p < 1 - LEVEL
+    return weigh(low, high, expects=expects, margin=margin, clear=clear)

@@ -34,7 +34,7 @@ LAYERS = [
     {"lexicon", "statistics", "selection", "tuning"},
     {"taxonomy", "heads", "label_reader", "sources", "sampling", "weighting", "encoding", "objectives", "changes", "features"},
     {"label_values"},
-    {"errors", "hub_access", "seeds", "untrusted"},
+    {"errors", "hub_access", "seeds", "untrusted", "verdicts"},
     {"secrets", "plain", "label_text"},
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""

@@ -15,7 +15,6 @@ from emomtl.heads import MultiLabel, Regression, SingleLabel
 from emomtl.statistics import (
     LEAST_P,
     MOST_UNDEFINED,
-    UNDEFINED,
     Answers,
     Comparison,
     Estimate,
@@ -135,7 +134,7 @@ def test_verdicts_on_f1_of_equally_good_rows_are_seldom_false(seeds: int, spread
             return made
 
         found = compare(Sampled(_f1, number=150), answered(), answered())
-        false += judged({"row": found})["row"].verdict in ("gain", "harm")
+        false += judged({"row": found})["row"].verdict in ("supported", "contradicted")
     assert false / times <= 0.07
 
 
@@ -283,7 +282,7 @@ def test_an_undefined_comparison_has_no_p_and_no_verdict(case: str) -> None:
     found = compare(sampled, {1: row, 2: row}, {1: reference, 2: reference}, labels=head.answers == "labels")
     told = judged({"row": found})["row"]
     assert (told.p, told.p_holm, told.effect, told.detectable) == (None, None, None, None)
-    assert (told.difference.low, told.verdict) == (None, UNDEFINED)
+    assert (told.difference.low, told.verdict, told.reason) == (None, "untested", "undefined")
     json.dumps(as_json(told), allow_nan=False)
 
 
@@ -293,9 +292,9 @@ def test_what_is_undefined_takes_no_part_in_the_correction_of_the_others(p: floa
         return Comparison(Estimate(value, 0, 0, 1), p, None, 1.0, None, 0.1, 3)
 
     found = judged({"a": made(0.03, 0.1), "no": made(p, 0.2), "b": made(0.02, -0.1)})
-    assert (found["no"].p_holm, found["no"].verdict) == (None, UNDEFINED)
+    assert (found["no"].p_holm, found["no"].reason) == (None, "undefined")
     assert [found[name].p_holm for name in "ab"] == holm([0.03, 0.02])
-    assert judged({"x": made(0.001, math.nan)})["x"].verdict == UNDEFINED
+    assert judged({"x": made(0.001, math.nan)})["x"].reason == "undefined"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_equal_rows_give_no_difference_and_a_p_of_one() -> None:
     found = compare(Sampled(_mean, number=50), {1: one, 2: one}, {1: one, 2: one})
     assert (found.difference.value, found.p, found.p_mcnemar, found.effect) == (0.0, 1.0, 1.0, None)
     assert json.loads(json.dumps(as_json(found), allow_nan=False))["difference"]["low"] == 0.0
+    assert judged({"equal": found})["equal"].verdict == "equivalent"
 
 
 def test_a_clear_gain_and_a_clear_harm_are_found_and_one_seed_has_no_verdict() -> None:
@@ -70,10 +71,10 @@ def test_a_clear_gain_and_a_clear_harm_are_found_and_one_seed_has_no_verdict() -
     better = {seed: _answers(right(base[seed]) | (draw.random(800) < 0.4)) for seed in base}
     sampled = Sampled(_mean, number=300)
     found = judged({"up": compare(sampled, better, base), "down": compare(sampled, base, better)})
-    assert [found[name].verdict for name in ("up", "down")] == ["gain", "harm"]
+    assert [found[name].verdict for name in ("up", "down")] == ["supported", "contradicted"]
     assert found["up"].p_mcnemar < 1e-6
     alone = judged({"up": compare(Sampled(_mean, number=300), {1: better[1]}, base)})
-    assert alone["up"].verdict == "one seed: no verdict"
+    assert (alone["up"].verdict, alone["up"].reason) == ("untested", "one seed")
 
 
 def test_pairing_makes_a_comparison_sharper_than_two_intervals_apart() -> None:
@@ -140,13 +141,13 @@ def test_the_detectable_difference_is_that_of_the_power_formula() -> None:
 
 def test_verdicts_follow_the_corrected_p_and_not_the_raw_one() -> None:
     def made(p: float, value: float) -> Comparison:
-        return Comparison(Estimate(value, 0, 0, 1, 9), p, None, 1.0, None, 0.1, 3)
+        return Comparison(Estimate(value, value - 0.05, value + 0.05, 1, 9), p, None, 1.0, None, 0.1, 3)
 
     found = judged({"a": made(0.03, 0.1), "b": made(0.04, -0.1), "c": made(0.001, -0.1)})
-    assert [found[name].verdict for name in "abc"] == ["no evidence", "no evidence", "harm"]
+    assert [found[name].verdict for name in "abc"] == ["inconclusive", "inconclusive", "contradicted"]
     assert found["a"].p_holm == pytest.approx(0.06)
     errors = judged({"less": made(0.001, -0.1), "more": made(0.001, 0.1)}, errors=("less", "more"))
-    assert [found.verdict for found in errors.values()] == ["gain", "harm"]
+    assert [found.verdict for found in errors.values()] == ["supported", "contradicted"]
 
 
 def test_numbers_are_neither_right_nor_wrong_and_have_no_mcnemar() -> None:

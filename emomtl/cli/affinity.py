@@ -25,7 +25,7 @@ def affinity(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps that are trained, in memory.")] = 200,
     every: Annotated[int, typer.Option("--every", min=1, help="Steps between two measurements.")] = 10,
-    rate: Annotated[float, typer.Option("--rate", help="Size of the look-ahead step.")] = 1e-3,
+    rate: Annotated[float, typer.Option("--rate", help="Length of the look-ahead step, the same for every task.")] = 1e-4,
     figure: Annotated[Path | None, typer.Option("--figure", help="Draw the matrices into this PNG, SVG or PDF file.")] = None,
     gains: Annotated[
         Path | None,
@@ -99,7 +99,8 @@ def _print(answer: dict[str, Any], auxiliaries: list[Any], target: str) -> None:
     steps = answer["steps"]
     title = f"{answer['manifest']}: auxiliaries for {target}, {len(steps)} measurement(s) up to step {steps[-1]}"
     console().print(make_table(title, columns, rows))
-    say(f"Z: what part of {target}'s loss one step of {answer['rate']:g} on the auxiliary takes away, over the shared parameters")
+    length = f"{answer['rate']:g}"
+    say(f"Z: what part of {target}'s loss one step of length {length} on the auxiliary takes away, over the shared parameters")
     say("the interval is that of one run's steps, which are near each other, and of one seed; a measured gain is another thing")
     if "gains" in answer:
         found = answer["gains"]

@@ -15,7 +15,7 @@ def claims(
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
 ) -> None:
-    """Each claim of a file: supported, not supported, or untested here, with the numbers of studies and analyses."""
+    """Each claim of a file: supported, contradicted, equivalent, inconclusive or untested, with the numbers behind it."""
     from emomtl import __version__
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.shipped import file_of
@@ -25,7 +25,7 @@ def claims(
     from emomtl.report.markdown import markdown as written
     from emomtl.report.terminal import show
     from emomtl.run.files import write_bytes
-    from emomtl.study.claims import claims_tables, judge, read_claims
+    from emomtl.study.claims import claims_summary, claims_tables, judge, read_claims
 
     path, _ = file_of(claims, Plugins.discover(), "claims")
     read = read_claims(path)
@@ -35,13 +35,9 @@ def claims(
         write_bytes(markdown, written(tables).encode())
         say(f"wrote {markdown}")
     if html is not None:
-        counts = ", ".join(
-            f"{sum(one.verdict == verdict for one in judged)} {said}"
-            for verdict, said in (("supported", "supported"), ("not supported", "not supported"), ("untested", "untested here"))
-        )
         sections = [Section("Claims", tables[:1]), Section("Numbers", tables[1:])]
-        summary = f"{len(judged)} claims: {counts}."
-        write_bytes(html, page(f"emomtl: {read.title}", summary, sections, [], __version__).encode())
+        title = f"emomtl: {read.title}"
+        write_bytes(html, page(title, claims_summary(judged), sections, [], __version__).encode())
         say(f"wrote {html}")
     if json:
         print_json({"tables": [table_as_json(table) for table in tables]})

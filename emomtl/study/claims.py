@@ -1,4 +1,4 @@
-"""What others have claimed, held against the results of studies and analyses: supported, not supported, or untested here."""
+"""What others have claimed, held against the results of studies and analyses, with one of five verdicts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest.models import Table as Keys
 from emomtl.report.cells import Cell, Table
 from emomtl.run.files import read_json
+from emomtl.statistics import LEVEL
 from emomtl.study.reading import read_strict
+from emomtl.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
 
 RESULT = "result.json"
 """The file of a study's folder that its comparisons are read from."""
 
-Verdict = Literal["supported", "not supported", "untested"]
-"""Evidence for a claim; evidence against it, or none where it was looked for; or not looked for (or with one seed alone)."""
+DECIDING: dict[str, tuple[Verdict, ...]] = {
+    "all": ("contradicted", "untested", "inconclusive", "equivalent", "supported"),
+    "any": ("supported", "untested", "inconclusive", "equivalent", "contradicted"),
+}
+"""By what a claim needs: its verdict is the first of these that a piece of its evidence has.
+
+One contradicted piece decides a claim that needs all, one supported piece a claim that needs any,
+whatever is still to come. What is pending leaves every other claim untested.
+"""
 
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
@@ -34,9 +43,13 @@ class Evidence(Keys):
     analysis: str | None = Field(default=None, description="a JSON file of an analysis, by its name among the folders given")
     at: tuple[str, ...] = Field(default=(), description="the way to an object with `value`, `low` and `high` in it")
     says: str | None = Field(default=None, description="what the difference is, in words; left out, its row or way")
-    expects: Literal["more", "less", "same"] = Field(default="more", description="what the claim says of the difference")
+    expects: Claimed = Field(default="more", description="what the claim says of the difference")
     least: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="how large it must be at least; with `same`, how large its interval may reach at most"
+        default=0.0, description="how large it must be at least; with `same`, an older word for `margin`"
+    )
+    margin: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="a difference within plus and minus this counts as none; left out, the file's; `same` needs its own",
     )
 
     @model_validator(mode="after")
@@ -45,8 +58,10 @@ class Evidence(Keys):
             raise ValueError("study or analysis: give one of the two")
         if (self.row is None) != (self.study is None) or bool(self.at) != bool(self.analysis):
             raise ValueError("a study goes with `row`, an analysis with `at`")
-        if self.expects == "same" and not self.least:
-            raise ValueError('expects = "same" needs `least`: the largest difference that counts as none')
+        if self.expects == "same" and self.margin is not None and self.least:
+            raise ValueError('expects = "same" takes `margin` or the older word `least`: give one of the two')
+        if self.expects == "same" and not (self.margin or self.least):
+            raise ValueError('expects = "same" needs `margin`: the largest difference that counts as none')
         return self
 
     @property
@@ -69,7 +84,36 @@ class Claims(Keys):
     """A file of claims."""
 
     title: str = Field(description="whose claims these are")
+    margin: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="a difference within plus and minus this counts as none: `equivalent`"
+    )
     claims: tuple[Claim, ...] = Field(min_length=1, description="the claims, in the order of the page")
+
+    @model_validator(mode="after")
+    def _margins_below_what_is_claimed(self) -> Claims:
+        for one in (evidence for claim in self.claims for evidence in claim.evidence):
+            margin = self.margin_of(one)
+            if one.expects != "same" and 0 < one.least <= margin:
+                found = f"'{one.name}' claims at least {one.least:g}, and differences within {margin:g} count as none"
+                raise ValueError(f"margin: {found}; give a smaller `margin`")
+        return self
+
+    def margin_of(self, evidence: Evidence) -> float:
+        """The difference that counts as none: the evidence's own, else the file's."""
+        if evidence.expects == "same":
+            return evidence.margin or evidence.least
+        return self.margin if evidence.margin is None else evidence.margin
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A difference as a study or an analysis found it; `missing` says why nothing can be concluded from it."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    clear: bool = True
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +121,24 @@ class Held:
     """One piece of evidence with the difference that was found, and what it says of the claim."""
 
     evidence: Evidence
-    value: float | None
-    low: float | None
-    high: float | None
-    verdict: Verdict
-    reason: str
+    margin: float
+    measured: Measured
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the difference says of the claim."""
+        return self.judgement.verdict
+
+    @property
+    def reason(self) -> str:
+        """Why it says that."""
+        return self.judgement.reason
+
+    @property
+    def value(self) -> float | None:
+        """The difference."""
+        return self.measured.value
 
 
 @dataclass(frozen=True)
@@ -101,13 +158,29 @@ def read_claims(path: Path) -> Claims:
 def judge(claims: Claims, folders: Sequence[Path]) -> list[Judged]:
     """Every claim against what lies in some folders: those of studies, and those that analyses wrote into.
 
-    A claim that needs all of its evidence is untested while a piece is missing and none speaks against it. Evidence counts where
-    the 95% interval of the difference (of a study: the p that is corrected over its table) excludes zero on the side that was
-    claimed, and the difference is at least as large; `same` counts where the interval lies within plus and minus `least`. One
-    seed is no evidence. EmomtlError where a file is damaged, or two folders hold results of one study.
+    Each piece of evidence is weighed by the 95% interval of its difference (`emomtl.verdicts.weigh`); of a study, whether it
+    is other than zero at all by the p that is corrected over its table. A row that is pending or not whole, one that was scored
+    on other test rows, one seed, and what is undefined or was not measured are untested. A claim's verdict follows from those
+    of its evidence (`DECIDING`). EmomtlError where a file is damaged, or two folders hold results of one study.
     """
     found = _results(folders)
-    return [_judged(claim, [_held(one, found, folders) for one in claim.evidence]) for claim in claims.claims]
+    judged = []
+    for claim in claims.claims:
+        held = []
+        for evidence in claim.evidence:
+            measured, margin = _measured(evidence, found, folders), claims.margin_of(evidence)
+            held.append(Held(evidence, margin, measured, _weighed(evidence, measured, margin)))
+        verdicts = {one.verdict for one in held}
+        verdict = next((one for one in DECIDING[claim.needs] if one in verdicts), "untested")
+        judged.append(Judged(claim, tuple(held), verdict))
+    return judged
+
+
+def _weighed(evidence: Evidence, measured: Measured, margin: float) -> Judgement:
+    if measured.missing or measured.low is None or measured.high is None:
+        return Judgement("untested", measured.missing)
+    expects, least = evidence.expects, evidence.least
+    return weigh(measured.low, measured.high, expects=expects, least=least, margin=margin, clear=measured.clear)
 
 
 def _results(folders: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
@@ -127,7 +200,7 @@ def _results(folders: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]) -> Held:
+def _measured(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]) -> Measured:
     if evidence.study is not None:
         return _of_study(evidence, results.get(evidence.study))
     if Path(str(evidence.analysis)).name != evidence.analysis or len(str(evidence.analysis).encode()) > LONGEST_NAME:
@@ -138,15 +211,14 @@ def _held(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders:
     for step in evidence.at if files else ():
         node = _next(node, step)
     if isinstance(node, Mapping) and any(key in node and node[key] is None for key in ("value", "low", "high")):
-        return _untested(evidence, "undefined")
+        return Measured(missing="undefined")
     if not isinstance(node, Mapping) or not all(type(node.get(key)) in (int, float) for key in ("value", "low", "high")):
-        return _untested(evidence, "not measured")
+        return Measured(missing="not measured")
     value, low, high = (float(node[key]) for key in ("value", "low", "high"))
     if not all(map(math.isfinite, (value, low, high))):
-        return _untested(evidence, "undefined")
-    if type(node.get("seeds", 1)) is int and node.get("seeds", 1) < 2:
-        return Held(evidence, value, low, high, "untested", "one seed")
-    return _weighed(evidence, value, low, high, low > 0 or high < 0)
+        return Measured(missing="undefined")
+    has_one_seed = type(node.get("seeds", 1)) is int and node.get("seeds", 1) < 2
+    return Measured(value, low, high, missing="one seed" if has_one_seed else "")
 
 
 def _next(node: Any, step: str) -> Any:
@@ -159,94 +231,80 @@ def _next(node: Any, step: str) -> Any:
     return named[0] if named else None
 
 
-def _of_study(evidence: Evidence, result: Mapping[str, Any] | None) -> Held:
+def _of_study(evidence: Evidence, result: Mapping[str, Any] | None) -> Measured:
     if result is None:
-        return _untested(evidence, "not run")
+        return Measured(missing="not run")
     try:
-        return _of_rows(evidence, str(evidence.row), {str(row["row"]): row for row in result["rows"]})
+        return _of_rows(evidence, str(evidence.row), {str(row["row"]): row for row in result["rows"]}, result)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         found = f"the result of the study '{clean(str(evidence.study))}' is not what emomtl writes"
         raise EmomtlError(Problem("claims", found, "run the study again: what is done is kept")) from error
 
 
-def _of_rows(evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]]) -> Held:
-    if evidence.row not in rows:
-        raise EmomtlError(Problem("claims", f"the study '{clean(str(evidence.study))}' has no row '{clean(str(evidence.row))}'"))
+def _of_rows(evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> Measured:
+    if name not in rows:
+        raise EmomtlError(Problem("claims", f"the study '{clean(str(evidence.study))}' has no row '{clean(name)}'"))
     comparison = rows[name]["comparison"]
     if comparison is None:
         other = rows[name].get("not_compared")
-        return _untested(evidence, "scored on other test rows" if other else str(rows[name]["state"]))
+        state = str(rows[name]["state"])
+        return Measured(missing="scored on other test rows" if other else "not compared" if state == "whole" else state)
     difference = comparison["difference"]
     ends = [difference[key] for key in ("value", "low", "high")]
     if any(end is None or not math.isfinite(end) for end in ends):
-        return _untested(evidence, "undefined")
+        return Measured(missing="undefined")
     sign = -1 if rows[name].get("less_is_better") else 1
     value, low, high = (sign * float(end) for end in ends)
     low, high = min(low, high), max(low, high)
-    if comparison["seeds"] < 2:
-        return Held(evidence, value, low, high, "untested", "one seed")
-    return _weighed(evidence, value, low, high, comparison["verdict"] in ("gain", "harm"))
+    p = comparison["p_holm"]
+    clear = p is not None and float(p) < 1 - LEVEL
+    return Measured(value, low, high, clear, _not_there(rows[name], rows, comparison["seeds"], result))
 
 
-def _untested(evidence: Evidence, reason: str) -> Held:
-    return Held(evidence, None, None, None, "untested", reason)
-
-
-def _weighed(evidence: Evidence, value: float, low: float, high: float, clear: bool) -> Held:
-    """A difference, whose interval or corrected p says `clear`ly that it is not zero, against what is claimed of it."""
-    if evidence.expects == "same":
-        inside = -evidence.least < low and high < evidence.least
-        reason = "within the margin" if inside else "differs" if clear else "not within the margin"
-        return Held(evidence, value, low, high, "supported" if inside else "not supported", reason)
-    claimed = value if evidence.expects == "more" else -value
-    if not clear:
-        return Held(evidence, value, low, high, "not supported", "no evidence")
-    if claimed <= 0:
-        return Held(evidence, value, low, high, "not supported", "the other way round")
-    enough = claimed >= evidence.least
-    return Held(evidence, value, low, high, "supported" if enough else "not supported", "as claimed" if enough else "too small")
-
-
-def _judged(claim: Claim, held: Sequence[Held]) -> Judged:
-    verdicts = [one.verdict for one in held]
-    decisive: Verdict = "not supported" if claim.needs == "all" else "supported"
-    verdict: Verdict
-    if decisive in verdicts:
-        verdict = decisive
-    elif not verdicts or "untested" in verdicts:
-        verdict = "untested"
-    else:
-        verdict = "supported" if claim.needs == "all" else "not supported"
-    return Judged(claim, tuple(held), verdict)
+def _not_there(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], seeds: int, result: Mapping[str, Any]) -> str:
+    """Why a comparison is no evidence yet: a row of it is not whole, or one seed alone was run."""
+    other = rows.get(str(row.get("against") or result.get("reference")), {})
+    for one in (row, other):
+        if one.get("state", "whole") != "whole":
+            return str(one["state"])
+    return "one seed" if seeds < 2 else ""
 
 
 def claims_tables(title: str, judged: Sequence[Judged]) -> list[Table]:
     """The verdicts in one table, and the numbers behind each in another."""
-    verdicts = [(number, one.claim.says, one.claim.where, _said(one.verdict)) for number, one in enumerate(judged, 1)]
+    verdicts = [(number, one.claim.says, one.claim.where, one.verdict) for number, one in enumerate(judged, 1)]
     notes = [f"{number}: {one.claim.note}" for number, one in enumerate(judged, 1) if one.claim.note]
-    columns = ("claim", "difference", "claimed", "found", "95% interval", "says")
+    columns = ("claim", "difference", "claimed", "counts as none", "found", "95% interval", "says")
     return [
         Table(title, ("claim", "what is said", "where", "verdict"), tuple(verdicts), tuple(notes)),
-        Table("The numbers", columns, tuple(_numbers(judged)), (ABOUT,)),
+        Table("The numbers", columns, tuple(_numbers(judged)), ABOUT),
     ]
 
 
+def claims_summary(judged: Sequence[Judged]) -> str:
+    """How many claims have which verdict, in a sentence."""
+    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
+    return f"{len(judged)} claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}."
+
+
 ABOUT = (
-    "a difference counts where its 95% interval, or its p corrected over the study's table, excludes zero; below 0 it is for the "
-    "worse, of errors too; 'untested' is not 'false'"
+    "supported: the 95% interval lies wholly where the claim says, and its p, corrected over the study's table, is below 0.05; "
+    "contradicted: wholly on the other side of zero, or wholly below what is claimed",
+    "equivalent: the interval lies within the difference that counts as none; inconclusive: neither the claim nor its contrary "
+    "is shown; untested: pending, not measured, or one seed, which is not 'false'",
+    "below 0 a difference is for the worse, of errors too",
 )
 
 
 def _numbers(judged: Sequence[Judged]) -> Iterator[tuple[Cell, ...]]:
     for number, one in enumerate(judged, 1):
         for held in one.held:
-            claimed = {"more": "more", "less": "less", "same": "the same"}[held.evidence.expects]
-            if held.evidence.least:
-                claimed += f", {'within' if held.evidence.expects == 'same' else 'by'} {held.evidence.least:g}"
-            value = "" if held.value is None else f"{held.value:+.4f}"
-            interval = "" if held.low is None or held.high is None else f"{held.low:+.4f} to {held.high:+.4f}"
-            yield (number, held.evidence.name, claimed, value, interval, f"{_said(held.verdict)} ({held.reason})")
-
-
-def _said(verdict: Verdict) -> str:
-    return "untested here" if verdict == "untested" else verdict
+            evidence, measured = held.evidence, held.measured
+            claimed = "the same" if evidence.expects == "same" else evidence.expects
+            if evidence.least and evidence.expects != "same":
+                claimed += f", by {evidence.least:g}"
+            margin = f"within {held.margin:g}" if held.margin else ""
+            value = "" if measured.value is None else f"{measured.value:+.4f}"
+            has_interval = measured.low is not None and measured.high is not None
+            interval = f"{measured.low:+.4f} to {measured.high:+.4f}" if has_interval else ""
+            yield (number, evidence.name, claimed, margin, value, interval, str(held.judgement))

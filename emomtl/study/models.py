@@ -72,6 +72,9 @@ class Study(Table):
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
     target: str = Field(description="the task that the rows are compared on")
     metric: str | None = Field(default=None, description="the figure of the target; left out, its head's main one")
+    margin: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="a difference within plus and minus this counts as none: the verdict is `equivalent`"
+    )
     reference: str | None = Field(default=None, description="the row that others are compared with; left out, the first")
     seeds: tuple[Seed, ...] = Field(default=(17, 18, 19), min_length=1, description="each row is run once with each")
     scale: str | None = Field(default=None, description="which of [scales] is run; left out, the first")

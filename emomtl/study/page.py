@@ -18,7 +18,7 @@ from emomtl.study.labels import label_table
 from emomtl.study.planning import StudyPlan
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 from emomtl.study.space import kept_space
-from emomtl.study.table import standing_of, study_table
+from emomtl.study.table import study_table, verdict_of
 
 ENDED = re.compile(r"after (\d+) steps; ([\d.]+) s since the start or the last resume$")
 """The line of a run's log that says how long it trained."""
@@ -88,7 +88,7 @@ def study_page(report: StudyReport, version: str) -> str:
 
 
 def study_summary(result: StudyResult) -> str:
-    """The verdicts in a sentence."""
+    """The verdicts in a sentence: which rows are better than what they stand against, and which are not known to be."""
     said: dict[str, list[str]] = {}
     reference = result.reference
     lacking = [row for row in result.rows if row.comparison is None and row.against is not None]
@@ -98,14 +98,13 @@ def study_summary(result: StudyResult) -> str:
         if row.comparison is not None:
             value = row.comparison.difference.value
             words = f"'{row.name}' ({'undefined' if value is None else f'{value:+.4f}'})"
-            said.setdefault(row.comparison.verdict, []).append(words)
-    begins = {"gain": "a gain from", "harm": "harm from", "no evidence": "no evidence of a difference for"}
-    parts = [f"{begins.get(verdict, f'{verdict} on')} {', '.join(rows)}" for verdict, rows in said.items()]
-    parts += [f"not compared yet: {', '.join(waiting)}"] if waiting else []
-    parts += [f"not compared, as they were scored on other test rows: {', '.join(apart)}"] if apart else []
+            said.setdefault(verdict_of(row), []).append(words)
+    parts = [f"{verdict} for {', '.join(rows)}" for verdict, rows in said.items()]
+    parts += [f"untested, as not run yet, for {', '.join(waiting)}"] if waiting else []
+    parts += [f"untested, as scored on other test rows, for {', '.join(apart)}"] if apart else []
     against = "the row that each stands against" if result.several_references else f"'{reference.name}'"
-    compared = f"{reference.scoring.name} on test ({reference.test_rows:,} rows), against {against}"
-    return f"{compared}: {'; '.join(parts) or 'there is no other row'}."
+    claim = f"that a row has a better {reference.scoring.name} on test ({reference.test_rows:,} rows) than {against}"
+    return f"The claim {claim} is {'; '.join(parts)}." if parts else f"There is no row beside {against}."
 
 
 def _verdicts(result: StudyResult) -> Table:
@@ -124,11 +123,11 @@ def _verdict(row: RowResult) -> tuple[Cell, ...]:
     found = row.comparison
     seeds = f"{len(row.figures.get(('test', 'best'), {}))} of {len(row.wanted)}"
     if found is None:
-        return (standing_of(row), seeds, *[""] * 7)
+        return (verdict_of(row), seeds, *[""] * 7)
     mcnemar: Cell = "" if found.p_mcnemar is None else found.p_mcnemar
     effect: Cell = "" if found.effect is None else found.effect
     one, p = found.difference, found.p if found.p_holm is None else found.p_holm  # None: undefined
-    return (found.verdict, seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
+    return (verdict_of(row), seeds, one.value, one.low, one.high, p, mcnemar, effect, found.detectable)
 
 
 def _figures(result: StudyResult) -> Table:
@@ -214,4 +213,4 @@ def _warnings(result: StudyResult) -> Iterator[str]:
     if waiting := [f"{row.name} ({row.state})" for row in result.rows if row.state != "whole" and not row.failed]:
         yield f"not all runs are there yet: {', '.join(waiting)}"
     if max(len(row.answers) for row in result.rows) == 1:
-        yield "one seed only: nothing is known of what another seed would give, so there is no verdict"
+        yield "one seed only: nothing is known of what another seed would give, so every row is untested"

@@ -11,6 +11,7 @@ from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint, is_run
 from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.run.tuned import tuning_of
+from emomtl.selection import selection_in_words
 from emomtl.statistics import (
     Answers,
     Comparison,
@@ -41,7 +42,8 @@ class RowResult:
     `against` is the row that it is compared with; None for one that others are compared with.
     A metric that is undefined is None in `figures`. `looks` tells how often a checkpoint of a
     seed's run was scored on test, `elsewhere` the seeds whose runs were scored on other rows too,
-    and `apart` why there is no interval or no comparison, where one is not even tried.
+    and `apart` why there is no interval or no comparison, where one is not even tried. `chosen_by`
+    is what chose the best checkpoint of the row's runs, as `eval.select` names it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class RowResult:
     looks: dict[int, int] = field(default_factory=dict)
     elsewhere: list[int] = field(default_factory=list)
     apart: str = ""
+    chosen_by: list[str] = field(default_factory=list)
     own: Estimate | None = None
     comparison: Comparison | None = None
 
@@ -93,6 +96,7 @@ class StudyResult:
     scale: str | None
     reference: RowResult
     rows: tuple[RowResult, ...]
+    margin: float = 0.0
 
     @property
     def figures(self) -> list[str]:
@@ -119,6 +123,7 @@ class StudyResult:
                 "against": row.against,
                 "less_is_better": row.scoring.less_is_better,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
+                "chosen_by": row.chosen_by,
                 "own": as_json(row.own) if row.own else None,
                 "published": dict(row.published),
                 "comparison": as_json(row.comparison) if row.comparison else None,
@@ -136,6 +141,7 @@ class StudyResult:
             "reference": self.reference.name,
             "less_is_better": self.reference.scoring.less_is_better,
             "test_rows": self.reference.test_rows,
+            "margin": self.margin,
             "rows": rows,
         }
 
@@ -156,8 +162,8 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
     reference = next(row for row in rows if row.name == plan.file.reference)
     if plan.tuned:
         rows.append(_tuned(plan, reference))
-    _compare(rows)
-    return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows))
+    _compare(rows, study.margin)
+    return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows), study.margin)
 
 
 def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
@@ -165,6 +171,7 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     name = f"{reference.name}, thresholds tuned on validation"
     row = RowResult(name, reference.wanted, reference.scoring, reference.name)
     row.updates, row.examples = dict(reference.updates), dict(reference.examples)
+    row.chosen_by = list(reference.chosen_by)
     figure = figure_of(reference.scoring.head, reference.scoring.metric)
     scoring = replace(reference.scoring, metric=f"{reference.scoring.metric}_tuned_by_label")
     for planned in plan.of(reference.name):
@@ -206,6 +213,9 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
     if not is_run(planned.folder):
         return
     run, target, seed = Run.open(planned.folder), planned.target, planned.seed
+    chosen_by = selection_in_words(str(run.manifest.eval.select))
+    if chosen_by not in row.chosen_by:
+        row.chosen_by.append(chosen_by)
     every = [entry for entry in run.scores() if target in entry["tasks"]]
     own = [entry for entry in every if scored_own_rows(run.environment, entry, target)]
     if any(entry["split"] == "test" for entry in every if entry not in own):
@@ -232,8 +242,12 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
             row.examples[seed] = int(event["counts"].get(target, 0))
 
 
-def _compare(rows: Sequence[RowResult]) -> None:
-    """Every row's own interval on test, and its comparison with the row that it stands against; p is corrected over the table."""
+def _compare(rows: Sequence[RowResult], margin: float) -> None:
+    """Every row's own interval on test, and its comparison with the row that it stands against.
+
+    p is corrected over the table. While seeds of a comparison are missing its row is untested: a
+    verdict that may be looked at after each seed is wrong more often than it says.
+    """
     compared: dict[str, Comparison] = {}
     named = {row.name: row for row in rows}
     for name in dict.fromkeys(row.scoring.name for row in rows):
@@ -252,6 +266,14 @@ def _compare(rows: Sequence[RowResult]) -> None:
                     compared[row.name] = compare(sampled, row.answers, other, labels=labels)
             except EmomtlError as error:  # other test rows: nothing is paired, so nothing is said
                 row.apart = error.problems[0].found
-    done = judged(compared, errors={row.name for row in rows if row.scoring.less_is_better})
+    errors = {row.name for row in rows if row.scoring.less_is_better}
+    done = judged(compared, errors=errors, margin=margin)
     for row in rows:
         row.comparison = done.get(row.name)
+        if row.comparison is None or row.against is None:
+            continue
+        wanted = [seed for seed in row.wanted if seed in named[row.against].wanted]
+        seeds = row.comparison.seeds
+        if seeds < len(wanted):
+            reason = f"{seeds} of {len(wanted)} seeds"
+            row.comparison = replace(row.comparison, verdict="untested", reason=reason)

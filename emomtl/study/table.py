@@ -1,4 +1,4 @@
-"""A study's result as a table for people: spreads, the difference with its interval, and the verdict in words."""
+"""A study's result as a table for people: spreads, the difference with its interval, and the verdict."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _counted(by_seed: Mapping[int, int]) -> str:
 def _compared(row: RowResult) -> tuple[Cell, ...]:
     found = row.comparison
     if found is None:
-        return ("", "", "", "", "", "", standing_of(row))
+        return ("", "", "", "", "", "", verdict_of(row))
     effect = "" if found.effect is None else f"{found.effect:+.2f}"
     p = "undefined" if found.p is None else _p(found.p_holm if found.p_holm is not None else found.p)
     value, detectable = found.difference.value, found.detectable
@@ -79,17 +79,19 @@ def _compared(row: RowResult) -> tuple[Cell, ...]:
         _p(found.p_mcnemar),
         effect,
         "undefined" if detectable is None else f"{detectable:.4f}",
-        found.verdict,
+        verdict_of(row),
     )
 
 
-def standing_of(row: RowResult) -> str:
-    """The word in place of a verdict for a row that is not compared, or not yet."""
-    if row.failed:
-        return "failed"
-    if row.apart:
-        return "not compared"
-    return "reference" if row.against is None else "pending"
+def verdict_of(row: RowResult) -> str:
+    """The verdict on a row, with its reason where that is not the table's own; `reference` for one that others stand against."""
+    found = row.comparison
+    if found is not None:
+        return f"{found.verdict} ({found.reason})" if found.verdict == "untested" else found.verdict
+    if row.against is None and not row.failed:
+        return "reference"
+    reason = "failed" if row.failed else "other test rows" if row.apart else "pending"
+    return f"untested ({reason})"
 
 
 def _interval(found: Estimate | None, sign: str = "") -> str:
@@ -119,7 +121,7 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
     sizes = {row.test_rows for row in result.rows if row.answers}
     rows = f" ({max(sizes):,} rows)" if len(sizes) == 1 else ""
     notes.append(
-        f"mean ± standard deviation over seeds; the best checkpoint is chosen on validation; test{rows} {_looked(result)}; "
+        f"mean ± standard deviation over seeds; {_chosen(result)}; test{rows} {_looked(result)}; "
         f"its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
     )
     other = "the row that it stands against," if result.several_references else f"'{result.reference.name}'"
@@ -128,6 +130,13 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
             f"the difference is the row less {other} at the best checkpoint, paired by test row and seed; its "
             f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
             f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
+        )
+    if compared:
+        none = f"within {result.margin:g} of zero" if result.margin else "exactly zero, that is to say equal predictions"
+        notes.append(
+            f"a verdict is on the claim that the row is better than {other.rstrip(',')}: supported (the interval lies on the "
+            f"better side of zero and p is below {1 - LEVEL:.2g}), contradicted (the same on the worse side), equivalent (the "
+            f"interval lies {none}), inconclusive (anything else), untested (seeds or rows are missing, or there is one seed)"
         )
     if compared and result.reference.scoring.less_is_better:
         notes.append(f"{result.reference.scoring.metric} is an error: below 0 the row is better than {other.rstrip(',')}")
@@ -160,6 +169,19 @@ def _thresholds(result: StudyResult) -> list[str]:
     return []
 
 
+def _chosen(result: StudyResult) -> str:
+    """What chose the best checkpoints, in words: one metric for all rows, or those of each."""
+    by_metric: dict[str, list[str]] = {}
+    for row in result.rows:
+        if row.chosen_by:
+            by_metric.setdefault(" or ".join(row.chosen_by), []).append(row.name)
+    begin = "the best checkpoint is chosen on validation"
+    if len(by_metric) < 2:
+        return f"{begin} by {next(iter(by_metric))}" if by_metric else begin
+    told = [f"by {metric} ({', '.join(names)})" for metric, names in by_metric.items()]
+    return f"{begin} {'; '.join(told)}"
+
+
 def _looked(result: StudyResult) -> str:
     """How often checkpoints were scored on test, in words."""
     if max((n for row in result.rows for n in row.looks.values()), default=0) <= 1:
@@ -183,7 +205,7 @@ def _of_other_rows(row: RowResult) -> list[str]:
 
 
 def undefined_notes(row: RowResult) -> list[str]:
-    """What is undefined in a row, and why it has no interval or no verdict."""
+    """What is undefined in a row, and why it has no interval, and so is untested."""
     notes = []
     for split, which in COLUMNS:
         if seeds := row.undefined((split, which)):

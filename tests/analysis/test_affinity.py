@@ -68,6 +68,15 @@ def test_measuring_does_not_change_the_run_that_it_measures(desk: Any) -> None:
     assert probed.precision == plain.precision
 
 
+def test_the_scale_of_the_losses_changes_no_score_of_a_model(desk: Any) -> None:
+    found = {}
+    for scale in ("mean", "nats"):
+        session = desk.begin(desk.manifest(**ALL, train={"loss_scale": scale}), scale)
+        found[scale] = measure(session, 1, 1e-2)
+    assert not np.allclose(found["nats"].losses, found["mean"].losses)
+    assert found["nats"].lookahead == pytest.approx(found["mean"].lookahead, rel=1e-3)
+
+
 def test_a_task_twice_with_one_head_has_cosine_1_and_the_gain_of_itself(desk: Any) -> None:
     session = desk.begin(desk.manifest(tasks={"topics": None, **TWICE}, **ALL))
     session.model.heads["again"].load_state_dict(session.model.heads["mood"].state_dict())

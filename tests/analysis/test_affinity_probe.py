@@ -41,13 +41,14 @@ def test_gradients_in_the_same_the_opposite_and_no_common_direction_have_cosines
 
 @pytest.mark.parametrize("rate", [1e-3, 0.1, 0.5])
 def test_the_lookahead_is_that_of_the_closed_form(rate: float) -> None:
-    """After a step on i, w − c_j is (w − c_j) − rate (w − c_i)."""
+    """After a step on i, w − c_j is (w − c_j) − rate (w − c_i) / |w − c_i|."""
     centres = {"it": [1.0, 0.0], "ally": [3.0, 0.0], "foe": [-2.0, 0.0], "stranger": [0.0, 5.0]}
     losses, parameters = towards(centres, [0.0, 0.0])
     found = probe(losses, parameters, rate)
     for i, here in centres.items():
         for j, there in centres.items():
-            after = sum((-b + rate * a) ** 2 for a, b in zip(here, there, strict=True)) / 2
+            unit = [a / math.hypot(*here) for a in here]
+            after = sum((-b + rate * a) ** 2 for a, b in zip(unit, there, strict=True)) / 2
             before = sum(b**2 for b in there) / 2
             assert between(found, "lookahead", i, j) == pytest.approx(1 - after / before, rel=1e-10)
     assert between(found, "lookahead", "ally", "it") > 0 > between(found, "lookahead", "foe", "it")
@@ -56,24 +57,34 @@ def test_the_lookahead_is_that_of_the_closed_form(rate: float) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.floats(-3, 3), min_size=4, max_size=4), min_size=2, max_size=4))
-def test_lookahead_of_a_small_step_is_its_size_times_the_inner_product_over_the_loss(centres: list[list[float]]) -> None:
+def test_lookahead_of_a_small_step_is_its_length_times_the_slope_over_the_loss(centres: list[list[float]]) -> None:
     losses, parameters = towards({str(i): one for i, one in enumerate(centres)}, [0.7, -0.2, 4.0, 5.0])
     found = probe(losses, parameters, 1e-6)
     slopes = np.array([0.7, -0.2, 4.0, 5.0]) - np.array(centres)
-    wanted = slopes @ slopes.T / (np.linalg.norm(slopes, axis=1) ** 2 / 2)[None]
+    lengths = np.linalg.norm(slopes, axis=1)
+    wanted = (slopes @ slopes.T / lengths[:, None]) / (lengths**2 / 2)[None]
     assert found.lookahead / 1e-6 == pytest.approx(wanted, rel=1e-3, abs=1e-3)
     assert found.cosines[WHOLE] == pytest.approx(found.cosines[WHOLE].T)
 
 
-def test_a_task_stands_to_itself_in_cosine_1_and_only_the_gain_knows_its_size() -> None:
+def test_a_task_stands_to_itself_in_cosine_1_and_its_gain_knows_no_scale() -> None:
     losses, parameters = towards({"once": [1.0, 2.0], "again": [1.0, 2.0]}, [0.0, 0.0])
     found = probe(lambda: {**losses(), "louder": 7 * losses()["once"]}, parameters, 1e-3)
     assert found.cosines[WHOLE] == pytest.approx(np.ones((3, 3)))
     assert between(found, "lookahead", "once", "again") == between(found, "lookahead", "once", "once")
-    assert between(found, "lookahead", "louder", "once") == pytest.approx(
-        7 * between(found, "lookahead", "once", "once"), rel=1e-2
-    )
+    assert between(found, "lookahead", "louder", "once") == pytest.approx(between(found, "lookahead", "once", "once"), rel=1e-10)
     assert between(found, "magnitudes", "louder", "once") == pytest.approx(14 / 50)
+
+
+@pytest.mark.parametrize("scaled", ["it", "ally", "foe"])
+def test_ten_times_a_loss_changes_neither_scores_nor_ranking(scaled: str) -> None:
+    centres = {"it": [1.0, 0.5], "ally": [3.0, 0.2], "foe": [-2.0, 1.0], "stranger": [0.3, 5.0]}
+    losses, parameters = towards(centres, [0.0, 0.0])
+    plain = probe(losses, parameters, 1e-3)
+    louder = probe(lambda: {task: 10 * one if task == scaled else one for task, one in losses().items()}, parameters, 1e-3)
+    assert louder.lookahead == pytest.approx(plain.lookahead, rel=1e-9)
+    assert louder.cosines[WHOLE] == pytest.approx(plain.cosines[WHOLE], rel=1e-9)
+    assert np.array_equal(np.argsort(louder.lookahead, axis=0), np.argsort(plain.lookahead, axis=0))
 
 
 def network(seed: int = 0) -> tuple[Losses, nn.ModuleDict]:
@@ -136,7 +147,7 @@ def test_a_gradient_or_a_loss_of_zero_leaves_figures_undefined_and_not_wrong() -
     found = probe(losses, parameters, 0.1)
     assert math.isnan(between(found, "cosine", "done", "other"))
     assert math.isnan(between(found, "lookahead", "other", "done"))
-    assert between(found, "lookahead", "done", "other") == 0.0
+    assert math.isnan(between(found, "lookahead", "done", "other")), "without a gradient there is no direction to step in"
 
 
 @pytest.mark.parametrize(

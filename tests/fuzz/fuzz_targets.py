@@ -116,7 +116,7 @@ RESULT = {
     "study": "s",
     "rows": [
         {"row": "b", "state": "reference", "comparison": None},
-        {"row": "a", "state": "done", "comparison": {"difference": DIFFERENCE, "seeds": 3, "verdict": "gain"}},
+        {"row": "a", "state": "done", "comparison": {"difference": DIFFERENCE, "seeds": 3, "p_holm": 0.01}},
     ],
 }
 MEASURED = {"rows": [{"name": "a", **DIFFERENCE, "seeds": 3}]}

@@ -32,7 +32,7 @@ def test_a_study_leaves_a_page_and_opens_again_without_its_file_and_corpora(writ
     first = (folder / "out" / "page.html").read_text(encoding="utf-8")
     for words in (
         "Study: small",
-        "against &#39;alone&#39;",
+        "than &#39;alone&#39;",
         "Each row against the reference",
         "F1 of each label on test",
         "Training time",
@@ -80,7 +80,7 @@ def test_a_study_that_has_not_begun_is_a_page_of_what_is_pending(write_study: Wr
     path = write_study()
     assert cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--plan").code == 0
     assert cli("report", path.parent / "out", "--html", path.parent / "out.html").code == 0
-    assert "not compared yet: &#39;faster&#39;" in (path.parent / "out.html").read_text(encoding="utf-8")
+    assert "untested, as not run yet, for &#39;faster&#39;" in (path.parent / "out.html").read_text(encoding="utf-8")
     plan = reopen_study(path.parent / "out", Plugins.discover())
     assert [table.title for table in study_tables(study_report(plan, gather(plan)))] == ["small: mood/macro_f1"]
 

@@ -50,21 +50,21 @@ def test_few_test_rows_give_no_verdict_and_all_files_say_so(write_study: WriteSt
     said = _study(path, cli)
     assert said.code == 0, said.err
     found = _result(path)["rows"][1]["comparison"]
-    assert found["verdict"] == "undefined: no verdict"
+    assert (found["verdict"], found["reason"]) == ("untested", "undefined")
     assert (found["p"], found["p_holm"], found["difference"]["low"]) == (None, None, None)
     assert found["difference"]["undefined"] > 10
     table = (path.parent / "out" / "table.md").read_text(encoding="utf-8")
     assert f"{found['difference']['undefined']} of 1,000 bootstrap samples" in table
     page = (path.parent / "out" / "page.html").read_text(encoding="utf-8")
-    assert "undefined: no verdict on" in page
+    assert "untested (undefined) for" in page
     claims = desk.folder / "claims.toml"
     claims.write_text(
         'title = "Ours"\n[[claims]]\nsays = "It helps."\nevidence = [{ study = "small", row = "faster" }]\n',
         encoding="utf-8",
     )
     told = json.loads(cli("claims", claims, path.parent / "out", "--json").out)["tables"]
-    assert told[0]["rows"][0][3] == "untested here"
-    assert told[1]["rows"][0][5] == "untested here (undefined)"
+    assert told[0]["rows"][0][3] == "untested"
+    assert told[1]["rows"][0][6] == "untested (undefined)"
     runs = sorted((path.parent / "runs").iterdir())
     both = cli("compare", runs[0], runs[1], "--json")
     assert both.code == 0, both.err
@@ -108,8 +108,8 @@ def test_rows_with_other_test_rows_are_not_compared_and_the_others_are(write_stu
     assert less["own"]["low"] < less["own"]["value"] < less["own"]["high"]
     assert faster["comparison"]["seeds"] == 2
     out = path.parent / "out"
-    assert "not compared" in (out / "table.md").read_text(encoding="utf-8")
-    assert "as they were scored on other test rows: &#39;fewer&#39;" in (out / "page.html").read_text(encoding="utf-8")
+    assert "untested (other test rows)" in (out / "table.md").read_text(encoding="utf-8")
+    assert "untested, as scored on other test rows, for &#39;fewer&#39;" in (out / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_study: WriteStudy, cli: Any, desk: Any) -> None:

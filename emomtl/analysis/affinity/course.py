@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from emomtl.train.session import Session
 
 
-RATE = 1e-3
-"""The look-ahead step: large enough for fp32 to tell its effect (at 5e-5 rounding makes errors of a tenth), small enough
-to be of first order, where Z grows with the step and the order of auxiliaries stays (docs/log.md, 2026-11-24)."""
+RATE = 1e-4
+"""The length of the look-ahead step: large enough for fp32 to tell its effect, small enough to be nearly of first order, where Z
+grows with the step and the order of auxiliaries stays (docs/log.md, 2026-11-30)."""
 
 
 @dataclass(frozen=True)
 class Affinity:
-    """All measurements of a course, with the steps after which they were made and the size of the look-ahead step."""
+    """All measurements of a course, with the steps after which they were made and the length of the look-ahead step."""
 
     tasks: tuple[str, ...]
     steps: tuple[int, ...]
@@ -43,9 +43,10 @@ def affinity(
 ) -> Affinity:
     """Train the plan for `steps` steps in a temporary folder and measure after every `every`; nothing of it is kept.
 
-    The run is the manifest's own (sampler, weighting, objectives, warm-up and decay), `steps` long. `rate` is the size of the
-    look-ahead step, one for the whole course; the paper takes the learning rate of the moment, which would weigh measurements
-    of warm-up and decay less. `told` hears the step of each measurement.
+    The run is the manifest's own (sampler, weighting, objectives, warm-up and decay), `steps` long. `rate` is the length of the
+    look-ahead step, one for all tasks and the whole course; the paper takes the learning rate of the moment times the gradient,
+    which would weigh measurements of warm-up and decay less and tasks with large losses more. `told` hears the
+    step of each measurement.
     """
     from emomtl.train import Display
     from emomtl.train.session import start

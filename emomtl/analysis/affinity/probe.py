@@ -24,7 +24,7 @@ class Measurement:
 
     `cosines` (T, T) by group of parameters: the cosine of both tasks' gradients. `magnitudes` (T, T): the similarity of their
     lengths, 2 |g_i| |g_j| / (|g_i|² + |g_j|²), 1 for equal ones. `lookahead` (T, T): Z of row i on column j, what part of
-    the loss of j a step on i takes away; below 0 where it adds. `losses` (T,).
+    the loss of j a step of one length on i takes away; below 0 where it adds. `losses` (T,).
     """
 
     tasks: tuple[str, ...]
@@ -40,9 +40,10 @@ def probe(
     """Gradients and look-ahead steps on the `parameters` (by name) that at least two tasks share.
 
     `losses` computes the loss of each task from the parameters as they stand, the same way every time it is called: without
-    dropout, on the same texts. Z_{i->j} = 1 − L_j(after) / L_j(before), where "after" is a plain step of size `rate` against
-    the gradient of L_i on the shared parameters, heads left alone (Fifty et al. 2021, arXiv:2109.04617, equation 1).
-    Without a `rate` no step is tried, and Z is NaN. Afterwards the parameters are what they were, bit for bit.
+    dropout, on the same texts. Z_{i->j} = 1 − L_j(after) / L_j(before), where "after" is a step of length `rate` against the
+    gradient of L_i on the shared parameters, heads left alone: θ − rate · g_i / |g_i|. Fifty et al. (2021, arXiv:2109.04617,
+    equation 1) take θ − η g_i, whose length grows with the scale of L_i; with one length for all, Z depends on the scale of
+    neither loss. Without a `rate` no step is tried, and Z is NaN. Afterwards the parameters are what they were, bit for bit.
     """
     import numpy as np
     import torch
@@ -60,13 +61,12 @@ def probe(
     was = np.array([float(one.detach()) for one in before.values()])
     del before, each
     grams = _grams(names, shared, gradients)
-    return Measurement(
-        tasks,
-        {group: _cosines(gram) for group, gram in grams.items()},
-        _magnitudes(grams[WHOLE]),
-        _lookahead(losses, shared, gradients, rate, was) if rate is not None else np.full((len(was), len(was)), np.nan),
-        was,
-    )
+    lookahead = np.full((len(was), len(was)), np.nan)
+    if rate is not None:
+        lengths = np.sqrt(np.diag(grams[WHOLE]))
+        lookahead = _lookahead(losses, shared, gradients, lengths, rate, was)
+    cosines = {group: _cosines(gram) for group, gram in grams.items()}
+    return Measurement(tasks, cosines, _magnitudes(grams[WHOLE]), lookahead, was)
 
 
 def layer_of(name: str) -> str:
@@ -120,10 +120,11 @@ def _lookahead(
     losses: Callable[[], Mapping[str, Tensor]],
     shared: Sequence[nn.Parameter],
     gradients: Sequence[Sequence[Tensor | None]],
+    lengths: NDArray[np.float64],
     rate: float,
     was: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Z (T, T): row i, column j; the parameters are moved in place and put back."""
+    """Z (T, T): row i, column j; the parameters are moved in place and put back. A row without a gradient is NaN."""
     import numpy as np
     import torch
 
@@ -132,8 +133,11 @@ def _lookahead(
         kept = [parameter.clone() for parameter in shared]
         try:
             for i, gradient in enumerate(gradients):
+                if lengths[i] == 0:
+                    continue
+                step = rate / float(lengths[i])
                 for parameter, start, slope in zip(shared, kept, gradient, strict=True):
-                    parameter.copy_(start if slope is None else start - rate * slope)
+                    parameter.copy_(start if slope is None else start - step * slope)
                 after = np.array([float(one) for one in losses().values()])
                 found[i] = 1 - np.divide(after, was, out=np.full_like(was, np.nan), where=was != 0)
         finally:
