@@ -12,8 +12,8 @@ from typing import Any
 class Moment:
     """Where a run stands, as samplers and weightings may see it.
 
-    `step` counts optimiser steps from 0; `progress` goes 0..1 over the run; `epoch` of `epochs` counts passes' worth of
-    examples from 0; `sizes` are training rows per task; `counts` the examples a task has had; `losses` the last logged,
+    `step` counts optimiser steps from 0; `progress` goes 0..1 over the run; `epoch` counts passes' worth of examples from 0, of
+    `epochs` whole ones; `sizes` are training rows per task; `counts` the examples a task has had; `losses` the last logged,
     and `scores` the last validation scores per task; `evaluation` counts evaluations so far; `joint` tells whether every
     task is in every step; `seed` is the run's; `share` is this micro-batch's part of the step (1 without accumulation), and
     `parts` that of each task's known targets of the step; `ahead` are the losses of the whole step (scalar tensors, no gradient)
@@ -57,3 +57,6 @@ class Sampler(ABC):
 
     def check(self, sizes: Mapping[str, int]) -> None:
         """Raise `EmomtlError` where the options do not fit the tasks of the run (say, an unknown task's name)."""
+
+    def check_length(self, passes: float) -> None:
+        """Raise `EmomtlError` where a run of so many passes is too short for the options; asked where a run starts."""

@@ -86,7 +86,7 @@ def _drawn(session: Session, left: list[str]) -> bool:
     """Whether the sampler gives any task that is left a probability, within a round over them."""
     sizes = {task: session.data.sizes[task] for task in left}
     progress = session.length.progress(session.state)
-    epoch, epochs = session.length.epoch(progress), session.length.whole_epochs
+    epoch, epochs = session.length.passed(progress), session.length.passes
     joint, seed = session.feeder.joint, session.plan.manifest.seed
     for offset in range(len(left)):
         moment = Moment(session.state.step + offset, progress, epoch, epochs, sizes, joint=joint, seed=seed)

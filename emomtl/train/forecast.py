@@ -56,6 +56,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
     joint = manifest.sampler.per_step == "all"
     length = Length.of(manifest.train, sizes, batches, joint)
+    plan.sampler.check_length(length.epochs)
     updates = dict.fromkeys(sizes, 0.0)
     examples = dict.fromkeys(sizes, 0.0)
     read = dict.fromkeys((corpus.name for corpus in data.corpora), 0.0)
@@ -65,7 +66,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
     for point in range(GRID):
         progress = (point + 0.5) / GRID
         at = round(progress * length.total)
-        moment = Moment(at, progress, length.epoch(progress), length.whole_epochs, sizes, joint=joint, seed=manifest.seed)
+        moment = Moment(at, progress, length.passed(progress), length.passes, sizes, joint=joint, seed=manifest.seed)
         shares = _over_a_cycle(plan, moment)
         here = length.total / GRID
         if length.target is not None and not joint:

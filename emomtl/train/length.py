@@ -15,6 +15,10 @@ def batch_sizes(manifest: Manifest) -> dict[str, int]:
     return {name: table.batch_size or manifest.train.batch_size for name, table in manifest.tasks.items() if table.trained}
 
 
+NEARLY_WHOLE = 0.01
+"""A pass that lacks less than this part counts as whole: a number of updates seldom divides into passes exactly."""
+
+
 @dataclass(frozen=True)
 class Length:
     """`total` steps, or updates of `target`; `epochs` is the same length in passes (of all rows, or of the target's)."""
@@ -44,13 +48,22 @@ class Length:
         return min(1.0, done / self.total)
 
     def epoch(self, progress: float) -> int:
-        """The epoch in which a progress lies, from 0."""
+        """The part of the run in which a progress lies, from 0: what is evaluated and saved at the end of an epoch goes by it."""
         return min(self.whole_epochs - 1, int(progress * self.whole_epochs + 1e-9))
 
     @property
     def whole_epochs(self) -> int:
-        """Epochs, rounded up: E of the annealed sampler."""
+        """Epochs, rounded up: the equal parts of the run that `epoch` counts."""
         return max(1, math.ceil(self.epochs - 1e-9))
+
+    def passed(self, progress: float) -> int:
+        """Whole passes behind a progress, as samplers and weightings count epochs; a rest after the last belongs to the last."""
+        return min(self.passes - 1, int(progress * self.epochs + 1e-9))
+
+    @property
+    def passes(self) -> int:
+        """The number of whole epochs, at least 1: E of the annealed sampler. 2.0006 passes are 2, and not 3."""
+        return max(1, math.floor(self.epochs + NEARLY_WHOLE))
 
 
 def rate_factor(progress: float, warmup: float, schedule: str) -> float:

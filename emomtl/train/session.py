@@ -377,6 +377,8 @@ def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
         raise EmomtlError(*untied)
     _check_objectives(plan, data)
     plan.sampler.check(data.sizes)
+    joint = plan.manifest.sampler.per_step == "all"
+    plan.sampler.check_length(Length.of(plan.manifest.train, data.sizes, batch_sizes(plan.manifest), joint).epochs)
     plan.weighting.check(_facts(plan, data))
     if plan.manifest.train.clip_by == "task" and not plan.weighting.sums_losses:
         found = f"'{plan.manifest.weighting.use}' mixes the tasks' gradients itself"

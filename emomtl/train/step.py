@@ -296,8 +296,8 @@ def _moment(session: Session) -> Moment:
     return Moment(
         step=state.step,
         progress=progress,
-        epoch=session.length.epoch(progress),
-        epochs=session.length.whole_epochs,
+        epoch=session.length.passed(progress),
+        epochs=session.length.passes,
         sizes=session.data.sizes,
         counts=state.counts,
         losses={task: loss for task, loss in state.losses.items() if task in state.counts},

@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gradvac": {"sampler": {"per_step": "all"}, "weighting": {"use": "gradvac"}},
     "nash-mtl": {"sampler": {"per_step": "all"}, "weighting": {"use": "nash-mtl", "update_every": 3}},
     "task prioritisation": {"weighting": {"use": "task-prioritisation"}},
-    "annealing by epochs, no buckets": {"sampler": {"by": "epoch"}, "data": {"buckets": False}},
+    "annealing by epochs, no buckets": {"sampler": {"by": "epoch"}, "data": {"buckets": False}, "train": {"batch_size": 24}},
     "two layers at two rates, head and tail": {
         "encoder": {"layers": 2, "layers_by": "concat", "truncate": "head+tail", "head_tokens": 3, "max_tokens": 10},
         "train": {"layer_decay": 0.5},

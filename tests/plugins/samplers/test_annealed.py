@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from emomtl import EmomtlError
 from emomtl_plugins.samplers.annealed import Annealed
 from emomtl_plugins.samplers.power import Power
 
@@ -37,3 +38,13 @@ def test_an_epoch_past_the_last_counts_as_the_last(moment):
 
 def test_start_and_end_may_be_turned_round(moment):
     assert Annealed(start=0.0, end=1.0).alpha(moment(progress=0.75)) == pytest.approx(0.75)
+
+
+def test_going_by_epochs_is_refused_under_one_pass_with_a_reason():
+    for passes in (0.28, 0.95):
+        with pytest.raises(EmomtlError, match=f"{passes:.2f} passes long") as caught:
+            Annealed(by="epoch").check_length(passes)
+        assert 'by = "progress"' in caught.value.problems[0].remedy
+        assert caught.value.problems[0].place == "sampler.by"
+    Annealed(by="epoch").check_length(1.0)
+    Annealed(by="progress").check_length(0.28)
