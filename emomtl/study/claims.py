@@ -171,7 +171,7 @@ def judge(claims: Claims, folders: Sequence[Path]) -> list[Judged]:
             measured, margin = _measured(evidence, found, folders), claims.margin_of(evidence)
             held.append(Held(evidence, margin, measured, _weighed(evidence, measured, margin)))
         verdicts = {one.verdict for one in held}
-        verdict = next((one for one in DECIDING[claim.needs] if one in verdicts), "untested")
+        verdict: Verdict = next((one for one in DECIDING[claim.needs] if one in verdicts), "untested")
         judged.append(Judged(claim, tuple(held), verdict))
     return judged
 
@@ -300,7 +300,7 @@ def _numbers(judged: Sequence[Judged]) -> Iterator[tuple[Cell, ...]]:
     for number, one in enumerate(judged, 1):
         for held in one.held:
             evidence, measured = held.evidence, held.measured
-            claimed = "the same" if evidence.expects == "same" else evidence.expects
+            claimed = {"more": "more", "less": "less", "same": "the same"}[evidence.expects]
             if evidence.least and evidence.expects != "same":
                 claimed += f", by {evidence.least:g}"
             margin = f"within {held.margin:g}" if held.margin else ""
