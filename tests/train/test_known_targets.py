@@ -126,7 +126,7 @@ def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bi
 
 
 def test_a_step_is_cut_into_no_more_pieces_than_it_has_rows(desk: Any) -> None:
-    session = begun(desk, "run", 10**9)
+    session = begun(desk, "run", 10**6)
     drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
     assert len(drawing.micro) == 16
 
