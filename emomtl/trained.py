@@ -187,10 +187,13 @@ def read_as_trained(
     """
     options = trained.plan.manifest.data
     inputs = []
-    for one in _inputs(trained, () if options.drop_leaks else [task], sources or {}, allow_changed):
+    followed = trained.plan.tasks[task].table.label_noise_from
+    wanted = () if options.drop_leaks else [task, *([followed] if followed is not None else [])]
+    for one in _inputs(trained, wanted, sources or {}, allow_changed):
         table = trained.plan.tasks[one.name].table
         limits = replace(one, limit=table.limit, eval_limit=table.eval_limit)
-        inputs.append(replace(limits, label_noise=table.label_noise, seed=trained.plan.manifest.seed))
+        noise = {"label_noise": table.label_noise, "noise_from": table.label_noise_from}
+        inputs.append(replace(limits, **noise, seed=trained.plan.manifest.seed))
     return read_tasks(inputs, ["train", "validation"], options.on_bad_row, leaks="drop" if options.drop_leaks else "keep")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask
 from emomtl.data.locate import Located, locate
-from emomtl.errors import EmomtlError, Problem
+from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
 from emomtl.manifest import HeadTable, TaskTable, options_of
 from emomtl.task import DerivedTask, Task, TaskFamily
@@ -29,7 +29,30 @@ def bind_tasks(composer: Composer, tables: Mapping[str, TaskTable], training: bo
             continue
         if (task := _task(composer, name, tables[name], offers[name], bound, training)) is not None:
             bound[name] = task
+    for task in bound.values():
+        if problems := _noise_problems(task, bound):
+            composer.add(*problems)
     return {name: bound[name] for name in tables if name in bound}
+
+
+def _noise_problems(task: BoundTask, bound: Mapping[str, BoundTask]) -> list[Problem]:
+    """What is wrong with a task whose labels follow the label noise of another one."""
+    other_name, place = task.table.label_noise_from, f"tasks.{task.name}.label_noise_from"
+    if other_name is None:
+        return []
+    if task.table.label_noise:
+        return [Problem(place, "the task has `label_noise` of its own", "leave one of the two out")]
+    if other_name == task.name or other_name not in bound:
+        return [Problem(place, f"'{clean(other_name)}' is no other task of the run", suggest(other_name, bound))]
+    other = bound[other_name]
+    if not other.table.label_noise:
+        return [Problem(place, f"'{other_name}' has no `label_noise`", f"give tasks.{other_name}.label_noise, or leave it out")]
+    if other.head.kind == "single-label":
+        found = f"'{other_name}' has single labels, which are drawn anew one by one, so that nothing can follow them"
+        return [Problem(place, found, "a multi-label head there, whose label sets go around among the rows")]
+    if task.located is not None and other.located is not None and task.located.identity != other.located.identity:
+        return [Problem(place, f"'{other_name}' reads other rows", "name a task of the same source")]
+    return []
 
 
 def _made_of(name: str, offer: Any, tables: Mapping[str, TaskTable]) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.data.leaks import Leaks
-    from emomtl.data.noise import Noise
+    from emomtl.data.noise import Moves, Noise
     from emomtl.taxonomy import Taxonomy
 
 
@@ -107,7 +107,7 @@ class TaskData:
 
     `leaks` are the training rows that were found (and, where wanted, left out) because their text is scored, by task.
     `unseen` are labels by (task, split) that the model does not have, where they count as wrong: targets have them after
-    those of the taxonomy. `bad` are the rows by (task, split) that were skipped.
+    those of the taxonomy. `bad` are the rows by (task, split) that were skipped. `moves` are what label noise moved, by task.
     """
 
     corpora: list[Corpus]
@@ -117,6 +117,7 @@ class TaskData:
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
     leaks: dict[str, Leaks] = field(default_factory=dict)
     noise: dict[str, Noise] = field(default_factory=dict)
+    moves: dict[str, Moves] = field(default_factory=dict)
     unseen: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     bad: dict[tuple[str, str], BadRows] = field(default_factory=dict)
 

@@ -81,7 +81,7 @@ class RowCache:
         located = members[0].located
         if not self._store.usable or not located.lasting:
             return None
-        if any(one.recipe is None or one.task.sensitive or one.label_noise for one in members):
+        if any(one.recipe is None or one.task.sensitive or one.label_noise or one.noise_from for one in members):
             return None
         if located.identity not in self._keys:
             tasks = [[one.name, one.recipe, one.limit, one.eval_limit, one.unseen_in, one.max_tokens] for one in members]

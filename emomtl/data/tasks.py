@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows, keys_of, merge, positions
 from emomtl.data.label_checks import check_empty, label_counts, learned_names, spelling_notes, with_unseen
 from emomtl.data.leaks import Scored
-from emomtl.data.noise import flipped
+from emomtl.data.noise import flipped, followed
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.data.row_cache import RowCache
 from emomtl.errors import EmomtlError, Problem, clean
@@ -38,7 +38,8 @@ class TaskInput:
     `learned` is whether the labels of an opened run were learned from its rows. In the splits `unseen_in` a label that is none
     of the task's counts as wrong, and is no bad row. `recipe` tells all
     that the task, its options and the code of its plugin decide about its rows; without one they are not
-    kept between runs. `max_tokens` is the length at which its texts are read, where it is one of its own.
+    kept between runs. `max_tokens` is the length at which its texts are read, where it is one of its own. `noise_from` is the
+    task whose label noise this one's labels follow.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TaskInput:
     unseen_in: tuple[str, ...] = ()
     recipe: str | None = None
     max_tokens: int | None = None
+    noise_from: str | None = None
 
 
 def read_tasks(
@@ -93,7 +95,8 @@ def read_tasks(
     for source, members in by_source.items():
         bad, piece = tallies[source], TaskData([], {one.name: None for one in members}, {})
         try:
-            for one in members if members[0].name in found else ():
+            # a task that follows another's label noise comes after it
+            for one in sorted(members, key=lambda one: one.noise_from is not None) if members[0].name in found else ():
                 rows = {split: part for split, part in found[one.name].items() if split in splits}
                 _add(piece, one, rows, bad, need_train, scored)
         except EmomtlError as error:
@@ -158,9 +161,8 @@ def _add(
             data.notes += _unseen(data, one.name, split, known.names[len(taxonomy) :])
         targets[split] = _targets(one, read_part, known, split, bad)
     texts = {split: _as_split(part) for split, part in rows.items()}
-    if one.label_noise and "train" in texts:
-        targets["train"], data.noise[one.name] = flipped(one, targets["train"], texts["train"].keys.tolist(), taxonomy)
-        data.notes.append(f"{one.name}: {data.noise[one.name]}")
+    if "train" in texts and (one.label_noise or one.noise_from is not None):
+        targets["train"] = _noisy(data, one, targets["train"], texts["train"].keys.tolist(), taxonomy)
     for corpus in data.corpora:
         if corpus.identity != one.located.identity:
             continue
@@ -177,6 +179,16 @@ def _add(
     data.fingerprints[one.name] = one.located.fingerprint()
     data.counted[one.name] = bad.counted(one.name)
     data.bad |= {key: counted for key, counted in bad.bad.items() if key[0] == one.name}
+
+
+def _noisy(data: TaskData, one: TaskInput, targets: NDArray[Any], keys: list[int], taxonomy: Taxonomy | None) -> NDArray[Any]:
+    """The training targets with the task's own label noise, or with that of the task whose noise it follows."""
+    if one.noise_from is None:
+        targets, data.noise[one.name], data.moves[one.name] = flipped(one, targets, keys, taxonomy)
+    else:
+        targets, data.noise[one.name] = followed(one, targets, keys, data.moves[one.noise_from])
+    data.notes.append(f"{one.name}: {data.noise[one.name]}")
+    return targets
 
 
 def _length(max_tokens: int | None) -> str:

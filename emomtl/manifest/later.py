@@ -23,6 +23,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     "encoder": {"checkpoint_layers": False},
     "tasks.*": {
         "label_noise": 0.0,
+        "label_noise_from": None,
         "learned_labels": None,
         "patience": 0,
         "max_tokens": None,

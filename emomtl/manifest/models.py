@@ -142,6 +142,11 @@ class TaskTable(Table):
     label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training rows whose labels are replaced, to see how much a run bears"
     )
+    label_noise_from: str | None = Field(
+        default=None,
+        description="the task of the same rows whose `label_noise` this one's training labels follow: a row whose labels were "
+        "replaced there has the labels here that belong to them",
+    )
     learned_labels: tuple[str, ...] | None = Field(
         default=None,
         description="labels that a run learned from its training rows, in order; a run writes them, and they change nothing "

@@ -29,6 +29,7 @@ def read(
     """
     display.phase("reading")
     kept, inputs = recipes(plan), []
+    tasks = {*tasks, *(plan.tasks[name].table.label_noise_from or name for name in tasks)}
     for bound in plan.tasks.values():
         if tasks and bound.name not in tasks:
             continue
@@ -48,6 +49,7 @@ def read(
                 unseen_in=wrong,
                 recipe=kept.get(bound.name),
                 max_tokens=dict(plan.encoder.task_tokens).get(bound.name),
+                noise_from=bound.table.label_noise_from if "train" in splits else None,
             )
         )
     policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks

@@ -14,6 +14,7 @@ from emomtl import Example, Files, Head, MultiLabel, Regression, SingleLabel, Ta
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
 from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.errors import EmomtlError
 
 LABELS = Taxonomy(["joy", "anger", "fear", "calm"])
 HEADS: dict[str, Head] = {"one": SingleLabel(), "several": MultiLabel(), "numbers": Regression(("valence",))}
@@ -76,3 +77,72 @@ def test_noise_depends_on_seed_and_task_and_a_smaller_share_is_a_part_of_a_large
     assert changed(0.2) < changed(0.4)
     assert changed(0.2) != changed(0.2, seed=18)
     assert changed(0.2) != changed(0.2, name="other")
+
+
+COARSE = Taxonomy(["good", "bad"])
+GROUP = {"joy": "good", "calm": "good", "anger": "bad", "fear": "bad"}
+
+
+def beside(folder: Path, noise_from: str | None, limits: tuple[int | None, int | None] = (None, None)) -> TaskData:
+    """Fine labels with noise, and the coarse labels of the same rows, of which one follows the other or not."""
+
+    def fine(row: Mapping[str, Any]) -> Example:
+        return Example(row["text"], list(LABELS.names[row["label"] : row["label"] + 2]))
+
+    def coarse(row: Mapping[str, Any]) -> Example:
+        return Example(row["text"], sorted({GROUP[name] for name in LABELS.names[row["label"] : row["label"] + 2]}))
+
+    tasks = (
+        Task("coarse", Files("*"), coarse, COARSE, head=MultiLabel()),
+        Task("fine", Files("*"), fine, LABELS, head=MultiLabel()),
+    )
+    inputs = []
+    for task, limit in zip(tasks, limits, strict=True):
+        found = locate(task.layouts, str(folder), folder, task.name)
+        share = 0.3 if task.name == "fine" else 0.0
+        follows = noise_from if task.name == "coarse" else None
+        inputs.append(TaskInput(task.name, task, task.head, found, limit, None, share, 17, noise_from=follows))
+    return read_tasks(inputs)
+
+
+def grouped(targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The coarse labels that belong to rows of fine ones."""
+    columns = [[place for place, name in enumerate(LABELS.names) if GROUP[name] == group] for group in COARSE.names]
+    return np.stack([targets[:, some].max(axis=1) for some in columns], axis=1)
+
+
+def test_labels_that_follow_a_tasks_noise_are_those_of_its_noisy_labels(folder: Path) -> None:
+    noisy, clean = beside(folder, "fine"), beside(folder, None)
+    fine = noisy.rows("fine", "train").targets
+    assert np.array_equal(noisy.rows("coarse", "train").targets, grouped(fine))
+    assert noisy.noise["coarse"].replaced == noisy.noise["fine"].replaced > 200
+    assert 0 < noisy.noise["coarse"].changed <= noisy.noise["fine"].changed
+    assert np.array_equal(clean.rows("fine", "train").targets, fine)
+    assert not np.array_equal(clean.rows("coarse", "train").targets, grouped(fine)), "true labels beside noisy ones"
+    assert "coarse" not in clean.noise
+    for split in ("validation", "test"):
+        assert np.array_equal(noisy.rows("coarse", split).targets, clean.rows("coarse", split).targets)
+
+
+def test_noise_is_followed_only_where_both_tasks_have_the_same_rows(folder: Path) -> None:
+    with pytest.raises(EmomtlError, match="rows that 'fine' replaced are not among"):
+        beside(folder, "fine", (500, None))
+
+
+@pytest.mark.parametrize(
+    ("mood", "topics", "said"),
+    [
+        ({"label_noise": 0.2}, {"label_noise_from": "moods"}, "no other task of the run"),
+        ({}, {"label_noise_from": "mood"}, "has no `label_noise`"),
+        ({"label_noise": 0.2}, {"label_noise_from": "mood", "label_noise": 0.1}, "of its own"),
+        ({"label_noise": 0.2}, {"label_noise_from": "mood"}, "drawn anew one by one"),
+        ({"label_noise": 0.2, "label_noise_from": "mood"}, {}, "of its own"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(desk: Any, mood: dict[str, Any], topics: dict[str, Any], said: str) -> None:
+    from emomtl.compose import compose_file
+    from emomtl.plugins import Plugins
+
+    with pytest.raises(EmomtlError, match=said) as caught:
+        compose_file(desk.manifest(tasks={"mood": mood, "topics": topics}), [], Plugins.discover())
+    assert "label_noise_from" in str(caught.value)
