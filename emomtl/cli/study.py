@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from emomtl.cli.study_rates import Asked
     from emomtl.errors import EmomtlError
     from emomtl.study import Executor, Job, StudyPlan
 
@@ -39,44 +39,67 @@ def study(
     ] = "here",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Runs at a time, with `processes` and `ray`.")] = 2,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of each run.")] = None,
+    rates: Annotated[
+        Literal["tuned", "fixed"],
+        typer.Option("--rates", help="Where the study has [rates]: choose them for each row, or take those of the manifests."),
+    ] = "tuned",
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Run what a study still lacks, and print its table: means over seeds, intervals, and a verdict for each row."""
-    from emomtl.cli.output import console, print_json, say, sources_of
+    from emomtl.cli.output import sources_of
     from emomtl.cli.shipped import bases, file_of
-    from emomtl.cli.study_report import leave
+    from emomtl.cli.study_plan import print_commands as print_the_commands
+    from emomtl.cli.study_plan import print_plan
+    from emomtl.cli.study_rates import with_chosen_rates
     from emomtl.plugins import Plugins
-    from emomtl.report.terminal import show
-    from emomtl.study import gather, keep_plan, plan_study, read_study, study_report, study_space, study_table, trusted_by
+    from emomtl.study import keep_plan, plan_study, read_study
 
     plugins = Plugins.discover()
     path, home = file_of(study, plugins, "study")
     file = read_study(path, scale, home, bases(plugins))
     folder = out or Path("studies") / (f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name)
-    planned = plan_study(file, folder, runs, plugins, set_ or [], sources_of(source or []))
+    given = (file, folder, runs, plugins, set_ or [], sources_of(source or []))
+    planned = plan_study(*given)
+    if file.rates is not None and rates == "tuned":
+        asked: Asked = "plan" if plan else "commands" if print_commands else "draw" if draw else "run"
+        run = partial(_run, executor=executor, workers=workers)
+        if (chosen := with_chosen_rates(given, planned, asked, threads, run)) is None:
+            return
+        planned = chosen
     keep_plan(planned)
     jobs = _jobs(planned, threads)
     if print_commands:
-        _print_commands(jobs)
+        print_the_commands(jobs)
         return
     if plan:
-        _print_plan(planned, jobs)
+        print_plan(planned, jobs)
         return
     failed = {} if draw else _run(planned, jobs, executor, workers)
+    _draw(planned, jobs, failed, json)
+    if failed:
+        raise next(iter(failed.values()))
+
+
+def _draw(planned: StudyPlan, jobs: Sequence[Job], failed: Mapping[str, EmomtlError], as_json: bool) -> None:
+    """Gather what there is, leave it in the study's folder, and print the table."""
+    from emomtl.cli.output import console, print_json, say
+    from emomtl.cli.study_report import leave
+    from emomtl.plugins import Plugins
+    from emomtl.report.terminal import show
+    from emomtl.study import auxiliary_table, gather, study_report, study_space, study_table, trusted_by
+
     result = gather(planned, failed)
-    tables = [study_table(result)]
+    tables = [study_table(result), *auxiliary_table(result)]
     if planned.file.study.space is not None:
         discover = partial(Plugins.discover, frozenset().union(*map(trusted_by, jobs)))
         spaces = study_space(planned, discover, say)
         tables += [spaces] if spaces is not None else []
     leave(study_report(planned, result), tables)
-    if json:
+    if as_json:
         print_json(result.as_json())
     else:
         show(tables, console())
-    say(f"wrote {folder}/page.html, table.md, table.tex, table.csv and result.json")
-    if failed:
-        raise next(iter(failed.values()))
+    say(f"wrote {planned.folder}/page.html, table.md, table.tex, table.csv and result.json")
 
 
 def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
@@ -153,27 +176,3 @@ def _run(planned: StudyPlan, jobs: Sequence[Job], executor: str, workers: int) -
             if event.error is not None:
                 failed[event.job.key] = event.error
     return failed
-
-
-def _print_plan(planned: StudyPlan, jobs: Sequence[Job]) -> None:
-    from emomtl.cli.output import console, make_table, say
-    from emomtl.study import left_of, state_of
-
-    states = {job.key: state_of(job) for job in jobs}
-    rows = [
-        [run.row, run.seed, run.updates if run.updates is not None else "", states[run.identity], run.folder.name]
-        for run in (*planned.sources, *planned.runs)
-    ]
-    console().print(make_table(planned.file.study.name, ["row", "seed", "target updates", "state", "run"], rows))
-    left = len(left_of(jobs))
-    say(f"{len(jobs)} different runs, {left} to do; `emomtl check {planned.runs[0].manifest}` says what one of them costs")
-
-
-def _print_commands(jobs: Sequence[Job]) -> None:
-    from emomtl.study import commands, in_waves, left_of
-
-    for number, wave in enumerate(in_waves(left_of(jobs)), start=1):
-        if number > 1:
-            typer.echo(f"\n# wave {number}: starts from runs of the lines above, so when those are done")
-        for job in wave:
-            typer.echo(" && ".join(shlex.join(line) for line in commands(job)))

@@ -13,6 +13,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LONGEST_NAME = 60
 """Characters that the name of a row may have, one made of its choices on several axes too."""
 
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
 RowName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
@@ -46,11 +48,48 @@ class SourceTable(Table):
     after: str | None = Field(default=None, description="the row or source from whose best checkpoint it starts itself")
 
 
+class RateTable(Table):
+    """One choice of rates that every row of a study is tried with."""
+
+    lr: Rate = Field(description="`train.lr`")
+    head_lr: Rate | None = Field(default=None, description="`train.head_lr`; left out, the row's own")
+
+    @property
+    def train(self) -> dict[str, float]:
+        """The part of `[train]` that it sets."""
+        return {"lr": self.lr} if self.head_lr is None else {"lr": self.lr, "head_lr": self.head_lr}
+
+    @property
+    def name(self) -> str:
+        """The rates in words."""
+        return ", ".join(f"{key} {value:g}" for key, value in self.train.items())
+
+
+class RatesTable(Table):
+    """Rates are chosen for each row on validation, with equal effort: every row runs the same grid with the same seeds."""
+
+    grid: tuple[RateTable, ...] = Field(min_length=2, description="the rates that every row is tried with")
+    seeds: tuple[Seed, ...] = Field(
+        default=(1,), min_length=1, description="seeds of the grid's runs; none of the study's, so that no run chose its own rate"
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> RatesTable:
+        names = [one.name for one in self.grid]
+        if len(set(names)) < len(names) or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("grid, seeds: give each once")
+        return self
+
+
 class ScaleTable(Table):
     """One size in which the study can be run."""
 
     manifest: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every row")
     sources: dict[str, Any] = Field(default_factory=dict, description="a part of a manifest, laid over the base of every source")
+    tasks: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="parts of `[tasks.NAME]`, laid over that task in every row and source that trains it"
+    )
+    rates: RatesTable | None = Field(default=None, description="the grid of rates at this scale; left out, the study's")
     updates: Positive | None = Field(default=None, description="updates of the target in every row")
     seeds: tuple[Seed, ...] | None = Field(default=None, description="the seeds at this scale; left out, the study's")
 
@@ -86,6 +125,9 @@ class Study(Table):
     tuned: bool = Field(
         default=True, description="with a multi-label target, a row for the reference with thresholds tuned on validation"
     )
+    rates: RatesTable | None = Field(
+        default=None, description="`[rates]`: choose each row's rates on validation; left out, rows have those of their manifests"
+    )
     space: SpaceTable | None = Field(default=None, description="`[space]`: also measure the embedding spaces of the rows")
     sources: tuple[SourceTable, ...] = Field(default=(), description="runs that rows start from, and that are no rows")
     rows: tuple[RowTable, ...] = Field(default=(), description="rows, one by one")
@@ -102,6 +144,10 @@ class Study(Table):
                 raise ValueError(f"the axis '{axis}' has no choices")
         if self.scale is not None and self.scale not in self.scales:
             raise ValueError(f"scale: no [scales.{self.scale}]; there are {', '.join(self.scales) or 'none'}")
+        grids = [one for one in (self.rates, *(scale.rates for scale in self.scales.values())) if one is not None]
+        own = {*self.seeds, *(seed for one in (*self.rows, *self.scales.values()) for seed in one.seeds or ())}
+        if any(own & set(grid.seeds) for grid in grids):
+            raise ValueError("rates.seeds: a seed of the study itself; a run must not choose its own rate")
         seeds = [self.seeds, *(row.seeds for row in self.rows), *(scale.seeds for scale in self.scales.values())]
         if any(given is not None and (not given or len(set(given)) < len(given)) for given in seeds):
             raise ValueError("seeds: give at least one, and each once")

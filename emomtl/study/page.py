@@ -13,6 +13,7 @@ from emomtl.report.differing import differing, shortened, told
 from emomtl.report.html import Section, page, shown, warnings_of
 from emomtl.report.sampling import sampling_table
 from emomtl.run import is_run
+from emomtl.study.auxiliaries import auxiliary_table
 from emomtl.study.figures import Drawn, named, study_pictures
 from emomtl.study.labels import label_table
 from emomtl.study.planning import StudyPlan
@@ -58,6 +59,7 @@ def study_tables(report: StudyReport) -> list[Table]:
     """All tables of a study, for Markdown, LaTeX, CSV and the terminal; the verdicts first."""
     return [
         study_table(report.result),
+        *auxiliary_table(report.result),
         *kept_space(report.plan),
         *label_table(report.plan, report.result),
         *sampling_table(report.every),
@@ -74,6 +76,7 @@ def study_page(report: StudyReport, version: str) -> str:
     sections = [
         Section("Verdicts", [_verdicts(result)], pictures.get("study-differences", ()), about=result.about),
         Section("Figures", [_figures(result)], pictures.get("study-seeds", ())),
+        Section("Other tasks", auxiliary_table(result)),
         Section("Training", _times(report), [*pictures.get("study-course", ()), *pictures.get("study-sampling", ())]),
         Section("Embedding spaces", kept_space(report.plan), about=note, closed=True),
         Section("Labels", label_table(report.plan, result), about=note, closed=True),

@@ -81,7 +81,8 @@ class Scoring:
 class StudyPlan:
     """All runs of a study, what each row is scored by, and where the study writes.
 
-    `runs` are those of the rows; `sources` those that are only there to be started from.
+    `runs` are those of the rows; `sources` those that are only there to be started from. `rates` say what was tried and
+    chosen for each row on validation; None where rows have the rates of their manifests.
     """
 
     file: StudyFile
@@ -89,6 +90,7 @@ class StudyPlan:
     scoring: Mapping[str, Scoring]
     runs: tuple[PlannedRun, ...]
     sources: tuple[PlannedRun, ...] = ()
+    rates: Mapping[str, Any] | None = None
 
     @property
     def tuned(self) -> bool:
@@ -110,6 +112,7 @@ def plan_study(
     plugins: Plugins,
     overrides: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
+    rates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> StudyPlan:
     """Compose every run and write its manifest under `folder`; EmomtlError with everything that is wrong with any row.
 
@@ -117,13 +120,14 @@ def plan_study(
     task. Two rows with equal complete manifests are one run, and are refused where they are compared with each other. Where
     `equal_updates` holds, a row must give the target as many updates as the row that it is compared with: `[scales.NAME]
     updates` sets them for all. A run that another one starts from need not be there yet: its folder follows from its identity.
+    `rates` are parts of `[train]` by row, chosen on validation.
     """
-    planner = _Planner(file, folder, runs, plugins, overrides, sources or {})
+    planner = Planner(file, folder, runs, plugins, overrides, sources or {}, rates=rates or {})
     with storage(folder):
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
     planned = [run for row in file.rows() for run in planner.row(row)]
     problems = planner.problems or planner.unplaced() + _incomparable(file, planner.scoring)
-    problems += [] if problems else _same(file, planned, planner.scoring)
+    problems += [] if problems else same_runs(file, planned, planner.scoring)
     if not problems and file.study.equal_updates:
         problems += _unequal(file, planned)
     if problems:
@@ -133,8 +137,11 @@ def plan_study(
 
 
 @dataclass
-class _Planner:
-    """Plans runs, each after the one that it starts from; remembers them by row and seed, and all problems."""
+class Planner:
+    """Plans runs, each after the one that it starts from; remembers them by row and seed, and all problems.
+
+    `rates` are parts of `[train]` by row; `trial_seeds` stand in place of every row's own seeds.
+    """
 
     file: StudyFile
     folder: Path
@@ -147,6 +154,8 @@ class _Planner:
     found: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
     tasks: set[str] = field(default_factory=set)
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    trial_seeds: tuple[int, ...] | None = None
     _identities: Identities = field(default_factory=Identities)
     _folders: dict[str, Path] = field(default_factory=dict)
 
@@ -163,13 +172,16 @@ class _Planner:
     def row(self, row: RowTable) -> list[PlannedRun]:
         """The runs of a row by seed; none after the first that cannot be planned."""
         planned: list[PlannedRun] = []
-        for seed in self.file.seeds(row):
+        for seed in self._seeds(row):
             try:
                 planned.append(self._run(row, seed))
             except EmomtlError as error:
                 self.problems += [problem for problem in error.problems if problem not in self.problems]
                 break
         return planned
+
+    def _seeds(self, row: RowTable) -> tuple[int, ...]:
+        return self.file.seeds(row) if self.trial_seeds is None else self.trial_seeds
 
     def _run(self, of: RowTable | SourceTable, seed: int) -> PlannedRun:
         """One run, and before it the one that it starts from."""
@@ -245,7 +257,7 @@ class _Planner:
         if of.after in self.sources:
             return self.sources[of.after]
         row = self.rows[of.after]
-        if seed not in self.file.seeds(row):
+        if seed not in self._seeds(row):
             found = f"'{clean(of.name)}' starts after '{clean(row.name)}', which has no run with seed {seed}"
             raise EmomtlError(Problem("rows", found, "give both the same `seeds`", str(self.file.path)))
         return row
@@ -265,6 +277,8 @@ class _Planner:
             length = {"target": self.file.target(of), "target_updates": self.file.scale.updates}
             kept = {key: value for key, value in data.get("train", {}).items() if key not in ("epochs", "steps")}
             data["train"] = {**kept, **length}
+        if of.name in self.rates:
+            data["train"] = {**data.get("train", {}), **self.rates[of.name]}
         return {**data, "name": name, "seed": seed, "folder": str(self.file.folder(of))}
 
 
@@ -302,7 +316,7 @@ def _incomparable(file: StudyFile, scoring: Mapping[str, Scoring]) -> list[Probl
     ]
 
 
-def _same(file: StudyFile, planned: list[PlannedRun], scoring: Mapping[str, Scoring]) -> list[Problem]:
+def same_runs(file: StudyFile, planned: list[PlannedRun], scoring: Mapping[str, Scoring]) -> list[Problem]:
     """Rows that are the same run as the one that they stand against, whose difference is 0 whatever is true, and rows twice.
 
     One run may be two rows that are scored by different figures, or that stand against different rows.

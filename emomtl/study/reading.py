@@ -18,7 +18,7 @@ from emomtl.manifest.faults import faults_of, odd_values, without_secrets
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
-from emomtl.study.models import LONGEST_NAME, RowTable, ScaleTable, SourceTable, Study
+from emomtl.study.models import LONGEST_NAME, RatesTable, RowTable, ScaleTable, SourceTable, Study
 
 Strict = TypeVar("Strict", bound=Table)
 
@@ -50,10 +50,18 @@ class StudyFile:
         return (self.path.parent / (base or self.path.name)).resolve().parent
 
     def manifest(self, of: RowTable | SourceTable) -> dict[str, Any]:
-        """The base of a row or source, then the scale's part, then its own."""
+        """The base of a row or source, then the scale's part, then its own, then the scale's for tasks that it has."""
         if isinstance(of, SourceTable):
-            return laid_over(laid_over(self.source_bases[of.name], self.scale.sources), of.manifest)
-        return laid_over(laid_over(self.base, self.scale.manifest), of.manifest)
+            data = laid_over(laid_over(self.source_bases[of.name], self.scale.sources), of.manifest)
+        else:
+            data = laid_over(laid_over(self.base, self.scale.manifest), of.manifest)
+        tasks = {name: part for name, part in self.scale.tasks.items() if name in data.get("tasks", {})}
+        return laid_over(data, {"tasks": tasks}) if tasks else data
+
+    @property
+    def rates(self) -> RatesTable | None:
+        """The grid of rates at this scale: the scale's, else the study's."""
+        return self.scale.rates or self.study.rates
 
     def rows(self) -> list[RowTable]:
         """The rows of the table: as they are written, or every combination of the axes."""

@@ -53,6 +53,7 @@ def keep_plan(plan: StudyPlan) -> None:
         "scale": plan.file.scale_name,
         "metrics": {row: scoring.metric for row, scoring in plan.scoring.items()},
         "runs": runs,
+        "rates": plan.rates,
     }
     write_json(plan.folder / NAME, content)
 
@@ -78,7 +79,7 @@ def reopen_study(folder: Path, plugins: Plugins) -> StudyPlan:
     first = {run.row: run for run in reversed(runs)}
     of_row = {row: [run for run in runs if run.row == row] for row in first}
     scoring = {row: _scoring(run, of_row[row], metrics[row], plugins) for row, run in first.items()}
-    return StudyPlan(file, folder, scoring, runs)
+    return StudyPlan(file, folder, scoring, runs, rates=content.get("rates"))
 
 
 def _scoring(run: PlannedRun, runs: Sequence[PlannedRun], metric: str, plugins: Plugins) -> Scoring:

@@ -24,6 +24,7 @@ from emomtl.statistics import (
     judged,
     spread,
 )
+from emomtl.study.auxiliaries import OtherTask, add_other_tasks
 from emomtl.tuning import cross_fitted_decisions
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class RowResult:
     A metric that is undefined is None in `figures`. `looks` tells how often a checkpoint of a
     seed's run was scored on test, `elsewhere` the seeds whose runs were scored on other rows too,
     and `apart` why there is no interval or no comparison, where one is not even tried. `chosen_by`
-    is what chose the best checkpoint of the row's runs, as `eval.select` names it.
+    is what chose the best checkpoint of the row's runs, as `eval.select` names it, and `others` are
+    the scores of the tasks that were trained beside the target.
     """
 
     name: str
@@ -60,6 +62,7 @@ class RowResult:
     elsewhere: list[int] = field(default_factory=list)
     apart: str = ""
     chosen_by: list[str] = field(default_factory=list)
+    others: dict[str, OtherTask] = field(default_factory=dict)
     own: Estimate | None = None
     comparison: Comparison | None = None
 
@@ -97,6 +100,7 @@ class StudyResult:
     reference: RowResult
     rows: tuple[RowResult, ...]
     margin: float = 0.0
+    rates: Mapping[str, Any] | None = None
 
     @property
     def figures(self) -> list[str]:
@@ -124,6 +128,7 @@ class StudyResult:
                 "less_is_better": row.scoring.less_is_better,
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
                 "chosen_by": row.chosen_by,
+                "other_tasks": {task: other.as_json() for task, other in row.others.items()},
                 "own": as_json(row.own) if row.own else None,
                 "published": dict(row.published),
                 "comparison": as_json(row.comparison) if row.comparison else None,
@@ -142,6 +147,7 @@ class StudyResult:
             "less_is_better": self.reference.scoring.less_is_better,
             "test_rows": self.reference.test_rows,
             "margin": self.margin,
+            "rates": self.rates,
             "rows": rows,
         }
 
@@ -163,7 +169,7 @@ def gather(plan: StudyPlan, failed: Mapping[str, EmomtlError] | None = None) -> 
     if plan.tuned:
         rows.append(_tuned(plan, reference))
     _compare(rows, study.margin)
-    return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows), study.margin)
+    return StudyResult(study.name, study.about, plan.file.scale_name, reference, tuple(rows), study.margin, plan.rates)
 
 
 def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
@@ -216,6 +222,7 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
     chosen_by = selection_in_words(str(run.manifest.eval.select))
     if chosen_by not in row.chosen_by:
         row.chosen_by.append(chosen_by)
+    add_other_tasks(row.others, run, target, seed)
     every = [entry for entry in run.scores() if target in entry["tasks"]]
     own = [entry for entry in every if scored_own_rows(run.environment, entry, target)]
     if any(entry["split"] == "test" for entry in every if entry not in own):

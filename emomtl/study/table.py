@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from emomtl.heads.ranking import RANKED
 from emomtl.report.cells import Cell, Table
 from emomtl.statistics import LEVEL, POWER, Estimate
+from emomtl.study.rates import rates_notes
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 
 SAME_EXAMPLES = 0.02
@@ -138,6 +139,7 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
             f"better side of zero and p is below {1 - LEVEL:.2g}), contradicted (the same on the worse side), equivalent (the "
             f"interval lies {none}), inconclusive (anything else), untested (seeds or rows are missing, or there is one seed)"
         )
+    notes += rates_notes(result.rates) if compared else []
     if compared and result.reference.scoring.less_is_better:
         notes.append(f"{result.reference.scoring.metric} is an error: below 0 the row is better than {other.rstrip(',')}")
     notes += _thresholds(result)
