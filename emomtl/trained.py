@@ -192,8 +192,8 @@ def read_as_trained(
     for one in _inputs(trained, wanted, sources or {}, allow_changed):
         table = trained.plan.tasks[one.name].table
         limits = replace(one, limit=table.limit, eval_limit=table.eval_limit)
-        noise = {"label_noise": table.label_noise, "noise_from": table.label_noise_from}
-        inputs.append(replace(limits, **noise, seed=trained.plan.manifest.seed))
+        noisy = replace(limits, label_noise=table.label_noise, noise_from=table.label_noise_from)
+        inputs.append(replace(noisy, seed=trained.plan.manifest.seed))
     return read_tasks(inputs, ["train", "validation"], options.on_bad_row, leaks="drop" if options.drop_leaks else "keep")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from emomtl.errors import EmomtlError
-    from emomtl.study import Grid, Job, StudyPlan
+    from emomtl.plugins import Plugins
+    from emomtl.study import Grid, Job, StudyFile, StudyPlan
+
+    Given = tuple[StudyFile, Path, Path, Plugins, Sequence[str], Mapping[str, str]]
 
 Asked = Literal["run", "plan", "commands", "draw"]
 """What the command was asked for."""
@@ -18,9 +21,7 @@ Run = Callable[["StudyPlan", Sequence["Job"]], Mapping[str, "EmomtlError"]]
 """Does what is left of some jobs; gives errors by identity."""
 
 
-def with_chosen_rates(
-    given: tuple[Any, ...], planned: StudyPlan, asked: Asked, threads: int | None, run: Run
-) -> StudyPlan | None:
+def with_chosen_rates(given: Given, planned: StudyPlan, asked: Asked, threads: int | None, run: Run) -> StudyPlan | None:
     """The study planned with the rates that the grid chose for each row, after what is left of the grid is run.
 
     `given` are the arguments of `plan_study`, `planned` is the study with the rates of its manifests. None where rates are not
@@ -37,9 +38,8 @@ def with_chosen_rates(
         _not_chosen(grid, jobs, planned, asked)
         return None
     chosen = {one.row: one.chosen.train for one in choices}
-    folder: Path = given[1]
-    with_rates = plan_study(*given, chosen)
-    return replace(with_rates, rates=keep_choices(folder, grid, choices))
+    with_rates = plan_study(*given, rates=chosen)
+    return replace(with_rates, rates=keep_choices(planned.folder, grid, choices))
 
 
 def _jobs(grid: Grid, threads: int | None) -> list[Job]:

@@ -145,7 +145,8 @@ class Study(Table):
         if self.scale is not None and self.scale not in self.scales:
             raise ValueError(f"scale: no [scales.{self.scale}]; there are {', '.join(self.scales) or 'none'}")
         grids = [one for one in (self.rates, *(scale.rates for scale in self.scales.values())) if one is not None]
-        own = {*self.seeds, *(seed for one in (*self.rows, *self.scales.values()) for seed in one.seeds or ())}
+        own = {*self.seeds, *(seed for row in self.rows for seed in row.seeds or ())}
+        own |= {seed for scale in self.scales.values() for seed in scale.seeds or ()}
         if any(own & set(grid.seeds) for grid in grids):
             raise ValueError("rates.seeds: a seed of the study itself; a run must not choose its own rate")
         seeds = [self.seeds, *(row.seeds for row in self.rows), *(scale.seeds for scale in self.scales.values())]
