@@ -206,7 +206,8 @@ def _check_sentencepiece(name: str, where: str, revision: str) -> None:
     lacking = [package for package, module in SENTENCEPIECE.items() if not _installed(module)]
     file = next((file for file in SENTENCEPIECE_FILES if lacking and there(file)), None)
     if file is not None:
-        found = f"'{clean(name)}' has its tokenizer as {file} alone, and {' and '.join(lacking)} is not installed to read it"
+        missing = " and ".join(lacking)
+        found = f"'{clean(name)}' has its tokenizer as {file} alone, which takes {missing} to read, not installed here"
         remedy = (
             "`pip install sentencepiece protobuf`, both are needed; or save tokenizer.json beside it where they are installed"
         )

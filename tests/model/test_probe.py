@@ -159,5 +159,5 @@ def test_a_tokenizer_of_sentencepiece_alone_names_both_packages(
         load_encoder(EncoderChoice("mine", str(folder), None, "mean", 16))
     (problem,) = caught.value.problems
     package = "protobuf" if "." in lacking else lacking
-    assert problem.found == f"'mine' has its tokenizer as spm.model alone, and {package} is not installed to read it"
+    assert problem.found == f"'mine' has its tokenizer as spm.model alone, which takes {package} to read, not installed here"
     assert "pip install sentencepiece protobuf" in problem.remedy
