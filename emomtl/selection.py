@@ -14,6 +14,9 @@ MEAN = "mean"
 
 MEAN_IN_WORDS = "the mean over tasks of their main metrics"
 
+RAW, EMA = "raw", "ema"
+"""The values of `eval.weights`: the weights that the optimiser moves, and their moving average."""
+
 
 @dataclass(frozen=True)
 class Selected:

@@ -27,7 +27,9 @@ from emomtl.run import Checkpoint, Run, open_which
 from emomtl.run.answers import save_answers, scored_own_rows
 from emomtl.run.files import damaged, trouble
 from emomtl.run.tuned import fit_tasks, keep_tunings, tuning_of
+from emomtl.run.weights import choose_weights
 from emomtl.scoring import TaskScores, Tuned
+from emomtl.selection import EMA, RAW
 from emomtl.taxonomy import Taxonomy
 from emomtl.tuning import TaskTuning
 from emomtl.untrusted import sha256_of
@@ -66,6 +68,12 @@ class Trained(Opened):
     device: str
     precision: str
     fusion: Fusion
+    weights: str = RAW
+
+    @property
+    def chosen_weights(self) -> bool:
+        """Whether these are the weights that the run chose its best checkpoint by, whose scores stand for it."""
+        return self.weights == (self.run.manifest.eval.weights or RAW)
 
 
 def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
@@ -90,26 +98,30 @@ def open_run(folder: Path, which: str, plugins: Plugins) -> Opened:
     return Opened(run, plan, checkpoint)
 
 
-def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto") -> Trained:
-    """Open a run's checkpoint as `open_run` does, with its model on a device."""
+def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto", weights: str | None = None) -> Trained:
+    """Open a run's checkpoint as `open_run` does, with its model on a device.
+
+    `weights` are `raw` or `ema`; left out, those that the run chose its best checkpoint by.
+    """
     opened = open_run(folder, which, plugins)
     plan, where = opened.plan, choose_device(device)
     saved = opened.run.kept_encoder()
     encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, saved, opened.checkpoint.size("model")))
     fusion = reopen(plan.features, opened.run)
     model = model_of(plan, encoder, fusion)
-    checkpoint = _restored(model, opened, which)
+    taken = choose_weights(opened.run, opened.checkpoint, weights, "--weights")
+    checkpoint = _restored(model, opened, which, taken)
     model.to(where).eval()
     precision = choose_precision(plan.manifest.train.precision, where)
-    return Trained(opened.run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion)
+    return Trained(opened.run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion, taken)
 
 
-def _restored(model: MultiTaskModel, opened: Opened, which: str) -> Checkpoint:
+def _restored(model: MultiTaskModel, opened: Opened, which: str, weights: str) -> Checkpoint:
     """Load the weights of a checkpoint; where the run, which trains, pruned it meanwhile, of the one that `which` means now."""
     checkpoint = opened.checkpoint
     while True:
         try:
-            restore_model(model, checkpoint)
+            restore_model(model, checkpoint, weights)
             return checkpoint
         except EmomtlError:
             if checkpoint.path.is_dir():
@@ -272,6 +284,11 @@ def evaluate_run(
         "data": data.fingerprints,
         "tasks": {task: one.as_json() for task, one in scores.items()},
     }
+    if trained.checkpoint.has(EMA) or "weights" in trained.checkpoint.state:
+        entry["weights"] = trained.weights
+    if not trained.chosen_weights:  # a look at these rows, and not the score of the run
+        entry |= {"by": "other-weights", "which": f"{which}, {trained.weights} weights"}
+        keep_answers = False
     if keep_answers:
         entry["answers"] = save_answers(trained.run, split, checkpoint, kept)
     if split == "validation" and keep_answers:
@@ -283,8 +300,11 @@ def evaluate_run(
 def tunings_of(opened: Opened, tasks: Collection[str] = ()) -> dict[str, TaskTuning]:
     """Thresholds and temperatures of the opened checkpoint, by task, as far as there are any: see `tuning_of`.
 
-    This is what `predict`, the model card and whatever takes a model out of its run ask.
+    This is what `predict`, the model card and whatever takes a model out of its run ask. There are none for weights that
+    did not choose the best checkpoint (`eval.weights`): what those answer on validation is not kept.
     """
+    if isinstance(opened, Trained) and not opened.chosen_weights:
+        return {}
     checkpoint = opened.checkpoint.path.name
     heads = _with_labels(opened.tasks(tasks))
     found = {task: tuning_of(opened.run, checkpoint, task, *both) for task, both in heads.items()}
@@ -304,6 +324,8 @@ def _tuned(trained: Trained, bound: Mapping[str, BoundTask], split: str, which: 
     found = tunings_of(trained, asked) if asked else {}
     run = clean(str(trained.run.folder), 300)
     remedy = f"`emomtl eval {run} --split validation --checkpoint {which}` keeps them"
+    if not trained.chosen_weights:
+        remedy = "thresholds are kept of the weights that chose the best checkpoint alone: leave --weights out"
     notes = [
         f"{task}: no metrics at tuned thresholds: what this checkpoint answered on validation was not kept; {remedy}"
         for task in asked

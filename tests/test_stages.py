@@ -121,7 +121,7 @@ def test_a_task_that_is_wrong_is_told_once_and_not_again_for_its_pretraining(des
 
 
 def test_a_plan_of_two_runs_is_not_started_as_one(desk: Any) -> None:
-    with pytest.raises(ValueError, match="is two runs"):
+    with pytest.raises(ValueError, match="is several runs"):
         desk.begin(desk.manifest(pretrain=PRETRAIN))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,24 +89,42 @@ def check(
     """Resolve a manifest, read its rows, take a few steps, and print what a run would do and cost; nothing is kept."""
     from emomtl.cli.output import print_json, say
     from emomtl.cli.shipped import compose_given
+    from emomtl.compose import plans
     from emomtl.plugins import Plugins
+    from emomtl.train.forecast import over_stages
 
     plugins = Plugins.discover()
     plan = compose_given(manifest, set_ or [], plugins)
-    before = _expected(plan.pretrain, step) if plan.pretrain is not None else None
-    expected = _expected(plan, step)
+    runs = plans(plan)
+    every = [_expected(one, step) for one in runs]
+    expected = every[-1]
     if against is not None:
-        expected["against"] = _against(plan, expected, against, plugins)
+        expected["against"] = _against(plan, over_stages(every), against, plugins)
     if json:
-        print_json(expected if before is None else {**expected, "pretrain": before})
+        print_json({**expected, **_earlier(runs, every)})
     else:
-        for one in (before, expected) if before is not None else (expected,):
+        for one in every:
             _print_expected(one["run"], one)
+        if len(runs) > 1:
+            updates = over_stages(every)["tasks"].items()
+            say("updates over all stages: " + ", ".join(f"{task} {facts['updates']:,}" for task, facts in updates))
     for warning in expected.get("against", {}).get("warnings", ()):
         remedy = "give both the same `train.target_updates` and `train.target`"
         say(f"warning: {warning}: the two do not compare at equal training ({remedy}, and the task the same batch size)")
     if not json:
         say(f"{manifest} is fine")
+
+
+def _earlier(runs: Sequence[Plan], every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """For a program: what the runs before the last one would do, `[pretrain]` and the stages, in order."""
+    found: dict[str, Any] = {}
+    for following, expected in zip(runs[1:], every, strict=False):
+        if following.manifest.pretrain is not None:
+            found["pretrain"] = expected
+        else:
+            assert following.before is not None
+            found.setdefault("stages", []).append({"stage": following.before.stage, **expected})
+    return found
 
 
 def _expected(plan: Plan, step: bool) -> dict[str, Any]:
@@ -206,10 +224,12 @@ def _lengths(plan: Plan) -> Lengths | None:
 def _against(plan: Plan, expected: Mapping[str, Any], against: Path, plugins: Plugins) -> dict[str, Any]:
     """How often the task that two manifests share is trained by each."""
     from emomtl.cli.shipped import compose_given
-    from emomtl.train.forecast import compare, forecast
+    from emomtl.compose import plans
+    from emomtl.train.forecast import compare, forecast, over_stages
 
     other = compose_given(against, [], plugins)
-    return {"manifest": str(against), **compare(plan, expected, other, forecast(other, _read(other)))}
+    theirs = over_stages([forecast(one, _read(one)) for one in plans(other)])
+    return {"manifest": str(against), **compare(plan, expected, other, theirs)}
 
 
 def _print_expected(name: str, expected: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust
+from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust, Weights
 
 if TYPE_CHECKING:
     from emomtl.predict import Choices, Predictor
@@ -67,6 +67,7 @@ def predict(
     thresholds: Thresholds = "fixed",
     task: Tasks = None,
     checkpoint: Checkpoint = "best",
+    weights: Weights = None,
     trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="One JSON object a text, without the text.")] = False,
@@ -83,7 +84,7 @@ def predict(
     choices = Choices(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
     flags = {"--keep": keep, "--spreadsheet-safe": spreadsheet_safe}
     _check_arguments(given, out, choices, [name for name, value in flags.items() if value], json)
-    predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(trust_plugins), device), wanted)
+    predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(trust_plugins), device, weights), wanted)
     predictor = _with_thresholds(predictor, thresholds)
     if out is not None:
         _predict_file(predictor, Path(given[0]), out, choices, wanted, keep, only_labels, spreadsheet_safe)

@@ -52,6 +52,10 @@ class PlainDisplay(Display):
         """The main figures of every task."""
         say(evaluation_line(state, scores, best))
 
+    def also_evaluated(self, state: State, weights: str, scores: Mapping[str, TaskScores]) -> None:
+        """The main figures of every task, with the other weights."""
+        say(f"step {state.step:,} validation  {headline(scores)}  ({weights} weights)")
+
     def rates(self) -> str:
         """Labelled examples of all tasks a second, since the phase began."""
         return f"{self.examples / max(1e-9, time.monotonic() - self.began):.1f} examples/s"
@@ -103,6 +107,10 @@ class LiveDisplay(PlainDisplay):
     def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
         """A line above the bar."""
         self.bar.console.print(evaluation_line(state, scores, best), markup=False)
+
+    def also_evaluated(self, state: State, weights: str, scores: Mapping[str, TaskScores]) -> None:
+        """A line above the bar."""
+        self.bar.console.print(f"step {state.step:,} validation  {headline(scores)}  ({weights} weights)", markup=False)
 
 
 def losses(state: State) -> str:

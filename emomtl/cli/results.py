@@ -11,6 +11,14 @@ RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_defau
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="`best`, `last`, or a step that was kept.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")]
 Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu` or `cuda`.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="raw|ema",
+        help="Raw weights, or their moving average; left out, those that chose the best checkpoint.",
+    ),
+]
 Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="TASK=PATH", help="Read a task's rows here; may be repeated.")
 ]
@@ -47,6 +55,7 @@ def evaluate(
         typer.Option("--answers/--no-answers", help="Keep targets and probabilities in the run, for intervals and comparisons."),
     ] = True,
     labels: Annotated[bool, typer.Option("--labels", help="Print the table of every label too.")] = False,
+    weights: Weights = None,
     trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -62,13 +71,9 @@ def evaluate(
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
     if allow_changed not in (None, "data"):
         raise EmomtlError(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
-    unseen: Literal["refuse", "wrong"] | None = None
-    if unseen_labels is not None:
-        if unseen_labels not in ("refuse", "wrong"):
-            raise EmomtlError(Problem("--unseen-labels", f"'{unseen_labels}' is not known here", "refuse, or wrong"))
-        unseen = "wrong" if unseen_labels == "wrong" else "refuse"
+    unseen = _policy(unseen_labels)
     sources = sources_of(source or [])
-    trained = open_trained(run, checkpoint, Plugins.discover(trust_plugins), device)
+    trained = open_trained(run, checkpoint, Plugins.discover(trust_plugins), device, weights)
     trained.tasks(sources)
     scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers, unseen)
     for note in notes:
@@ -86,3 +91,14 @@ def evaluate(
             columns = list(rows[0]) if rows else []
             title = f"{name}{'/' + grouping if grouping else ''}: labels on {split}"
             console().print(make_table(title, columns, [[row[column] for column in columns] for row in rows]))
+
+
+def _policy(given: str | None) -> Literal["refuse", "wrong"] | None:
+    """What becomes of rows with labels that the model does not have; None where the manifest says it."""
+    from emomtl.errors import EmomtlError, Problem
+
+    if given is None:
+        return None
+    if given not in ("refuse", "wrong"):
+        raise EmomtlError(Problem("--unseen-labels", f"'{given}' is not known here", "refuse, or wrong"))
+    return "wrong" if given == "wrong" else "refuse"

@@ -81,7 +81,9 @@ def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: b
         title = f"{plan.manifest.name}: validation after {outcome.steps:,} steps ({outcome.reason})"
         tuned = any(one.tuned for found in outcome.scores.values() for one in found.values())
         said = _chosen(plan, outcome) + ("; metrics with `_tuned` are cross-fitted" if tuned else "")
-        console().print(scores_table(title, outcome.scores, said))
+        other = "raw" if plan.manifest.eval.weights == "ema" else "ema"
+        others = {f"{which}, {other} weights": scores for which, scores in outcome.others.items()}
+        console().print(scores_table(title, {**outcome.scores, **others}, said))
     return outcome
 
 
@@ -90,7 +92,8 @@ def _chosen(plan: Plan, outcome: Outcome) -> str:
     chooser = plan.selection_in_words
     if outcome.best_step is None or outcome.best_value is None:
         return f"best is the last checkpoint: {chooser}, which would choose it, was undefined at every evaluation"
-    return f"best is step {outcome.best_step:,}, where {chooser} is {outcome.best_value:.4f}"
+    weights = f" with its {plan.manifest.eval.weights} weights" if outcome.others else ""
+    return f"best is step {outcome.best_step:,}, where {chooser} is {outcome.best_value:.4f}{weights}"
 
 
 def _print_profile(found: dict[str, Any]) -> None:

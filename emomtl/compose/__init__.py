@@ -4,7 +4,8 @@ from emomtl.compose.objectives import objective_problems
 from emomtl.compose.plan import BoundFeature, BoundObjective, BoundTask, Plan, Start
 from emomtl.compose.recipes import recipes
 from emomtl.compose.sharing import changes_of, check_ties
-from emomtl.compose.stages import left, pretraining, stages
+from emomtl.compose.staged import staged
+from emomtl.compose.stages import left, plans, pretraining, stages, updates_over_stages
 from emomtl.compose.whole import compose, compose_file, pretrained_choice
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "compose_file",
     "left",
     "objective_problems",
+    "plans",
     "pretrained_choice",
     "pretraining",
     "recipes",
+    "staged",
     "stages",
+    "updates_over_stages",
 ]

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from emomtl.plugins import Plugins
 
 
+DEFAULT_EPOCHS = 3
+"""Passes of a run whose manifest gives no length."""
+
+
 @dataclass(frozen=True)
 class BoundTask:
     """One task of a run: as its plugin declares it, with the manifest's head, source and numbers."""
@@ -67,6 +71,7 @@ class Start:
     folder: Path
     checkpoint: str
     heads: bool
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,20 @@ class BoundFeature:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The run that has to come before another: its plan, the stage's name, and what the other takes over of it."""
+
+    plan: Plan
+    stage: str
+    checkpoint: str
+    heads: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run with every name resolved; `manifest` is complete: each option stands in it with its value.
 
-    `start` is the run whose encoder it begins with, where it does; `pretrain` the plan of a run that has to come before.
+    `start` is the run whose encoder it begins with, where it does; `before` the run that has to be made first.
     """
 
     manifest: Manifest
@@ -98,7 +113,7 @@ class Plan:
     objectives: Mapping[str, BoundObjective] = field(default_factory=dict)
     features: Mapping[str, BoundFeature] = field(default_factory=dict)
     start: Start | None = None
-    pretrain: Plan | None = None
+    before: Before | None = None
 
     @property
     def selection_in_words(self) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from emomtl.compose.composer import Composer
 from emomtl.compose.features import bind_features, complete_features
 from emomtl.compose.objectives import bind_objectives, complete_objectives
-from emomtl.compose.plan import BoundTask, Plan, Start
+from emomtl.compose.plan import DEFAULT_EPOCHS, Before, BoundTask, Plan, Start
 from emomtl.compose.sharing import check_ties, encoder_changes
-from emomtl.compose.stages import MASKED, pretraining
+from emomtl.compose.staged import compose_staged
+from emomtl.compose.stages import MASKED, PRETRAIN, pretraining
 from emomtl.compose.tasks import bind_tasks
 from emomtl.encoding import EncoderSource, Truncation
 from emomtl.errors import EmomtlError, Problem, clean, suggest
@@ -26,14 +27,15 @@ from emomtl.weighting import TaskFacts, Weighting
 if TYPE_CHECKING:
     from emomtl.plugins import Plugins
 
-DEFAULT_EPOCHS = 3
-
 
 def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None = None, training: bool = True) -> Plan:
     """Resolve every name of a manifest. `folder` is where relative paths start; `draft` knows lines and earlier problems.
 
     Without `training` neither the rows nor the pretrained encoder have to be there: a finished run is opened.
+    A manifest with `[[stages]]` gives the plan of the last one, with those before it.
     """
+    if training and manifest.stages and not (draft and draft.problems):
+        return _staged(manifest, plugins, folder, draft)
     folder = Path(manifest.folder) if manifest.folder else folder.resolve()
     composer = Composer(plugins, folder, draft)
     files = [Path(name).name for name in manifest.plugins if name.endswith(".py")]
@@ -71,10 +73,24 @@ def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     return replace(plan, manifest=_complete(plan, bound, select))
 
 
-def _pretraining(composer: Composer, manifest: Manifest) -> Plan | None:
+def _staged(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None) -> Plan:
+    """The plan of the last stage, with those before it; problems have the lines of the whole manifest."""
+
+    def one(stage: Manifest, last: bool) -> Plan:
+        return compose(stage, plugins if last else plugins.apart(), folder)
+
+    try:
+        return compose_staged(manifest, one)
+    except EmomtlError as error:
+        placed = [draft.placed(problem) if draft else problem for problem in error.problems]
+        raise EmomtlError(*sorted(placed, key=lambda problem: (problem.file, problem.line or 0))) from error
+
+
+def _pretraining(composer: Composer, manifest: Manifest) -> Before | None:
     """The plan of the run before this one; what is wrong with it and not already with this one stands under `pretrain`."""
     try:
-        return compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
+        plan = compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
+        return Before(plan, PRETRAIN, "best", heads=False)
     except EmomtlError as error:
         names = [f"tasks.{name}" for name in manifest.tasks]
         broken = [name for name in manifest.tasks if any(p.place.startswith(f"tasks.{name}") for p in composer.problems)]
@@ -118,7 +134,9 @@ def _complete(plan: Plan, bound: Mapping[str, BoundTask], select: str) -> Manife
             "weighting": Use(use=manifest.weighting.use, **options_of(plan.weighting)),
             "encoder": _complete_encoder(manifest.encoder, plan),
             "train": train,
-            "eval": manifest.eval.model_copy(update={"select": select}),
+            "eval": manifest.eval.model_copy(
+                update={"select": select, "weights": manifest.eval.weights or ("ema" if train.ema else None)}
+            ),
         }
     )
 
@@ -134,7 +152,9 @@ def _complete_encoder(table: EncoderTable, plan: Plan) -> EncoderTable:
 def _start(manifest: Manifest, folder: Path) -> Start | None:
     """The run to start from. It is opened when the run begins, and not here: a resumed run does without it."""
     table = manifest.start
-    return None if table is None else Start((folder / Path(table.run).expanduser()).resolve(), str(table.checkpoint), table.heads)
+    if table is None:
+        return None
+    return Start((folder / Path(table.run).expanduser()).resolve(), str(table.checkpoint), table.heads, table.weights)
 
 
 def pretrained_choice(manifest: Manifest, plugins: Plugins, folder: Path) -> EncoderChoice:
@@ -225,6 +245,9 @@ def _checks(
     names = [name for name, table in manifest.tasks.items() if table.trained]
     if target is not None and target not in names:
         composer.add(Problem("train.target", f"'{clean(target)}' is no task of this run", suggest(target, names)))
+    if manifest.eval.weights == "ema" and manifest.train.ema is None and training:
+        remedy = 'give `train.ema`, such as 0.999, or weights = "raw"'
+        composer.add(Problem("eval.weights", "no average of the weights is kept", remedy))
     if weighting is not None and weighting.joint and manifest.sampler.per_step == "one":
         remedy = '`sampler.per_step = "all"` puts every task into every step'
         composer.add(Problem("weighting.use", f"'{manifest.weighting.use}' needs the losses of all tasks in one step", remedy))

@@ -13,12 +13,16 @@ from typing import Any
 from emomtl.manifest.models import Manifest
 
 LATER: Mapping[str, Mapping[str, Any]] = {
+    "": {"stages": []},
     "train": {
         "on_out_of_memory": "stop",
         "unpadded": "auto",
         "loss_scale": "mean",
         "clip_by": "all",
+        "ema": None,
     },
+    "eval": {"weights": None},
+    "start": {"weights": None},
     "data": {"unseen_labels": "refuse"},
     "encoder": {"checkpoint_layers": False},
     "tasks.*": {
@@ -38,7 +42,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     },
     "tasks.*.options": {"label_names": {}, "missing": [], "fold_case": False},
 }
-"""By table, where `*` is any name. Options are those of the family `table`."""
+"""By table, where "" is the manifest itself and `*` is any name. Options are those of the family `table`."""
 
 
 def as_it_was_run(manifest: Manifest) -> Manifest:
@@ -71,11 +75,15 @@ def without_later_keys(content: dict[str, Any]) -> None:
                     del table[key]
 
 
-def _tables(content: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:
+def _tables(content: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
     """The tables that stand at a place of `LATER`."""
     first, *rest = place.split(".")
+    if not first:
+        yield content
+        return
     if first != "tasks":
-        yield content[first]
+        if content.get(first) is not None:
+            yield content[first]
         return
     for task in content["tasks"].values():
         if rest == ["*"]:

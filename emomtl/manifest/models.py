@@ -169,6 +169,10 @@ class StartTable(Table):
     run: str = Field(description="the other run's directory")
     checkpoint: Literal["best", "last"] | Positive = Field(default="best", description="`best`, `last`, or a step that was kept")
     heads: bool = Field(default=False, description="take over the heads of tasks that have the same name, kind and outputs")
+    weights: Literal["raw", "ema"] | None = Field(
+        default=None,
+        description="its raw weights or their average (`train.ema`); left out, those that chose its best checkpoint",
+    )
 
 
 class PretrainTable(Table):
@@ -252,6 +256,11 @@ class TrainTable(Table):
     clip_by: Literal["all", "task"] = Field(
         default="all", description="what `clip` bounds: the gradient of a step, or that of each task before they add up"
     )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="decay of an exponential moving average of the weights, such as 0.999, which is scored and saved "
+        "beside them; left out, none is kept",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the encoder")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the run computes")
     threads: Threads | None = Field(default=None, description="CPU threads; left out, what torch takes")
@@ -284,6 +293,11 @@ class EvalTable(Table):
         default=None,
         description="`mean` over tasks, or the `task/metric` that chooses the best; left out, the target's main metric, "
         "else the only task's, else `mean`",
+    )
+    weights: Literal["raw", "ema"] | None = Field(
+        default=None,
+        description="whose scores choose the best checkpoint, and which weights `eval`, `predict` and [start] take; left "
+        "out, `ema` where `train.ema` is given",
     )
     patience: Annotated[int, Field(ge=0)] = Field(default=0, description="evaluations without gain before it stops; 0 never")
     batch_size: BatchSize = Field(default=64, description="examples a forward pass")
@@ -321,6 +335,35 @@ class DataTable(Table):
     )
 
 
+class StageStartTable(Table):
+    """What a stage takes over of the stage before it."""
+
+    checkpoint: Literal["best", "last"] = Field(default="best", description="which checkpoint of the stage before it starts from")
+    heads: bool = Field(default=True, description="take over the heads of tasks that have the same name, kind and outputs")
+
+
+class StageTable(Table):
+    """One of several runs that a manifest makes, each starting from the one before; it says what is different in it."""
+
+    name: Annotated[str, Field(pattern=NAME, max_length=40)] = Field(
+        description="the stage's name; its folder is runs/NAME-STAGE, and that of the last stage runs/NAME"
+    )
+    tasks: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="the tasks that it trains; left out, all that the manifest trains"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="its part of the length in [train]; those of all stages that have one add up to 1"
+    )
+    start: StageStartTable = Field(default_factory=StageStartTable)
+    changes: tuple[Use, ...] | None = Field(default=None, description="`encoder.changes` of this stage; left out, the manifest's")
+    sampler: SamplerTable | None = Field(default=None, description="its sampler; left out, the manifest's")
+    weighting: Use | None = Field(default=None, description="its weighting; left out, the manifest's")
+    train: TrainTable | None = Field(
+        default=None, description="keys of [train] that are different; a length replaces the manifest's"
+    )
+    eval: EvalTable | None = Field(default=None, description="keys of [eval] that are different")
+
+
 class Manifest(Table):
     """A whole run."""
 
@@ -349,3 +392,6 @@ class Manifest(Table):
     data: DataTable = Field(default_factory=DataTable)
     start: StartTable | None = Field(default=None, description="another run to start from")
     pretrain: PretrainTable | None = Field(default=None, description="a run of masked language modelling before this one")
+    stages: tuple[StageTable, ...] = Field(
+        default=(), description="runs one after another, each starting from the one before; left out, one run"
+    )

@@ -16,7 +16,8 @@ HEADER = "# A whole emomtl manifest: every key with its value, defaults included
 
 
 def write_manifest(manifest: Manifest) -> str:
-    """The TOML text of a manifest, in the order of the model; None, empty tables and an empty `head.use` are left out.
+    """The TOML text of a manifest, in the order of the model; None, empty tables and `stages` and an empty `head.use`
+    are left out.
 
     Raises `EmomtlError` for what TOML cannot say or a manifest cannot hold: NaN, infinity, secrets, a None that is no default.
     """
@@ -35,7 +36,8 @@ def _table(model: BaseModel, parts: Parts, problems: list[Problem]) -> dict[str,
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
         default = info.get_default(call_default_factory=True)
-        if value is not None and not (value in ("", {}) and value == default):
+        no_stages = name == "stages" and not value  # a run has none; its manifest reads with an emomtl that knows none
+        if value is not None and not (value in ("", {}) and value == default) and not no_stages:
             key = info.alias or name  # a key that Python allows no attribute to have, such as `from`
             found[key] = _value(value, (*parts, key), problems)
     for name, value in (model.model_extra or {}).items():

@@ -20,6 +20,7 @@ from emomtl.model.sharded import as_cut, is_cut
 from emomtl.model.sharing import Sharing
 from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
+from emomtl.selection import RAW
 from emomtl.taxonomy import Taxonomy
 from emomtl.weighting import SharedParameters
 
@@ -197,8 +198,11 @@ def shared_parameters(model: MultiTaskModel) -> SharedParameters:
     return SharedParameters(shared)
 
 
-def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
-    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused, before they are read."""
+def restore_model(model: MultiTaskModel, checkpoint: Checkpoint, weights: str = RAW) -> None:
+    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused, before they are read.
+
+    `weights` are the raw ones, or `ema`, their average, as `choose_weights` chose them.
+    """
     remedy = "the encoder, a task's labels or a plugin changed since the run was made"
     wanted, there = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, checkpoint.shapes("model")
     for name in sorted(wanted.keys() | there.keys()):
@@ -207,7 +211,7 @@ def restore_model(model: MultiTaskModel, checkpoint: Checkpoint) -> None:
             raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {found}", remedy))
     try:
         own = model.state_dict()
-        model.load_state_dict({name: as_cut(tensor, own[name]) for name, tensor in checkpoint.tensors("model").items()})
+        model.load_state_dict({name: as_cut(tensor, own[name]) for name, tensor in checkpoint.weights(weights).items()})
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.run.files import fsync_file, fsync_folder, move, read_bytes, remove, require_space, storage, trouble, write_new
+from emomtl.selection import EMA
 from emomtl.untrusted import MOST_HEADER, loads, sha256_of, tensor_header
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class Checkpoint:
             return tensors
         except Exception as error:  # the library has no one error for what it cannot read
             raise EmomtlError(_damage(path, f"no tensors can be read from it: {clean(str(error))}")) from error
+
+    def weights(self, which: str) -> dict[str, Tensor]:
+        """The tensors of the model with its raw or its averaged weights; what has no average is the same in both."""
+        tensors = self.tensors("model")
+        if which == EMA and self.has(EMA):
+            averaged = self.tensors(EMA)
+            tensors |= {name: tensor for name, tensor in averaged.items() if name in tensors}
+        return tensors
 
     def has(self, part: str) -> bool:
         """Whether the checkpoint has a part: `emomtl slim` removes the optimiser's."""

@@ -7,11 +7,25 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.run.checkpoint import OPTIMIZER, STEP, Checkpoint, drop_part, open_checkpoint
+from emomtl.run.checkpoint import (
+    OPTIMIZER,
+    STATE,
+    STEP,
+    SUFFIX,
+    Checkpoint,
+    drop_part,
+    open_checkpoint,
+    save_checkpoint,
+)
 from emomtl.run.directory import Run
 from emomtl.run.files import fsync_folder, move, remove, replace_link, storage, trouble
+from emomtl.selection import EMA
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POINTERS = ("last", "best")
 TRIES = 5
@@ -117,10 +131,12 @@ def prune(run: Run, keep: Collection[Path]) -> None:
         remove(path)
 
 
-def slim(run: Run) -> dict[str, int]:
+def slim(run: Run, weights: str | None = None) -> dict[str, int]:
     """Remove the optimiser's state from every checkpoint of a finished run; gives the bytes that each was relieved of, by name.
 
-    EmomtlError where the run has not finished, since it could not go on then; nothing is changed in that case.
+    With `weights`, `raw` or `ema`, of a run that keeps an average of its weights only these are left, as the model.
+    EmomtlError where the run has not finished, since it could not go on then, or has no such weights; nothing is changed in
+    that case.
     """
     run.must_hold()
     _tidy(run)
@@ -130,7 +146,28 @@ def slim(run: Run) -> dict[str, int]:
         remedy = "finish it with `emomtl train MANIFEST --resume`: without that state no run can go on"
         raise EmomtlError(trouble(run.folder, "has not finished, and needs its optimiser's state", remedy))
     found = [open_own(run, path) for path in _published(run)]  # all are verified before one is touched
-    return {one.path.name: drop_part(run, one, OPTIMIZER) for one in found if one.has(OPTIMIZER)}
+    lacking = [one.path for one in found if weights is not None and not one.has(EMA) and one.state.get("weights") != weights]
+    if lacking:
+        problem = "it has no choice of weights: either it was trained without `train.ema`, or slimmed to the others"
+        raise EmomtlError(*(trouble(path, problem, "leave --weights out") for path in lacking))
+    freed: dict[str, int] = {}
+    for one in found:
+        before = sum(size for _, size in one.files.values())
+        if weights is not None and one.has(EMA):
+            save_checkpoint(run, one.step, _of_one_kind(one, weights), {**one.state, "weights": weights})
+        elif one.has(OPTIMIZER):
+            drop_part(run, one, OPTIMIZER)
+        else:
+            continue
+        freed[one.path.name] = before - sum(size for _, size in open_own(run, one.path).files.values())
+    return freed
+
+
+def _of_one_kind(checkpoint: Checkpoint, weights: str) -> dict[str, dict[str, Tensor]]:
+    """The parts of a checkpoint that has raw or averaged weights as its model, and no optimiser's state."""
+    names = [name.removesuffix(SUFFIX) for name in checkpoint.files if name != STATE]
+    others = {name: checkpoint.tensors(name) for name in names if name not in ("model", OPTIMIZER, EMA)}
+    return {"model": checkpoint.weights(weights), **others}
 
 
 def _step(path: Path) -> int:

@@ -14,6 +14,8 @@ from emomtl.data.locate import Located, LocatedHub
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest, without_later_keys
 from emomtl.run import Run, find_checkpoint, open_own
+from emomtl.run.weights import choose_weights
+from emomtl.selection import EMA
 
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
@@ -24,7 +26,7 @@ class Identities:
 
     def __init__(self) -> None:
         self._rows: dict[str, str] = {}
-        self._starts: dict[tuple[Path, str], dict[str, str]] = {}
+        self._starts: dict[tuple[Path, str, str | None], dict[str, str]] = {}
 
     def of(self, plan: Plan, start: str | None = None) -> str:
         """The SHA-256 of a run; `start` is the identity of the planned run that it starts from.
@@ -36,7 +38,11 @@ class Identities:
         for name, bound in plan.tasks.items():
             assert bound.located is not None
             content["tasks"][name]["source"] = self._of_rows(bound.located)
-        if start is not None:
+        before = plan.before
+        if before is not None and plan.manifest.pretrain is None:  # [pretrain] stands in the manifest itself
+            taken = {"checkpoint": before.checkpoint, "heads": before.heads}
+            content["start"] = {"run": self.of(before.plan, start), **taken}
+        elif start is not None:
             content["start"]["run"] = start
         elif plan.start is not None:
             content["start"] = {**self._of_start(plan.start), "heads": plan.start.heads}
@@ -51,11 +57,12 @@ class Identities:
 
     def _of_start(self, start: Start) -> dict[str, str]:
         """The run that a manifest names, by its own identity, and its checkpoint, by the hash of its weights."""
-        key = (start.folder, start.checkpoint)
+        key = (start.folder, start.checkpoint, start.weights)
         if key not in self._starts:
             try:
                 run = Run.open(start.folder)
                 checkpoint = open_own(run, find_checkpoint(run, start.checkpoint).resolve())
+                weights = choose_weights(run, checkpoint, start.weights, "weights")
             except EmomtlError as error:
                 where = (replace(p, place="start.run", found=f"{p.place}: {p.found}") for p in error.problems)
                 raise EmomtlError(*where) from error
@@ -64,6 +71,8 @@ class Identities:
                 content["tasks"][name]["source"] = digest
             content["start"] = run.environment.get("start", {}).get("sha256")
             self._starts[key] = {"run": _digest(content), "sha256": checkpoint.files["model.safetensors"][0]}
+            if weights == EMA and checkpoint.has(EMA):
+                self._starts[key][EMA] = checkpoint.files["ema.safetensors"][0]
         return self._starts[key]
 
 

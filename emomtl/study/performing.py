@@ -76,6 +76,14 @@ def state_of(job: Job) -> State:
     return "trained" if _unscored(job, run, scores) else "done"
 
 
+def stage_folders(folder: Path) -> list[Path]:
+    """The folders of the stages before a run of a study, as far as they are there.
+
+    Its name ends with its identity, so that whatever goes on from there is a stage of it.
+    """
+    return [path for path in sorted(folder.parent.glob(f"{folder.name}-*")) if is_run(path)]
+
+
 def _unscored(job: Job, run: Run, scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What is to be scored yet, with its answers kept: (split, `best` or `last`); one checkpoint sees test once."""
     scored = {
@@ -143,11 +151,12 @@ def trusted_by(job: Job) -> frozenset[str]:
 
 def commands(job: Job) -> list[list[str]]:
     """The commands that do what is left of a job, for a shell or a batch system."""
-    state = state_of(job)
+    state, folder = state_of(job), Path(job.folder)
+    begun = state == "begun" or bool(stage_folders(folder))
     lines: list[list[str]] = []
     if state in ("missing", "begun"):
         threads = ["--set", f"train.threads={job.threads}"] if job.threads is not None else []
-        more = ["--resume", *(part for key in MAY_CHANGE for part in ("--allow-changed", key))] if state == "begun" else []
+        more = ["--resume", *(part for key in MAY_CHANGE for part in ("--allow-changed", key))] if begun else []
         lines.append(["emomtl", "train", job.manifest, "--out", job.folder, *threads, *more])
     asked = [("test", "best"), ("test", "last"), *([("validation", "best")] if job.tuned else [])] if job.test else []
     if state == "trained":

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from emomtl.compose import Plan, compose_file
+from emomtl.compose import Plan, compose_file, updates_over_stages
 from emomtl.data.one_source import for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
@@ -206,12 +206,12 @@ class Planner:
         target = self.file.target(of) if isinstance(of, RowTable) else train.target or ""
         if isinstance(of, RowTable):
             self.scoring[of.name] = _scoring(self.file, of, plan)
-        counted = isinstance(of, SourceTable) or train.target == target
+        updates = train.target_updates if isinstance(of, SourceTable) else updates_over_stages(plan, target)
         digest = self._identities.of(plan, None if before is None else before.identity)
         place = _existing(self.runs, digest) or self.runs / f"{slug}-seed{seed}-{digest[:IDENTITY]}"
         place = self._folders.setdefault(digest, place)
         after = None if before is None else before.identity
-        run = PlannedRun(of.name, seed, target, path, digest, place, train.target_updates if counted else None, after)
+        run = PlannedRun(of.name, seed, target, path, digest, place, updates, after)
         self.found[of.name, seed] = run
         return run
 

@@ -25,6 +25,7 @@ from emomtl.statistics import (
     spread,
 )
 from emomtl.study.auxiliaries import OtherTask, add_other_tasks
+from emomtl.study.performing import stage_folders
 from emomtl.tuning import cross_fitted_decisions
 
 if TYPE_CHECKING:
@@ -243,10 +244,19 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
         row.looks[seed] = max(row.looks.get(seed, 0), len(seen))
     if (answers := _scored(row.scoring, run, "test", checkpoints.get("best", ""))) is not None:
         row.answers[seed] = answers
-    for event in run.events() if checkpoints else ():  # a run under way has had fewer updates than it will
+    if checkpoints:  # a run under way has had fewer updates than it will
+        counted = [_counts(one, target) for one in (run, *map(Run.open, stage_folders(planned.folder)))]
+        row.updates[seed] = sum(updates for updates, _ in counted)
+        row.examples[seed] = sum(examples for _, examples in counted)
+
+
+def _counts(run: Run, target: str) -> tuple[int, int]:
+    """The updates and the examples of a task in a run, as its last log has them."""
+    found = (0, 0)
+    for event in run.events():
         if event.get("event") == "step":
-            row.updates[seed] = int(event["updates"].get(target, 0))
-            row.examples[seed] = int(event["counts"].get(target, 0))
+            found = (int(event["updates"].get(target, 0)), int(event["counts"].get(target, 0)))
+    return found
 
 
 def _compare(rows: Sequence[RowResult], margin: float) -> None:

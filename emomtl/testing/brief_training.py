@@ -39,6 +39,7 @@ def train_briefly(
         "eval": given.eval.model_copy(update={"every": 2}),
         "start": None,
         "pretrain": None,
+        "stages": (),
         "tasks": {name: task.model_copy(update={"limit": ROWS, "eval_limit": ROWS}) for name, task in given.tasks.items()},
     }
     draft = replace(draft, manifest=given.model_copy(update=small))

@@ -109,7 +109,8 @@ def estimate(expected: dict[str, Any], found: Calibration, plan: Plan, data: Tas
     )
     every = plan.manifest.eval.every
     evaluations = math.ceil(expected["steps"] / every) if every else max(1, math.ceil(expected["epochs"] - 1e-9))
-    scoring = evaluations * scored * found.scored_token
+    passes = 1 if plan.manifest.train.ema is None else 2  # raw weights and their average are both scored
+    scoring = evaluations * passes * scored * found.scored_token
     return {
         "evaluations": evaluations,
         "calibrated_steps": found.steps,
@@ -121,12 +122,15 @@ def estimate(expected: dict[str, Any], found: Calibration, plan: Plan, data: Tas
 
 
 def memory(session: Session) -> dict[str, int]:
-    """Bytes of the parameters, of their gradients with those that a weighting keeps apart, and of AdamW's two moments."""
+    """Bytes of the parameters, of their gradients with those that a weighting keeps apart, of AdamW's two moments, and of the
+    average of the weights where one is kept.
+    """
     trained = [p for group in session.optimizer.param_groups for p in group["params"]]
     every = {id(p): p for p in (*session.model.parameters(), *session.weighting.parameters(), *trained)}
     gradients = _bytes(trained)
     kept = _bytes(session.weighting.buffers())
-    return {"parameters": _bytes(every.values()), "gradients": gradients + kept, "moments": 2 * gradients}
+    average = {} if session.average is None else {"average": session.average.size()}
+    return {"parameters": _bytes(every.values()), "gradients": gradients + kept, "moments": 2 * gradients, **average}
 
 
 def _bytes(tensors: Any) -> int:
@@ -140,7 +144,7 @@ def _few(plan: Plan) -> Plan:
         table = bound.table
         few = {"limit": min(SAMPLE, table.limit or SAMPLE), "eval_limit": min(SCORED, table.eval_limit or SCORED)}
         tasks[name] = replace(bound, table=table.model_copy(update=few))
-    return replace(plan, tasks=tasks, pretrain=None)
+    return replace(plan, tasks=tasks, before=None)
 
 
 def _scored_token(session: Session) -> float:

@@ -25,3 +25,6 @@ class Display:
 
     def evaluated(self, state: State, scores: Mapping[str, TaskScores], best: bool) -> None:
         """Validation was scored; `best`: no checkpoint before was better, and `state.best_value` is what it was chosen by."""
+
+    def also_evaluated(self, state: State, weights: str, scores: Mapping[str, TaskScores]) -> None:
+        """What the other weights came to (`raw`, or `ema`), where an average is kept."""

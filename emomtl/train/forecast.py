@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,17 @@ def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
         for task in found:
             found[task] += answer.get(task, 0.0) / total / len(steps)
     return found
+
+
+def over_stages(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The updates and examples of each task in all stages together, from the forecast of each."""
+    tasks: dict[str, dict[str, float]] = {}
+    for expected in every:
+        for task, facts in expected["tasks"].items():
+            own = tasks.setdefault(task, {"updates": 0, "examples": 0})
+            for what in own:
+                own[what] += facts[what]
+    return {"tasks": tasks}
 
 
 def compare(one: Plan, expected: Mapping[str, Any], other: Plan, other_expected: Mapping[str, Any]) -> dict[str, Any]:

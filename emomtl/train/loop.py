@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.run.tuned import fit_tasks, keep_tunings
 from emomtl.scoring import TaskScores, Tuned
-from emomtl.selection import MEAN, is_as_good, is_better, selected, selection_in_words
+from emomtl.selection import EMA, MEAN, is_as_good, is_better, selected, selection_in_words
+from emomtl.selection import RAW as RAW_WEIGHTS
 from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.early_stopping import stop_tasks
 from emomtl.train.forecast import said_of_tasks
@@ -41,7 +43,7 @@ def train(session: Session) -> Outcome:
             other = {"elsewhere": session.elsewhere} if session.elsewhere else {}
             run.log_event("start", step=state.step, total=length.total, epochs=length.epochs, parameters=counts, **other)
             run.log(f"training {run.name}: {', '.join(session.plan.tasks)} from step {state.step}")
-            run.log(f"the best checkpoint is chosen on validation by {session.plan.selection_in_words}")
+            run.log(f"the best checkpoint is chosen on validation by {session.plan.selection_in_words}{_by_weights(session)}")
             for task, scale in session.scales.items():
                 run.log(f"{task}: {scale.sentence}")
             for task, lines in said_of_tasks(session.plan).items():
@@ -70,6 +72,11 @@ def train(session: Session) -> Outcome:
             for heard in session.plan.plugins.heard:
                 run.log(f"listener {heard}")
         run.close()
+
+
+def _by_weights(session: Session) -> str:
+    """With whose weights the best checkpoint is chosen, where there are two."""
+    return "" if session.average is None else f", with its {session.plan.manifest.eval.weights} weights"
 
 
 def _steps(session: Session, signals: Signals) -> None:
@@ -153,12 +160,28 @@ def _score(session: Session) -> bool:
         reasons.append(f"{chooser} has not improved in {state.stale} evaluations")
     reasons += stop_tasks(session, found)
     metrics = {task: scores.metrics for task, scores in found.items()}
-    session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons)
+    both = _of_both_weights(session, session.scored)
+    session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons, **both)
     session.display.evaluated(state, found, better)
+    if session.average is not None:
+        session.display.also_evaluated(state, _other_weights(session), session.scored.others)
     tell("emomtl_evaluated", run=session.run, step=state.step, scores=state.scores)
     if reasons:
         state.stopped = "; ".join(reasons)
     return better
+
+
+def _of_both_weights(session: Session, scored: Validated) -> dict[str, Any]:
+    """For the log, where an average is kept: whose scores choose the best checkpoint, and the scores of the other weights."""
+    if session.average is None:
+        return {}
+    others = {task: scores.metrics for task, scores in scored.others.items()}
+    return {"weights": session.plan.manifest.eval.weights, f"{_other_weights(session)}_scores": others}
+
+
+def _other_weights(session: Session) -> str:
+    """The weights that do not choose the best checkpoint."""
+    return RAW_WEIGHTS if session.plan.manifest.eval.weights == EMA else EMA
 
 
 def _choose(session: Session, found: Mapping[str, TaskScores]) -> tuple[float | None, bool]:
@@ -224,23 +247,32 @@ def _outcome(session: Session) -> Outcome:
     kept = {entry["which"] for entry in run.scores() if entry.get("by") == "train"}
     found: dict[str, Mapping[str, TaskScores]] = {}
     by_step: dict[int, Mapping[str, TaskScores]] = {}
+    others: dict[str, Mapping[str, TaskScores]] = {}
     for which in ("last", "best"):
         path = run.checkpoints / ranks.told(find_checkpoint(run, which).resolve().name if ranks.first else "")
         step = int(path.name.split("-")[1])
         if session.scored is None or session.scored.step != step:
-            restore_model(session.model, open_own(run, path))
+            checkpoint = open_own(run, path)
+            restore_model(session.model, checkpoint)
+            if session.average is not None and checkpoint.has(EMA):
+                session.average.restore(checkpoint.tensors(EMA))
             session.scored = _validate(session, step)
         if step not in by_step:  # best and last may be one checkpoint, which is scored once
             by_step[step] = _with_tuned(session, session.scored)
             _keep_tunings(session, path.name)
         found[which] = by_step[step]
+        if session.average is not None:
+            others[which] = session.scored.others
         if which not in kept and ranks.first:
             entry: dict[str, Any] = {"split": "validation", "which": which, "checkpoint": path.name, "step": step, "by": "train"}
             if which == "best":
                 entry |= {"selected_by": session.plan.manifest.eval.select, "selected": state.best_value}
             entry["answers"] = save_answers(run, "validation", path.name, session.scored.answers)
+            if session.average is not None:
+                other = {task: scores.as_json() for task, scores in session.scored.others.items()}
+                entry |= {"weights": session.plan.manifest.eval.weights, "other_weights": {_other_weights(session): other}}
             run.add_scores(entry | {"tasks": {task: scores.as_json() for task, scores in found[which].items()}})
-    return Outcome(reason, state.step, found, state.best_step, state.best_value)
+    return Outcome(reason, state.step, found, state.best_step, state.best_value, others)
 
 
 def _with_tuned(session: Session, scored: Validated) -> dict[str, TaskScores]:
@@ -266,7 +298,18 @@ def _keep_tunings(session: Session, checkpoint: str) -> None:
 
 
 def _validate(session: Session, step: int) -> Validated:
-    """All tasks on validation with the weights as they are, which are those of `step`."""
+    """All tasks on validation with the weights of `step`, raw and averaged where an average is kept."""
+    if session.average is None:
+        return _scored(session, step)
+    raw = _scored(session, step)
+    with session.average.in_place():
+        averaged = _scored(session, step)
+    chosen, other = (averaged, raw) if session.plan.manifest.eval.weights == EMA else (raw, averaged)
+    return replace(chosen, others=other.scores)
+
+
+def _scored(session: Session, step: int) -> Validated:
+    """All tasks on validation with the weights as the model has them."""
     batch_size = session.plan.manifest.eval.batch_size
     of = (session.model, session.plan.tasks, session.data, session.tokens)
     answers: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}

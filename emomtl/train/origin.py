@@ -17,6 +17,8 @@ from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_te
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import probe
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
+from emomtl.run.weights import choose_weights
+from emomtl.selection import RAW
 from emomtl.train.inherited import first_line, give_added, inherit
 
 MOST_NAMED = 8
@@ -116,7 +118,8 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         found = (replace(p, place="start.checkpoint", found=f"{p.place}: {p.found}") for p in error.problems)
         raise EmomtlError(*found) from error
     checkpoint = open_own(run, path)
-    tensors = checkpoint.tensors("model")
+    weights = choose_weights(run, checkpoint, start.weights, "start.weights")
+    tensors = checkpoint.weights(weights)
     inherited = inherit(plan, run, checkpoint, _below(tensors, "encoder."))
     heads = {name: _below(tensors, f"heads.{name}.") for name in _fitting(plan, run, checkpoint)} if start.heads else {}
     record = {
@@ -125,6 +128,7 @@ def _of_run(plan: Plan, start: Start) -> Origin:
         "checkpoint": path.name,
         "sha256": checkpoint.files["model.safetensors"][0],
         "heads": list(heads),
+        **({"weights": weights} if weights != RAW else {}),
         **({"changes": inherited.record} if inherited.record else {}),
     }
     notes = (*inherited.notes, *(_of_heads(plan, heads) if start.heads else ()))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.averaging import Average
 from emomtl.model.network import restore_model
 from emomtl.model.sharded import as_cut
 from emomtl.run import Checkpoint
+from emomtl.selection import EMA
 from emomtl.train.state import State
 
 if TYPE_CHECKING:
@@ -26,12 +28,23 @@ def restore(session: Session, checkpoint: Checkpoint) -> None:
     try:
         session.weighting.load_state_dict(checkpoint.tensors("weighting"))
         _restore_optimizer(session, saved)
+        if session.average is not None:
+            _restore_average(session, session.average, checkpoint)
         session.state = State.from_json(checkpoint.state["run"])
         session.state.check(list(session.plan.tasks), checkpoint.step)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         found = f"is not what this run's training writes: {clean(str(error), 200)}"
         raise EmomtlError(Problem(str(checkpoint.path), found, "use another checkpoint, or start a new run")) from error
     session.window = {task: torch.tensor(total, device=session.device) for task, (total, _) in session.state.window.items()}
+
+
+def _restore_average(session: Session, average: Average, checkpoint: Checkpoint) -> None:
+    """The averaged weights; where a run keeps an average only from now on, it begins with the weights as they are."""
+    if checkpoint.has(EMA):
+        average.restore(checkpoint.tensors(EMA))
+        return
+    average.begin()
+    session.display.note(f"train.ema: the average of the weights begins at step {checkpoint.step:,}")
 
 
 def _check_facts(session: Session, checkpoint: Checkpoint) -> None:

@@ -18,6 +18,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.fusion import Fusion, learn, reopen
 from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
+from emomtl.model.averaging import Average
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
 from emomtl.model.lean import spare, try_lean
@@ -29,6 +30,7 @@ from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import trouble
 from emomtl.sampling import Moment
+from emomtl.selection import EMA
 from emomtl.train.balance import task_repeats
 from emomtl.train.by_task import TaskGradients
 from emomtl.train.display import Display
@@ -88,6 +90,7 @@ class Session:
     unpadded: Unpadded | None = None
     scales: dict[str, TaskScale] = field(default_factory=dict)
     by_task: TaskGradients | None = None
+    average: Average | None = None
     unsettled: deque[Step] = field(default_factory=deque)
     slimmed: bool = False
     changed: dict[str, Any] | None = None
@@ -168,7 +171,8 @@ class Session:
                     self._gather(f"{key}:{name}", value, optimizer)
         for name, value in self.model.state_dict().items():
             self._gather(name, value, model)
-        return {"model": model, "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+        average = {} if self.average is None else {EMA: self.average.tensors()}
+        return {"model": model, "optimizer": optimizer, "weighting": self.weighting.state_dict(), **average}
 
     def _gather(self, name: str, value: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
         found = whole(value)
@@ -178,6 +182,7 @@ class Session:
     def joined(self) -> Session:
         """The same session, its weights and those of the weighting the first process's, bit for bit."""
         every = [*self.model.state_dict().values(), *self.weighting.state_dict().values()]
+        every += self.average.tensors().values() if self.average is not None else []
         self.ranks.give(tensor for tensor in every if not is_cut(tensor))
         return self
 
@@ -188,8 +193,8 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     Several processes (`ranks`) call this together, and the first one makes the folder, which all of them have to see.
     """
     _check_processes(plan, ranks)
-    if plan.pretrain is not None:
-        raise ValueError("a plan with pre-training is two runs: start each that `emomtl.compose.stages` gives")
+    if plan.before is not None:
+        raise ValueError("a plan with stages is several runs: start each that `emomtl.compose.stages` gives")
     if ranks.first:
         check_new(folder)
     data = read(plan, display)
@@ -206,8 +211,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
         if run is not None:
             keep(encoder, plan, run, fusion)
         run = _together(run, folder, now, ranks, display)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
-        origin.give(session.model)
+        session = _session(plan, run, data, encoder, origin, device, precision, display, fusion, ranks)
         session.say_of_encoder(origin.notes)
         return session.joined()
     except BaseException:
@@ -247,9 +251,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
                 keep(encoder, plan, run, fusion)
             run.amend(plan.manifest, now | origin.record)
         _together(run, folder, now, ranks, display)
-        session = _session(plan, run, data, encoder, device, precision, display, fusion, ranks)
+        session = _session(plan, run, data, encoder, origin, device, precision, display, fusion, ranks)
         session.elsewhere = other
-        origin.give(session.model)
         session.say_of_encoder(origin.notes)
         if checkpoint is not None:
             restore(session, checkpoint)
@@ -290,6 +293,7 @@ def _session(
     run: Run,
     data: TaskData,
     encoder: LoadedEncoder,
+    origin: Origin,
     device: str,
     precision: str,
     display: Display,
@@ -343,6 +347,14 @@ def _session(
         plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more
     )
     session.say_of_encoder([*notes, *([why] if why else [])])
+    return _begun(session, origin)
+
+
+def _begun(session: Session, origin: Origin) -> Session:
+    """The session with what was taken over of another run, and where one is kept, the average of its weights from there."""
+    origin.give(session.model)
+    decay = session.plan.manifest.train.ema
+    session.average = None if decay is None else Average(session.model, decay)
     return session
 
 
@@ -420,6 +432,8 @@ def _check_sharded(plan: Plan) -> None:
         problems.append(Problem("encoder.changes", "changes of the encoder", CUT))
     if plan.manifest.encoder.checkpoint_layers:
         problems.append(Problem("encoder.checkpoint_layers", "layers that are computed twice", CUT))
+    if plan.manifest.train.ema is not None:
+        problems.append(Problem("train.ema", "the average of the weights", CUT))
     if not plan.weighting.sums_losses:
         problems.append(Problem("weighting.use", f"'{plan.manifest.weighting.use}' compares gradients of the encoder", CUT))
     if problems:

@@ -71,6 +71,8 @@ def take_step(session: Session) -> Step:
                 _update_cut(session.optimizer, gradients, norm, limit, finite)
             else:
                 _update(session.optimizer, learned, norm, limit, finite)
+            if session.average is not None:
+                session.average.update(finite)
         session.optimizer.zero_grad(set_to_none=True)
     if session.plan.weighting.looks_again:
         session.plan.weighting.look(session.weighting, losses, _look(session, drawing, moment), moment)

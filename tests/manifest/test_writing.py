@@ -91,7 +91,7 @@ def test_what_is_written_is_complete_and_in_the_order_of_the_model() -> None:
     text = write_manifest(least(tasks={"x": {"head": {"lr": 1e-05}}}))
     data = tomli.loads(text)
     assert text.startswith("# ")
-    empty = {"devices", "folder", "objectives", "features", "start", "pretrain"}
+    empty = {"devices", "folder", "objectives", "features", "start", "pretrain", "stages"}
     assert list(data) == [name for name in Manifest.model_fields if name not in empty]
     assert data["train"] | {"lr": 1e-5} == TrainTable(lr=1e-5).model_dump(exclude_none=True) | {"betas": [0.9, 0.999]}
     assert data["tasks"]["x"] == {"weight": 1.0, "patience": 0, "label_noise": 0.0, "trained": True, "head": {"lr": 1e-05}}

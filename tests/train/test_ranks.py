@@ -92,7 +92,7 @@ def alike(one: Run, several: Run) -> None:
         assert mine["losses"] == pytest.approx(theirs["losses"], abs=LOSSES)
         assert mine["weights"] == pytest.approx(theirs["weights"], abs=1e-4)
     checkpoints = [open_checkpoint(find_checkpoint(run, "last")) for run in (one, several)]
-    for part in ("model", "optimizer", "weighting"):
+    for part in ("model", "optimizer", "weighting", *(["ema"] if checkpoints[0].has("ema") else [])):
         here, there = (checkpoint.tensors(part) for checkpoint in checkpoints)
         assert here.keys() == there.keys()
         for name, tensor in here.items():
@@ -181,6 +181,7 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
             "eval": {"every": 2},
         },
     ),
+    "an average of the weights": (2, {"train": {"steps": 12, "ema": 0.8}}),
     "gradnorm": (2, {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}}),
 }
 
@@ -261,7 +262,7 @@ def test_an_update_of_cut_weights_is_clipped_and_left_out_as_that_of_whole_ones(
         if cut:
             _update_cut(optimizer, [weight.grad], norm, limit, flag)
         else:
-            _update(optimizer, norm, limit, flag)
+            _update(optimizer, [], norm, limit, flag)
         weights.append(weight.detach())
     assert weights[0].equal(torch.arange(6.0).reshape(2, 3)) is not finite
     torch.testing.assert_close(weights[1], weights[0])
@@ -436,6 +437,7 @@ def test_weights_are_cut_among_processes_where_a_launcher_asks_and_other_engines
             "tasks.words: a 'masked-tokens' head reads the encoder's word embedding",
         ),
         ("an encoder pass a task, a lexicon beside it, two tasks of one corpus", "encoder.changes: changes of the encoder"),
+        ("an average of the weights", "train.ema: the average of the weights"),
         ("gradnorm", "weighting.use: 'gradnorm' compares gradients of the encoder"),
     ],
 )
