@@ -192,7 +192,10 @@ def test_a_signal_ends_the_workers_with_a_checkpoint(write_study: WriteStudy, nu
     while time.monotonic() < until and not list((path.parent / "runs").glob("*/checkpoints/last")):
         time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # its worker ends with it
     assert process.returncode == code_of_exit, err
     job = _jobs(path)[0]
     assert state_of(job) == "begun"
