@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types
@@ -87,7 +87,8 @@ class SingleLabel(Head):
     beta: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] | None = None
     label_smoothing: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.0
     logit_adjustment: Annotated[float, annotated_types.Gt(0), annotated_types.Le(10)] | None = None
-    _facts: LabelFacts | None = field(default=None, init=False, repr=False, compare=False)
+    # of a fitted copy alone; no option, and so no field
+    _facts: ClassVar[LabelFacts | None] = None
 
     def __post_init__(self) -> None:
         settle_options(self, "label_weight", SingleLabel)
