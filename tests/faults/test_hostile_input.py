@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from hostile_inputs import INPUTS
 
-from emomtl import EmomtlError
+from emomtl import EmomtlError, MultiLabel
 from emomtl.data.store import Store
 from emomtl.manifest.models import EncoderTable, Manifest, TaskTable
 from emomtl.run import Run, find_checkpoint, open_own
 from emomtl.run.answers import kept_answers
 from emomtl.run.seal import seal_folder
+from emomtl.run.tuned import tuning_of
 
 Refusing = Any
 """`Refusing` of conftest.py: runs a command that has to be refused, and gives its message."""
@@ -122,6 +123,7 @@ def everything(folder: Path) -> list[Any]:
             kept = kept_answers(run, entry["split"], entry["checkpoint"], task)
             assert kept is not None
             found.append([part.tobytes() for part in kept])
+            found.append(tuning_of(run, entry["checkpoint"], task, MultiLabel()))
     found.append(open_own(run, find_checkpoint(run, "last").resolve()).state)
     return found
 
@@ -315,6 +317,7 @@ def test_a_taxonomy_of_many_labels_is_told_of_its_double_at_once() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
     """2 s and a second a megabyte; 100 MB and ten times the input."""
     command = [sys.executable, str(Path(__file__).with_name("hostile_child.py"))]
