@@ -9,7 +9,11 @@ import pytest
 from emomtl.manifest import differences, without_later_keys
 from emomtl.manifest.later import LATER, came_later
 
-PLACES = [(table.replace("*", "mood") + "." + key, before) for table, keys in LATER.items() for key, before in keys.items()]
+PLACES = [
+    (f"{table.replace('*', 'mood')}.{key}".removeprefix("."), before)
+    for table, keys in LATER.items()
+    for key, before in keys.items()
+]
 
 
 def content() -> dict[str, Any]:
@@ -20,12 +24,12 @@ def content() -> dict[str, Any]:
         "head": {"use": "multi-label", **LATER["tasks.*.head"]},
         "options": {"text": "text", **LATER["tasks.*.options"]},
     }
-    tables = {table: dict(keys) for table, keys in LATER.items() if "*" not in table}
-    return {**tables, "train": {"lr": 1e-3, **LATER["train"]}, "tasks": {"mood": task}}
+    tables = {table: dict(keys) for table, keys in LATER.items() if table and "*" not in table}
+    return {**LATER[""], **tables, "train": {"lr": 1e-3, **LATER["train"]}, "tasks": {"mood": task}}
 
 
 OLD = {
-    **{table: {} for table in LATER if "*" not in table},
+    **{table: {} for table in LATER if table and "*" not in table},
     "train": {"lr": 1e-3},
     "tasks": {"mood": {"use": "table", "head": {"use": "multi-label"}, "options": {"text": "text"}}},
 }
