@@ -154,6 +154,41 @@ class Desk:
         train(session)
         return session.run
 
+    def train_stages(self, manifest: Path, out: str = "run", again: bool = False, plugins: Any = None) -> list[Run]:
+        """Train all stages of a manifest, as `emomtl train` does, or with `again` as its `--resume`; gives their runs."""
+        from emomtl.compose import compose_file, left, stages
+        from emomtl.plugins import Plugins
+        from emomtl.train import Display, resume, start, train
+
+        every = stages(compose_file(manifest, [], plugins or Plugins.discover()), self.folder / out)
+        runs = []
+        for number, (plan, folder) in enumerate(left(every) if again else every):
+            begun = again and number == 0
+            session = resume(plan, folder, Display()) if begun else start(plan, folder, Display())
+            train(session)
+            runs.append(session.run)
+        return runs
+
+    @staticmethod
+    def stopping(step: int | None = None, run: str | None = None) -> Any:
+        """Installed plugins that stop the process, as Ctrl-C does, when a checkpoint is complete.
+
+        At every checkpoint, or only at that of `step`, or of the run called `run`.
+        """
+        from emomtl.plugins import Plugins
+
+        class Stopping(Plugins):
+            def tell(self, event: str, **facts: Any) -> list[Any]:
+                answers = super().tell(event, **facts)
+                if event == "emomtl_checkpointed":
+                    is_run = run is None or facts["run"].name == run
+                    is_step = step is None or facts["path"].name == f"step-{step:08}"
+                    if is_run and is_step:
+                        raise KeyboardInterrupt
+                return answers
+
+        return Stopping(Plugins.discover()._entry_points)
+
 
 def _laid_over(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(content)

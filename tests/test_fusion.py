@@ -138,19 +138,13 @@ def test_of_a_pair_both_texts_are_read(desk: Any) -> None:
 
 
 def test_a_run_with_features_interrupted_after_every_step_is_the_unbroken_run(desk: Any, contents: Any) -> None:
-    class Stopping(Plugins):
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed":
-                raise KeyboardInterrupt
-            return answers
 
     manifest = desk.manifest(features=LEXICON, train={"steps": 5, "accumulate": 2}, eval={"every": 2})
     unbroken = desk.train(manifest, "unbroken")
     resume, interrupted = False, 0
     while True:
         try:
-            plugins = Stopping(Plugins.discover()._entry_points)
+            plugins = desk.stopping()
             desk.train(manifest, "broken", resume=resume, plugins=plugins)
             break
         except KeyboardInterrupt:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.compose import compose_file, left, plans, staged, stages, updates_over_stages
+from emomtl.compose import compose_file, plans, staged, stages, updates_over_stages
 from emomtl.errors import EmomtlError
 from emomtl.manifest import read_manifest, write_manifest
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train import Display, resume, start, train
+from emomtl.train import Display, start, train
 
 SEVERAL = {"name": "several", "train": {"steps": 6}}
 ALONE = {"name": "alone", "tasks": ["mood"], "train": {"steps": 4, "lr": 1e-4}}
@@ -29,18 +29,6 @@ def weights(folder: Path, which: str = "best") -> dict[str, torch.Tensor]:
 
 def planned(desk: Any, manifest: Path) -> Any:
     return compose_file(manifest, [], Plugins.discover())
-
-
-def train_all(manifest: Path, out: Path, again: bool = False, plugins: Plugins | None = None) -> list[Run]:
-    """All stages of a manifest, as `emomtl train` makes them."""
-    every = stages(compose_file(manifest, [], plugins or Plugins.discover()), out)
-    runs = []
-    for number, (plan, folder) in enumerate(left(every) if again else every):
-        begun = again and number == 0
-        session = resume(plan, folder, Display()) if begun else start(plan, folder, Display())
-        train(session)
-        runs.append(session.run)
-    return runs
 
 
 # -- from one manifest to several ---------------------------------------------------------------------------------------
@@ -91,8 +79,8 @@ def test_pretraining_written_as_a_stage_gives_the_weights_of_pretrain(desk: Any)
     words = {"name": "words", "tasks": ["masked-mood"], "train": train_table}
     words |= {"sampler": {"use": "proportional"}, "weighting": {"use": "equal"}, "eval": {"every": 3}}
     main = {"name": "main", "tasks": ["mood", "topics"], "start": {"heads": False}}
-    by_stages = train_all(desk.manifest("a", tasks=tasks, stages=[words, main]), desk.folder / "a")
-    by_table = train_all(desk.manifest("b", pretrain=PRETRAIN, eval={"every": 3}), desk.folder / "b")
+    by_stages = desk.train_stages(desk.manifest("a", tasks=tasks, stages=[words, main]), "a")
+    by_table = desk.train_stages(desk.manifest("b", pretrain=PRETRAIN, eval={"every": 3}), "b")
     one, two = (weights(runs[0].folder, "last") for runs in (by_stages, by_table))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -185,7 +173,7 @@ def test_the_first_weights_of_a_stage_are_those_of_the_one_before_with_its_heads
 
 def test_stages_may_change_the_encoder_in_other_ways(desk: Any) -> None:
     pals = {"use": "pals", "rank": 6, "heads": 3}
-    runs = train_all(desk.manifest(encoder={"changes": [pals]}, stages=[SEVERAL, ALONE | {"changes": []}]), desk.folder / "m")
+    runs = desk.train_stages(desk.manifest(encoder={"changes": [pals]}, stages=[SEVERAL, ALONE | {"changes": []}]), "m")
     assert runs[1].environment["start"]["changes"] == {"pals": "left behind"}
     assert runs[1].manifest.encoder.changes == ()
 
@@ -195,34 +183,25 @@ def test_stages_may_change_the_encoder_in_other_ways(desk: Any) -> None:
 def test_a_run_stopped_in_any_stage_goes_on_there_and_is_the_unbroken_run(
     desk: Any, contents: Any, stage: int, step: int
 ) -> None:
-    class Stopping(Plugins):
-        """Stops the process at one checkpoint of one stage."""
-
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            here = ("small-several", "small")[stage] == facts["run"].name
-            if event == "emomtl_checkpointed" and here and facts["path"].name.endswith(str(step)):
-                raise KeyboardInterrupt
-            return answers
 
     manifest = desk.manifest(stages=BOTH)
-    whole = train_all(manifest, desk.folder / "run")
+    whole = desk.train_stages(manifest, "run")
     unbroken = [contents(run, "last") for run in whole]
     for run in whole:
         shutil.move(run.folder, run.folder.with_name(f"unbroken-{run.folder.name}"))
     with pytest.raises(KeyboardInterrupt):
-        train_all(manifest, desk.folder / "run", plugins=Stopping(Plugins.discover()._entry_points))
-    went_on = train_all(manifest, desk.folder / "run", again=True)
+        desk.train_stages(manifest, "run", plugins=desk.stopping(step, ("small-several", "small")[stage]))
+    went_on = desk.train_stages(manifest, "run", again=True)
     assert len(went_on) == 2 - stage
     assert [contents(desk.folder / name, "last") for name in ("run-several", "run")] == unbroken
 
 
 def test_a_run_stopped_between_stages_goes_on_with_the_next(desk: Any, contents: Any) -> None:
     manifest = desk.manifest(stages=BOTH)
-    unbroken = contents(train_all(manifest, desk.folder / "unbroken")[1], "last")
+    unbroken = contents(desk.train_stages(manifest, "unbroken")[1], "last")
     plan, folder = stages(planned(desk, manifest), desk.folder / "run")[0]
     train(start(plan, folder, Display()))
-    train_all(manifest, desk.folder / "run", again=True)
+    desk.train_stages(manifest, "run", again=True)
     assert contents(desk.folder / "run", "last")["tensors"] == unbroken["tensors"]
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.compose import compose_file, left, pretraining, stages
+from emomtl.compose import compose_file, pretraining, stages
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest, read_manifest, write_manifest
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train import Display, resume, start, train
+from emomtl.train import Display, start, train
 
 PRETRAIN = {"on": ["mood"], "steps": 4, "lr": 1e-3, "batch_size": 8}
 
@@ -25,17 +25,6 @@ PRETRAIN = {"on": ["mood"], "steps": 4, "lr": 1e-3, "batch_size": 8}
 def weights(run: Run | Path, which: str = "best") -> dict[str, torch.Tensor]:
     opened = Run.open(run) if isinstance(run, Path) else run
     return open_checkpoint(find_checkpoint(opened, which).resolve()).tensors("model")
-
-
-def train_all(manifest: Path, out: Path, again: bool = False, plugins: Plugins | None = None) -> list[Run]:
-    """All stages of a manifest, as `emomtl train` makes them."""
-    every = stages(compose_file(manifest, [], plugins or Plugins.discover()), out)
-    runs = []
-    for number, (plan, folder) in enumerate(left(every) if again else every):
-        session = resume(plan, folder, Display()) if again and number == 0 else start(plan, folder, Display())
-        train(session)
-        runs.append(session.run)
-    return runs
 
 
 # -- [pretrain]: a pure function from a manifest to a manifest ----------------------------------------------------------
@@ -67,13 +56,13 @@ def test_the_manifest_of_each_stage_is_whole_and_reads_back(desk: Any, tmp_path:
 
 
 def test_only_training_texts_are_learned_from_and_validation_is_scored(desk: Any) -> None:
-    runs = train_all(desk.manifest(pretrain=PRETRAIN), desk.folder / "a")
+    runs = desk.train_stages(desk.manifest(pretrain=PRETRAIN), "a")
     assert runs[0].environment["sizes"] == {"masked-mood": 48}
     assert runs[0].scores()[0]["tasks"]["masked-mood"]["rows"] == 24
     other = desk.table("mood", 48, ["joy", "anger", "sadness"], seed=1)
     lines = other.read_text().splitlines()
     other.write_text("\n".join([line.replace("home", "cat") if not line.endswith("train") else line for line in lines]) + "\n")
-    again = train_all(desk.manifest(pretrain=PRETRAIN), desk.folder / "b")
+    again = desk.train_stages(desk.manifest(pretrain=PRETRAIN), "b")
     one, two = (weights(found[0], "last") for found in (runs, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -86,7 +75,7 @@ def test_tasks_outside_of_the_run_can_be_read_and_tasks_made_of_others_bring_tho
     made = pretraining(read_manifest(desk.manifest(tasks=tasks, pretrain=table)))
     assert made.tasks["suicide-depression"].source == "posts.csv"
     assert [name for name, table in made.tasks.items() if not table.trained] == ["suicide-depression", "words", "topics"]
-    run = train_all(desk.manifest(tasks=tasks, pretrain={**PRETRAIN, "on": ["words", "mood"]}), desk.folder / "run")[0]
+    run = desk.train_stages(desk.manifest(tasks=tasks, pretrain={**PRETRAIN, "on": ["words", "mood"]}), "run")[0]
     assert run.environment["sizes"] == {"masked-words": 36, "masked-mood": 48}
 
 
@@ -196,25 +185,16 @@ def test_the_first_weights_are_those_of_the_checkpoint_and_heads_are_fresh(desk:
 def test_a_run_interrupted_in_either_stage_goes_on_there_and_is_the_unbroken_run(
     desk: Any, contents: Any, stage: int, step: int
 ) -> None:
-    class Stopping(Plugins):
-        """Stops the process at one checkpoint of one stage."""
-
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            here = ("small-pretrain", "small")[stage] == facts["run"].name
-            if event == "emomtl_checkpointed" and here and facts["path"].name.endswith(str(step)):
-                raise KeyboardInterrupt
-            return answers
 
     manifest = desk.manifest(pretrain=PRETRAIN)
-    whole = train_all(manifest, desk.folder / "run")
+    whole = desk.train_stages(manifest, "run")
     unbroken = [contents(run, "last") for run in whole]
     for run in whole:
         shutil.move(run.folder, run.folder.with_name(f"unbroken-{run.folder.name}"))
     with pytest.raises(KeyboardInterrupt):
-        train_all(manifest, desk.folder / "run", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train_stages(manifest, "run", plugins=desk.stopping(step, ("small-pretrain", "small")[stage]))
     assert (desk.folder / "run").exists() == (stage == 1)
-    went_on = train_all(manifest, desk.folder / "run", again=True)
+    went_on = desk.train_stages(manifest, "run", again=True)
     assert len(went_on) == 2 - stage
     assert [contents(desk.folder / name, "last") for name in ("run-pretrain", "run")] == unbroken
 
@@ -255,19 +235,11 @@ def test_a_step_that_was_kept_can_be_started_from(desk: Any, first: Run) -> None
 def test_a_run_that_started_from_another_is_resumed_scored_and_opened_without_it(
     desk: Any, contents: Any, cli: Any, first: Run
 ) -> None:
-    class Stopping(Plugins):
-        """Stops the process at the second checkpoint."""
-
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed" and facts["path"].name.endswith("2"):
-                raise KeyboardInterrupt
-            return answers
 
     manifest = desk.manifest(start={"run": "first", "heads": True})
     unbroken = contents(desk.train(manifest, "unbroken"))
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "broken", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "broken", plugins=desk.stopping(step=2))
     shutil.rmtree(first.folder)
     record = Run.open(desk.folder / "broken").environment["start"]
     run = desk.train(manifest, "broken", resume=True, allow_changed=["train.log_every"])
@@ -343,7 +315,7 @@ def test_a_damaged_checkpoint_is_not_started_from(desk: Any, first: Run) -> None
 
 
 def test_pretraining_itself_may_start_from_a_run(desk: Any, first: Run) -> None:
-    runs = train_all(desk.manifest(start={"run": "first"}, pretrain=PRETRAIN), desk.folder / "main")
+    runs = desk.train_stages(desk.manifest(start={"run": "first"}, pretrain=PRETRAIN), "main")
     assert [run.environment["start"]["name"] for run in runs] == ["first", "small-pretrain"]
 
 

@@ -101,19 +101,11 @@ CASES: dict[str, Callable[[Path], None]] = {
 @pytest.fixture(scope="module")
 def stopped(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A desk with a run that was stopped after its second step."""
-    from emomtl.plugins import Plugins
-
-    class Stopping(Plugins):
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed" and facts["path"].name == "step-00000002":
-                raise KeyboardInterrupt
-            return answers
 
     desk = make_desk(tmp_path_factory.mktemp("resealed"))
     manifest = desk.manifest(train={"steps": 4, "log_every": 3}, eval={"every": 2})
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "run", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "run", plugins=desk.stopping(step=2))
     return desk, manifest
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
 from emomtl.run import Run
 
 Refusing = Any
@@ -84,20 +83,10 @@ def test_two_runs_into_one_folder_are_refused_and_the_first_goes_on(refused: Ref
     assert contents(session.run)["state"]["finished"]
 
 
-class Stopping(Plugins):
-    """Stops a run, as Ctrl-C does, once its second checkpoint is complete."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed" and facts["path"].name == "step-00000002":
-            raise KeyboardInterrupt
-        return answers
-
-
 def interrupted(desk: Any, manifest: Path) -> Path:
     """A run that was stopped after two of its steps."""
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "run", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "run", plugins=desk.stopping(step=2))
     folder: Path = desk.folder / "run"
     return folder
 

@@ -43,10 +43,10 @@ def test_a_row_of_stages_is_trained_and_compared_at_equal_updates(write_study: W
 
 
 def test_stages_that_each_have_the_whole_length_are_refused_as_unequal(write_study: WriteStudy) -> None:
-    stages = [{"name": "several"}, {"name": "single", "tasks": ["mood"]}]
+    stages: list[dict[str, Any]] = [{"name": "several"}, {"name": "single", "tasks": ["mood"]}]
     with pytest.raises(EmomtlError, match=r"gets unequal updates \(alone: 4, stages: 8\)"):
         _plan(write_study(rows={"alone": ALONE, "stages": {"stages": stages}}, seeds=[1]))
-    stages[1] |= {"train": {"steps": 4}}  # type: ignore[dict-item]
+    stages[1] |= {"train": {"steps": 4}}
     with pytest.raises(EmomtlError, match=r"gets unequal updates \(alone: 4, stages: not stated\)"):
         _plan(write_study(rows={"alone": ALONE, "stages": {"stages": stages}}, seeds=[1]))
 

@@ -242,23 +242,13 @@ def test_slim_without_a_choice_keeps_both(averaged: Run, cli: Any) -> None:
         assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-class Stopping(Plugins):
-    """Installed plugins that stop the process when a checkpoint is complete."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed":
-            raise KeyboardInterrupt
-        return answers
-
-
 def test_a_run_interrupted_after_every_step_has_the_same_average_bit_for_bit(desk: Any, contents: Any) -> None:
     path = manifest(desk, train={"steps": 5})
     unbroken = desk.train(path, "unbroken")
     resume = False
     while True:
         try:
-            desk.train(path, "broken", resume=resume, plugins=Stopping(Plugins.discover()._entry_points))
+            desk.train(path, "broken", resume=resume, plugins=desk.stopping())
             break
         except KeyboardInterrupt:
             resume = True
@@ -271,7 +261,7 @@ def test_a_run_interrupted_after_every_step_has_the_same_average_bit_for_bit(des
 def test_an_average_may_begin_in_a_run_that_is_gone_on_with(desk: Any) -> None:
     path = desk.manifest(train={"steps": 6})
     with pytest.raises(KeyboardInterrupt):
-        desk.train(path, plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(path, plugins=desk.stopping())
     later = manifest(desk)
     with pytest.raises(EmomtlError, match=r"train\.ema: was None, is 0\.6"):
         desk.train(later, resume=True)
@@ -282,7 +272,7 @@ def test_an_average_may_begin_in_a_run_that_is_gone_on_with(desk: Any) -> None:
 def test_a_damaged_average_is_refused(desk: Any) -> None:
     path = manifest(desk)
     with pytest.raises(KeyboardInterrupt):
-        desk.train(path, plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(path, plugins=desk.stopping())
     file = find_checkpoint(Run.open(desk.folder / "run"), "last").resolve() / "ema.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(EmomtlError, match="its SHA-256 is not the one that was written"):

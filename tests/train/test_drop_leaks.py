@@ -8,20 +8,9 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint
 
 LEAKED = 5
-
-
-class Stopping(Plugins):
-    """Stops a run, as Ctrl-C does, once its second checkpoint is complete."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed" and facts["path"].name == "step-00000002":
-            raise KeyboardInterrupt
-        return answers
 
 
 @pytest.fixture
@@ -54,7 +43,7 @@ def test_an_interrupted_honest_run_resumes_as_the_unbroken_one(leaky: Any, conte
     path = manifest(leaky, True, train={"steps": 4, "log_every": 1}, eval={"every": 2})
     unbroken = contents(leaky.train(path, "unbroken"))
     with pytest.raises(KeyboardInterrupt):
-        leaky.train(path, "broken", plugins=Stopping(Plugins.discover()._entry_points))
+        leaky.train(path, "broken", plugins=leaky.stopping(step=2))
     assert find_checkpoint(Run.open(leaky.folder / "broken"), "last").name == "step-00000002"
     again = leaky.train(path, "broken", resume=True)
     assert contents(again) == unbroken

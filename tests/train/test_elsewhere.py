@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.plugins import Plugins
 from emomtl.train import Display
 
 
@@ -27,16 +26,6 @@ class Told(Display):
         self.lines.append(name)
 
 
-class Stopping(Plugins):
-    """Stops the run at its third checkpoint, as Ctrl-C does."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed" and facts["path"].name.endswith("3"):
-            raise KeyboardInterrupt
-        return answers
-
-
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
     """Sets torch's threads, and sets them back."""
@@ -48,7 +37,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 def interrupted(desk: Any, manifest: Path) -> Path:
     """A run that was stopped after three of its steps."""
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "run", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "run", plugins=desk.stopping(step=3))
     return Path(desk.folder / "run")
 
 

@@ -195,16 +195,6 @@ def test_a_step_without_any_label_changes_nothing_and_is_said_once(desk: Any, we
     assert notes == ["no row of step 2 (mood, topics) has a label, so it changes nothing; nor will others like it"]
 
 
-class Stopping(Plugins):
-    """Interrupts a run at its fourth checkpoint."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed" and facts["path"].name == "step-00000004":
-            raise KeyboardInterrupt
-        return answers
-
-
 def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroken_one(desk: Any, contents: Any) -> None:
     lines = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     rows = [
@@ -221,7 +211,7 @@ def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroke
     counts = [event["counts"] for event in run.events() if event["event"] == "step"][-1]
     assert 0 < counts["mood"] < 12
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "parts", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "parts", plugins=desk.stopping(step=4))
     assert contents(desk.train(manifest, "parts", resume=True)) == contents(run)
 
 

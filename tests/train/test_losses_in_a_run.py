@@ -33,20 +33,9 @@ def test_weights_are_those_of_the_training_rows(desk: Any) -> None:
 
 def test_a_resumed_run_with_weights_is_the_run_that_was_not_stopped(desk: Any, contents: Any) -> None:
     whole = desk.train(desk.manifest(tasks=WEIGHTED), "whole")
-    session = desk.begin(desk.manifest(tasks=WEIGHTED, train={"steps": 6}), "cut")
-    from emomtl.train import train
-
-    class Stop(Exception):
-        pass
-
-    def stop(event: str, **facts: Any) -> list[Any]:
-        if event == "emomtl_checkpointed" and session.state.step == 2:
-            raise Stop
-        return []
-
-    session.plan.plugins.tell = stop  # type: ignore[method-assign]
-    with pytest.raises(Stop):
-        train(session)
+    manifest = desk.manifest(tasks=WEIGHTED, train={"steps": 6})
+    with pytest.raises(KeyboardInterrupt):
+        desk.train(manifest, "cut", plugins=desk.stopping(step=2))
     resumed = desk.train(desk.manifest(tasks=WEIGHTED), "cut", resume=True)
     first, second = contents(whole, "last"), contents(resumed, "last")
     assert first["tensors"] == second["tensors"]

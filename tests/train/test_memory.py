@@ -106,21 +106,13 @@ def test_without_dropout_the_losses_are_those_of_the_step_that_fits(desk: Any) -
 
 
 def test_a_run_that_was_cut_and_interrupted_after_every_step_is_the_unbroken_one(desk: Any, contents: Any) -> None:
-    from emomtl.plugins import Plugins
-
-    class Stopping(Plugins):
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed":
-                raise KeyboardInterrupt
-            return answers
 
     manifest = cramped(desk, "broken", room=4)
     unbroken = contents(desk.train(manifest, "unbroken"))
     times, resume = 0, False
     while True:
         try:
-            desk.train(manifest, "broken", resume=resume, plugins=Stopping(Plugins.discover()._entry_points))
+            desk.train(manifest, "broken", resume=resume, plugins=desk.stopping())
             break
         except KeyboardInterrupt:
             times, resume = times + 1, True

@@ -184,19 +184,13 @@ def _copy(folder: Path) -> Path:
     ids=lambda one: one["use"],
 )
 def test_a_run_with_an_objective_that_was_interrupted_is_the_unbroken_run(desk: Any, contents: Any, objective: Any) -> None:
-    class Stopping(Plugins):
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed":
-                raise KeyboardInterrupt
-            return answers
 
     changes = {"train": {"steps": 4, "accumulate": 2, "log_every": 3}, "eval": {"every": 3}}
     manifest = desk.manifest(**ALL, objectives={"near": objective}, **changes)
     unbroken, resume = contents(desk.train(manifest, "unbroken")), False
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            desk.train(manifest, "broken", resume=resume, plugins=Stopping(Plugins.discover()._entry_points))
+            desk.train(manifest, "broken", resume=resume, plugins=desk.stopping())
         resume = True
     desk.train(manifest, "broken", resume=True)
     assert contents(desk.folder / "broken") == unbroken

@@ -32,16 +32,6 @@ def twin(desk: Any) -> dict[str, Any]:
     return {"use": "table", "source": "mood.csv", "options": {"split": "part"}}
 
 
-class Stopping(Plugins):
-    """Installed plugins that stop the process when a checkpoint is complete."""
-
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
-        if event == "emomtl_checkpointed":
-            raise KeyboardInterrupt
-        return answers
-
-
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_run_interrupted_after_every_step_is_the_unbroken_run(desk: Any, contents: Any, name: str) -> None:
     manifest = desk.manifest(encoder={"changes": CHANGES[name]}, train={"steps": 5, "weight_decay": 0.1})
@@ -49,7 +39,7 @@ def test_a_run_interrupted_after_every_step_is_the_unbroken_run(desk: Any, conte
     resume = False
     while True:
         try:
-            desk.train(manifest, "broken", resume=resume, plugins=Stopping(Plugins.discover()._entry_points))
+            desk.train(manifest, "broken", resume=resume, plugins=desk.stopping())
             break
         except KeyboardInterrupt:
             resume = True

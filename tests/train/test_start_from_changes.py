@@ -190,21 +190,10 @@ def test_a_change_whose_plugin_is_gone_is_said_of_the_start(
 def test_a_run_from_pals_is_resumed_without_the_other(desk: Any, contents: Any) -> None:
     import shutil
 
-    from emomtl.plugins import Plugins
-
-    class Stopping(Plugins):
-        """Stops the process at the second checkpoint."""
-
-        def tell(self, event: str, **facts: Any) -> list[Any]:
-            answers = super().tell(event, **facts)
-            if event == "emomtl_checkpointed" and facts["path"].name.endswith("2"):
-                raise KeyboardInterrupt
-            return answers
-
     run = first(desk, PALS)
     manifest = desk.manifest(encoder={"changes": [PALS]}, tasks={"topics": None}, start={"run": "first", "heads": True})
     unbroken = contents(desk.train(manifest, "unbroken"))
     with pytest.raises(KeyboardInterrupt):
-        desk.train(manifest, "broken", plugins=Stopping(Plugins.discover()._entry_points))
+        desk.train(manifest, "broken", plugins=desk.stopping(step=2))
     shutil.rmtree(run.folder)
     assert contents(desk.train(manifest, "broken", resume=True)) == unbroken
