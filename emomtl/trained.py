@@ -293,7 +293,7 @@ def evaluate_run(
         entry["answers"] = save_answers(trained.run, split, checkpoint, kept)
     if split == "validation" and keep_answers:
         own = {task: both for task, both in kept.items() if scored_own_rows(trained.run.environment, entry, task)}
-        keep_tunings(trained.run, checkpoint, fit_tasks(_with_labels(bound), own))
+        keep_tunings(trained.run, checkpoint, fit_tasks(with_labels(bound), own))
     return scores, trained.run.add_scores(entry), [*data.notes, *untuned]
 
 
@@ -306,12 +306,12 @@ def tunings_of(opened: Opened, tasks: Collection[str] = ()) -> dict[str, TaskTun
     if isinstance(opened, Trained) and not opened.chosen_weights:
         return {}
     checkpoint = opened.checkpoint.path.name
-    heads = _with_labels(opened.tasks(tasks))
+    heads = with_labels(opened.tasks(tasks))
     found = {task: tuning_of(opened.run, checkpoint, task, *both) for task, both in heads.items()}
     return {task: tuning for task, tuning in found.items() if tuning is not None}
 
 
-def _with_labels(bound: Mapping[str, BoundTask]) -> dict[str, tuple[Head, tuple[str, ...]]]:
+def with_labels(bound: Mapping[str, BoundTask]) -> dict[str, tuple[Head, tuple[str, ...]]]:
     """The heads of tasks with the labels that they answer with."""
     return {task: (one.head, one.head.outputs(one.taxonomy)) for task, one in bound.items()}
 

@@ -15,7 +15,7 @@ from emomtl.run import find_checkpoint
 from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.run.tuned import tuning_of
 from emomtl.statistics import Answers, Sampled, figure_of
-from emomtl.tuning import JUDGED_BY, WAYS
+from emomtl.tuning import JUDGED_BY, WRITTEN, TaskTuning
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask, Plan
@@ -137,36 +137,39 @@ def _figures(run: Run, plan: Plan) -> list[str]:
 def _tuned(run: Run, plan: Plan) -> list[str]:
     """What the run keeps of its best checkpoint beside the weights: tuned thresholds of each label, and temperatures."""
     checkpoint = find_checkpoint(run, "best").resolve().name
-    worth: list[tuple[Cell, ...]] = []
-    by_label: list[tuple[Cell, ...]] = []
-    temperatures = []
+    tunings: dict[str, TaskTuning] = {}
     for name, bound in plan.tasks.items():
         tuning = tuning_of(run, checkpoint, name, bound.head)
-        if tuning is None:
-            continue
-        temperatures.append(f"{code(name)} {tuning.temperature:.3g}")
-        for way, one in tuning.thresholds.items():
-            tested = next((entry for task, _, split, entry in _scored(run, plan) if (task, split) == (name, "test")), None)
-            value = "" if tested is None else tested["tasks"][name]["metrics"].get(f"{JUDGED_BY}_{way}", "")
-            choice = way.replace("_", "-")
-            worth.append((name, choice, tuning.rows, tuning.untuned, one.in_sample, one.cross_fitted, value))
-        ways = tuning.thresholds.values()
-        columns = zip(tuning.labels, *(one.values for one in ways), strict=True) if ways else ()
-        by_label += [(name, *cells) for cells in columns]
-    found = []
+        if tuning is not None:
+            tunings[name] = tuning
+    on_test = {name: entry["tasks"][name]["metrics"] for name, _, split, entry in _scored(run, plan) if split == "test"}
+    worth: list[tuple[Cell, ...]] = []
+    by_label: list[tuple[Cell, ...]] = []
+    for name, tuning in tunings.items():
+        for written, way in WRITTEN.items():
+            if (tuned := tuning.thresholds.get(way)) is not None:
+                tested = on_test.get(name, {}).get(f"{JUDGED_BY}_{way}", "")
+                scores = (tuning.untuned, tuned.in_sample, tuned.cross_fitted, tested)
+                worth.append((name, written, tuning.rows, *scores))
+        if tuning.thresholds:
+            thresholds = (tuned.values for tuned in tuning.thresholds.values())
+            by_label += [(name, *cells) for cells in zip(tuning.labels, *thresholds, strict=True)]
+    parts = []
     if worth:
-        columns_of_worth = ("task", "thresholds", "validation rows", "at 0.5", "tuned", "cross-fitted", "test")
+        columns = ("task", "thresholds", "validation rows", "at 0.5", "tuned", "cross-fitted", "test")
         notes = (
             f"{JUDGED_BY} of the best checkpoint; tuned on validation, so `tuned` is too good and `cross-fitted` is not; "
             "`predict --thresholds tuned` and `tuned-by-label` answer at them",
         )
-        found.append(markdown([Table("Tuned thresholds", columns_of_worth, tuple(worth), notes)]))
-        ways_of_label = ("task", "label", *(way.replace("_", "-") for way in WAYS))
-        found.append(markdown([Table("Tuned thresholds of each label", ways_of_label, tuple(by_label))]))
-    if temperatures:
-        said = "Temperature, by which logits are divided to be calibrated on validation"
-        found.append(f"{said}: {', '.join(temperatures)}. `predict` does not apply it.")
-    return found
+        parts.append(markdown([Table("Tuned thresholds", columns, tuple(worth), notes)]))
+        parts.append(markdown([Table("Tuned thresholds of each label", ("task", "label", *WRITTEN), tuple(by_label))]))
+    if tunings:
+        temperatures = ", ".join(f"{code(name)} {tuning.temperature:.3g}" for name, tuning in tunings.items())
+        parts.append(
+            f"Temperature, by which logits are divided to be calibrated on validation: {temperatures}. "
+            "`predict` does not apply it."
+        )
+    return parts
 
 
 def _scored_elsewhere(run: Run, task: str) -> bool:

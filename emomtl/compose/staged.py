@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -171,13 +171,16 @@ def _of_shares(stages: Sequence[StageTable]) -> list[Problem]:
 
 def _placed(problem: Problem, number: int, stage: StageTable) -> Problem:
     """A problem of a stage's manifest, at the place in the whole one that it comes from."""
-    first, _, rest = problem.place.partition(".")
+    table, _, rest = problem.place.partition(".")
     key = rest.partition(".")[0]
-    own: Mapping[str, Any] = {"train": _given(stage.train), "eval": _given(stage.eval)}
-    if key in own.get(first, {}):
-        return replace(problem, place=f"stages[{number}].{problem.place}")
-    if (first, stage.sampler is not None) == ("sampler", True) or (first, stage.weighting is not None) == ("weighting", True):
-        return replace(problem, place=f"stages[{number}].{problem.place}")
-    if first == "encoder" and key.startswith("changes") and stage.changes is not None:
+    if table == "encoder" and key.startswith("changes") and stage.changes is not None:
         return replace(problem, place=f"stages[{number}].{rest}")
+    of_stage = {
+        "train": key in _given(stage.train),
+        "eval": key in _given(stage.eval),
+        "sampler": stage.sampler is not None,
+        "weighting": stage.weighting is not None,
+    }
+    if of_stage.get(table, False):
+        return replace(problem, place=f"stages[{number}].{problem.place}")
     return problem

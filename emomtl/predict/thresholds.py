@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.run.files import read_bytes
 from emomtl.trained import tunings_of
+from emomtl.tuning import WRITTEN
 from emomtl.untrusted import loads
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ Thresholds = Mapping[str, tuple[float, ...]]
 """By task a threshold for each of its labels, in their order."""
 
 PLACE, FIXED = "--thresholds", "fixed"
-TUNED = {"tuned": "tuned", "tuned-by-label": "tuned_by_label"}
-"""What a user writes, and what the way to tune is called in a run."""
 FORM = 'such as {"goemotions": 0.3} or {"goemotions": {"joy": 0.4, ...}}'
 
 
@@ -38,7 +37,7 @@ def chosen_thresholds(
     if not asked:
         found = f"{', '.join(tasks)}: no task here answers its labels by thresholds"
         raise EmomtlError(Problem(PLACE, found, "leave it out; multi-label heads do"))
-    if choice in TUNED:
+    if choice in WRITTEN:
         return _tuned(choice, opened, asked)
     if (number := _as_number(choice)) is not None:
         value = _threshold(number, f"'{clean(choice)}'")
@@ -65,12 +64,12 @@ def _tuned(choice: str, opened: Opened, asked: Mapping[str, BoundTask]) -> tuple
         found = f"{', '.join(lacking)}: the run has no tuned thresholds for this checkpoint"
         remedy = f"`emomtl eval {run} --split validation --checkpoint {checkpoint}` tunes them"
         raise EmomtlError(Problem(PLACE, found, remedy))
-    values = {name: tunings[name].thresholds[TUNED[choice]].values for name in asked}
+    values = {name: tunings[name].thresholds[WRITTEN[choice]].values for name in asked}
     return values, [_said(name, tunings[name], choice, one) for name, one in values.items()]
 
 
 def _said(name: str, tuning: TaskTuning, choice: str, values: tuple[float, ...]) -> str:
-    of_few = tuning.thresholds[TUNED[choice]].shared
+    of_few = tuning.thresholds[WRITTEN[choice]].shared
     few = f"; {len(of_few)} label(s) with few positive rows take the one for all" if of_few else ""
     return f"{name}: labels are answered from {_span(values)}, tuned on {tuning.rows:,} validation rows{few}"
 

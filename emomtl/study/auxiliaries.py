@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,21 @@ class OtherTask:
         return {"metric": self.metric, "scores": {"/".join(column): by_seed for column, by_seed in self.scores.items()}}
 
 
-def add_other_tasks(found: dict[str, OtherTask], run: Run, target: str, seed: int) -> None:
-    """Add the scores of a run's other tasks: on validation those of training, on test only what was scored there anyway."""
-    trained = [entry for entry in run.scores() if entry.get("by") == "train"]
-    checkpoints = {entry["checkpoint"]: "best" for entry in trained if entry["which"] == "best"}
-    for entry in run.scores():
-        is_chosen = entry["which"] == "best" if entry.get("by") == "train" else entry["checkpoint"] in checkpoints
+def add_other_tasks(
+    found: dict[str, OtherTask],
+    run: Run,
+    scores: Sequence[Mapping[str, Any]],
+    target: str,
+    seed: int,
+) -> None:
+    """Add the scores of a run's other tasks: on validation those of training, on test only what was scored there anyway.
+
+    `scores` are all evaluations of the run, as `Run.scores` reads them.
+    """
+    trained = [entry for entry in scores if entry.get("by") == "train"]
+    best = {entry["checkpoint"] for entry in trained if entry["which"] == "best"}
+    for entry in scores:
+        is_chosen = entry["which"] == "best" if entry.get("by") == "train" else entry["checkpoint"] in best
         if not is_chosen:
             continue
         for task, scored in entry["tasks"].items():

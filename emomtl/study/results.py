@@ -223,8 +223,9 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
     chosen_by = selection_in_words(str(run.manifest.eval.select))
     if chosen_by not in row.chosen_by:
         row.chosen_by.append(chosen_by)
-    add_other_tasks(row.others, run, target, seed)
-    every = [entry for entry in run.scores() if target in entry["tasks"]]
+    scores = run.scores()
+    add_other_tasks(row.others, run, scores, target, seed)
+    every = [entry for entry in scores if target in entry["tasks"]]
     own = [entry for entry in every if scored_own_rows(run.environment, entry, target)]
     if any(entry["split"] == "test" for entry in every if entry not in own):
         row.elsewhere.append(seed)

@@ -30,6 +30,7 @@ from emomtl.train.outcome import Outcome, Validated
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
 from emomtl.train.step import RAW, Step, remember, settle, take_step
+from emomtl.trained import with_labels
 
 
 def train(session: Session) -> Outcome:
@@ -290,9 +291,9 @@ def _keep_tunings(session: Session, checkpoint: str) -> None:
     An earlier start of the run may have done so; other processes than the first have no answers, and so nothing to tune.
     """
     assert session.scored is not None
-    answers, tasks = session.scored.answers, session.plan.tasks
-    heads = {task: (tasks[task].head, tasks[task].head.outputs(session.data.taxonomies[task])) for task in answers}
-    tunings = fit_tasks(heads, answers)
+    answers = session.scored.answers
+    answered = {task: session.plan.tasks[task] for task in answers}
+    tunings = fit_tasks(with_labels(answered), answers)
     for task in keep_tunings(session.run, checkpoint, tunings):
         session.run.log(f"{task}, {checkpoint}: {tunings[task].described()}")
 

@@ -4,6 +4,7 @@ from emomtl.tuning.scaling import Scaling, fit_scaling, negative_log_likelihood
 from emomtl.tuning.task import (
     JUDGED_BY,
     WAYS,
+    WRITTEN,
     TaskTuning,
     TunedThresholds,
     cross_fitted_decisions,
@@ -19,6 +20,7 @@ __all__ = [
     "JUDGED_BY",
     "KINDS",
     "WAYS",
+    "WRITTEN",
     "Scaling",
     "TaskTuning",
     "Thresholds",

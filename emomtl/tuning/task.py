@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WAYS: Mapping[str, Kind] = {"tuned": "global", "tuned_by_label": "per-label"}
 """The ways to tune, by what the names of their metrics end with: one threshold for all labels, or one a label."""
 
+WRITTEN: Mapping[str, str] = {way.replace("_", "-"): way for way in WAYS}
+"""The same ways as `predict --thresholds` and the model card write them."""
+
 JUDGED_BY = "macro_f1"
 """The metric whose optimism is stated; thresholds are tuned for the mean F1 over labels, or for the F1 of each label."""
 
