@@ -48,7 +48,10 @@ class EmomtlError(Exception):
 
     def __init__(self, *problems: Problem | str, remedy: str = "", place: str = "") -> None:
         self.problems = tuple(p if isinstance(p, Problem) else Problem(place, p, remedy) for p in problems)
-        super().__init__("\n".join(str(p) for p in self.problems))
+        super().__init__()  # the message is made when it is read: most bad rows are only counted
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
 
 
 class AmbiguousLabel(EmomtlError):
