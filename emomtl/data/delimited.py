@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from emomtl.data.delimiter import as_key, check_header, other_delimiter, said_delimiter
@@ -21,22 +22,24 @@ def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[st
     last_unnamed = file.layout.header and width > 1 and not names[-1].strip()
     kept = [number for number, name in enumerate(names) if name or (number == 0 and file.layout.header)]
     plain = len(kept) == width and not last_unnamed
-    seen = False
+    unsaid, quotes_are_text = file.layout.quoting is None, file.layout.quoting == "none"
+    seen = file.layout.header
     for line, cells in records:
-        if not seen and not file.layout.header:
+        if not seen:
             _check_no_header(file, names, cells, line)
-        seen = True
-        if at.line - line >= MANY_LINES and file.layout.quoting is None:
-            heard.many_lines(line, at.line - line + 1)
-        if at.line > line and file.layout.quoting is None:
+            seen = True
+        if at.line > line and unsaid:
+            if at.line - line >= MANY_LINES:
+                heard.many_lines(line, at.line - line + 1)
             _check_swallowed(file, cells, width, line)
         if len(cells) != width:
-            heard.bad(line, _ragged(file, line, cells, width))
+            heard.bad(line, partial(_ragged, file, line, cells, width))
             continue
         if last_unnamed and cells[-1].strip():
-            heard.bad(line, file.error(f"column {width} has no name and holds something", "name it in the header", line))
+            found = f"column {width} has no name and holds something"
+            heard.bad(line, partial(file.error, found, "name it in the header", line=line))
             continue
-        if file.layout.quoting == "none" and any(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells):
+        if quotes_are_text and any(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells):
             heard.wrapped(line)
         if plain:
             yield line, dict(zip(names, cells, strict=True))

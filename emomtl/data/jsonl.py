@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 from emomtl.data.lines import Position, lines
@@ -31,7 +32,7 @@ def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[st
             except EmomtlError as error:
                 if not named:
                     raise
-                heard.bad(line, error)
+                heard.bad(line, partial(_made, error))
                 continue
             named[shape] = names
         yield line, dict(zip(named[shape], values.values(), strict=True))
@@ -52,11 +53,16 @@ def _objects(file: SourceFile, heard: Heard) -> Iterator[tuple[int, dict[str, An
             except EmomtlError as error:
                 if not seen:  # a file of another kind altogether, such as a list over many lines
                     raise
-                heard.bad(at.line, error)
+                heard.bad(at.line, partial(_made, error))
             else:
                 seen = True
                 yield at.line, values
         at.next_row()
+
+
+def _made(error: EmomtlError) -> EmomtlError:
+    """An error that is made already: JSON cannot be refused without one."""
+    return error
 
 
 def _object(file: SourceFile, text: str, line: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,9 @@ class Deaf(Heard):
     def __init__(self) -> None:
         self.first: EmomtlError | None = None
 
-    def bad(self, line: int, error: EmomtlError) -> None:
+    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
         """Nothing but the first is remembered."""
-        self.first = self.first or error
+        self.first = self.first or error()
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class InFile(Heard):
     heard: Heard
     offset: int
 
-    def bad(self, line: int, error: EmomtlError) -> None:
+    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
         """A row that cannot be read."""
         self.heard.bad(self.offset + line, error)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.corpus import BadRows
+from emomtl.data.located import FILE_STRIDE
 from emomtl.data.source_file import MANY_LINES, Heard
 from emomtl.data.texts import TextColumn
 from emomtl.errors import AmbiguousLabel, EmomtlError, Problem, clean, quoted
@@ -77,8 +78,10 @@ class ReadRows:
 class Tally:
     """What reading met: bad rows (errors with `stop`, a count and a list with `skip`), odd texts, which are only counted,
     `seen`, the rows of each task that are not dropped, in each split of the source, and `made`, those of each split that a
-    task makes itself. `names` are the tasks of the source; rows over many lines, rows with a cell in quotes, and rows that
-    were told of already, stand by file and line. Where any task of the source is sensitive, nothing of a row is quoted.
+    task makes itself. `names` are the tasks of the source. `heard` has, for each file of which something was told, the split
+    of the source for which it was read first: a file that is read again for another split tells the same again.
+    Of rows over many lines and rows with a cell in quotes there are counts, the longest of those, the first of these
+    (by file and line). Where any task of the source is sensitive, nothing of a row is quoted.
     """
 
     on_bad_row: str = "stop"
@@ -90,14 +93,16 @@ class Tally:
     bad: dict[tuple[str, str], BadRows] = field(default_factory=dict)
     made: dict[tuple[str, str], int] = field(default_factory=dict)
     names: tuple[str, ...] = ()
-    many_lines: dict[tuple[str, int], int] = field(default_factory=dict)
-    wrapped: set[tuple[str, int]] = field(default_factory=set)
-    told: set[tuple[str, int]] = field(default_factory=set)
+    heard: dict[str, str] = field(default_factory=dict)
+    many_lines: int = 0
+    longest: tuple[int, str, int] = (0, "", 0)
+    wrapped: int = 0
+    first_wrapped: tuple[str, int] | None = None
 
     def add(
         self, name: str, located: Located, split: str, origin: str, number: int, error: Exception, unfit: bool = False
     ) -> None:
-        """Remember a bad row (`unfit`: only its label does not fit); with `stop`, one after the tenth ends the reading."""
+        """Remember a bad row (`unfit`: only its label does not fit)."""
         if isinstance(error, AmbiguousLabel):
             raise self.refused(name, located, origin, number, error)
         counted = self.bad.setdefault((name, split), BadRows())
@@ -105,21 +110,30 @@ class Tally:
             counted.unfit += 1
         else:
             counted.unread += 1
-        file, line = located.place(origin, number)
-        self.bad_row(name, Problem(f"{name}: {split} row {line}", *_words(error, self.sensitive), file, line))
 
-    def bad_row(self, name: str, problem: Problem) -> None:
-        """Remember a bad row by what is wrong with it."""
+        def problem() -> Problem:
+            file, line = located.place(origin, number)
+            return Problem(f"{name}: {split} row {line}", *_words(error, self.sensitive), file, line)
+
         self.count(name, "bad rows")
+        self.show(name, problem)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more bad row is looked at: all are where the eleventh ends the reading."""
+        return self.on_bad_row == "stop" or len(self.skipped) < MOST_PROBLEMS
+
+    def show(self, name: str, problem: Callable[[], Problem]) -> None:
+        """Remember what is wrong with a bad row while there is room; with `stop`, one after the tenth ends the reading."""
         if self.on_bad_row == "skip":
-            if len(self.skipped) < MOST_PROBLEMS:
-                self.skipped.append(str(problem))
+            if self.has_room:
+                self.skipped.append(str(problem()))
             return
         if len(self.problems) >= MOST_PROBLEMS:
             raise EmomtlError(
                 Problem(name, f"more than {MOST_PROBLEMS} bad rows", '`[data] on_bad_row = "skip"` counts and lists them')
             )
-        self.problems.append(problem)
+        self.problems.append(problem())
 
     def refused(self, name: str, located: Located, origin: str, number: int, error: AmbiguousLabel) -> EmomtlError:
         """The error for a label that could mean two things; it is no bad row, so nothing skips it."""
@@ -149,46 +163,67 @@ class Tally:
         """Cells that look as if quotes were read in the wrong way: how many rows have one, and where."""
         found = []
         if self.many_lines:
-            (file, line), most = max(self.many_lines.items(), key=lambda one: one[1])
-            where = f"{len(self.many_lines):,} rows run over more than {MANY_LINES} lines, the longest over {most:,} from"
+            most, file, line = self.longest
+            where = f"{self.many_lines:,} rows run over more than {MANY_LINES} lines, the longest over {most:,} from"
             remedy = 'an opened quote? `quoting = "none"` reads quotes as plain characters, "csv" says that this is right'
             found.append(f"{where} {clean(file, 200)}:{line} ({remedy})")
-        if self.wrapped:
-            file, line = min(self.wrapped)
-            where = f"{len(self.wrapped):,} rows have a cell in quotes, which are read as a part of it, first in"
+        if self.first_wrapped is not None:
+            file, line = self.first_wrapped
+            where = f"{self.wrapped:,} rows have a cell in quotes, which are read as a part of it, first in"
             found.append(f'{where} {clean(file, 200)}:{line} (`quoting = "csv"` takes them away)')
         return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listener(Heard):
-    """What the readers of a source's files tell, for all its tasks; a file that is read once for each split tells it once."""
+    """What the readers of a source's files tell, for all its tasks, in the pass for one split; `unread` counts bad rows.
+
+    A file that is read once for each split tells the same in each pass, and is heard in the first one.
+    """
 
     tally: Tally
     located: Located
     origin: str
+    unread: int = 0
+    _file: int = -1
+    _first_pass: bool = True
 
-    def bad(self, line: int, error: EmomtlError) -> None:
+    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
         """A row that cannot be cut into its cells is no row of any task."""
-        place = self.located.place(self.origin, line)
-        if place in self.tally.told:
+        if not self._new(line):
             return
-        self.tally.told.add(place)
-        first, *others = self.tally.names
-        found = error.problems[0]
-        for name in others:
-            self.tally.count(name, "bad rows")
-        for name in self.tally.names:
-            self.tally.bad.setdefault((name, self.origin), BadRows()).unread += 1
-        self.tally.bad_row(first, replace(found, place=f"{first}: {self.origin} row {place[1]}"))
+        self.unread += 1
+        if self.tally.has_room:
+            _, number = self.located.place(self.origin, line)
+            name = self.tally.names[0]
+            self.tally.show(name, lambda: replace(error().problems[0], place=f"{name}: {self.origin} row {number}"))
 
     def many_lines(self, line: int, count: int) -> None:
         """A row over many lines, where the layout does not say that it is meant."""
-        self.tally.many_lines[self.located.place(self.origin, line)] = count
+        if self._new(line):
+            self.tally.many_lines += 1
+            if count > self.tally.longest[0]:
+                self.tally.longest = (count, *self.located.place(self.origin, line))
 
     def wrapped(self, line: int) -> None:
         """A row with a cell in quotes."""
-        self.tally.wrapped.add(self.located.place(self.origin, line))
+        if self._new(line):
+            self.tally.wrapped += 1
+            self.tally.first_wrapped = self.tally.first_wrapped or self.located.place(self.origin, line)
+
+    def close(self) -> None:
+        """Count the rows that were not read for each task."""
+        if self.unread:
+            for name in self.tally.names:
+                self.tally.count(name, "bad rows", self.unread)
+                self.tally.bad.setdefault((name, self.origin), BadRows()).unread += self.unread
+
+    def _new(self, line: int) -> bool:
+        """Whether this pass is the first one over the file of a row."""
+        if (file := line // FILE_STRIDE) != self._file:
+            path, _ = self.located.place(self.origin, line)
+            self._file, self._first_pass = file, self.tally.heard.setdefault(path, self.origin) == self.origin
+        return self._first_pass
 
 
 def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str], bad: Tally) -> dict[str, dict[str, ReadRows]]:
@@ -199,7 +234,8 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
     for origin in located.splits:
         if origin not in splits and origin != "all" and not (origin == "train" and makes):
             continue
-        for raw in located.rows(origin, Listener(bad, located, origin)):
+        listener = Listener(bad, located, origin)
+        for raw in located.rows(origin, listener):
             for name, task in tasks.items():
                 examples = _examples(name, task, located, origin, raw, bad)
                 if not examples:
@@ -212,6 +248,7 @@ def read_rows(tasks: Mapping[str, Task], located: Located, splits: Sequence[str]
                     if split not in found[name]:
                         found[name][split] = ReadRows(origin)
                     found[name][split].add(raw.number, example)
+        listener.close()
     for name, task in tasks.items():
         for split, part in found[name].items():
             for note, rows in part.assumed.items():

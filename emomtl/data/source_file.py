@@ -19,9 +19,10 @@ MANY_LINES = 5
 class Heard:
     """What a reader tells of the rows on its way; this one stops at the first bad row and hears nothing else."""
 
-    def bad(self, line: int, error: EmomtlError) -> None:
-        """A row that cannot be read and is left out; what the reader goes on after."""
-        raise error
+    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
+        """A row that cannot be read and is left out; what the reader goes on after. Of ten million bad rows ten are told of,
+        so `error` makes the error where it is wanted."""
+        raise error()
 
     def many_lines(self, line: int, count: int) -> None:
         """A row that runs over more lines than a cell usually does."""

@@ -7,9 +7,10 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from annotated_types import Ge
 
 from emomtl import DerivedTask, Grouping, Task, TaskFamily, Taxonomy
 from emomtl.compose import compose_file
@@ -38,11 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _made(cls: type) -> tuple[Any, bool]:
-    """An object of the class with default options; those without a default, which are numbers by task, are made up."""
-    hints = typing.get_type_hints(cls)
+    """An object of the class with default options, and whether it has numbers by task; those without a default are made up."""
+    hints = typing.get_type_hints(cls, include_extras=True)
     needed = [f for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
-    assert all(typing.get_origin(hints[field.name]) is Mapping for field in needed)
-    return cls(**{field.name: {task: 0.5 + i for i, task in enumerate(SIZES)} for field in needed}), bool(needed)
+    by_task = [field.name for field in needed if typing.get_origin(hints[field.name]) is Mapping]
+    numbers = [field.name for field in needed if hints[field.name] == Annotated[int, Ge(1)]]
+    assert len(by_task) + len(numbers) == len(needed)
+    options = {name: {task: 0.5 + i for i, task in enumerate(SIZES)} for name in by_task} | dict.fromkeys(numbers, 1)
+    return cls(**options), bool(by_task)
 
 
 def test_every_installed_plugin_imports_and_offers_something() -> None:

@@ -23,6 +23,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "lora": [LORA],
     "lora for each task": [LORA | {"per_task_adapters": True}],
     "frozen": [{"use": "frozen"}],
+    "shallow, with pals": [{"use": "shallow", "layers": 1}, PALS],
     "gradual, above frozen embeddings, with pals": [{"use": "frozen", "layers": 0}, PALS, {"use": "gradual", "until": 0.9}],
 }
 
