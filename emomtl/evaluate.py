@@ -169,11 +169,7 @@ def _outputs(
     order = np.argsort(tokens.lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     mine = np.concatenate([order[:0], *batches[ranks.rank :: ranks.size]])
-    if ranks.sharded:  # all take part in every pass: one with fewer batches reads the first one again
-        lacking = -(-len(batches) // ranks.size) - -(-len(mine) // batch_size)
-        read = np.concatenate([mine, *[batches[0]] * lacking])
-    else:
-        read = mine if len(mine) else order[:1]  # a process without a batch still has to know how many numbers a text gets
+    read = mine if len(mine) else order[:1]  # a process without a batch still has to know how many numbers a text gets
     found = {}
     for task, part in outputs_of(model, heads, tokens.only(read), device, precision, batch_size, advance).items():
         whole = np.zeros((len(order), part.shape[1]), part.dtype)

@@ -16,7 +16,6 @@ from emomtl.heads import Head, TokenHead, Vocabulary
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.lean.first_token import FirstToken
-from emomtl.model.sharded import as_cut, is_cut
 from emomtl.model.sharing import Sharing
 from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
@@ -163,12 +162,12 @@ def parameter_groups(
     layers, see `layer_factors`.
     """
     factors = layer_factors(model.encoder, layer_decay)
-    groups: dict[tuple[float, float, bool, bool], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
 
     def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float, constant: bool = False) -> None:
         empty: dict[str, Any] = {"params": [], "names": [], "peak": rate, "lr": rate, "weight_decay": weight_decay}
         empty["constant"] = constant
-        group = groups.setdefault((rate, weight_decay, constant, is_cut(parameter)), empty)
+        group = groups.setdefault((rate, weight_decay, constant), empty)
         group["params"].append(parameter)
         group["names"].append(name)
 
@@ -210,8 +209,7 @@ def restore_model(model: MultiTaskModel, checkpoint: Checkpoint, weights: str = 
             found = f"'{clean(name)}' is {there.get(name, 'missing')}, and {wanted.get(name, 'unknown')} here"
             raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {found}", remedy))
     try:
-        own = model.state_dict()
-        model.load_state_dict({name: as_cut(tensor, own[name]) for name, tensor in checkpoint.weights(weights).items()})
+        model.load_state_dict(checkpoint.weights(weights))
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error

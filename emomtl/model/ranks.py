@@ -34,17 +34,16 @@ PATIENCE = timedelta(minutes=30)
 REMEDY = "its own message says why, if it had time for one; the last checkpoint is good: start all processes again with --resume"
 
 
-CONNECTION = re.compile(r"\bgloo\b|\bNCCL\b|[Cc]onnection (closed|reset|refused)|[Bb]roken pipe")
-"""What torch.distributed's backends say where another process is gone."""
-
-
 class Lost(EmomtlError):
     """Another process of the run is gone, so this one cannot go on."""
 
 
-SHARDED = "ACCELERATE_USE_FSDP"
-OTHERS = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
-"""What `accelerate launch` sets where weights are to be cut among the processes, or another engine is to do it."""
+ENGINES = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
+"""Engines that split a model among processes, by the variable with which `accelerate launch` asks for one."""
 
 PARTING = 5.0
 """Seconds that a process which keeps what all know stays for others that end by the same error."""
@@ -56,12 +55,11 @@ class Hushed(SystemExit):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Process `rank` of `size` in all, the `local`-th of its machine, all counted from 0; `sharded` where encoders are cut."""
+    """Process `rank` of `size` in all, the `local`-th of its machine, all counted from 0."""
 
     rank: int = 0
     size: int = 1
     local: int = 0
-    sharded: bool = False
 
     @property
     def first(self) -> bool:
@@ -202,17 +200,6 @@ def together() -> Iterator[None]:
         raise _lost(error) from error
 
 
-@contextmanager
-def passing(ranks: Ranks) -> Iterator[None]:
-    """Around passes of an encoder that is cut, amid which processes talk: of their errors, those of the connection are `Lost`."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not ranks.sharded or not CONNECTION.search(str(error)):
-            raise
-        raise _lost(error) from error
-
-
 def _lost(error: RuntimeError) -> Lost:
     said = re.sub(r"^\[[^]]*\] ", "", str(error).strip().split("\n")[0])  # gloo begins with a place in its own source
     return Lost(Problem("processes", f"another process of the run has ended, or cannot be reached: {clean(said, 80)}", REMEDY))
@@ -220,10 +207,6 @@ def _lost(error: RuntimeError) -> Lost:
 
 def launched() -> Ranks:
     """Who this process is, from what torchrun and `accelerate launch` set: RANK, WORLD_SIZE, LOCAL_RANK."""
-    asked = {name for name in (SHARDED, *OTHERS) if os.environ.get(name, "").lower() in ("true", "1")}
-    for name in sorted(asked.intersection(OTHERS)):
-        found = f"{name} is set: emomtl knows data-parallel processes and FSDP, and no other engine"
-        raise EmomtlError(Problem("processes", found, "start with torchrun, `accelerate launch --multi_gpu` or `--use_fsdp`"))
     given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     try:
         size = int(given["WORLD_SIZE"] or 1)
@@ -234,7 +217,19 @@ def launched() -> Ranks:
         said = ", ".join(f"{name}={clean(value)!r}" for name, value in given.items())
         remedy = "start with torchrun or `accelerate launch`, which set all three, or unset them"
         raise EmomtlError(Problem("processes", f"these do not go together: {said}", remedy)) from None
-    return Ranks(rank, size, local, sharded=size > 1 and SHARDED in asked)
+    return Ranks(rank, size, local)
+
+
+def refuse_engines() -> None:
+    """EmomtlError where the launcher asks for an engine that splits the model: each process holds all of it."""
+    for variable, engine in ENGINES.items():
+        if os.environ.get(variable, "").lower() in ("true", "1"):
+            finding = f"{variable} is set, but emomtl has no {engine}: each process holds the whole model"
+            remedy = (
+                "start with torchrun or `accelerate launch --multi_gpu`; `encoder.checkpoint_layers` "
+                "and `train.accumulate` lower the memory that a process needs"
+            )
+            raise EmomtlError(Problem("processes", finding, remedy))
 
 
 @contextmanager
@@ -245,6 +240,7 @@ def joined() -> Iterator[Ranks]:
     """
     ranks = launched()
     if ranks.size == 1:
+        refuse_engines()
         yield ranks
         return
     from torch import distributed
@@ -258,6 +254,7 @@ def joined() -> Iterator[Ranks]:
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
         distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE)
     try:
+        refuse_engines()  # only once they are joined, so that one process says it for all
         yield ranks
     except EmomtlError as error:
         if not _speaks(store, ranks, isinstance(error, Lost)):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from emomtl.errors import EmomtlError, clean
 from emomtl.evaluate import evaluate
 from emomtl.model.network import restore_model
-from emomtl.model.ranks import passing
 from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
@@ -51,9 +50,9 @@ def train(session: Session) -> Outcome:
                 run.log(f"{task}: {'; '.join(lines)}")
             tell("emomtl_started", run=run)
             session.display.phase("training")
-            with Signals() as signals, session.phases("other"), passing(session.ranks):
+            with Signals() as signals, session.phases("other"):
                 _steps(session, signals)
-        with session.phases("evaluation"), passing(session.ranks):
+        with session.phases("evaluation"):
             outcome = _outcome(session)
         run.log(
             f"{outcome.reason} after {outcome.steps} steps; {time.monotonic() - began:.1f} s since the start or the last resume"
@@ -216,10 +215,9 @@ def _save(session: Session, best: bool) -> None:
     """Write a checkpoint, move `last` (and `best`) to it, remove those that neither points to; one process does it for all."""
     state, run = session.state, session.run
     state.window = {task: (float(session.window[task]), number) for task, (_, number) in state.window.items()}
-    parts = session.parts() if session.ranks.first or session.ranks.sharded else {}  # what is cut is gathered from all
     if not session.ranks.first:
         return
-    path = save_checkpoint(run, state.step, parts, _record(session))
+    path = save_checkpoint(run, state.step, session.parts(), _record(session))
     session.record_changes()  # before `last` moves: no step is gone on from whose facts are not recorded
     if best or state.best_step is None:
         point(run, "best", path)

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from emomtl.heads import MISSING_TOKEN
 from emomtl.model.ranks import Ranks, together
-from emomtl.model.sharded import is_cut
 from emomtl.train.signals import Signals
 
 if TYPE_CHECKING:
@@ -39,10 +38,10 @@ class _Sent:
 class Reduction:
     """The averages of a step over the processes: gradients, and beside them the losses and whether any was asked to stop.
 
-    Gradients of `early` parameters, those of the encoder, leave bucket by bucket within the backward pass, from the last layer
-    down, in an order that is the same in all processes, where the step before had a gradient of them. Cut ones (see
-    `emomtl.model.sharded`) are averaged already, as FSDP makes them so. The others, such as
-    heads, which a step may not use, follow after it: what has a gradient is the same everywhere, as all draw the same tasks.
+    Gradients of `early` parameters, those of the encoder, leave bucket by bucket within the backward
+    pass, from the last layer down, in an order that is the same in all processes, where the step before
+    had a gradient of them. The others, such as heads, which a step may not use, follow after it: what has
+    a gradient is the same everywhere, as all draw the same tasks.
     """
 
     def __init__(self, ranks: Ranks, early: Sequence[nn.Parameter]) -> None:
@@ -50,7 +49,7 @@ class Reduction:
         self.signals: Signals | None = None
         self.asked: int | None = None
         self.bytes = 0
-        self._early = [parameter for parameter in reversed(early) if not is_cut(parameter)]
+        self._early = list(reversed(early))
         self._used = {id(parameter) for parameter in self._early}
         self._hooked: set[int] = set()
         self._open: list[list[nn.Parameter]] = []
@@ -83,7 +82,7 @@ class Reduction:
     def finish(self, parameters: Sequence[Tensor], kept: Sequence[Tensor], losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Average what has not left yet, and give the losses as all processes know them; `asked` is then the same in all."""
         gone = {id(p) for bucket in self._open[: len(self._sent)] for p in bucket}
-        rest = [p.grad for p in parameters if p.grad is not None and id(p) not in gone and not is_cut(p)]
+        rest = [p.grad for p in parameters if p.grad is not None and id(p) not in gone]
         heard = None if self.signals is None else self.signals.received
         values = torch.stack([loss.float() for loss in losses.values()])
         flags = torch.tensor([float(heard == number) for number in STOPPING], device=values.device)

@@ -10,7 +10,6 @@ import torch
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.model.averaging import Average
 from emomtl.model.network import restore_model
-from emomtl.model.sharded import as_cut
 from emomtl.run import Checkpoint
 from emomtl.selection import EMA
 from emomtl.train.state import State
@@ -70,6 +69,5 @@ def _restore_optimizer(session: Session, saved: Mapping[str, torch.Tensor]) -> N
             if len(slots) in (1, 2):
                 raise ValueError(f"the optimiser's figures of {name} are not complete")
             if slots:
-                session.optimizer.state[parameter] = {
-                    key: as_cut(value, parameter) if value.ndim else value.to(parameter.device) for key, value in slots.items()
-                }
+                moments = {key: value.to(parameter.device) for key, value in slots.items()}
+                session.optimizer.state[parameter] = moments

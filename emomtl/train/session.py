@@ -16,7 +16,6 @@ from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.fusion import Fusion, learn, reopen
-from emomtl.heads import TokenHead
 from emomtl.manifest import Manifest
 from emomtl.model.averaging import Average
 from emomtl.model.device import choose_device, choose_precision
@@ -25,7 +24,6 @@ from emomtl.model.lean import spare, try_lean
 from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.recomputing import recompute_layers
-from emomtl.model.sharded import cut, is_cut, whole
 from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import trouble
@@ -52,9 +50,6 @@ from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
     from emomtl.train.step import Step
-
-CUT = "not known where the encoder is cut among processes (FSDP): start without it"
-"""What is said of whatever needs an encoder whole."""
 
 
 @dataclass
@@ -159,31 +154,22 @@ class Session:
         return answers
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting.
-
-        What is cut among processes is gathered one tensor after another; all of them have to ask, and the first one keeps it.
-        """
+        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting, and the average where there is one."""
         optimizer: dict[str, torch.Tensor] = {}
-        model: dict[str, torch.Tensor] = {}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
-                    self._gather(f"{key}:{name}", value, optimizer)
-        for name, value in self.model.state_dict().items():
-            self._gather(name, value, model)
-        average = {} if self.average is None else {EMA: self.average.tensors()}
-        return {"model": model, "optimizer": optimizer, "weighting": self.weighting.state_dict(), **average}
-
-    def _gather(self, name: str, value: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
-        found = whole(value)
-        if self.ranks.first:
-            into[name] = found
+                    optimizer[f"{key}:{name}"] = value
+        parts = {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+        if self.average is not None:
+            parts[EMA] = self.average.tensors()
+        return parts
 
     def joined(self) -> Session:
         """The same session, its weights and those of the weighting the first process's, bit for bit."""
         every = [*self.model.state_dict().values(), *self.weighting.state_dict().values()]
         every += self.average.tensors().values() if self.average is not None else []
-        self.ranks.give(tensor for tensor in every if not is_cut(tensor))
+        self.ranks.give(every)
         return self
 
 
@@ -272,7 +258,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
     """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
     if ranks.size > 1:
-        display.note(f"{ranks.size} processes train together" + (", each with a part of the encoder" if ranks.sharded else ""))
+        display.note(f"{ranks.size} processes train together")
     ranks.wait()
     ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
     return run if run is not None else Follower.of(folder)
@@ -308,12 +294,8 @@ def _session(
     model = model_of(plan, encoder, fusion).to(device)
     notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
     recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.sharing.switch)
-    if ranks.sharded:
-        ranks.give(encoder.module.state_dict().values())  # a part of each is all that a process keeps
-        cut(encoder.module, device, ranks)
-    unpadded, why = choose_unpadded(
-        "off" if ranks.sharded else manifest.train.unpadded, encoder.module, device, precision, bool(manifest.encoder.changes)
-    )
+    changed = bool(manifest.encoder.changes)
+    unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, changed)
     if device == "cpu":
         _spare(plan, model, padded=unpadded is None, alone=ranks.size == 1)
     scales = task_scales(plan, data, tokens, encoder.vocabulary.special)
@@ -414,30 +396,9 @@ def _check_processes(plan: Plan, ranks: Ranks) -> None:
     if choose_device(plan.manifest.train.device) == "cuda" and ranks.local >= torch.cuda.device_count():
         found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
-    if ranks.sharded:
-        _check_sharded(plan)
     if not plan.weighting.sums_losses and type(plan.weighting).kept_gradients is Weighting.kept_gradients:
         found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"
         raise EmomtlError(Problem("weighting.use", found, "train in one process, or let its author write `kept_gradients`"))
-
-
-def _check_sharded(plan: Plan) -> None:
-    """Refuse what needs an encoder's weights or gradients whole, where processes hold parts of them."""
-    problems = [
-        Problem(f"tasks.{name}", f"a '{bound.head.kind}' head reads the encoder's word embedding", CUT)
-        for name, bound in plan.tasks.items()
-        if isinstance(bound.head, TokenHead)
-    ]
-    if plan.manifest.encoder.changes:
-        problems.append(Problem("encoder.changes", "changes of the encoder", CUT))
-    if plan.manifest.encoder.checkpoint_layers:
-        problems.append(Problem("encoder.checkpoint_layers", "layers that are computed twice", CUT))
-    if plan.manifest.train.ema is not None:
-        problems.append(Problem("train.ema", "the average of the weights", CUT))
-    if not plan.weighting.sums_losses:
-        problems.append(Problem("weighting.use", f"'{plan.manifest.weighting.use}' compares gradients of the encoder", CUT))
-    if problems:
-        raise EmomtlError(*problems)
 
 
 def _check_objectives(plan: Plan, data: TaskData) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from emomtl.model.device import Later, OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, shared_parameters
-from emomtl.model.sharded import divide, total_norm
 from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
 from emomtl.train.anomalies import not_finite
@@ -61,16 +60,13 @@ def take_step(session: Session) -> Step:
         return _idle(session, drawing, moment, factor)
     with session.phases("optimiser"):
         gradients, learned = _made(session.optimizer)
-        norm = total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.stack([torch.isfinite(value) for value in [norm, *losses.values(), *learned]]).all()
         later = Later(finite)
         with memory(lambda: no_room_to_update(session)):
             train = session.plan.manifest.train
             limit = train.clip if session.by_task is None else 0.0
-            if session.ranks.sharded:
-                _update_cut(session.optimizer, gradients, norm, limit, finite)
-            else:
-                _update(session.optimizer, learned, norm, limit, finite)
+            _update(session.optimizer, learned, norm, limit, finite)
             if session.average is not None:
                 session.average.update(finite)
         session.optimizer.zero_grad(set_to_none=True)
@@ -192,7 +188,7 @@ def _update(optimizer: torch.optim.AdamW, learned: list[Tensor], norm: Tensor, l
 
     The fused optimiser divides every gradient by `grad_scale` as it reads it, and is masked by a flag.
     """
-    scale = _excess(norm, limit) if limit else None
+    scale = ((norm + 1e-6) / limit).clamp(min=1.0) if limit else None
     if scale is not None and learned:
         # what a weighting learns is not clipped: this undoes the division
         torch._foreach_mul_(learned, scale)
@@ -200,20 +196,6 @@ def _update(optimizer: torch.optim.AdamW, learned: list[Tensor], norm: Tensor, l
     optimizer.grad_scale = scale  # type: ignore[attr-defined]  # see above
     optimizer.found_inf = (~finite).float().reshape(())  # type: ignore[attr-defined]
     optimizer.step()
-
-
-def _update_cut(optimizer: torch.optim.AdamW, gradients: Sequence[Tensor], norm: Tensor, limit: float, finite: Tensor) -> None:
-    """The same where parameters are cut: the fused optimiser takes no flag beside them, so the host reads it."""
-    if not bool(finite):
-        return
-    if limit:
-        divide(gradients, _excess(norm, limit))
-    optimizer.step()
-
-
-def _excess(norm: Tensor, limit: float) -> Tensor:
-    """What gradients of this norm are divided by, so that their norm is at most the limit."""
-    return ((norm + 1e-6) / limit).clamp(min=1.0)
 
 
 def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -> Losses:

@@ -1,8 +1,8 @@
 """Starts the command line in several processes at once, as a launcher does, without importing torch anew for each.
 
 It trains MANIFEST into FOLDER first, so that all that a run imports is there. Then a line of JSON on stdin, {"world": n,
-"arguments": [...], "folder": where stdout and stderr go, "sharded": whether FSDP is asked for}, is answered by the
-processes' ids; the next line, whatever it says, by their exit codes once all have ended.
+"arguments": [...], "folder": where stdout and stderr go, "environment": variables that are set too}, is answered by
+the processes' ids; the next line, whatever it says, by their exit codes once all have ended.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ def child(job: dict[str, Any], rank: int, port: int) -> None:
         os.dup2(handle, stream.fileno())
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(job["world"]), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    if job["sharded"]:
-        os.environ["ACCELERATE_USE_FSDP"] = "true"
+    os.environ |= job["environment"]
     code = 70
     try:
         main(job["arguments"])

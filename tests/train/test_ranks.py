@@ -19,10 +19,8 @@ import torch
 
 from emomtl.errors import EmomtlError
 from emomtl.model.ranks import ALONE, Ranks, joined, launched
-from emomtl.model.sharded import total_norm
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train.step import _update, _update_cut
 from emomtl.trained import evaluate_run, open_trained
 
 SERVER = Path(__file__).with_name("rank_server.py")
@@ -37,7 +35,6 @@ class Together:
 
     server: subprocess.Popen[str]
     folder: Path
-    sharded: bool = False
 
     def _ask(self, line: str) -> Any:
         assert self.server.stdin is not None
@@ -46,11 +43,12 @@ class Together:
         self.server.stdin.flush()
         return json.loads(self.server.stdout.readline())
 
-    def start(self, world: int, *arguments: object) -> list[int]:
-        """The processes' ids."""
-        job = {"world": world, "arguments": [str(one) for one in arguments], "folder": str(self.folder), "sharded": self.sharded}
-        found: list[int] = self._ask(json.dumps(job))
-        return found
+    def start(self, world: int, *arguments: object, **environment: str) -> list[int]:
+        """The processes' ids; `environment` has variables that the launcher sets too."""
+        job: dict[str, Any] = {"world": world, "arguments": [str(argument) for argument in arguments]}
+        job |= {"folder": str(self.folder), "environment": environment}
+        pids: list[int] = self._ask(json.dumps(job))
+        return pids
 
     def end(self) -> tuple[list[int], list[str]]:
         """Exit codes and stderr by process, once all have ended."""
@@ -234,40 +232,6 @@ def test_processes_and_micro_batches_know_equally_much_together(desk: Any, toget
     alike(one, several)
 
 
-SHARDED = (
-    "one task a step, uncertainty",
-    "every task every step, dwa, cut in two",
-    "three processes, some without a text of a task",
-)
-
-
-@pytest.mark.parametrize("variant", SHARDED)
-def test_an_encoder_that_is_cut_among_processes_trains_as_a_whole_one(desk: Any, together: Together, variant: str) -> None:
-    world, changes = VARIANTS[variant]
-    manifest = desk.manifest(**laid(STILL, {"eval": {"batch_size": 3}}, changes))
-    together.sharded = True
-    several = together.train(world, manifest, desk.folder / "several")
-    alike(desk.train(manifest, "one"), several)
-
-
-@pytest.mark.parametrize("limit", [0.0, 0.5])
-@pytest.mark.parametrize("finite", [True, False])
-def test_an_update_of_cut_weights_is_clipped_and_left_out_as_that_of_whole_ones(limit: float, finite: bool) -> None:
-    weights = []
-    for cut in (False, True):
-        weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
-        weight.grad = torch.linspace(-1, 2, 6).reshape(2, 3)
-        optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
-        norm, flag = total_norm([weight.grad]), torch.tensor(finite)
-        if cut:
-            _update_cut(optimizer, [weight.grad], norm, limit, flag)
-        else:
-            _update(optimizer, [], norm, limit, flag)
-        weights.append(weight.detach())
-    assert weights[0].equal(torch.arange(6.0).reshape(2, 3)) is not finite
-    torch.testing.assert_close(weights[1], weights[0])
-
-
 def test_scores_of_two_processes_are_those_of_one_exactly(desk: Any, together: Together) -> None:
     run = together.train(2, desk.manifest(eval={"batch_size": 5}, train={"steps": 6}), desk.folder / "run")
     kept = {entry["which"]: entry["tasks"] for entry in run.scores()}
@@ -306,11 +270,9 @@ def signalled(desk: Any, together: Together, manifest: Path, rank: int, number: 
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "cut"])
 def test_a_killed_process_ends_the_others_with_one_message_and_a_checkpoint_to_go_on_from(
-    desk: Any, together: Together, rank: int, sharded: bool
+    desk: Any, together: Together, rank: int
 ) -> None:
-    together.sharded = sharded
     changes = {"train": {"steps": 6}, "checkpoint": {"every": 1}, "plugins": once(desk, "time.sleep(1.5)")}
     manifest, folder = desk.manifest(**laid(STILL, changes)), desk.folder / "run"
     codes, err = signalled(desk, together, manifest, rank, signal.SIGKILL)
@@ -321,7 +283,7 @@ def test_a_killed_process_ends_the_others_with_one_message_and_a_checkpoint_to_g
     assert said[0].startswith("error: processes: another process of the run has ended, or cannot be reached: ")
     assert said[0].endswith("the last checkpoint is good: start all processes again with --resume)")
     assert "Traceback" not in "".join(err)
-    saved = 3 if rank == 1 and not sharded else 2  # what is cut is gathered from all before it is saved
+    saved = 3 if rank == 1 else 2
     assert [path.name for path in (folder / "checkpoints").glob("step-*")] == [f"step-0000000{saved}"]
     if rank == 1:  # two, then one
         alike(desk.train(manifest, "one"), desk.train(manifest, "run", resume=True))
@@ -416,39 +378,32 @@ def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPa
         launched()
 
 
-def test_weights_are_cut_among_processes_where_a_launcher_asks_and_other_engines_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert not launched().sharded  # one process has nobody to share with
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+def test_a_launcher_s_variables_say_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert launched() == Ranks(1, 2, 1, sharded=True)
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(EmomtlError, match="ACCELERATE_USE_DEEPSPEED is set: emomtl knows data-parallel processes and FSDP"):
-        launched()
+    assert launched() == Ranks(rank=3, size=4, local=1)
 
 
-@pytest.mark.parametrize(
-    ("variant", "said"),
-    [
-        (
-            "hidden words, and a weighting that looks again",
-            "tasks.words: a 'masked-tokens' head reads the encoder's word embedding",
-        ),
-        ("an encoder pass a task, a lexicon beside it, two tasks of one corpus", "encoder.changes: changes of the encoder"),
-        ("an average of the weights", "train.ema: the average of the weights"),
-        ("gradnorm", "weighting.use: 'gradnorm' compares gradients of the encoder"),
-    ],
-)
-def test_what_needs_an_encoder_whole_is_refused_where_it_is_cut(desk: Any, together: Together, variant: str, said: str) -> None:
-    together.sharded = True
-    together.start(2, "train", desk.manifest(**laid(STILL, VARIANTS[variant][1])), "--out", desk.folder / "run")
+@pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED"])
+def test_an_engine_that_splits_the_model_is_refused_once(desk: Any, together: Together, engine: str) -> None:
+    variable = f"ACCELERATE_USE_{engine}"
+    together.start(2, "train", desk.manifest(), "--out", desk.folder / "run", **{variable: "true"})
     codes, err = together.end()
     assert codes == [1, 1]
-    assert "".join(err).count(said) == "".join(err).count("error: ") == 1
-    assert "not known where the encoder is cut among processes (FSDP)" in "".join(err)
+    assert "".join(err).count(f"error: processes: {variable} is set") == "".join(err).count("error: ") == 1
+    assert "start with torchrun or `accelerate launch --multi_gpu`" in "".join(err)
     assert not (desk.folder / "run").exists()
+
+
+def test_one_process_refuses_an_engine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(EmomtlError, match="ACCELERATE_USE_FSDP is set, but emomtl has no FSDP"), joined():
+        pass
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
+    with joined() as ranks:
+        assert ranks == ALONE
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
