@@ -2,13 +2,11 @@
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from emomtl.run.directory import FORMAT, Run, check_new, is_run
-from emomtl.run.follower import Follower
 from emomtl.run.shelf import align, find_checkpoint, open_own, open_which, point, prune, resume_point, slim
 
 __all__ = [
     "FORMAT",
     "Checkpoint",
-    "Follower",
     "Run",
     "align",
     "check_new",

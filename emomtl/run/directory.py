@@ -52,10 +52,20 @@ class Run:
     Made by `Run.create` or `Run.open`. Events and checkpoints are written only by the process that holds the lock;
     scores and log lines may come from others too. `identity` is in all of its checkpoints, so that those of another run are
     none of its own; None for a run of before 0.1.0, which had none.
+
+    Where `writes` is False, another process of the same training is the run's writer: events and log lines of this
+    one are dropped, and an amendment is made in memory alone.
     """
 
     def __init__(
-        self, name: str, folder: Path, manifest: Manifest, environment: Mapping[str, Any], lock: RunLock, identity: str | None
+        self,
+        name: str,
+        folder: Path,
+        manifest: Manifest,
+        environment: Mapping[str, Any],
+        lock: RunLock,
+        identity: str | None,
+        writes: bool = True,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -63,6 +73,7 @@ class Run:
         self.environment: Mapping[str, Any] = MappingProxyType(dict(environment))
         self.checkpoints = folder / CHECKPOINTS
         self.identity = identity
+        self.writes = writes
         self._lock = lock
         self._events = record.EventLog(folder / "metrics.jsonl")
 
@@ -96,8 +107,8 @@ class Run:
         return Run(manifest.name, folder, manifest, environment, lock, identity)
 
     @staticmethod
-    def open(folder: Path, lock: bool = False) -> Run:
-        """Open a run that exists; with `lock` as its only writer.
+    def open(folder: Path, lock: bool = False, writes: bool = True) -> Run:
+        """Open a run that exists; with `lock` as its only writer, and without `writes` as a process that writes nothing.
 
         EmomtlError where there is none, where another format version wrote it, where a file is damaged, or where it is in use.
         """
@@ -114,7 +125,7 @@ class Run:
                     raise damaged(folder / needed, "it is missing from the run")
             check_sealed_text(folder / MANIFEST, identity, needed=sealed)
             manifest = as_it_was_run(read_manifest(folder / MANIFEST))
-            return Run(name, folder, manifest, _read_environment(folder, identity), owner, identity)
+            return Run(name, folder, manifest, _read_environment(folder, identity), owner, identity, writes)
         except BaseException:
             owner.release()
             raise
@@ -123,10 +134,11 @@ class Run:
         """Write another manifest and environment, where a resume was allowed to change them; needs the lock."""
         from emomtl.manifest import write_manifest
 
-        self.must_hold()
-        # the environment first: it says what was there before
-        write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
-        write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
+        if self.writes:
+            self.must_hold()
+            # the environment first: it says what was there before
+            write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
+            write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
         self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
 
     @property
@@ -201,25 +213,27 @@ class Run:
 
     def log_event(self, event: str, **fields: Any) -> None:
         """Append one line to metrics.jsonl; floats come back exactly, NaN and infinities are a ValueError."""
-        self.must_hold()
-        self._events.append({"event": event, **fields})
+        if self.writes:
+            self.must_hold()
+            self._events.append({"event": event, **fields})
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Every event; a torn last line is dropped, any other damaged one is an EmomtlError with its number."""
         return self._events.read()
 
     def events_size(self) -> int:
-        """Bytes of metrics.jsonl, all of them on the disk: what a checkpoint notes for `cut_events`."""
+        """Bytes of metrics.jsonl, all of them on the disk: what a checkpoint notes for `cut_events`; needs the lock."""
         self.must_hold()
         return self._events.size()
 
     def cut_events(self, size: int) -> None:
         """Forget the events after the first `size` bytes, so that a resumed run does not tell them twice."""
-        self.must_hold()
-        self._events.cut(size)
+        if self.writes:
+            self.must_hold()
+            self._events.cut(size)
 
     def add_scores(self, entry: Mapping[str, Any]) -> int:
-        """Append an evaluation to scores.json; returns the how manieth look at this `split` by this `checkpoint` it is."""
+        """Append an evaluation to scores.json; returns how many there are now of the same `split`, rows and `checkpoint`."""
         return record.add_scores(self.folder / SCORES, entry, self.identity)
 
     def scores(self) -> list[dict[str, Any]]:
@@ -228,6 +242,8 @@ class Run:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; control characters are escaped."""
+        if not self.writes:
+            return
         with storage(self.folder):
             os.stat(self.folder / ABOUT)  # where another folder was put in its place, no log is begun there
         record.append_text(self.folder / "log.txt", line)

@@ -25,7 +25,7 @@ from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parame
 from emomtl.model.ranks import ALONE, Ranks
 from emomtl.model.recomputing import recompute_layers
 from emomtl.model.unpadded import Unpadded, choose_unpadded
-from emomtl.run import Checkpoint, Follower, Run, align, check_new, is_run, open_own, resume_point
+from emomtl.run import Checkpoint, Run, align, check_new, is_run, open_own, resume_point
 from emomtl.run.files import trouble
 from emomtl.sampling import Moment
 from emomtl.selection import EMA
@@ -215,7 +215,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
     if not is_run(folder):
         remedy = "nothing was trained there yet: begin without --resume, or name the run's folder with --out"
         raise EmomtlError(trouble(folder, "no run here (there is no run.json)", remedy))
-    run = Run.open(folder, lock=True) if ranks.first else Follower.of(folder)
+    run = Run.open(folder, lock=ranks.first, writes=ranks.first)
     try:
         checkpoint = _resume_point(run, ranks)
         data = read(plan, display)
@@ -261,7 +261,7 @@ def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Rank
         display.note(f"{ranks.size} processes train together")
     ranks.wait()
     ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
-    return run if run is not None else Follower.of(folder)
+    return run if run is not None else Run.open(folder, writes=False)
 
 
 def _resume_point(run: Run, ranks: Ranks) -> Checkpoint | None:
