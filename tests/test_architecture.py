@@ -39,7 +39,7 @@ LAYERS = [
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib")
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib", "yaml")
 WITH_TORCH = {"train", "evaluate", "predict", "trained", "model"}
 """The only packages of emomtl whose modules may import torch when they are imported."""
 
@@ -245,7 +245,6 @@ UNPICKLERS = {
     "marshal",
     "shelve",
     "jsonpickle",
-    "yaml",
     "pandas",
 }
 """Packages that make objects, or run code, of what they read; none is used."""
@@ -255,6 +254,7 @@ UNPACKERS = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zstandard"}
 
 CALLS = {"eval", "exec", "compile", "__import__", "input"}
 METHODS = {
+    *("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.full_load_all", "yaml.unsafe_load", "yaml.unsafe_load_all"),
     *("torch.load", "torch.hub.load", "torch.package", "np.load", "numpy.load", "np.fromfile", "np.loadtxt", "np.memmap"),
     *(
         "os.system",
@@ -297,7 +297,15 @@ def test_nothing_unpickles_unpacks_evaluates_or_trusts_remote_code() -> None:
     "code",
     [
         *("import pickle", "from joblib import load", "import zipfile", "from torch import load", "torch.load(x)"),
-        *("np.load(x)", "eval(x)", "exec(x)", "f(x, allow_pickle=True)", "f(x, trust_remote_code=given)", "f(x, shell=True)"),
+        *(
+            "np.load(x)",
+            "yaml.load(x)",
+            "eval(x)",
+            "exec(x)",
+            "f(x, allow_pickle=True)",
+            "f(x, trust_remote_code=given)",
+            "f(x, shell=True)",
+        ),
     ],
 )
 def test_what_could_run_code_from_data_would_be_found(code: str) -> None:

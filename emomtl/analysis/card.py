@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from emomtl.errors import EmomtlError, clean
 from emomtl.report.cells import Cell, Table, spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
-from emomtl.report.yaml import front_matter
 from emomtl.run import find_checkpoint
 from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.run.tuned import tuning_of
@@ -65,6 +64,14 @@ def _metadata(run: Run, plan: Plan) -> str:
         "model-index": [{"name": run.name, "results": results}],
     }
     return front_matter(content)
+
+
+def front_matter(content: Mapping[str, Any]) -> str:
+    """Metadata as YAML between two lines of dashes."""
+    import yaml
+
+    # ASCII alone: PyYAML escapes all other characters, so that none hides or turns the direction of a line
+    return f"---\n{yaml.safe_dump(dict(content), allow_unicode=False, sort_keys=False)}---"
 
 
 def _base_model(plan: Plan) -> str | None:

@@ -282,10 +282,10 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
 
 
 def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
+    from emomtl.analysis.card import front_matter
     from emomtl.report.cells import Table
     from emomtl.report.csv import as_csv
     from emomtl.report.latex import escape
-    from emomtl.report.yaml import front_matter
 
     words = [one for group in payloads.values() for one in group]
     content = {"words": words, "by": {one: one for one in words}, "figures": [1e-5, 0.25, -0.0, 1e22, 3, None, True]}
