@@ -124,12 +124,13 @@ def _jobs(planned: StudyPlan, threads: int | None) -> list[Job]:
     return [job for wave in in_waves(list(found.values())) for job in wave]
 
 
-def _executor(name: str, workers: int, quiet: bool) -> Executor:
+def _executor(name: str, workers: int) -> Executor:
     from emomtl.cli.progress import PlainDisplay
     from emomtl.study import InProcess, Processes, Ray
 
-    here = InProcess(None if quiet else PlainDisplay())
-    return Processes(workers) if name == "processes" else Ray(workers) if name == "ray" else here
+    if name == "processes":
+        return Processes(workers)
+    return Ray(workers) if name == "ray" else InProcess(PlainDisplay())
 
 
 @contextmanager
@@ -159,20 +160,19 @@ def _run(planned: StudyPlan, jobs: Sequence[Job], executor: str, workers: int) -
     from contextlib import closing
 
     from emomtl.cli.output import say
-    from emomtl.cli.study_live import StudyLive, study_display
+    from emomtl.cli.study_lines import StudyLines
     from emomtl.study import Ended, left_of
 
     left = left_of(jobs)
     say(f"{len(jobs)} runs: {len(jobs) - len(left)} done, {len(left)} to do")
     failed: dict[str, EmomtlError] = {}
-    display = study_display(planned, jobs, left)
-    doing = _executor(executor, workers, quiet=isinstance(display, StudyLive))
-    with _ending_in_order(), display, closing(doing.run(left)) as events:
+    lines = StudyLines(len(left))
+    with _ending_in_order(), closing(_executor(executor, workers).run(left)) as events:
         for event in events:
             if not isinstance(event, Ended):
-                display.begins(event)
+                lines.begins(event)
                 continue
-            display.ended(event)
+            lines.ended(event)
             if event.error is not None:
                 failed[event.job.key] = event.error
     return failed

@@ -14,7 +14,6 @@ from emomtl.study.results import StudyResult, gather
 from emomtl.study.space import study_space
 from emomtl.study.table import study_table
 from emomtl.study.turns import is_taken
-from emomtl.study.watching import Standing, Watch, standing
 
 __all__ = [
     "Ended",
@@ -25,12 +24,10 @@ __all__ = [
     "PlannedRun",
     "Processes",
     "Ray",
-    "Standing",
     "StudyFile",
     "StudyPlan",
     "StudyReport",
     "StudyResult",
-    "Watch",
     "auxiliary_table",
     "choose",
     "commands",
@@ -45,7 +42,6 @@ __all__ = [
     "plan_study",
     "read_study",
     "reopen_study",
-    "standing",
     "state_of",
     "study_page",
     "study_pictures",

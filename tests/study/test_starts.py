@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 import shutil
@@ -112,19 +111,3 @@ def test_a_row_whose_start_failed_fails_with_that_reason(write_study: WriteStudy
 def test_what_is_wrong_with_starts_and_references_is_said(write_study: WriteStudy, rows: Any, said: str) -> None:
     with pytest.raises(EmomtlError, match=said):
         _plan(write_study(rows))
-
-
-def test_the_live_table_shows_sources_and_rows(write_study: WriteStudy) -> None:
-    from rich.console import Console
-
-    from emomtl.cli.study import _jobs
-    from emomtl.cli.study_live import standings_table
-    from emomtl.study import Watch
-
-    plan = _plan(write_study(ROWS, sources=[TOPICS], seeds=[1]))
-    watch = Watch(plan, {job.key: job for job in _jobs(plan, None)})
-    console = Console(record=True, file=io.StringIO(), width=120)
-    console.print(standings_table(plan, watch.look(), set(), set(), "small"))
-    text = console.export_text()
-    assert text.count("missing") == 5
-    assert "topics first" in text
