@@ -147,10 +147,10 @@ def evaluate(
                 whole = [task for task in tasks if not data.unseen.get((task, split))]  # else targets have more labels
                 keep |= {task: _answers(bound[task], corpus, task, split, logits[task]) for task in whole}
     if not ranks.first:
-        return ranks.told(found)
+        return ranks.broadcast_object(found)
     if not found:
         raise EmomtlError(f"no task has rows in the split '{split}'", remedy="name another split, or a file for it")
-    return ranks.told({task: found[task] for task in bound if task in found})
+    return ranks.broadcast_object({task: found[task] for task in bound if task in found})
 
 
 def _outputs(
@@ -164,17 +164,17 @@ def _outputs(
     ranks: Ranks,
 ) -> dict[str, NDArray[np.float32]]:
     """`outputs_of`, whole in the first process: each has every `size`-th batch, and batches are those of one process."""
-    if ranks.size == 1:
+    if ranks.world_size == 1:
         return outputs_of(model, heads, tokens, device, precision, batch_size, advance)
     order = np.argsort(tokens.lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    mine = np.concatenate([order[:0], *batches[ranks.rank :: ranks.size]])
+    mine = np.concatenate([order[:0], *batches[ranks.rank :: ranks.world_size]])
     read = mine if len(mine) else order[:1]  # a process without a batch still has to know how many numbers a text gets
     found = {}
     for task, part in outputs_of(model, heads, tokens.only(read), device, precision, batch_size, advance).items():
         whole = np.zeros((len(order), part.shape[1]), part.dtype)
         whole[mine] = part[: len(mine)]
-        found[task] = ranks.summed(whole)
+        found[task] = ranks.reduce(whole)
     return found
 
 

@@ -46,7 +46,7 @@ def train(
         for note in plugins.notes if ranks.first else ():
             say(f"note: {note}")
         every = stages(whole, out or Path("runs") / whole.manifest.name)
-        every = every[ranks.told(len(every) - len(left(every)) if resume else 0) :]
+        every = every[ranks.broadcast_object(len(every) - len(left(every)) if resume else 0) :]
         for number, (_, folder) in enumerate(every if ranks.first else ()):
             if not (resume and number == 0):
                 check_new(folder)  # of both stages, and before corpora are read, which may take long

@@ -1,6 +1,6 @@
-"""The processes of one run, seen from one of them: who it is, which rows are its, and what they tell each other.
+"""The processes of one training, seen from one of them: its rank, its rows, and how they exchange values.
 
-A process alone tells nobody anything: every method then gives back what it was given, and torch.distributed is not imported.
+Where there is one process, every method returns what it was given, and torch.distributed is not imported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others where none of them is seen to have ended: a network that went silent, a long read."""
@@ -55,11 +55,11 @@ class Hushed(SystemExit):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Process `rank` of `size` in all, the `local`-th of its machine, all counted from 0."""
+    """Process `rank` of `world_size`, on its machine number `local_rank`, both counted from 0, as torchrun has them."""
 
     rank: int = 0
-    size: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @property
     def first(self) -> bool:
@@ -73,51 +73,54 @@ class Ranks:
 
     def check(self, wanted: int | None) -> None:
         """Refuse another number of processes than the manifest asks for."""
-        if wanted is not None and wanted != self.size:
-            found = f"the manifest asks for {wanted} process(es), and {self.size} run"
-            remedy = f"`torchrun --nproc-per-node {wanted} -m emomtl train ...`, or --set devices={self.size}"
-            raise EmomtlError(Problem("devices", found, remedy))
+        if wanted is not None and wanted != self.world_size:
+            finding = f"the manifest asks for {wanted} process(es), and {self.world_size} run"
+            remedy = f"`torchrun --nproc-per-node {wanted} -m emomtl train ...`, or --set devices={self.world_size}"
+            raise EmomtlError(Problem("devices", finding, remedy))
 
-    def mine(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's part of some rows: every `size`-th. Never none: a row beyond the end counts nowhere (see `gathered`)."""
-        return rows[self.rank :: self.size] if self.rank < len(rows) else rows[:1]
+    def local_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's part of some rows: every `world_size`-th.
 
-    def part(self, n: int) -> int:
-        """How many of this process's part of some rows are among the first n of all, and at least one."""
-        return max(1, -(-(n - self.rank) // self.size))
+        Never none: a row beyond the end counts nowhere (see `all_gather`).
+        """
+        return rows[self.rank :: self.world_size] if self.rank < len(rows) else rows[:1]
 
-    def gathered(self, own: Tensor, n: int) -> Tensor:
+    def local_count(self, n: int) -> int:
+        """How many of this process's rows are among the first n of all, and at least one."""
+        return max(1, -(-(n - self.rank) // self.world_size))
+
+    def all_gather(self, own: Tensor, n: int) -> Tensor:
         """The values of all n rows (n, ...) in their order, from those that each process has of its part, (b, ...).
 
-        Its gradient is this process's part of that of the whole, times `size`. So whatever is computed from the whole, alike in
-        all processes, has right gradients once those of all parameters are averaged: before it (parts of a sum) and after it
-        (everywhere the same).
+        Its gradient is this process's part of that of the whole, times `world_size`. So whatever is computed from
+        the whole, alike in all processes, has right gradients once those of all parameters are averaged: before it
+        (parts of a sum) and after it (everywhere the same).
         """
-        return own if self.size == 1 else _Gathered.apply(own, n, self)  # type: ignore[no-any-return, no-untyped-call]
+        return own if self.world_size == 1 else _Gathered.apply(own, n, self)  # type: ignore[no-any-return, no-untyped-call]
 
-    def told(self, what: Told) -> Told:
-        """What the first process gives, in all of them: numbers, names, scores."""
-        if self.size == 1:
-            return what
+    def broadcast_object(self, value: Value) -> Value:
+        """The first process's value, in all of them: numbers, names, scores."""
+        if self.world_size == 1:
+            return value
         from torch.distributed import broadcast_object_list
 
-        box = [what]
+        values = [value]
         with together():
-            broadcast_object_list(box, src=0)
-        return box[0]
+            broadcast_object_list(values, src=0)
+        return values[0]
 
-    def give(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Let all processes have the first one's values in their tensors."""
-        if self.size > 1:
+        if self.world_size > 1:
             from torch.distributed import broadcast
 
             with together(), torch.no_grad():
                 for tensor in tensors:
                     broadcast(tensor.data, src=0)
 
-    def summed(self, array: NDArray[Any]) -> NDArray[Any]:
+    def reduce(self, array: NDArray[Any]) -> NDArray[Any]:
         """The sum of an array over all processes, in the first one; in the others anything. Exact where all but one are 0."""
-        if self.size == 1:
+        if self.world_size == 1:
             return array
         from torch.distributed import reduce
 
@@ -126,34 +129,34 @@ class Ranks:
             reduce(tensor, dst=0)
         return array
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process has come here."""
-        if self.size > 1:
+        if self.world_size > 1:
             from torch.distributed import all_reduce
 
             with together():
                 all_reduce(torch.zeros(1))
 
     @contextmanager
-    def one_first(self) -> Iterator[None]:
+    def local_main_first(self) -> Iterator[None]:
         """On each machine the first process does what is inside, and then the others, who find what it kept."""
-        if self.local:
-            self.wait()
+        if self.local_rank:
+            self.barrier()
         yield
-        if not self.local:
-            self.wait()
+        if not self.local_rank:
+            self.barrier()
 
     def alike(self, *key: int | str) -> AbstractContextManager[Any]:
         """Inside, torch draws the same numbers in all processes; one alone draws on as it did."""
-        return nullcontext() if self.size == 1 else _seeded(torch_seed(*key))
+        return nullcontext() if self.world_size == 1 else _seeded(torch_seed(*key))
 
-    def agree(self, here: Mapping[str, Any]) -> None:
+    def agree(self, facts: Mapping[str, Any]) -> None:
         """Refuse to go on where this process has other rows, plugins or versions than the first one."""
-        there = self.told(dict(here))
-        for name, value in here.items():
-            if there[name] != value:
-                found = f"process {self.rank} of {self.size} has other {name} than the first"
-                raise EmomtlError(Problem("processes", found, "give all machines the same files and packages"))
+        first_facts = self.broadcast_object(dict(facts))
+        for name, value in facts.items():
+            if first_facts[name] != value:
+                finding = f"process {self.rank} of {self.world_size} has other {name} than the first"
+                raise EmomtlError(Problem("processes", finding, "give all machines the same files and packages"))
 
 
 ALONE = Ranks()
@@ -161,26 +164,27 @@ ALONE = Ranks()
 
 
 class _Gathered(torch.autograd.Function):
-    """The rows of all processes in their order; see `Ranks.gathered`."""
+    """The rows of all processes in their order; see `Ranks.all_gather`."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, n: int, ranks: Ranks) -> Tensor:
         from torch.distributed import all_gather
 
         ctx.rows, ctx.ranks = len(own), ranks
-        most = -(-n // ranks.size)
+        most = -(-n // ranks.world_size)
         padded = own.new_zeros((most, *own.shape[1:]))
         padded[: len(own)] = own
-        every = own.new_empty((ranks.size, *padded.shape))
+        gathered = own.new_empty((ranks.world_size, *padded.shape))
         with together():
-            all_gather(list(every.unbind()), padded)
-        return every.transpose(0, 1).reshape(-1, *own.shape[1:])[:n].clone()
+            all_gather(list(gathered.unbind()), padded)
+        # row i is row i // world_size of process i % world_size
+        return gathered.transpose(0, 1).reshape(-1, *own.shape[1:])[:n].clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        mine = grads[0][ctx.ranks.rank :: ctx.ranks.size]
-        own = mine.new_zeros((ctx.rows, *mine.shape[1:]))
-        own[: len(mine)] = mine * ctx.ranks.size
+        local = grads[0][ctx.ranks.rank :: ctx.ranks.world_size]
+        own = local.new_zeros((ctx.rows, *local.shape[1:]))
+        own[: len(local)] = local * ctx.ranks.world_size
         return own, None, None
 
 
@@ -239,7 +243,7 @@ def joined() -> Iterator[Ranks]:
     Of errors that several processes see, the first to see one says it: the others end by `Hushed`.
     """
     ranks = launched()
-    if ranks.size == 1:
+    if ranks.world_size == 1:
         refuse_engines()
         yield ranks
         return
@@ -247,12 +251,12 @@ def joined() -> Iterator[Ranks]:
     from torch.distributed.rendezvous import rendezvous
 
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
-    if nccl and ranks.local < torch.cuda.device_count():
-        torch.cuda.set_device(ranks.local)
+    if nccl and ranks.local_rank < torch.cuda.device_count():
+        torch.cuda.set_device(ranks.local_rank)
     with together():
-        store, _, _ = next(rendezvous("env://", ranks.rank, ranks.size, timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=PATIENCE))
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
-        distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE)
+        distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world_size, timeout=PATIENCE)
     try:
         refuse_engines()  # only once they are joined, so that one process says it for all
         yield ranks
@@ -273,7 +277,7 @@ def _speaks(store: Any, ranks: Ranks, lost: bool) -> bool:
     try:
         said: int = store.add("emomtl/said", 1)
         until = time.monotonic() + PARTING
-        while ranks.first and not lost and store.add("emomtl/said", 0) < ranks.size and time.monotonic() < until:
+        while ranks.first and not lost and store.add("emomtl/said", 0) < ranks.world_size and time.monotonic() < until:
             time.sleep(0.05)
     except RuntimeError:  # what all know went with the process that kept it
         return True

@@ -58,7 +58,7 @@ def finite_weights(session: Session, weights: Mapping[str, Tensor]) -> dict[str,
             line = (
                 f"{task}: the weighting gives it the weight {weight:,.6g} at step {session.state.step}, so no other task counts"
             )
-            session.warn(
+            session.warn_once(
                 f"weight of {task}",
                 f"{line} (is its loss constant or near 0? lower train.weighting_lr, or use another weighting)",
             )
@@ -68,8 +68,8 @@ def finite_weights(session: Session, weights: Mapping[str, Tensor]) -> dict[str,
 def watch_losses(session: Session, losses: Mapping[str, float]) -> None:
     """Warn once of a task whose mean loss is the very same in several lines of the log: nothing is learned from it."""
     for task, loss in losses.items():
-        before, times = session.still.get(task, (math.nan, 0))
-        session.still[task] = (loss, times + 1 if loss == before else 1)
-        if session.still[task][1] == STILL:
+        before, times = session.unchanged_losses.get(task, (math.nan, 0))
+        session.unchanged_losses[task] = (loss, times + 1 if loss == before else 1)
+        if session.unchanged_losses[task][1] == STILL:
             line = f"{task}: its loss has been exactly {loss:.6g} in {STILL} lines of the log: the run learns nothing from it"
-            session.warn(f"loss of {task}", f"{line} (are all of its rows alike, or is its `weight` 0?)")
+            session.warn_once(f"loss of {task}", f"{line} (are all of its rows alike, or is its `weight` 0?)")

@@ -223,8 +223,8 @@ class Feeder:
         head = self.heads[task]
         if isinstance(head, TokenHead):
             return self._prepared(corpus, task, head, longest, number, step)
-        here, texts = self.ranks.mine(longest), {task: len(chosen) for task, chosen in rows.items()}
-        targets = {task: self.targets[task][here[: self.ranks.part(n)]] for task, n in texts.items()}
+        here, texts = self.ranks.local_rows(longest), {task: len(chosen) for task, chosen in rows.items()}
+        targets = {task: self.targets[task][here[: self.ranks.local_count(n)]] for task, n in texts.items()}
         counts = {task: self.known[task][chosen] for task, chosen in rows.items()}
         known = {task: float(count.sum()) for task, count in counts.items()}
         labelled = {task: int((count > 0).sum()) for task, count in counts.items()}
@@ -250,8 +250,8 @@ class Feeder:
         targets = np.where(head.present(self.targets[task][rows])[:, None], targets, MISSING_TOKEN)
         known, width = {task: float(head.known(targets).sum())}, targets.shape[1]
         labelled = {task: int(head.present(self.targets[task][rows]).sum())}
-        if self.ranks.size > 1:
-            own = self.ranks.mine(np.arange(len(rows)))
+        if self.ranks.world_size > 1:
+            own = self.ranks.local_rows(np.arange(len(rows)))
             longest = int(self.tokens[corpus].lengths[rows[own]].max())
             inputs = {name: np.ascontiguousarray(array[own, :longest]) for name, array in inputs.items()}
             targets = np.ascontiguousarray(targets[own, :longest])

@@ -50,7 +50,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "device_name": name,
         "precision": precision,
         "threads": torch.get_num_threads(),
-        "processes": ranks.size,
+        "processes": ranks.world_size,
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
         "sizes": data.sizes,

@@ -34,8 +34,8 @@ from emomtl.trained import with_labels
 
 def train(session: Session) -> Outcome:
     """Train a session to its end, or to a reason to stop; the run directory holds every result."""
-    run, state, tell = session.run, session.state, session.tell
-    began, told = time.monotonic(), False
+    run, state, emit = session.run, session.state, session.emit
+    began, is_finished = time.monotonic(), False
     try:
         if not state.finished:
             session.must_train()
@@ -48,7 +48,7 @@ def train(session: Session) -> Outcome:
                 run.log(f"{task}: {scale.sentence}")
             for task, lines in said_of_tasks(session.plan).items():
                 run.log(f"{task}: {'; '.join(lines)}")
-            tell("emomtl_started", run=run)
+            emit("emomtl_started", run=run)
             session.display.phase("training")
             with Signals() as signals, session.phases("other"):
                 _steps(session, signals)
@@ -57,15 +57,15 @@ def train(session: Session) -> Outcome:
         run.log(
             f"{outcome.reason} after {outcome.steps} steps; {time.monotonic() - began:.1f} s since the start or the last resume"
         )
-        told = True
-        tell("emomtl_finished", run=run, error=None)
+        is_finished = True
+        emit("emomtl_finished", run=run, error=None)
         return outcome
     except BaseException as stopped:
         error = str(stopped) or type(stopped).__name__
         with suppress(EmomtlError):  # a full disk or a listener must not hide why the run stopped
             run.log(f"stopped at step {state.step}: {error}")
-            if not told:
-                tell("emomtl_finished", run=run, error=error)
+            if not is_finished:
+                emit("emomtl_finished", run=run, error=error)
         raise
     finally:
         with suppress(EmomtlError):
@@ -112,7 +112,7 @@ def _steps(session: Session, signals: Signals) -> None:
             with session.phases("checkpoint"):
                 _save(session, improved)
         if asked is not None:
-            session.ranks.wait()
+            session.ranks.barrier()
             raise Interrupted(asked, state.step)
 
 
@@ -142,19 +142,19 @@ def _log(session: Session, done: Step) -> None:
     watch_losses(session, losses)
     state.window, session.window = {}, {}
     session.display.logged(state, done.factor)
-    session.tell("emomtl_stepped", run=session.run, step=state.step, losses=losses, raw_losses=raw)
+    session.emit("emomtl_stepped", run=session.run, step=state.step, losses=losses, raw_losses=raw)
 
 
 def _score(session: Session) -> bool:
     """Score validation, note whether it is the best so far, and ask everyone for a reason to stop."""
-    state, manifest, tell = session.state, session.plan.manifest, session.tell
+    state, manifest, emit = session.state, session.plan.manifest, session.emit
     session.scored = _validate(session, state.step)
     found = session.scored.scores
     state.scores = {task: scores.defined for task, scores in found.items()}
     state.evaluation += 1
     value, better = _choose(session, found)
-    answers = tell("emomtl_should_stop", run=session.run, scores=state.scores)
-    reasons = session.ranks.told([clean(str(reason), 400) for reason in answers if reason])
+    answers = emit("emomtl_should_stop", run=session.run, scores=state.scores)
+    reasons = session.ranks.broadcast_object([clean(str(reason), 400) for reason in answers if reason])
     if manifest.eval.patience and state.stale >= manifest.eval.patience:
         chooser = selection_in_words(str(manifest.eval.select))
         reasons.append(f"{chooser} has not improved in {state.stale} evaluations")
@@ -165,7 +165,7 @@ def _score(session: Session) -> bool:
     session.display.evaluated(state, found, better)
     if session.average is not None:
         session.display.also_evaluated(state, _other_weights(session), session.scored.others)
-    tell("emomtl_evaluated", run=session.run, step=state.step, scores=state.scores)
+    emit("emomtl_evaluated", run=session.run, step=state.step, scores=state.scores)
     if reasons:
         state.stopped = "; ".join(reasons)
     return better
@@ -199,7 +199,7 @@ def _choose(session: Session, found: Mapping[str, TaskScores]) -> tuple[float | 
         if select == MEAN:
             figure = f"{task}/{heads[task].main_metric}"
             line = f"{figure} is undefined on validation, and left out of the mean that chooses the best checkpoint: {reason}"
-        session.warn(f"selection of {task}", line)
+        session.warn_once(f"selection of {task}", line)
     best = state.best_skills
     if best is None and state.best_value is not None:  # a state of an older emomtl, which knew one task's metric alone
         task, _, metric = select.partition("/")
@@ -224,14 +224,14 @@ def _save(session: Session, best: bool) -> None:
     point(run, "last", path)
     keep = {path} | ({run.checkpoints / f"step-{state.best_step:08d}"} if state.best_step is not None else set())
     prune(run, keep)
-    session.tell("emomtl_checkpointed", run=run, path=path)
+    session.emit("emomtl_checkpointed", run=run, path=path)
 
 
 def _record(session: Session) -> dict[str, Any]:
     """The JSON of a checkpoint: the state, how far the events go, the labels that the heads answer with, and the processes."""
     labels = {name: list(bound.head.outputs(session.data.taxonomies[name])) for name, bound in session.plan.tasks.items()}
     state, events = session.state.as_json(), session.run.events_size()
-    return {"run": state, "events": events, "labels": labels, "processes": session.ranks.size}
+    return {"run": state, "events": events, "labels": labels, "processes": session.ranks.world_size}
 
 
 def _outcome(session: Session) -> Outcome:
@@ -248,7 +248,7 @@ def _outcome(session: Session) -> Outcome:
     by_step: dict[int, Mapping[str, TaskScores]] = {}
     others: dict[str, Mapping[str, TaskScores]] = {}
     for which in ("last", "best"):
-        path = run.checkpoints / ranks.told(find_checkpoint(run, which).resolve().name if ranks.first else "")
+        path = run.checkpoints / ranks.broadcast_object(find_checkpoint(run, which).resolve().name if ranks.first else "")
         step = int(path.name.split("-")[1])
         if session.scored is None or session.scored.step != step:
             checkpoint = open_own(run, path)

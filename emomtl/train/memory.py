@@ -23,7 +23,7 @@ def too_large(session: Session, parts: list[Part]) -> Problem:
     asked = _may_split(session)
     again = "" if session.plan.manifest.encoder.checkpoint_layers else "set encoder.checkpoint_layers = true, "
     ways = f"raise train.accumulate, {again}or lower train.batch_size or encoder.max_tokens"
-    if session.ranks.size == 1:
+    if session.ranks.world_size == 1:
         ways += '; train.on_out_of_memory = "split" cuts by itself'
     alone = f"a text alone does not fit: lower encoder.max_tokens, {again}or take a smaller encoder"
     remedy = alone if asked else ways
@@ -62,4 +62,4 @@ def cut_further(session: Session, drawing: Drawing, error: OutOfMemory) -> None:
 
 def _may_split(session: Session) -> bool:
     """Whether a step may be cut further; several processes would have to cut theirs alike, so of them none does."""
-    return session.plan.manifest.train.on_out_of_memory == "split" and session.ranks.size == 1
+    return session.plan.manifest.train.on_out_of_memory == "split" and session.ranks.world_size == 1

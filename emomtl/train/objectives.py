@@ -56,7 +56,7 @@ def decided_targets(head: Head, targets: Tensor) -> Tensor:
 def second_logits(session: Session, part: Part, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The logits of a second pass over a part's texts, under other dropout, of the tasks whose objectives ask for one."""
     asking = {one.task for one in session.plan.objectives.values() if one.objective.second_pass}
-    rows = {task: session.ranks.part(part.number(task)) for task in part.targets if task in asking}
+    rows = {task: session.ranks.local_count(part.number(task)) for task in part.targets if task in asking}
     if part.tokens or not rows:
         return {}
     output = None

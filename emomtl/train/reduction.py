@@ -92,7 +92,7 @@ class Reduction:
         for one in self._sent:
             with together():
                 one.work.wait()
-            one.flat.div_(self.ranks.size)
+            one.flat.div_(self.ranks.world_size)
             pieces = torch.split(one.flat, [tensor.numel() for tensor in one.tensors])
             torch._foreach_copy_(one.tensors, [p.view_as(t) for p, t in zip(pieces, one.tensors, strict=True)])
         self._sent, self._open = [], []
@@ -109,17 +109,17 @@ class Reduction:
         self._sent.append(_Sent(tensors, flat, work))
 
 
-def whole(
+def gather(
     session: Session, part: Part, pooled: Mapping[str, Tensor], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Logits and targets of all texts of a part, from this process's; and pooled vectors, for tasks with an objective alone."""
     ranks, asked = session.ranks, {one.task for one in session.plan.objectives.values()}
-    every = {task: ranks.gathered(one.float(), part.number(task)) for task, one in logits.items()}
-    vectors = {task: ranks.gathered(one.float(), part.number(task)) for task, one in pooled.items() if task in asked}
+    every = {task: ranks.all_gather(one.float(), part.number(task)) for task, one in logits.items()}
+    vectors = {task: ranks.all_gather(one.float(), part.number(task)) for task, one in pooled.items() if task in asked}
     if part.tokens:
         longer = {task: part.width - one.shape[1] for task, one in targets.items()}
         targets = {task: functional.pad(one, (0, longer[task]), value=MISSING_TOKEN) for task, one in targets.items()}
-    return vectors, every, {task: ranks.gathered(one, part.number(task)) for task, one in targets.items()}
+    return vectors, every, {task: ranks.all_gather(one, part.number(task)) for task, one in targets.items()}
 
 
 def _buckets(tensors: Sequence[Any]) -> Iterator[list[Any]]:

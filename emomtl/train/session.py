@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """A run in memory; `still` and `told` are what warnings remember, and no part of any result.
+    """A run in memory; `unchanged_losses` and `warned` are what warnings remember, and no part of any result.
 
     `unsettled` are steps that were taken, of which the host does not know yet whether they were finite. `changed` is the
     environment of a resumed run that differs from its record, until it is written.
@@ -78,8 +78,8 @@ class Session:
     phases: Phases = field(default_factory=Phases)
     fusion: Fusion = field(default_factory=Fusion)
     elsewhere: dict[str, list[Any]] = field(default_factory=dict)
-    still: dict[str, tuple[float, int]] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    unchanged_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     ranks: Ranks = ALONE
     reduction: Reduction | None = None
     unpadded: Unpadded | None = None
@@ -126,10 +126,10 @@ class Session:
         """How many steps the host may be behind the device before it looks whether they were finite."""
         return 1 if self.device == "cuda" else 0
 
-    def warn(self, about: str, line: str) -> None:
+    def warn_once(self, about: str, line: str) -> None:
         """Say something once about a thing, on the display and in the run's log."""
-        if about not in self.told:
-            self.told.add(about)
+        if about not in self.warned:
+            self.warned.add(about)
             self.display.note(line)
             self.run.log(f"warning: {line}")
 
@@ -140,10 +140,10 @@ class Session:
             self.display.note(line)
             self.run.log(f"note: {line}")
 
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        """Tell the active plugins of an event and give their answers; one that has become slow is said once.
+    def emit(self, event: str, **facts: Any) -> list[Any]:
+        """Emit an event to the active plugins and return their answers; a plugin that has become slow is named once.
 
-        Of several processes only the first tells it.
+        Of several processes only the first emits it.
         """
         if not self.ranks.first:
             return []
@@ -169,7 +169,7 @@ class Session:
         """The same session, its weights and those of the weighting the first process's, bit for bit."""
         every = [*self.model.state_dict().values(), *self.weighting.state_dict().values()]
         every += self.average.tensors().values() if self.average is not None else []
-        self.ranks.give(every)
+        self.ranks.broadcast(every)
         return self
 
 
@@ -247,8 +247,10 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
             if ranks.first:
                 align(run, checkpoint, session.state.best_step)
             display.note(f"resumed at step {session.state.step:,} from {checkpoint.path.name}")
-            if (before := checkpoint.state.get("processes", 1)) != ranks.size:
-                display.note(f"it goes on in {ranks.size} process(es), and was trained in {before}: dropout draws other numbers")
+            if (before := checkpoint.state.get("processes", 1)) != ranks.world_size:
+                display.note(
+                    f"it goes on in {ranks.world_size} process(es), and was trained in {before}: dropout draws other numbers"
+                )
         return session.joined()
     except BaseException:
         run.close()
@@ -257,9 +259,9 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
 
 def _together(run: Run | None, folder: Path, now: Mapping[str, Any], ranks: Ranks, display: Display) -> Run:
     """The run, once the first process has made it, as each process sees it; refused where one computes on something else."""
-    if ranks.size > 1:
-        display.note(f"{ranks.size} processes train together")
-    ranks.wait()
+    if ranks.world_size > 1:
+        display.note(f"{ranks.world_size} processes train together")
+    ranks.barrier()
     ranks.agree({name: now[name] for name in ("emomtl", "torch", "transformers", "plugins", "data", "sizes", "precision")})
     return run if run is not None else Run.open(folder, writes=False)
 
@@ -268,9 +270,9 @@ def _resume_point(run: Run, ranks: Ranks) -> Checkpoint | None:
     """The checkpoint to go on from: the first process finds and verifies it, the others open the same."""
     if ranks.first:
         checkpoint = resume_point(run)
-        ranks.told(None if checkpoint is None else checkpoint.path.name)
+        ranks.broadcast_object(None if checkpoint is None else checkpoint.path.name)
         return checkpoint
-    name: str | None = ranks.told(None)
+    name: str | None = ranks.broadcast_object(None)
     return None if name is None else open_own(run, run.checkpoints / name)
 
 
@@ -287,7 +289,7 @@ def _session(
     ranks: Ranks,
 ) -> Session:
     manifest = plan.manifest
-    with ranks.one_first():  # the others of a machine find the tokens in its cache
+    with ranks.local_main_first():  # the others of a machine find the tokens in its cache
         tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
     tokens = fusion.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
@@ -297,7 +299,7 @@ def _session(
     changed = bool(manifest.encoder.changes)
     unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, changed)
     if device == "cpu":
-        _spare(plan, model, padded=unpadded is None, alone=ranks.size == 1)
+        _spare(plan, model, padded=unpadded is None, alone=ranks.world_size == 1)
     scales = task_scales(plan, data, tokens, encoder.vocabulary.special)
     weighting = plan.weighting.start(_scaled_facts(plan, data, scales), shared_parameters(model)).to(device)
     train = manifest.train
@@ -322,7 +324,7 @@ def _session(
     )
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
-    reduction = Reduction(ranks, shared_parameters(model)) if ranks.size > 1 else None
+    reduction = Reduction(ranks, shared_parameters(model)) if ranks.world_size > 1 else None
     more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded, "scales": scales}
     more["by_task"] = TaskGradients(model.parameters(), train.clip) if train.clip_by == "task" and train.clip else None
     session = Session(
@@ -388,13 +390,13 @@ def _check_rows(plan: Plan, data: TaskData, display: Display) -> None:
 def _check_processes(plan: Plan, ranks: Ranks) -> None:
     """The number of processes is the one asked for, each has a device, and gradients that a weighting keeps are known."""
     ranks.check(plan.manifest.devices)
-    if ranks.size == 1:
+    if ranks.world_size == 1:
         return
     if plan.manifest.train.clip_by == "task":
         found = "a process has only its own part of a task's gradient when it would clip it"
         raise EmomtlError(Problem("train.clip_by", found, 'clip_by = "all", or train in one process'))
-    if choose_device(plan.manifest.train.device) == "cuda" and ranks.local >= torch.cuda.device_count():
-        found = f"process {ranks.local + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
+    if choose_device(plan.manifest.train.device) == "cuda" and ranks.local_rank >= torch.cuda.device_count():
+        found = f"process {ranks.local_rank + 1} of a machine that has {torch.cuda.device_count()} CUDA device(s)"
         raise EmomtlError(Problem("devices", found, "as many processes a machine as it has devices"))
     if not plan.weighting.sums_losses and type(plan.weighting).kept_gradients is Weighting.kept_gradients:
         found = f"'{plan.manifest.weighting.use}' fills gradients itself, and does not say which it keeps beside `.grad`"

@@ -21,7 +21,7 @@ from emomtl.train.draw import Drawing, Part, Totals
 from emomtl.train.length import rate_factor
 from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses, second_logits
-from emomtl.train.reduction import whole
+from emomtl.train.reduction import gather
 from emomtl.train.session import Session
 
 RAW = ":raw"
@@ -89,7 +89,7 @@ def _idle(session: Session, drawing: Drawing, moment: Moment, factor: float) -> 
     """A step in which no row has a known target: there is no loss, so nothing is updated, and the run hears of it once."""
     tasks = ", ".join(drawing.examples)
     line = f"no row of step {moment.step + 1} ({tasks}) has a label, so it changes nothing; nor will others like it"
-    session.warn("steps without a label", line)
+    session.warn_once("steps without a label", line)
     return Step(moment, drawing, {}, torch.zeros(()), Later(torch.tensor(True)), {}, factor)
 
 
@@ -165,7 +165,7 @@ def _backward(session: Session, losses: Mapping[str, Tensor], moment: Moment) ->
 def _measured(session: Session) -> bool:
     """Whether the tasks' gradients are measured in the next step: where it is logged, and this process sees them whole."""
     due = (session.state.step + 1) % session.plan.manifest.train.log_every == 0
-    return due and session.ranks.size == 1
+    return due and session.ranks.world_size == 1
 
 
 def _reducing(session: Session, last: bool) -> AbstractContextManager[None]:
@@ -223,12 +223,12 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
                 pooled: dict[str, Tensor] = {}
                 logits = {task: session.model.token_figures(task, inputs, targets, output) for task, targets in wanted.items()}
             else:
-                pooled = session.model.pooled(inputs, {task: ranks.part(n) for task, n in number.items()}, output)
+                pooled = session.model.pooled(inputs, {task: ranks.local_count(n) for task, n in number.items()}, output)
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
             again = second_logits(session, part, inputs)
-        if ranks.size > 1:
-            pooled, logits, wanted = whole(session, part, pooled, logits, wanted)
-            again = {task: ranks.gathered(one.float(), number[task]) for task, one in again.items()}
+        if ranks.world_size > 1:
+            pooled, logits, wanted = gather(session, part, pooled, logits, wanted)
+            again = {task: ranks.all_gather(one.float(), number[task]) for task, one in again.items()}
         own = objective_losses(session, pooled, logits, wanted, again)
         for task, targets in wanted.items():
             if not totals.known[task]:

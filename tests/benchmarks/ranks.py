@@ -81,7 +81,7 @@ def measure(given: argparse.Namespace) -> None:
     Reduction.finish = timed  # type: ignore[method-assign]
     names = ("alone", "together", "after")
     with joined() as ranks:
-        folder = Path(ranks.told(tempfile.mkdtemp() if ranks.first else ""))
+        folder = Path(ranks.broadcast_object(tempfile.mkdtemp() if ranks.first else ""))
         sides = {"together": session_of(given.corpus, folder / "together", ranks, 32, given.accumulate)}
         sides["after"] = sides["together"]
         if ranks.first:
@@ -92,22 +92,22 @@ def measure(given: argparse.Namespace) -> None:
         for number in range(given.steps + 3):
             for side in names if number % 2 else names[::-1]:
                 Reduction.last_pass = never_early if side == "after" else last_pass  # type: ignore[method-assign]
-                ranks.wait()
+                ranks.barrier()
                 waited[0], began, busy = 0.0, time.perf_counter(), time.process_time()
                 if side in sides:
                     remember(sides[side], take_step(sides[side]))
                 busy = time.process_time() - busy
-                ranks.wait()
+                ranks.barrier()
                 if number >= 3:
                     clock[side].append(time.perf_counter() - began)
                     waits[side].append(waited[0])
                     work[side] += busy
-        total = dict(zip(names, ranks.summed(np.array([work[name] for name in names])), strict=True))
+        total = dict(zip(names, ranks.reduce(np.array([work[name] for name in names])), strict=True))
         if ranks.first:
             together = sides["together"]
             weights = sum(p.numel() for p in together.model.parameters())
             sent = together.reduction.bytes // (2 * (given.steps + 3))
-            print(f"{ranks.size} processes, {given.steps} turns; {weights:,} parameters, {sent:,} bytes sent a step")
+            print(f"{ranks.world_size} processes, {given.steps} turns; {weights:,} parameters, {sent:,} bytes sent a step")
             for over, under in (("alone", "together"), ("alone", "after"), ("after", "together")):
                 print(f"time of a step, {over} / {under}: {ratio(clock[over], clock[under])}")
             for side in ("together", "after"):
@@ -137,7 +137,7 @@ def draws(given: argparse.Namespace) -> None:
                 spent.append(time.process_time() - began)
                 rows = next(iter(drawing.rows.values()))
                 lengths = np.diff(next(iter(feeder.tokens.values())).starts)[rows]
-                parts = [Ranks(rank, size).mine(lengths) for rank in range(size)]
+                parts = [Ranks(rank, size).local_rows(lengths) for rank in range(size)]
                 padded = np.array([len(part) * part.max() for part in parts])
                 longest.append(padded.max() / padded.mean())
             print(f"{size:5} {32 * size:7} {1e3 * np.median(spent[2:]):8.2f} {np.mean(longest):14.2f}", flush=True)

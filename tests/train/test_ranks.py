@@ -381,7 +381,7 @@ def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPa
 def test_a_launcher_s_variables_say_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert launched() == Ranks(rank=3, size=4, local=1)
+    assert launched() == Ranks(rank=3, world_size=4, local_rank=1)
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED"])
@@ -409,12 +409,12 @@ def test_one_process_refuses_an_engine_too(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_parts_cover_all_rows_once_and_keep_the_first_rows_first(size: int) -> None:
     rows = np.arange(100, 105)
-    parts = [Ranks(rank, size).mine(rows) for rank in range(size)]
+    parts = [Ranks(rank, size).local_rows(rows) for rank in range(size)]
     assert all(len(part) for part in parts)
     assert sorted(row for part in parts[: len(rows)] for row in part.tolist()) == rows.tolist()
     for n in range(1, len(rows) + 1):
         for rank, part in enumerate(parts):
-            here = Ranks(rank, size).part(n)
+            here = Ranks(rank, size).local_count(n)
             wanted = [row for row in part.tolist() if row in rows[:n]]
             assert part[:here].tolist() == (wanted or part[:1].tolist())
 
