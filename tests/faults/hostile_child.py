@@ -3,8 +3,9 @@
     python tests/faults/hostile_child.py [WORD ...]
 
 Inputs are those of `hostile_inputs.py` (only those with a WORD in their name), readers those of `tests/fuzz/fuzz_targets.py`,
-whose real seeds are read first, so that imports are not counted. `seconds` are CPU time, `megabytes` what memory grew by at most,
-`error` is what was said, null where the input was read, and `died` tells of a process that did not come to its end.
+whose real seeds are read first, so that imports are not counted. `seconds` are CPU time, `slowness` is how slow this machine was
+just then, `lines` are those of a text, `megabytes` what memory grew by at most, `error` is what was said, null where the
+input was read, and `died` tells of a process that did not come to its end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,18 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "fuz
 
 HANG = 1_800
 """Seconds of the clock after which a process is ended."""
+
+
+PLAIN_LOOP = 0.22
+"""CPU seconds that `slowness` takes for its loop on the machine whose seconds are promised (3 GHz, CPython 3.11)."""
+
+
+def slowness() -> float:
+    """How many times as long as that machine this one takes for a plain loop of Python; at least 1."""
+    began, total = time.process_time(), 0
+    for number in range(3_000_000):
+        total += number & 3
+    return max(1.0, (time.process_time() - began) / PLAIN_LOOP)
 
 
 def memory(which: str) -> float:
@@ -72,7 +85,8 @@ def main(words: list[str]) -> None:
         for name, what in chosen:
             data = INPUTS[name, what]()
             found = apart(name, data, Path(folder, "in"))
-            print(json.dumps({"reader": name, "input": what, "size": round(len(data) / 1e6, 2), **found}), flush=True)
+            about = {"reader": name, "input": what, "size": round(len(data) / 1e6, 2), "lines": data.count(b"\n")}
+            print(json.dumps({**about, "slowness": round(slowness(), 2), **found}), flush=True)
 
 
 if __name__ == "__main__":

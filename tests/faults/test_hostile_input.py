@@ -319,7 +319,7 @@ def test_a_taxonomy_of_many_labels_is_told_of_its_double_at_once() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
-    """2 s and a second a megabyte; 100 MB and ten times the input."""
+    """2 s, a second a megabyte and 30 microseconds a line, on a machine of 3 GHz; 100 MB and ten times the input."""
     command = [sys.executable, str(Path(__file__).with_name("hostile_child.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout)
@@ -327,7 +327,8 @@ def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(INPUTS)
     assert not [one for one in found if "died" in one]
-    assert not [one for one in found if one["seconds"] > 2 + one["size"]]
+    promised = {id(cost): (2 + cost["size"] + 30e-6 * cost["lines"]) * cost["slowness"] for cost in found}
+    assert not [cost for cost in found if cost["seconds"] > promised[id(cost)]]
     assert not [one for one in found if one["megabytes"] > 100 + 10 * one["size"]]
 
 
