@@ -65,13 +65,24 @@ class AmbiguousLabel(EmomtlError):
         super().__init__(found, remedy=remedy)
 
 
+class UnknownLabel(EmomtlError):
+    """A label that a taxonomy does not have."""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt word probably means; None where none is near, and for long words."""
+    names = [name for name in sorted(set(known)) if len(name) <= LONG_WORD]
+    if len(word) > LONG_WORD:
+        return None
+    return next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'joy'?` for a misspelt word, else what is known (at most twelve names); long words are not compared."""
     names = sorted(set(known))
-    comparable = [name for name in names if len(name) <= LONG_WORD] if len(word) <= LONG_WORD else []
-    close = difflib.get_close_matches(word, comparable, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    near = closest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
     if not names:
         return "none is known"
     shown = ", ".join(clean(name) for name in names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")

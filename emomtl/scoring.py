@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import clean
-from emomtl.heads import MultiLabel, Regression, Row, SingleLabel
+from emomtl.heads import MetricFacts, MultiLabel, Regression, Row, SingleLabel
 from emomtl.tuning import TaskTuning, cross_fitted_decisions, tuned_metrics
 
 if TYPE_CHECKING:
@@ -49,16 +49,15 @@ OWN = (SingleLabel, MultiLabel, Regression)
 class TaskScores:
     """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels).
 
-    `main_metric` is the one that stands for the task, `errors` are the metrics of which less is better: what a report needs
-    to know of the head, so that it reads a run without the head's code. For the same reason `head` says its kind, what it
-    answers with and whether it is one of emomtl's own, and `groupings` the members of each coarser name.
+    `facts` are what the head says of the metrics: which one stands for the task, of which less is better, which are
+    shown. A report needs them, since it reads a run without the head's code. For the same reason `head` says its kind,
+    what it answers with and whether it is one of emomtl's own, and `groupings` the members of each coarser name.
     """
 
     rows: int
     metrics: dict[str, float | None]
     tables: dict[str, list[Row]]
-    main_metric: str = ""
-    errors: tuple[str, ...] = ()
+    facts: MetricFacts = field(default_factory=MetricFacts)
     unlabelled: int = 0
     left_out: int = 0
     remarks: tuple[str, ...] = ()
@@ -77,8 +76,8 @@ class TaskScores:
         """The same with the metrics at tuned thresholds; as it is for a head that has none, or without them."""
         if tuned is None or not head.by_thresholds or not len(targets):
             return self
-        more = tuned_metrics(head, taxonomy, targets, tuned.decide(targets, probabilities))
-        return replace(self, metrics=self.metrics | more, tuned=tuned.sentence)
+        metrics = self.metrics | tuned_metrics(head, taxonomy, targets, tuned.decide(targets, probabilities))
+        return replace(self, metrics=metrics, facts=MetricFacts.of(head, metrics), tuned=tuned.sentence)
 
     @property
     def defined(self) -> dict[str, float]:
@@ -116,8 +115,7 @@ class TaskScores:
         told = {
             "rows": self.rows,
             "metrics": self.metrics,
-            "main_metric": self.main_metric,
-            "errors": list(self.errors),
+            **self.facts.as_json(),
             "head": self.head,
             "groupings": self.groupings,
             "tables": self.tables,
@@ -158,13 +156,14 @@ def score(
         folded = head.fold(targets, probabilities, grouping, taxonomy)
         metrics |= {f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()}
         tables[grouping.name] = head.table(*folded, grouping.names)
-    errors = tuple(name for name in metrics if head.less_is_better(name))
     unfit, unread = (bad.unfit, bad.unread) if bad is not None else (0, 0)
     unlabelled = int((~known).sum()) - unfit
-    about = (head.main_metric, errors, unlabelled, unfit + unread, tuple(remarks))
-    facts = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
-    found = TaskScores(int(known.sum()), metrics, tables, *about, facts, _members(taxonomy))
-    return found.with_tuned(tuned, head, taxonomy, targets, probabilities)
+    about_rows = (unlabelled, unfit + unread, tuple(remarks))
+    about_head = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
+    scores = TaskScores(
+        int(known.sum()), metrics, tables, MetricFacts.of(head, metrics), *about_rows, about_head, _members(taxonomy)
+    )
+    return scores.with_tuned(tuned, head, taxonomy, targets, probabilities)
 
 
 def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from emomtl.errors import EmomtlError, quoted, suggest
+from emomtl.errors import EmomtlError, UnknownLabel, quoted, suggest
 from emomtl.label_text import clean_label
 
 
@@ -18,9 +18,6 @@ class Label:
     name: str
     definition: str = ""
     vad: tuple[float, float, float] | None = None
-
-
-UNKNOWN_LABEL = "unknown label"
 
 
 class Taxonomy:
@@ -72,7 +69,7 @@ class Taxonomy:
             position = self._clean_positions.get(clean_label(name)) if isinstance(name, str) else None
             if position is not None:
                 return position
-            raise EmomtlError(f"{UNKNOWN_LABEL} {quoted(name)}", remedy=suggest(str(name), self.names)) from None
+            raise UnknownLabel(f"unknown label {quoted(name)}", remedy=suggest(str(name), self.names)) from None
 
     def grouping(self, name: str) -> Grouping:
         """The grouping of that name, such as `ekman`."""

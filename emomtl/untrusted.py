@@ -22,6 +22,10 @@ MOST_HEADER = 10_000_000
 """Bytes of a safetensors header; those of real models have some ten thousand, and the library would take a hundred million."""
 
 
+class TooLarge(ValueError):
+    """JSON that is nested too deep, or has too many values, to be read."""
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, as hexadecimal digits; the file is never whole in memory."""
     with path.open("rb") as handle:
@@ -33,11 +37,11 @@ def loads(text: str | bytes, **options: Any) -> Any:
     if len(text) > SHORT:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         if sum(map(decoded.count, MARKS)) > MOST_VALUES and sum(map(TEXT.sub("", decoded).count, MARKS)) > MOST_VALUES:
-            raise ValueError(f"more than {MOST_VALUES:,} values in {len(text) / 1e6:,.0f} MB")
+            raise TooLarge(f"more than {MOST_VALUES:,} values in {len(text) / 1e6:,.0f} MB")
     try:
         return json.loads(text, **options)
     except RecursionError:
-        raise ValueError("nested too deep to be read") from None
+        raise TooLarge("nested too deep to be read") from None
 
 
 def leads_out(folder: Path, path: Path) -> bool:

@@ -326,7 +326,8 @@ def run_contents(run: Run | Path, which: str = "last") -> dict[str, Any]:
     return {
         "tensors": tensors,
         "state": checkpoint.state["run"],
-        "events": [event for event in opened.events() if event["event"] != "start"],
+        # two equal runs start in other ways, and take other times
+        "events": [event | {"seconds": None} for event in opened.events() if event["event"] != "start"],
         "scores": opened.scores(),
         "links": {link: find_checkpoint(opened, link).resolve().name for link in ("last", "best")},
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import MultiLabel, SingleLabel, Taxonomy
-from emomtl.scoring import metric_names, score
+from emomtl.scoring import Tuned, metric_names, score
 from emomtl.taxonomy import Grouping
 
 GROUPING = Grouping("mood", {"good": ("joy", "love"), "bad": ("anger", "fear", "grief"), "none": ("neutral",)})
@@ -66,6 +68,16 @@ def test_the_names_of_figures_are_known_without_scoring(head: MultiLabel | Singl
     assert head.main_metric in found.metrics
     assert "mood/macro_f1" in found.metrics
     assert not {"accuracy", "f1"} & set(found.metrics)
+
+
+def test_scores_hold_what_the_head_says_of_the_metrics_at_tuned_thresholds_too() -> None:
+    targets = np.stack([np.asarray(MultiLabel().encode(name, FINE)) for name in ("joy", "fear") * 5])
+    scores = score(MultiLabel(), FINE, targets, np.random.default_rng(1).normal(size=(10, 6)), tuned=Tuned.cross_fitted())
+    written = json.loads(json.dumps(scores.as_json()))
+    assert written["main_metric"] == "macro_f1"
+    assert written["errors"] == []
+    assert written["headline"] == list(MultiLabel.headline)
+    assert written["reported"] == list(MultiLabel.reported)
 
 
 def test_rows_without_any_target_are_not_counted() -> None:

@@ -35,7 +35,7 @@ def calibration(
     opened = open_run(run, checkpoint, Plugins.discover(trust_plugins))
     examined = []
     for name, bound in opened.tasks(task or []).items():
-        if bound.head.kind == "regression" or not bound.head.outputs(bound.taxonomy):
+        if bound.head.answers != "labels" or not bound.head.outputs(bound.taxonomy):
             say(f"note: {name} answers with numbers: there is nothing to calibrate")
             continue
         examined.append(examine(name, bound.head, bound.taxonomy, _answers(opened, name, checkpoint, trust_plugins)))

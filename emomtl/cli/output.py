@@ -116,20 +116,15 @@ def cell(value: Any) -> str:
     return clean(str(value), 2000)
 
 
-HEADLINE = (
-    *("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "macro_f1_tuned", "macro_f1_tuned_by_label"),
-    *("macro_average_precision", "top1_accuracy", "pearson_r", "rmse"),
-    *("masked_nll", "perplexity"),
-)
-"""Figures that a short table shows, where a task has them."""
-
-
 def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = "") -> FittedTable:
-    """Scores as one short table: a row per task and checkpoint, the headline figures, macro-F1 on groupings."""
+    """Scores as one short table: a row per task and checkpoint, and the metrics that heads name first.
+
+    The main metric of a task on each grouping of its labels comes last.
+    """
     every = [one for found in scores.values() for one in found.values()]
-    main = dict.fromkeys(one.main_metric for one in every if one.main_metric not in HEADLINE)
-    names = [name for name in (*HEADLINE, *main) if any(name in one.metrics for one in every)]
-    names += sorted({name for one in every for name in one.metrics if name.endswith("/macro_f1")})
+    first = dict.fromkeys(name for one in every for name in one.facts.headline)
+    on_groupings = {f"{grouping}/{one.facts.main_metric}" for one in every for grouping in one.tables if grouping}
+    names = [name for name in (*first, *sorted(on_groupings)) if any(name in one.metrics for one in every)]
     rows = []
     for task in dict.fromkeys(task for found in scores.values() for task in found):
         checkpoints: dict[int, list[str]] = {}

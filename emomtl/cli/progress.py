@@ -54,7 +54,7 @@ class PlainDisplay(Display):
 
     def also_evaluated(self, state: State, weights: str, scores: Mapping[str, TaskScores]) -> None:
         """The main figures of every task, with the other weights."""
-        say(f"step {state.step:,} validation  {headline(scores)}  ({weights} weights)")
+        say(f"step {state.step:,} validation  {main_metrics(scores)}  ({weights} weights)")
 
     def rates(self) -> str:
         """Labelled examples of all tasks a second, since the phase began."""
@@ -110,7 +110,7 @@ class LiveDisplay(PlainDisplay):
 
     def also_evaluated(self, state: State, weights: str, scores: Mapping[str, TaskScores]) -> None:
         """A line above the bar."""
-        self.bar.console.print(f"step {state.step:,} validation  {headline(scores)}  ({weights} weights)", markup=False)
+        self.bar.console.print(f"step {state.step:,} validation  {main_metrics(scores)}  ({weights} weights)", markup=False)
 
 
 def losses(state: State) -> str:
@@ -121,15 +121,16 @@ def losses(state: State) -> str:
 def evaluation_line(state: State, scores: Mapping[str, TaskScores], best: bool) -> str:
     """Each task's main metric; with several tasks also what the best checkpoint was chosen by."""
     chosen = f", by {state.best_value:.4f}" if len(scores) > 1 and state.best_value is not None else ""
-    return f"step {state.step:,} validation  {headline(scores)}{f'  (best so far{chosen})' if best else ''}"
+    return f"step {state.step:,} validation  {main_metrics(scores)}{f'  (best so far{chosen})' if best else ''}"
 
 
-def headline(scores: Mapping[str, TaskScores]) -> str:
-    """One figure a task."""
+def main_metrics(scores: Mapping[str, TaskScores]) -> str:
+    """The main metric of each task, in a line."""
     parts = []
-    for task, found in scores.items():
-        value = found.metrics.get(found.main_metric)
-        parts.append(f"{task}/{found.main_metric} {'undefined' if value is None else f'{value:.4f}'}")
+    for task, task_scores in scores.items():
+        metric = str(task_scores.facts.main_metric)
+        value = task_scores.metrics.get(metric)
+        parts.append(f"{task}/{metric} {'undefined' if value is None else f'{value:.4f}'}")
     return "  ".join(parts)
 
 

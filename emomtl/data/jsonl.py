@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import STRICT, Heard, SourceFile
 from emomtl.errors import EmomtlError, clean
-from emomtl.untrusted import loads
+from emomtl.untrusted import TooLarge, loads
 
 KNOWN_SHAPES = 1_000
 
@@ -71,9 +71,9 @@ def _object(file: SourceFile, text: str, line: int) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise _not_json(file, text, line, error) from error
     except ValueError as error:
-        flat = str(error).startswith(("nested", "more than"))
-        found = "not JSON" if file.layout.sensitive and not flat else clean(str(error))
-        raise file.error(found, "a row is one flat object" if flat else "", line) from error
+        too_large = isinstance(error, TooLarge)
+        found = "not JSON" if file.layout.sensitive and not too_large else clean(str(error))
+        raise file.error(found, "a row is one flat object" if too_large else "", line) from error
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
         raise file.error(f"{kind} instead of an object", 'each line is one {"column": value, ...}', line)

@@ -13,9 +13,9 @@ from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped, followed
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.data.row_cache import RowCache
-from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.errors import EmomtlError, Problem, UnknownLabel, clean
 from emomtl.sources import SPLITS, stable_fraction
-from emomtl.taxonomy import UNKNOWN_LABEL, Taxonomy
+from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -273,7 +273,8 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
         try:
             encoded.append(one.head.encode(label, taxonomy))
         except EmomtlError as error:
-            error = _said_of_learned(error, one, taxonomy)
+            if isinstance(error, UnknownLabel) and taxonomy is not None:
+                error = _with_learned(error, one, taxonomy)
             encoded.append(missing)
             if number != said:
                 bad.add(one.name, one.located, split, rows.origin, number, error, unfit=True)
@@ -283,10 +284,8 @@ def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: s
     return np.concatenate(chunks) if chunks else np.asarray([missing])[:0]
 
 
-def _said_of_learned(error: EmomtlError, one: TaskInput, taxonomy: Taxonomy | None) -> EmomtlError:
-    """An error about a label; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
-    if taxonomy is None or not error.problems[0].found.startswith(UNKNOWN_LABEL):
-        return error
+def _with_learned(error: UnknownLabel, one: TaskInput, taxonomy: Taxonomy) -> EmomtlError:
+    """The error; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
     if one.learned:
         remedy = "the run's training rows do not have it; `emomtl eval --unseen-labels wrong` counts such rows as wrong"
         return EmomtlError(*(replace(problem, remedy=remedy) for problem in error.problems))

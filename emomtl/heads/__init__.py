@@ -1,6 +1,7 @@
 """How a task answers: heads are declared here without torch and built where a run needs them."""
 
 from emomtl.heads.declaration import BaseRate, Head, Row
+from emomtl.heads.metric_facts import MetricFacts
 from emomtl.heads.multi_label import MultiLabel
 from emomtl.heads.regression import Regression
 from emomtl.heads.single_label import SingleLabel
@@ -10,6 +11,7 @@ __all__ = [
     "MISSING_TOKEN",
     "BaseRate",
     "Head",
+    "MetricFacts",
     "MultiLabel",
     "Regression",
     "Row",

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from emomtl.heads.metric_facts import MOST_HEADLINE, MOST_REPORTED, first_metrics
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -45,6 +47,10 @@ class Head(ABC):
     """What a text is answered with: names of a taxonomy, numbers, or nothing that a user could read."""
     errors: ClassVar[tuple[str, ...]] = ()
     """How the names of figures begin of which less is better."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """The metrics of a short table, such as the one after training, in order; left empty, the main one and a few more."""
+    reported: ClassVar[tuple[str, ...]] = ()
+    """The metrics of a report's table, in order; left empty, the first twelve."""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """What metrics can be, by how their names begin: intervals end there. Others have no bounds."""
     by_thresholds: ClassVar[bool] = False
@@ -59,6 +65,17 @@ class Head(ABC):
     def less_is_better(self, metric: str) -> bool:
         """Whether a figure of this head, or the same on a grouping, is an error."""
         return metric.rpartition("/")[2].startswith(self.errors)
+
+    def headline_metrics(self, metrics: Sequence[str]) -> list[str]:
+        """Of these metrics, by their names, those of a short table, in order; the main one is always among them."""
+        first = [self.main_metric, *first_metrics(metrics, MOST_HEADLINE - 1)]
+        shown = [*self.headline, self.main_metric] if self.headline else first
+        return [name for name in dict.fromkeys(shown) if name in metrics]
+
+    def reported_metrics(self, metrics: Sequence[str]) -> list[str]:
+        """Of these metrics, by their names, those of a report's table, in order; the main one is always among them."""
+        shown = [*(self.reported or first_metrics(metrics, MOST_REPORTED)), self.main_metric]
+        return [name for name in dict.fromkeys(shown) if name in metrics]
 
     def skill(self, metrics: Mapping[str, float | None]) -> float | None:
         """What the main metric counts in a mean over tasks: at most 1, which is perfect, and more is better; None: undefined.

@@ -54,6 +54,17 @@ class MultiLabel(Head):
 
     kind: ClassVar[str] = "multi-label"
     main_metric: ClassVar[str] = "macro_f1"
+    headline: ClassVar[tuple[str, ...]] = (
+        *("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3"),
+        *("macro_f1_tuned", "macro_f1_tuned_by_label", "macro_average_precision"),
+    )
+    reported: ClassVar[tuple[str, ...]] = (
+        *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
+        *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3"),
+        *("macro_f1_tuned", "micro_f1_tuned", "macro_f1_tuned_by_label", "micro_f1_tuned_by_label"),
+        *("jaccard", "macro_matthews_correlation"),
+        *("macro_average_precision", "micro_average_precision", "macro_auroc", "micro_auroc"),
+    )
     by_thresholds: ClassVar[bool] = True
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
         "macro_matthews_correlation": (-1.0, 1.0),

@@ -40,6 +40,7 @@ class Regression(Head):
     main_metric: ClassVar[str] = "pearson_r"
     answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "numbers"
     errors: ClassVar[tuple[str, ...]] = ("rmse",)
+    headline: ClassVar[tuple[str, ...]] = ("pearson_r", "rmse")
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
         "pearson_r": (-1.0, 1.0),
         "rmse": (0.0, math.inf),
@@ -57,6 +58,11 @@ class Regression(Head):
 
     def outputs(self, taxonomy: Taxonomy | None) -> tuple[str, ...]:
         return self.dimensions
+
+    def reported_metrics(self, metrics: Sequence[str]) -> list[str]:
+        """Each mean over dimensions, followed by the metric of each dimension."""
+        means = self.headline
+        return [name for mean in means for name in metrics if name == mean or name.startswith(f"{mean}_")]
 
     def encode(self, label: Any, taxonomy: Taxonomy | None) -> NDArray[np.float32]:
         import numpy as np

@@ -71,6 +71,11 @@ class SingleLabel(Head):
     kind: ClassVar[str] = "single-label"
     main_metric: ClassVar[str] = "macro_f1"
     errors: ClassVar[tuple[str, ...]] = (LOG_LOSS, *SOFT)
+    headline: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_average_precision", "top1_accuracy", "pearson_r")
+    reported: ClassVar[tuple[str, ...]] = (
+        *("top1_accuracy", "macro_f1", "weighted_f1", *AGREEMENT),
+        *("macro_average_precision", "macro_auroc", LOG_LOSS, *ORDINAL),
+    )
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
         LOG_LOSS: (0.0, math.inf),
         **dict.fromkeys((*AGREEMENT, *ORDINAL), (-1.0, 1.0)),

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from emomtl.errors import Problem, clean, suggest
+from emomtl.errors import Problem, clean, closest
 from emomtl.manifest.words import Node, meant, node_at, wanted
 from emomtl.secrets import MASK, is_secret
 
@@ -186,8 +186,8 @@ def _remedy(value: Any, schema: Node, node: Node, detail: ErrorDetails) -> str:
     hint = ""
     if isinstance(value, str):
         names = [name for name in node.get("enum", ()) if isinstance(name, str)]
-        near = suggest(value[:80], names) if names else ""
-        hint = f"{near} " if near.startswith("did") else ""
+        near = closest(value[:80], names)
+        hint = f"did you mean '{near}'? " if near is not None else ""
         pattern = NUMBER if "number" in words else TRUTH if words == "true or false" else None
         if pattern and pattern.fullmatch(value[:60]):
             words += f"; write {value.strip().lower()} without quotes"

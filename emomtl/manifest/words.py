@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from emomtl.errors import clean, suggest
+from emomtl.errors import clean, closest, suggest
 from emomtl.manifest.models import NAME, TASK_NAME, Manifest
 
 Node = Mapping[str, Any]
@@ -137,11 +137,12 @@ def meant(key: str, node: Node) -> str:
     if synonym in known:
         return f"did you mean '{synonym}'?"
     elsewhere = _tables_with(key) or _tables_with(synonym)
-    near = suggest(clean(key), known)
+    cleaned = clean(key)
+    near = suggest(cleaned, known)
     if elsewhere:
         name = key if _tables_with(key) else synonym
         place = f"'{name}' belongs under {' or '.join(f'[{table}]' for table in elsewhere)}"
-        return f"{near} {place}" if near.startswith("did") else place
+        return f"{near} {place}" if closest(cleaned, known) is not None else place
     return near if known else "it takes no keys"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.data.source_file import HIDDEN, SourceFile
-from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.errors import EmomtlError, Problem, clean, closest, suggest
 from emomtl.predict.layout import bound_reads, first_rows
 from emomtl.sources import Files
 
@@ -56,8 +56,9 @@ def _existing(file: SourceFile, flag: str, column: str, columns: Sequence[str]) 
     """The column, which the file must have."""
     if column in columns:
         return column
-    near = HIDDEN if file.layout.sensitive else suggest(column, columns)
-    unlike = file.kind == "delimited" and not near.startswith("did you mean")
+    sensitive = file.layout.sensitive
+    near = HIDDEN if sensitive else suggest(column, columns)
+    unlike = file.kind == "delimited" and (sensitive or closest(column, columns) is None)
     how = "; --delimiter, --encoding and --no-header say how the file is read" if unlike else ""
     raise EmomtlError(Problem(flag, f"{clean(file.path.name)} has no column '{clean(column)}'", near + how))
 

@@ -97,8 +97,14 @@ def open_texts(path: Path, predictor: Predictor, choices: Choices) -> TextFile:
 
 def _check(layout: Files) -> None:
     """Refuse a delimiter or an encoding that is none."""
-    for found in wrong_with(replace(layout, columns=None, header=True)):
-        raise EmomtlError(Problem("--encoding" if "encoding" in found else "--delimiter", found, "give another"))
+    plain = Files("*")
+    alone = {
+        "--delimiter": replace(plain, delimiter=layout.delimiter),
+        "--encoding": replace(plain, encoding=layout.encoding),
+    }
+    for flag, part in alone.items():
+        for fault in wrong_with(part):
+            raise EmomtlError(Problem(flag, fault, "give another"))
 
 
 def _plain(path: Path, layout: Files, predictor: Predictor, choices: Choices) -> TextFile:

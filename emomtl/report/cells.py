@@ -10,6 +10,21 @@ Cell = str | int | float | None
 LONGEST = 2_000
 
 
+class WarningNote(str):
+    """A note of a table that warns; a page shows all of them above its tables too.
+
+    As text it begins with `warning:`, and `about` is the rest of it.
+    """
+
+    about: str
+
+    def __new__(cls, about: str) -> WarningNote:
+        """The note with these words."""
+        note = super().__new__(cls, f"warning: {about}")
+        note.about = about
+        return note
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under named columns; a cell of None is a figure that is undefined. `notes` are what a reader must know beside it."""

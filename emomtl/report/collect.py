@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.run import Run
 from emomtl.run.files import damaged
+from emomtl.run.older import seconds_trained, stop_in_log
 from emomtl.weighting import LARGE
 
 if TYPE_CHECKING:
     from emomtl.manifest import Manifest
 
 NUMBERS = ("losses", "weights", "probabilities", "counts", "updates")
-LOG_TAIL = 16_384
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class RunResult:
     """One run as its folder tells it; `name` is its own among the runs that were collected together.
 
     `evaluations` are the entries of scores.json, `steps` and `validations` the step and evaluation events in the order of
-    steps, `finish` the event that ended the run. `stopped` is the log's last word where the run broke off with an error, and
-    `missing` says in words what an unfinished run lacks.
+    steps, `finish` the event that ended the run. `stopped` says where and why the run broke off with an error, `seconds` how
+    long each part of it trained that ended in order, and `missing` in words what an unfinished run lacks.
     """
 
     name: str
@@ -40,6 +40,7 @@ class RunResult:
     validations: list[dict[str, Any]] = field(default_factory=list)
     finish: dict[str, Any] | None = None
     stopped: str = ""
+    seconds: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()
 
     @cached_property
@@ -118,14 +119,7 @@ def _read(folder: Path) -> RunResult:
     """One run, without a lock: it may be running."""
     run = Run.open(folder)
     events, file = list(run.events()), folder / "metrics.jsonl"
-    finish = None
-    for event in events:
-        if event.get("event") == "start":
-            finish = None
-        elif event.get("event") == "finish":
-            finish = event
-    if finish is not None and not (_count(finish.get("step"), 0) and isinstance(finish.get("reason"), str)):
-        raise damaged(file, "a finish event without a step or a reason")
+    finish, stop = _end(events, file)
     steps = _in_order(events, "step", file, _is_step)
     result = RunResult(
         name=run.name,
@@ -136,9 +130,36 @@ def _read(folder: Path) -> RunResult:
         steps=[{**{key: {} for key in NUMBERS}, **event} for event in steps],
         validations=_in_order(events, "evaluation", file, _is_validation),
         finish=finish,
-        stopped=_last_word(folder / "log.txt"),
+        stopped="" if stop is None else f"stopped at step {stop[0]}: {stop[1]}",
+        seconds=_seconds(events, folder),
     )
     return replace(result, missing=tuple(_missing(result)))
+
+
+def _end(events: Sequence[dict[str, Any]], file: Path) -> tuple[dict[str, Any] | None, tuple[int, str] | None]:
+    """The event that finished the run, and the step and the reason of what broke it off, unless it went on after that."""
+    finish, stop = None, None
+    for event in events:
+        kind = event.get("event")
+        if kind == "start":
+            finish, stop = None, None
+        elif kind == "finish":
+            if not _is_finish(event):
+                raise damaged(file, "a finish event without a step or a reason")
+            finish = event
+        elif kind == "stop":
+            if not (_count(event.get("step"), 0) and isinstance(event.get("error"), str)):
+                raise damaged(file, "a stop event without a step or an error")
+            stop = (event["step"], clean(event["error"], 300))
+    return finish, stop or stop_in_log(file.with_name("log.txt"))
+
+
+def _seconds(events: Sequence[dict[str, Any]], folder: Path) -> tuple[float, ...]:
+    """How long each part of a run trained that ended in order."""
+    finishes = [event for event in events if event.get("event") == "finish"]
+    if any("seconds" not in event for event in finishes):
+        return tuple(seconds_trained(folder / "log.txt"))
+    return tuple(event["seconds"] for event in finishes)
 
 
 def _in_order(
@@ -178,17 +199,6 @@ def _missing(result: RunResult) -> list[str]:
     return said
 
 
-def _last_word(path: Path) -> str:
-    """The log's last line where it says why training broke off, else nothing; a log that cannot be read says nothing."""
-    try:
-        with open(path, "rb") as handle:
-            handle.seek(max(0, path.stat().st_size - LOG_TAIL))
-            lines = handle.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return clean(lines[-1], 300) if lines and lines[-1].startswith("stopped at step ") else ""
-
-
 def _told_apart(results: Sequence[RunResult]) -> list[RunResult]:
     """Give runs of one name their folder's name too, and its path where even that is the same."""
     names = Counter(result.name for result in results)
@@ -221,5 +231,12 @@ def _is_step(event: dict[str, Any]) -> bool:
 
 
 def _is_validation(event: dict[str, Any]) -> bool:
-    scores = event.get("scores")
-    return _count(event.get("step")) and isinstance(scores, dict) and all(_figures(one, gaps=True) for one in scores.values())
+    scores, main = event.get("scores"), event.get("main_metrics", {})
+    if not (_count(event.get("step")) and isinstance(scores, dict) and isinstance(main, dict)):
+        return False
+    return all(_figures(one, gaps=True) for one in scores.values()) and all(isinstance(one, str) for one in main.values())
+
+
+def _is_finish(event: dict[str, Any]) -> bool:
+    known = _count(event.get("step"), 0) and isinstance(event.get("reason"), str)
+    return known and _figures({"seconds": event.get("seconds", 0.0)})

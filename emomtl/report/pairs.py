@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emomtl.report.cells import Cell, Table
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.report.scores import Scored, chosen_by_other, rows_in_words, selected
 
@@ -33,7 +33,7 @@ def pairs_table(found: Sequence[Scored], split: str) -> list[Table]:
         updates = (_had(single, "updates"), _had(multi, "updates"))
         rows.append((*names, ours, theirs, difference, *updates))
         notes += _warnings(single, multi)
-        if single.less_is_better(metric) or multi.less_is_better(metric):
+        if single.facts.less_is_better(metric) or multi.facts.less_is_better(metric):
             notes.append(f"{metric} is an error: below 0 the multi-task run is the better one")
     if not rows:
         return []
@@ -51,7 +51,7 @@ def _pairs(found: Sequence[Scored], task: str) -> list[tuple[Scored, Scored, str
         beside = [one for one in singles if one.which == multi.which]
         same_seed = [one for one in beside if _seed(one.result) == _seed(multi.result)]
         for single in same_seed or beside:
-            wanted = (selected(single.result, task), single.main_metric)
+            wanted = (selected(single.result, task), single.facts.main_metric)
             metric = next((name for name in wanted if name in single.metrics and name in multi.metrics), None)
             if metric is not None:
                 pairs.append((single, multi, metric))
@@ -61,17 +61,17 @@ def _pairs(found: Sequence[Scored], task: str) -> list[tuple[Scored, Scored, str
 def _warnings(single: Scored, multi: Scored) -> list[str]:
     """What makes a pair unequal: budget, rows that were scored, corpus, seed, or a best that another task chose."""
     task, both = single.task, f"{single.result.name} and {multi.result.name}"
-    said = []
+    said: list[str] = []
     for what in ("updates", "examples"):
         one, other = _had(single, what), _had(multi, what)
         if one is None or other is None:
-            said.append(f"warning: {what} of {task} are not known for {both}")
+            said.append(WarningNote(f"{what} of {task} are not known for {both}"))
         elif abs(one - other) > UNEQUAL * max(one, other):
-            said.append(f"warning: unequal {what} of {task}: {one} in {single.result.name}, {other} in {multi.result.name}")
+            said.append(WarningNote(f"unequal {what} of {task}: {one} in {single.result.name}, {other} in {multi.result.name}"))
     if single.rows != multi.rows:
-        said.append(f"warning: {both} scored {task} on {single.rows} and on {multi.rows} rows: not comparable")
+        said.append(WarningNote(f"{both} scored {task} on {single.rows} and on {multi.rows} rows: not comparable"))
     if _corpus(single) != _corpus(multi):
-        said.append(f"warning: {both} read different corpora for {task}: not comparable")
+        said.append(WarningNote(f"{both} read different corpora for {task}: not comparable"))
     if _seed(single.result) != _seed(multi.result):
         said.append(f"{both} have different seeds ({_seed(single.result)} and {_seed(multi.result)})")
     if single.which == "best" and (chooser := chosen_by_other(multi.result, task, task)):

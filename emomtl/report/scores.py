@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.heads import MultiLabel, Regression, SingleLabel
-from emomtl.report.cells import Cell, Table
+from emomtl.heads import MetricFacts
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.run.answers import scored_own_rows
+from emomtl.run.older import metric_facts
 from emomtl.selection import MEAN, selecting_task, selection_in_words
 
 SPLITS = ("train", "validation", "test")
-MULTI_LABEL = (
-    *("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy"),
-    *("macro_f1_at_0.3", "micro_f1_at_0.3", "subset_accuracy_at_0.3"),
-    *("macro_f1_tuned", "micro_f1_tuned", "macro_f1_tuned_by_label", "micro_f1_tuned_by_label"),
-    *("jaccard", "macro_matthews_correlation"),
-    *("macro_average_precision", "micro_average_precision", "macro_auroc", "micro_auroc"),
-)
-SINGLE_LABEL = (
-    *("top1_accuracy", "macro_f1", "weighted_f1", "matthews_correlation", "cohen_kappa"),
-    *("macro_average_precision", "macro_auroc", "log_loss"),
-    *("quadratic_weighted_kappa", "pearson_r"),
-)
-REGRESSION = ("pearson_r", "rmse")
-ERRORS = ("rmse", "masked_nll", "perplexity", "log_loss")
-"""How metrics of ours begin of which less is better; runs of an older emomtl do not say so themselves."""
-ELSEWHERE = "warning: scored on other rows than those of the run's own corpus (--allow-changed data)"
+ELSEWHERE = WarningNote("scored on other rows than those of the run's own corpus (--allow-changed data)")
 ELSEWHERE_TOO = "also scored on other rows (--allow-changed data); the figures are of the run's own corpus"
-OTHERS = 12
-"""How many figures are shown of a head that is none of the three."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +31,7 @@ class Scored:
     metrics: Mapping[str, float | None]
     tables: Mapping[str, Sequence[Mapping[str, Any]]]
     undefined: tuple[str, ...]
-    main_metric: str | None = None
-    errors: tuple[str, ...] = ()
-
-    def less_is_better(self, metric: str) -> bool:
-        """Whether a metric is an error: as the run says, and for a run that does not say so, by the names of ours."""
-        return metric in self.errors or metric.rpartition("/")[2].startswith(ERRORS)
+    facts: MetricFacts = field(default_factory=MetricFacts)
 
 
 def scored(results: Sequence[RunResult], split: str) -> list[Scored]:
@@ -92,9 +71,8 @@ def _of_run(result: RunResult, split: str) -> list[Scored]:
                 continue
             notes = tuple(str(note) for note in _notes(scores))
             figures = (entry["step"], scores["rows"], scores["metrics"], scores.get("tables", {}), notes)
-            errors = scores.get("errors")
-            known = tuple(str(name) for name in errors) if isinstance(errors, list) else ()
-            found = Scored(result, task, which, *figures, main_metric(scores["metrics"], scores), known)
+            facts = metric_facts(scores, result.manifest.tasks[task].head)
+            found = Scored(result, task, which, *figures, facts)
             own = scored_own_rows(result.environment, entry, task)
             (newest if own else elsewhere)[task, which] = found
     for key, found in elsewhere.items():
@@ -150,39 +128,27 @@ def chosen_by_other(result: RunResult, task: str, named: str = "this task") -> s
     return "" if only else f"{selection_in_words(select)}, not by {named}{' alone' if select == MEAN else ''}"
 
 
-def main_metric(metrics: Iterable[str], scores: Mapping[str, Any] | None = None) -> str | None:
-    """The metric that stands for a task: what its scores say, else (older runs) what heads with such metrics have."""
-    names = list(metrics)
-    said = None if scores is None else scores.get("main_metric")
-    if isinstance(said, str) and said in names:
-        return said
-    if {"top1_accuracy", "macro_f1"} <= set(names):
-        return SingleLabel.main_metric
-    if "pearson_r" in names:
-        return Regression.main_metric
-    return MultiLabel.main_metric if "macro_f1" in names else next(iter(names), None)
-
-
 def main_metric_of(result: RunResult, task: str, metrics: Iterable[str]) -> str | None:
-    """The main metric of a run's task, among those that its evaluations have."""
-    said = [entry["tasks"][task] for entry in result.evaluations if task in entry["tasks"]]
-    return main_metric(metrics, said[-1] if said else None)
+    """The main metric of a run's task, among those that its evaluations have: as the head says.
+
+    Before a run has scores, the events of its evaluations tell.
+    """
+    evaluated = [entry["tasks"][task] for entry in result.evaluations if task in entry["tasks"]]
+    by_events = [event["main_metrics"][task] for event in result.validations if task in event.get("main_metrics", {})]
+    scores: dict[str, Any] = {"metrics": list(metrics)}
+    if evaluated:
+        scores |= {key: value for key, value in evaluated[-1].items() if key != "metrics"}
+    elif by_events:
+        scores["main_metric"] = by_events[-1]
+    return metric_facts(scores, result.manifest.tasks[task].head).main_metric
 
 
 def main_columns(one: Scored) -> list[str]:
-    """The metrics that are shown of a task: those of its kind of head, each grouping's macro F1, and the one that chose best."""
-    names = list(one.metrics)
-    if {"top1_accuracy", "macro_f1"} <= set(names):
-        shown = list(SINGLE_LABEL)
-    elif "pearson_r" in names:
-        shown = [name for figure in REGRESSION for name in names if name == figure or name.startswith(f"{figure}_")]
-    elif "subset_accuracy" in names:
-        shown = list(MULTI_LABEL)
-    else:
-        shown = [name for name in names if "/" not in name][:OTHERS]
-    shown += [f"{grouping}/macro_f1" for grouping in one.tables if grouping]
-    shown += [name for name in (one.main_metric, selected(one.result, one.task)) if name is not None]
-    return [name for name in dict.fromkeys(shown) if name in one.metrics]
+    """The metrics that are shown of a task: its head's, the main one on each grouping, the one that chose best."""
+    shown: list[str | None] = [*one.facts.reported]
+    shown += [f"{grouping}/{one.facts.main_metric}" for grouping in one.tables if grouping]
+    shown += [one.facts.main_metric, selected(one.result, one.task)]
+    return [name for name in dict.fromkeys(shown) if name is not None and name in one.metrics]
 
 
 def task_tables(found: Sequence[Scored], split: str) -> list[Table]:
@@ -198,9 +164,9 @@ def _task_table(task: str, found: Sequence[Scored], split: str) -> Table:
     for which, one in _together(found):
         figures: list[Cell] = [_figure(one, name) for name in columns]
         rows.append((one.result.name, which, one.step, *([one.rows] if uneven else []), *figures))
-    notes = []
+    notes: list[str] = []
     if uneven:
-        notes.append("warning: the runs were scored on different numbers of rows, so their figures are not comparable")
+        notes.append(WarningNote("the runs were scored on different numbers of rows, so their figures are not comparable"))
     for result in {one.result.name: one.result for one in found}.values():
         if chooser := chosen_by_other(result, task):
             notes.append(f"{result.name}: its best checkpoint was chosen by {chooser}")
@@ -255,8 +221,8 @@ def looks(results: Sequence[RunResult]) -> list[Table]:
         return []
     rows = tuple((name, checkpoint, number, ", ".join(tasks)) for (name, checkpoint), (number, tasks) in seen.items())
     often = any(number > 1 for number, _ in seen.values())
-    note = "warning: what was chosen after several looks at test is tuned on test, and its test figures are optimistic"
-    notes = [note] if often else []
+    note = WarningNote("what was chosen after several looks at test is tuned on test, and its test figures are optimistic")
+    notes: list[str] = [note] if often else []
     notes += [f"{name}: {n} evaluation(s) of other rows are not counted" for name, n in elsewhere.items()]
     return [Table("Looks at test", ("run", "checkpoint", "looks", "tasks"), rows, tuple(notes))]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.report.cells import Cell, Table
-from emomtl.report.scores import main_metric
 from emomtl.run.answers import scored_own_rows
+from emomtl.run.older import metric_facts
 from emomtl.statistics import spread
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def add_other_tasks(
         if not is_chosen:
             continue
         for task, scored in entry["tasks"].items():
-            metric = main_metric(scored["metrics"], scored)
+            table = run.manifest.tasks.get(task)
+            metric = metric_facts(scored, None if table is None else table.head).main_metric
             if task == target or metric is None or not scored_own_rows(run.environment, entry, task):
                 continue
             other = found.setdefault(task, OtherTask(metric))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emomtl.report.cells import Cell, Table
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.run import Run, is_run
 from emomtl.statistics import (
     LEVEL,
@@ -63,7 +63,7 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
         "have the label nor answer it, or where nothing varies"
     )
     if few := [name for name, n in zip(names, support, strict=True) if n < TINY]:
-        notes.append(f"warning: fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little")
+        notes.append(WarningNote(f"fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little"))
     against = "the row of its comparison" if result.several_references else result.reference.name
     return [Table(f"F1 of each label on test, against {against}", COLUMNS, tuple(rows), tuple(notes))]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult, collect
@@ -20,9 +18,6 @@ from emomtl.study.planning import StudyPlan
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
 from emomtl.study.space import kept_space
 from emomtl.study.table import study_table, verdict_of
-
-ENDED = re.compile(r"after (\d+) steps; ([\d.]+) s since the start or the last resume$")
-"""The line of a run's log that says how long it trained."""
 
 
 @dataclass(frozen=True)
@@ -152,28 +147,16 @@ def _figures(result: StudyResult) -> Table:
 
 
 def _times(report: StudyReport) -> list[Table]:
-    """How long each run trained, as its log tells it."""
+    """How long each run trained."""
     rows: list[tuple[Cell, ...]] = []
     for row, runs in report.runs.items():
         for seed, run in runs.items():
-            found = list(_logged(run.folder / "log.txt"))
-            minutes: Cell = sum(seconds for _, seconds in found) / 60 if found else "not ended"
+            minutes: Cell = sum(run.seconds) / 60 if run.seconds else "not ended"
             device = str(run.environment.get("device_name", ""))
             rows.append((row, seed, run.step, minutes, str(run.environment.get("threads", "")), device, run.ended))
     columns = ("row", "seed", "steps", "minutes", "threads", "device", "ended")
     note = "minutes of the machine as busy as it was, evaluations included; parts that were killed are not in them"
     return [Table("Training time", columns, tuple(rows), (note,))] if rows else []
-
-
-def _logged(path: Path) -> Iterator[tuple[int, float]]:
-    """(steps, seconds) of every part of a run that ended in order."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        if (found := ENDED.search(line)) is not None:
-            yield int(found[1]), float(found[2])
 
 
 def _manifests(report: StudyReport) -> Iterator[Table]:

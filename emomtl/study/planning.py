@@ -15,7 +15,6 @@ from emomtl.compose import Plan, compose_file, updates_over_stages
 from emomtl.data.one_source import for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.heads import Head
-from emomtl.heads.ranking import RANKED
 from emomtl.manifest import apply_overrides, parts_of
 from emomtl.plugins import Plugins
 from emomtl.run.files import storage, write_bytes
@@ -66,6 +65,14 @@ class Scoring:
         """How thresholds are tuned for the metric, in each run on its own validation rows; None for any other metric."""
         return tuned_metric(self.metric)[1] if self.head.by_thresholds else None
 
+    @cached_property
+    def tuned(self) -> str | None:
+        """The metric of the same name at thresholds tuned on validation; None where the head has none, or this is one."""
+        taxonomy = Taxonomy(["one", "other"])  # its names change no metric's name
+        at_any_threshold = self.metric.partition("_at_")[0]  # such as macro_f1 for macro_f1_at_0.3
+        tuned = f"{at_any_threshold}_tuned"
+        return tuned if tuned in tuned_names(self.head, taxonomy) else None
+
     @property
     def name(self) -> str:
         """Task and figure, such as `goemotions/macro_f1`."""
@@ -94,11 +101,9 @@ class StudyPlan:
 
     @property
     def tuned(self) -> bool:
-        """Whether the table has a row for the reference with tuned thresholds: a multi-label target, scored at 0.5 on test."""
+        """Whether the table has a row for the reference with tuned thresholds: a target that is scored at 0.5 on test."""
         study, scoring = self.file.study, self.scoring[self.file.reference]
-        other = "_at_" in scoring.metric or "/" in scoring.metric or scoring.way is not None
-        other = other or scoring.metric.endswith(RANKED)
-        return study.tuned and study.test and scoring.head.kind == "multi-label" and not other
+        return study.tuned and study.test and scoring.tuned == f"{scoring.metric}_tuned"
 
     def of(self, row: str) -> list[PlannedRun]:
         """The runs of a row, by seed."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emomtl.heads.ranking import RANKED
-from emomtl.report.cells import Cell, Table
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.statistics import LEVEL, POWER, Estimate
 from emomtl.study.rates import rates_notes
 from emomtl.study.results import COLUMNS, RowResult, StudyResult
@@ -148,7 +147,7 @@ def _notes(result: StudyResult, compared: bool) -> list[str]:
     for row in result.rows:
         notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
         if len(set(row.updates.values())) > 1:
-            notes.append(f"warning: {row.name} gave the target unequal updates over seeds")
+            notes.append(WarningNote(f"{row.name} gave the target unequal updates over seeds"))
         notes += _of_other_rows(row)
         notes += undefined_notes(row)
     return notes + _unequal(result) + _unequal_examples(result)
@@ -163,10 +162,10 @@ def _thresholds(result: StudyResult) -> list[str]:
             f"{scoring.metric}: each run at its own thresholds, {how}, tuned on its validation rows; on validation itself "
             "cross-fitted; intervals take the thresholds as given"
         ]
-    if scoring.head.by_thresholds and "/" not in scoring.metric and not scoring.metric.endswith(RANKED):
+    if scoring.tuned is not None:
         return [
             f"{scoring.metric} is at one fixed threshold in every row, which favours rows whose probabilities are higher: "
-            f'`metric = "{scoring.metric.partition("_at_")[0]}_tuned"` compares each row at its own'
+            f'`metric = "{scoring.tuned}"` compares each row at its own'
         ]
     return []
 
@@ -202,7 +201,7 @@ def _of_other_rows(row: RowResult) -> list[str]:
             "the table holds the scores of the run's own rows alone"
         )
     if row.apart:
-        notes.append(f"warning: {row.name} is not compared: {row.apart}")
+        notes.append(WarningNote(f"{row.name} is not compared: {row.apart}"))
     return notes
 
 
@@ -237,13 +236,13 @@ def _why_undefined(found: Estimate) -> str:
 
 def _unequal(result: StudyResult) -> list[str]:
     """Comparisons whose rows had the target unequally often."""
-    notes = []
+    notes: list[str] = []
     for reference in dict.fromkeys(row.against or row.name for row in result.rows):
         rows = [row for row in result.rows if reference in (row.name, row.against)]
         trained = {max(row.updates.values()) for row in rows if row.updates}
         if len(trained) > 1:
             which = f" against '{reference}'" if result.several_references else ""
-            notes.append(f"warning: rows{which} gave the target unequal updates ({min(trained):,} to {max(trained):,})")
+            notes.append(WarningNote(f"rows{which} gave the target unequal updates ({min(trained):,} to {max(trained):,})"))
     return notes
 
 
@@ -253,16 +252,18 @@ def _unequal_examples(result: StudyResult) -> list[str]:
     With `per_step = "all"` the tasks share the examples of a step, so a task has fewer of them beside another one.
     """
     named = {row.name: row for row in result.rows}
-    notes = []
+    notes: list[str] = []
     for row in result.rows:
         other = named[row.against] if row.against is not None else row
         if not row.examples or not other.examples:
             continue
         mine, theirs = (sum(one.examples.values()) / len(one.examples) for one in (row, other))
         if abs(mine - theirs) > SAME_EXAMPLES * max(mine, theirs):
+            unequal = f"'{row.name}' gave the target {mine:,.0f} labelled examples, '{other.name}' {theirs:,.0f}"
             notes.append(
-                f"warning: '{row.name}' gave the target {mine:,.0f} labelled examples, '{other.name}' {theirs:,.0f}: equal "
-                'updates are no equal training (with `per_step = "all"`, a sampler that gives the target as many in both, '
-                "or a `batch_size` of its own)"
+                WarningNote(
+                    f'{unequal}: equal updates are no equal training (with `per_step = "all"`, a sampler that '
+                    "gives the target as many in both, or a `batch_size` of its own)"
+                )
             )
     return notes

@@ -51,7 +51,7 @@ def train(session: Session) -> Outcome:
             emit("emomtl_started", run=run)
             session.display.phase("training")
             with Signals() as signals, session.phases("other"):
-                _steps(session, signals)
+                _steps(session, signals, began)
         with session.phases("evaluation"):
             outcome = _outcome(session)
         run.log(
@@ -64,6 +64,7 @@ def train(session: Session) -> Outcome:
         error = str(stopped) or type(stopped).__name__
         with suppress(EmomtlError):  # a full disk or a listener must not hide why the run stopped
             run.log(f"stopped at step {state.step}: {error}")
+            run.log_event("stop", step=state.step, error=clean("; ".join(error.splitlines()), 2000))
             if not is_finished:
                 emit("emomtl_finished", run=run, error=error)
         raise
@@ -79,8 +80,8 @@ def _by_weights(session: Session) -> str:
     return "" if session.average is None else f", with its {session.plan.manifest.eval.weights} weights"
 
 
-def _steps(session: Session, signals: Signals) -> None:
-    """All steps of the run; what is due after a step happens at its boundary."""
+def _steps(session: Session, signals: Signals, began: float) -> None:
+    """All steps of the run; what is due after a step happens at its boundary. `began` is when it started or was resumed."""
     state, length, plan = session.state, session.length, session.plan.manifest
     session.model.train()
     if session.reduction is not None:
@@ -105,7 +106,8 @@ def _steps(session: Session, signals: Signals) -> None:
             improved = _score(session) if score_due else False
         state.finished = last or state.stopped is not None
         if state.finished:
-            session.run.log_event("finish", step=state.step, reason=state.stopped or "finished", skipped=state.skipped)
+            reason, seconds = state.stopped or "finished", round(time.monotonic() - began, 1)
+            session.run.log_event("finish", step=state.step, reason=reason, skipped=state.skipped, seconds=seconds)
         asked = signals.received if session.reduction is None else session.reduction.asked
         if save_due or asked is not None:
             settle(session)
@@ -160,8 +162,10 @@ def _score(session: Session) -> bool:
         reasons.append(f"{chooser} has not improved in {state.stale} evaluations")
     reasons += stop_tasks(session, found)
     metrics = {task: scores.metrics for task, scores in found.items()}
+    main = {task: scores.facts.main_metric for task, scores in found.items()}
     both = _of_both_weights(session, session.scored)
-    session.run.log_event("evaluation", step=state.step, scores=metrics, selected=value, best=better, reasons=reasons, **both)
+    choice = {"selected": value, "best": better, "reasons": reasons}
+    session.run.log_event("evaluation", step=state.step, scores=metrics, main_metrics=main, **choice, **both)
     session.display.evaluated(state, found, better)
     if session.average is not None:
         session.display.also_evaluated(state, _other_weights(session), session.scored.others)

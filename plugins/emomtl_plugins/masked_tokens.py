@@ -62,6 +62,7 @@ class MaskedTokens(TokenHead):
     kind: ClassVar[str] = "masked-tokens"
     main_metric: ClassVar[str] = "masked_nll"
     errors: ClassVar[tuple[str, ...]] = ("masked_nll", "perplexity")
+    headline: ClassVar[tuple[str, ...]] = ("masked_nll", "perplexity", "top1_accuracy")
     pretrained: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "dense.weight": ("cls.predictions.transform.dense.weight", "lm_head.dense.weight"),
         "dense.bias": ("cls.predictions.transform.dense.bias", "lm_head.dense.bias"),

@@ -158,6 +158,17 @@ def test_tasks_that_read_such_files_differently_are_refused(cli: Any, desk: Any,
     assert cli("predict", run.folder, source, "--out", out, "--delimiter", ",", "--text", "body").code == 0
 
 
+@pytest.mark.parametrize("flag", ["--delimiter", "--encoding"])
+def test_a_delimiter_or_an_encoding_that_is_none_is_refused_under_its_own_flag(
+    cli: Any, trained: Any, tmp_path: Path, flag: str
+) -> None:
+    source = tmp_path / "new.csv"
+    source.write_text("text\nso happy\n", encoding="utf-8")
+    answer = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", flag, "encoding")
+    assert answer.code == 1
+    assert answer.err.startswith(f"error: {flag}: the {flag[2:]} 'encoding' is not ")
+
+
 @pytest.fixture(scope="module")
 def pairs(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run whose task can only be answered from the second text of each row, beside one of single texts."""

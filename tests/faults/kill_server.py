@@ -56,10 +56,10 @@ def child(manifest: Path, folder: Path, board: mmap.mmap) -> None:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Hashes of the last checkpoint's files, its state, and the events without starts."""
+    """Hashes of the last checkpoint's files, its state, and the events without starts and times."""
     run = Run.open(folder)
     checkpoint = open_checkpoint(find_checkpoint(run, "last"))
-    events = [event for event in run.events() if event["event"] != "start"]
+    events = [event | {"seconds": None} for event in run.events() if event["event"] != "start"]
     best = find_checkpoint(run, "best").resolve().name
     files = {name: found for name, found in checkpoint.files.items() if name.endswith(".safetensors")}
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -130,10 +130,10 @@ def in_a_child(work: Callable[[], Any]) -> tuple[int, Any]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What a run left: hashes of the last checkpoint's files, state, events without starts, scores, names of all files."""
+    """What a run left: hashes of the last checkpoint, state, events without starts and times, scores, names of files."""
     run = Run.open(folder)
     checkpoint = open_checkpoint(find_checkpoint(run, "last"))
-    events = [event for event in run.events() if event["event"] != "start"]
+    events = [event | {"seconds": None} for event in run.events() if event["event"] != "start"]
     files = {name: digest for name, digest in checkpoint.files.items() if name.endswith(".safetensors")}
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     links = {which: find_checkpoint(run, which).resolve().name for which in ("best", "last")}

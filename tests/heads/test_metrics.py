@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from emomtl import MultiLabel, Regression, SingleLabel, Taxonomy
+from emomtl.heads import MetricFacts
 from emomtl.heads.ranking import RANKED
 from emomtl.heads.single_label import MISSING
 from emomtl.scoring import metric_names, score
+from emomtl.tuning import tuned_names
 
 RATES = ("precision", "recall", "f1")
 NAMES = ("anger", "fear", "joy", "sadness")
@@ -95,6 +98,42 @@ def test_a_label_that_nobody_has_and_nobody_predicts_is_undefined_and_left_out_o
     whole = MultiLabel().metrics(targets, probabilities)
     part = MultiLabel().metrics(targets[:, three], probabilities[:, three])
     assert whole["macro_f1"] == part["macro_f1"] == pytest.approx(np.mean([table[i]["f1"] for i in three]))
+
+
+@dataclass(frozen=True)
+class SaysLittle(MultiLabel):
+    """A head that names its main metric and nothing else."""
+
+    main_metric: ClassVar[str] = "weighted_f1"
+    headline: ClassVar[tuple[str, ...]] = ()
+    reported: ClassVar[tuple[str, ...]] = ()
+
+
+def test_a_head_that_says_no_more_shows_its_main_metric_and_its_first_ones() -> None:
+    names = metric_names(SaysLittle(), TAXONOMY)
+    facts = MetricFacts.of(SaysLittle(), names)
+    assert facts.headline == ("weighted_f1", "macro_precision", "weighted_precision", "macro_recall")
+    assert facts.reported == tuple(names[:12])
+    assert facts.errors == ()
+
+
+@pytest.mark.parametrize("head", [MultiLabel(), SingleLabel(ordinal=True), Regression(("v", "a"))])
+def test_what_a_head_shows_are_metrics_of_its_own(head: Any) -> None:
+    taxonomy = None if head.kind == "regression" else TAXONOMY
+    known = {*metric_names(head, taxonomy), *tuned_names(head, taxonomy)}
+    assert set(head.headline) | set(head.reported) <= known
+    facts = MetricFacts.of(head, sorted(known))
+    assert facts.headline == head.headline
+    assert head.main_metric in facts.headline
+    assert head.main_metric in facts.reported
+
+
+def test_a_regression_reports_each_dimension_beside_the_mean() -> None:
+    head = Regression(("v", "a"))
+    assert head.reported_metrics(metric_names(head, None)) == [
+        *("pearson_r", "pearson_r_v", "pearson_r_a"),
+        *("rmse", "rmse_v", "rmse_a"),
+    ]
 
 
 @pytest.mark.parametrize("head", [MultiLabel(), SingleLabel(), Regression(("v", "a"))])

@@ -41,7 +41,27 @@ def test_a_killed_run_says_what_it_lacks(make: Maker) -> None:
     assert titles == ["Runs", "Realised sampling in training"]
 
 
-def test_the_reason_that_a_log_ends_with_is_told(make: Maker) -> None:
+def test_the_error_that_broke_a_run_off_is_told(make: Maker) -> None:
+    folder = make(finished=False)
+    with Run.open(folder, lock=True) as run:
+        run.log_event("stop", step=40, error="the loss of sst2 is not finite")
+    assert collect([folder])[0].ended == "not finished: stopped at step 40: the loss of sst2 is not finite"
+    with Run.open(folder, lock=True) as run:
+        run.log_event("start", step=0, total=100, epochs=1.0)
+    assert collect([folder])[0].stopped == "", "it goes on"
+
+
+def test_a_run_trained_as_long_as_its_finish_events_say(make: Maker) -> None:
+    folder = make(finished=False)
+    assert collect([folder])[0].seconds == ()
+    with Run.open(folder, lock=True) as run:
+        run.log_event("finish", step=100, reason="finished", skipped=0, seconds=7.5)
+        run.log_event("start", step=100, total=200, epochs=2.0)
+        run.log_event("finish", step=200, reason="finished", skipped=0, seconds=2.5)
+    assert collect([folder])[0].seconds == (7.5, 2.5)
+
+
+def test_the_reason_that_a_log_of_an_older_run_ends_with_is_told(make: Maker) -> None:
     folder = make(finished=False)
     with Run.open(folder) as run:
         run.log("stopped at step 40: the loss of sst2 is not finite")
@@ -90,7 +110,10 @@ def test_every_folder_without_a_run_is_named_at_once(make: Maker, tmp_path: Path
         '{"event":"step","step":110,"losses":{"sst2":NaN}}',
         '{"event":"step","step":110,"counts":[1]}',
         '{"event":"evaluation","step":110,"scores":{"sst2":3}}',
+        '{"event":"evaluation","step":110,"scores":{},"main_metrics":{"sst2":3}}',
         '{"event":"finish","step":110}',
+        '{"event":"finish","step":110,"reason":"finished","seconds":"ten"}',
+        '{"event":"stop","step":110}',
         "[1]",
     ],
 )

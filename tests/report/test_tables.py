@@ -245,6 +245,16 @@ def test_the_summary_takes_the_error_of_a_head_of_somebody_else_and_names_what_i
     assert summary_of(collect([nothing]), "validation").endswith("on validation: words masked_nll undefined.")
 
 
+def test_a_report_shows_the_metrics_that_a_head_names_and_its_main_one_on_groupings(make: Maker) -> None:
+    def own(*_: Any) -> dict[str, Any]:
+        metrics = dict.fromkeys(("macro_f1", "top1_accuracy", "distance", "near/macro_f1", "near/distance"), 0.5)
+        facts = {"main_metric": "distance", "errors": ["distance"], "headline": [], "reported": ["top1_accuracy"]}
+        return {"rows": 9, "metrics": metrics, "tables": {"": [], "near": []}, **facts}
+
+    table = titled(tables(collect([make("own", sizes={"own": 9}, scores=own, select="own/distance")])), "own on")
+    assert table.columns[3:] == ("top1_accuracy", "near/distance", "distance")
+
+
 def test_runs_with_other_main_metrics_are_not_held_against_each_other(make: Maker, scores: Any) -> None:
     numbers = make("numbers", sizes={"emobank": 9})
     labels = make("labels", sizes={"emobank": 9}, scores=lambda task, value: scores("sst2", 0.2))
@@ -272,9 +282,11 @@ def test_best_and_last_are_one_row_where_they_are_one_checkpoint(make: Maker, en
 
 def test_the_table_after_training_has_one_row_where_best_is_last() -> None:
     from emomtl.cli.output import scores_table
+    from emomtl.heads import MetricFacts
     from emomtl.scoring import TaskScores
 
-    one, other = (TaskScores(8, {"macro_f1": value}, {"": []}, "macro_f1") for value in (0.5, 0.25))
+    facts = MetricFacts("macro_f1", headline=("macro_f1",))
+    one, other = (TaskScores(8, {"macro_f1": value}, {"": []}, facts) for value in (0.5, 0.25))
     made = scores_table("t", {"last": {"a": one, "b": other}, "best": {"a": one, "b": one}})
     assert [list(row) for row in made.rows] == [
         ["a", "best, last", "8", "0.5000"],

@@ -64,6 +64,9 @@ def test_a_run_stops_at_the_step_and_its_weights_and_checkpoint_are_those_of_the
     for name, tensor in session.model.state_dict().items():
         assert torch.equal(tensor, before[name]), f"{name} was touched by the step that was not finite"
     assert "stopped at step 4" in (session.run.folder / "log.txt").read_text()
+    stop = list(Run.open(session.run.folder).events())[-1]
+    assert (stop["event"], stop["step"]) == ("stop", 4)
+    assert "not finite" in stop["error"]
 
 
 def test_a_run_that_skips_counts_every_such_step_and_ends_with_finite_weights(desk: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from emomtl import EmomtlError, MultiLabel, Regression, SingleLabel
 from emomtl.compose import compose_file
+from emomtl.heads import MetricFacts
 from emomtl.plugins import Plugins
 from emomtl.run import Run, find_checkpoint
 from emomtl.scoring import TaskScores
@@ -47,7 +48,7 @@ def scripted(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **chang
     def validate(session: Any, step: int) -> Validated:
         found = {}
         for task, value in zip(session.plan.tasks, script[step], strict=True):
-            found[task] = TaskScores(8, {"macro_f1": value, "other": 0.5}, {"": []}, "macro_f1")
+            found[task] = TaskScores(8, {"macro_f1": value, "other": 0.5}, {"": []}, MetricFacts("macro_f1"))
         return Validated(step, found, {})
 
     monkeypatch.setattr(loop, "_validate", validate)
@@ -166,7 +167,7 @@ def test_a_state_of_an_older_emomtl_goes_on_from_its_best_value(desk: Any, monke
     session = desk.begin(desk.manifest(eval={"select": "mood/macro_f1"}))
     session.run.close()
     session.state = State.from_json({**old, "step": 4, "best_step": 2, "best_value": 0.5})
-    found = {task: TaskScores(8, {"macro_f1": 0.4}, {"": []}, "macro_f1") for task in session.plan.tasks}
+    found = {task: TaskScores(8, {"macro_f1": 0.4}, {"": []}, MetricFacts("macro_f1")) for task in session.plan.tasks}
     assert loop._choose(session, found) == (0.4, False)
     assert (session.state.best_step, session.state.stale) == (2, 1)
 
@@ -179,7 +180,7 @@ def test_ties_and_patience_are_the_same_after_a_kill(desk: Any, monkeypatch: pyt
         if step == 3 and not killed:
             killed.append(step)
             raise RuntimeError("killed")
-        found = {task: TaskScores(8, {"macro_f1": 0.0}, {"": []}, "macro_f1") for task in session.plan.tasks}
+        found = {task: TaskScores(8, {"macro_f1": 0.0}, {"": []}, MetricFacts("macro_f1")) for task in session.plan.tasks}
         return Validated(step, found, {})
 
     monkeypatch.setattr(loop, "_validate", validate)

@@ -10,6 +10,7 @@ import pytest
 
 from emomtl import EmomtlError, Moment
 from emomtl.compose import compose_file
+from emomtl.heads import MetricFacts
 from emomtl.manifest import read_manifest, write_manifest
 from emomtl.plugins import Plugins
 from emomtl.report.collect import collect
@@ -38,7 +39,7 @@ def begun(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **changes:
     def validate(session: Any, step: int) -> Validated:
         found = {}
         for task, value in zip(session.plan.tasks, script[step], strict=True):
-            found[task] = TaskScores(8, {"macro_f1": value}, {"": []}, "macro_f1")
+            found[task] = TaskScores(8, {"macro_f1": value}, {"": []}, MetricFacts("macro_f1"))
         return Validated(step, found, {})
 
     monkeypatch.setattr(loop, "_validate", validate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analysis.answers.recorded import Recorded, recorded_tasks
 from emomtl.errors import EmomtlError, clean
+from emomtl.report.cells import WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which
 from emomtl.run.answers import kept_answers, scored_own_rows
@@ -135,7 +136,7 @@ def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[
             found += shown
             notes += [NEEDS_CODE.format(name=result.name, tasks=", ".join(map(clean, lacking)))] if lacking else []
         except EmomtlError as error:
-            notes.append(f"warning: {result.name}: its answers cannot be shown: {error.problems[0].found}")
+            notes.append(WarningNote(f"{result.name}: its answers cannot be shown: {error.problems[0].found}"))
     return found, notes
 
 

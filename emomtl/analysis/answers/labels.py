@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emomtl.analysis.answers.kept import MANY, Kept, Level
-from emomtl.report.cells import Cell, Table
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.statistics import (
     LEVEL,
     MOST_UNDEFINED,
@@ -96,5 +96,5 @@ def label_table(kept: Kept, level: Level, figures: Sequence[LabelFigure]) -> Tab
         )
     few = [f"{one.name} ({one.support})" for one in figures[:-1] if one.rare]
     if few:
-        notes.append(f"warning: {kept.named(level)}: fewer than {RARE} rows of {kept.split} have {', '.join(few)}")
+        notes.append(WarningNote(f"{kept.named(level)}: fewer than {RARE} rows of {kept.split} have {', '.join(few)}"))
     return Table(f"F1 by label: {kept.named(level)} on {kept.where}", columns, tuple(rows), tuple(notes))

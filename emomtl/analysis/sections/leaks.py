@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Cell, Table
+from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.trained import leaks_of
 
 if TYPE_CHECKING:
@@ -29,5 +29,5 @@ def leak_table(trained: Trained, name: str, sources: Mapping[str, str]) -> Table
         where = ", ".join(f"{other} {split} {number:,}" for (other, split), number in found.where.items())
         rows.append((task, found.rows, where))
         if found.rows:
-            notes.append(f"warning: {name}, {task}: {found}")
+            notes.append(WarningNote(f"{name}, {task}: {found}"))
     return Table(f"Leaks ({name})", ("task", "training rows whose text is scored", "where it stands"), tuple(rows), tuple(notes))

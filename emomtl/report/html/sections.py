@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Cell, Table, spelt
+from emomtl.report.cells import Cell, Table, WarningNote, spelt
 from emomtl.report.collect import RunResult
 from emomtl.report.differing import differing, shortened, told
 from emomtl.report.drawing import Picture, as_svg
@@ -20,8 +20,6 @@ from emomtl.report.tables import runs_table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-WARNING = "warning: "
 
 
 def sections_of(results: Sequence[RunResult], split: str, parts: Sequence[Part] = ()) -> list[Section]:
@@ -60,9 +58,12 @@ def summary_of(results: Sequence[RunResult], split: str) -> str:
     found = scored(results, split)
     said = []
     for task in dict.fromkeys(one.task for one in found):
-        rows = [one for one in found if one.task == task and one.which == "best" and one.main_metric is not None]
-        for metric in dict.fromkeys(str(one.main_metric) for one in rows):  # runs with other heads have other metrics
-            said.append(_best([one for one in rows if one.main_metric == metric], metric, len(results) > 1))
+        best = [one for one in found if one.task == task and one.which == "best"]
+        # runs with other heads have other metrics
+        for metric in dict.fromkeys(one.facts.main_metric for one in best):
+            if metric is not None:
+                alike = [one for one in best if one.facts.main_metric == metric]
+                said.append(_best(alike, metric, len(results) > 1))
     runs = "1 run" if len(results) == 1 else f"{len(results)} runs"
     return f"{runs}; best checkpoints on {split}: {', '.join(said)}." if said else f"{runs}, none of them scored on {split} yet."
 
@@ -72,7 +73,7 @@ def _best(found: Sequence[Scored], metric: str, several: bool) -> str:
     known = [(one, value) for one in found if (value := one.metrics.get(metric)) is not None]
     if not known:
         return f"{found[0].task} {metric} undefined"
-    sign = -1 if found[0].less_is_better(metric) else 1
+    sign = -1 if found[0].facts.less_is_better(metric) else 1
     one, value = max(known, key=lambda entry: sign * entry[1])
     less = " (less is better)" if sign < 0 else ""
     return f"{one.task} {metric} {spelt(value)}{less}" + (f" ({one.result.name})" if several else "")
@@ -81,7 +82,7 @@ def _best(found: Sequence[Scored], metric: str, several: bool) -> str:
 def warnings_of(sections: Sequence[Section]) -> list[str]:
     """What the notes of all tables warn of, each once."""
     notes = [note for section in sections for table in section.tables for note in table.notes]
-    return list(dict.fromkeys(note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)))
+    return list(dict.fromkeys(note.about for note in notes if isinstance(note, WarningNote)))
 
 
 def _manifests(results: Sequence[RunResult]) -> Iterator[Table]:

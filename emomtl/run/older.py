@@ -1,0 +1,99 @@
+"""Facts that runs of an older emomtl did not write as fields: the only place that looks for them elsewhere.
+
+A run that this emomtl writes says in `scores.json` what its heads say of their metrics, and in
+`metrics.jsonl` how long it trained and why it stopped. Older runs must still open. Their metrics are
+taken to be those of the head that they name, and the rest stands in sentences of their `log.txt`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emomtl.errors import clean
+from emomtl.heads import MetricFacts, MultiLabel, Regression, SingleLabel
+from emomtl.heads.metric_facts import MOST_HEADLINE, MOST_REPORTED, first_metrics
+
+if TYPE_CHECKING:
+    from emomtl.heads import Head
+    from emomtl.manifest import HeadTable
+
+HEADS: Mapping[str, Head] = {head.kind: head for head in (SingleLabel(), MultiLabel(), Regression())}
+"""The heads of emomtl itself; what they say of metrics depends on none of their options."""
+
+ERRORS = ("rmse", "masked_nll", "perplexity", "log_loss")
+"""How the names of errors begin, of heads that older runs do not name."""
+
+TRAINED = re.compile(r"after (\d+) steps; ([\d.]+) s since the start or the last resume$")
+"""The line of a log that says how long a run trained."""
+
+STOPPED = re.compile(r"stopped at step (\d+): (.*)")
+"""The line of a log that says why a run broke off."""
+
+LOG_TAIL = 16_384
+"""Bytes at the end of a log in which its last line is looked for."""
+
+
+def metric_facts(scores: Mapping[str, Any], table: HeadTable | None = None) -> MetricFacts:
+    """What the head of a task said of its metrics, as the scores of the task tell.
+
+    Scores of an older emomtl lack `headline` and `reported`, and those of the oldest ones `main_metric`
+    and `errors` too. What they lack is what the head says that they name, else the manifest's `table`,
+    else the head that has such metrics. A head of a plugin is not asked, since a report runs none of a
+    run's code: its first metric is taken for the main one, and `ERRORS` tell of which less is better.
+    """
+    names = list(scores["metrics"])
+    if all(key in scores for key in ("main_metric", "errors", "headline", "reported")):
+        default = MetricFacts()
+    elif (head := _head_of(scores, names, table)) is not None:
+        default = MetricFacts.of(head, names)
+    else:
+        default = _by_names(names)
+    return MetricFacts.from_json(scores, default)
+
+
+def _head_of(scores: Mapping[str, Any], names: list[str], table: HeadTable | None) -> Head | None:
+    """The head of emomtl's own that gave these scores; None for another one."""
+    about = scores.get("head")
+    if isinstance(about, dict) and about.get("of_emomtl") and about.get("kind") in HEADS:
+        return HEADS[about["kind"]]
+    if table is not None and table.use in HEADS:
+        return HEADS[table.use]
+    # the oldest runs name no head where it was the task's own, and a head of a plugin may be made of
+    # one of emomtl's: its metrics tell which one
+    if {"top1_accuracy", "macro_f1"} <= set(names):
+        return HEADS["single-label"]
+    if "pearson_r" in names:
+        return HEADS["regression"]
+    return HEADS["multi-label"] if {"macro_f1", "subset_accuracy"} <= set(names) else None
+
+
+def _by_names(names: list[str]) -> MetricFacts:
+    """What is taken to hold of the metrics of a head that is not known."""
+    main = "macro_f1" if "macro_f1" in names else next(iter(names), None)
+    errors = tuple(name for name in names if name.rpartition("/")[2].startswith(ERRORS))
+    headline, reported = (first_metrics(names, most) for most in (MOST_HEADLINE, MOST_REPORTED))
+    return MetricFacts(main, errors, tuple(headline), tuple(reported))
+
+
+def seconds_trained(log: Path) -> list[float]:
+    """The seconds of each part of a run that ended in order, by its log; a log that cannot be read says nothing."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [float(match[2]) for match in map(TRAINED.search, lines) if match is not None]
+
+
+def stop_in_log(log: Path) -> tuple[int, str] | None:
+    """The step at which a run broke off and the reason, where its log ends with that."""
+    try:
+        with open(log, "rb") as handle:
+            handle.seek(max(0, log.stat().st_size - LOG_TAIL))
+            lines = handle.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    match = STOPPED.fullmatch(lines[-1]) if lines else None
+    return (int(match[1]), clean(match[2], 300)) if match is not None else None
