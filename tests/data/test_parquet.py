@@ -134,7 +134,7 @@ def test_parquet_of_long_repeated_texts_is_refused_on_the_way(tmp_path: Path) ->
     with one_problem(path, f"{path.stat().st_size:,} bytes that unpack to 0.04 GiB or more"):
         for _ in READERS["parquet"].rows(SourceFile(path, Files(path.name), "mine: all")):
             read_rows += 1
-    assert 50_000 <= read_rows < 50_100
+    assert 49_900 <= read_rows < 50_100
 
 
 def test_parquet_of_more_rows_than_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
