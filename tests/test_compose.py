@@ -28,13 +28,12 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(desk: Any) -> N
         tasks={"mood": {"options": {"txt": "a"}}, "nowhere": {"source": "nowhere.csv"}, "topics": {"source": "gone.csv"}},
         sampler={"use": "aneald"},
         weighting={"use": "uncertainty", "init": 100.0},
-        train={"lr": -1.0},
         eval={"select": "mod/macro_f1"},
         encoder={"use": "./no-such-folder"},
     )
     found = problems(manifest)
-    wanted = ["tasks.mood.options.txt", "tasks.nowhere", "tasks.topics.source", "sampler.use", "weighting.init", "train.lr"]
-    for place in [*wanted, "encoder.use"]:
+    wanted = ["tasks.mood.options.txt", "tasks.nowhere", "tasks.topics.source", "sampler.use"]
+    for place in [*wanted, "weighting.init", "encoder.use"]:
         assert place in found, found
     assert "did you mean 'annealed'" in found["sampler.use"]
 
@@ -78,7 +77,16 @@ def test_an_unknown_target_is_refused_and_the_nearest_suggested(desk: Any) -> No
 def test_overrides_go_through_the_same_checks(desk: Any) -> None:
     made = plan(desk.manifest(), "train.lr=1e-5", "sampler.by=epoch", "tasks.mood.weight=0.5")
     assert (made.manifest.train.lr, made.sampler.by, made.tasks["mood"].table.weight) == (1e-5, "epoch", 0.5)  # type: ignore[attr-defined]
-    assert set(problems(desk.manifest(), "train.lrr=1", "sampler.by=week")) == {"--set train.lrr", "--set sampler.by"}
+    keys = ("train.lrr=1", "evaluation.every=2")
+    assert set(problems(desk.manifest(), *keys)) == {"--set train.lrr", "--set evaluation"}
+    options = ("sampler.by=week", "weighting.init=100.0")
+    assert set(problems(desk.manifest(), *options)) == {"--set sampler.by", "--set weighting.init"}
+
+
+def test_a_file_with_a_wrong_key_is_told_before_unknown_names(desk: Any) -> None:
+    manifest = desk.manifest(train={"lr": -1.0}, sampler={"use": "aneald"})
+    assert set(problems(manifest)) == {"train.lr"}
+    assert set(problems(manifest, "train.lr=1e-5")) == {"sampler.use"}
 
 
 def test_a_head_can_be_changed_and_given_options(desk: Any) -> None:

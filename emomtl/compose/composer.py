@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.manifest import Draft, Use, parts_of, read_options
+from emomtl.manifest import Draft, Use, read_options
 
 if TYPE_CHECKING:
     from emomtl.plugins import Plugins
@@ -19,7 +19,7 @@ class Composer:
 
     def __init__(self, plugins: Plugins, folder: Path, draft: Draft | None) -> None:
         self.plugins, self.folder, self.draft = plugins, folder, draft
-        self.problems: list[Problem] = list(draft.problems) if draft else []
+        self.problems: list[Problem] = []
 
     def add(self, *problems: Problem, place: str | None = None) -> None:
         """Remember problems; `place` is the dotted key for those that come from a layer which does not know it."""
@@ -32,14 +32,8 @@ class Composer:
             if found not in self.problems:
                 self.problems.append(found)
 
-    def doubtful(self, *parts: str | int) -> bool:
-        """Whether reading already found a problem here, so that nothing more can be said of the place."""
-        return self.draft is not None and self.draft.doubtful(*parts)
-
     def used(self, kind: str, use: Use, place: str) -> Any | None:
         """What `use` names, with its options checked."""
-        if self.doubtful(*parts_of(place), "use"):
-            return None
         try:
             offer = self.plugins.offer(kind, use.use)
         except EmomtlError as error:

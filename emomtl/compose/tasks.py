@@ -80,8 +80,6 @@ def _is_derived(offer: Any) -> bool:
 
 def _offered(composer: Composer, name: str, table: TaskTable) -> Any | None:
     """The task or family that a table names."""
-    if composer.doubtful("tasks", name, "use"):
-        return None
     try:
         return composer.plugins.offer("task", table.use or name).value
     except EmomtlError as error:

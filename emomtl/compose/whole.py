@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None = None, training: bool = True) -> Plan:
-    """Resolve every name of a manifest. `folder` is where relative paths start; `draft` knows lines and earlier problems.
+    """Resolve every name of a manifest. `folder` is where relative paths start; `draft` knows lines.
 
     Without `training` neither the rows nor the pretrained encoder have to be there: a finished run is opened.
     A manifest with `[[stages]]` gives the plan of the last one, with those before it.
     """
-    if training and manifest.stages and not (draft and draft.problems):
+    if training and manifest.stages:
         return _staged(manifest, plugins, folder, draft)
     folder = Path(manifest.folder) if manifest.folder else folder.resolve()
     composer = Composer(plugins, folder, draft)
@@ -100,7 +100,7 @@ def _pretraining(composer: Composer, manifest: Manifest) -> Before | None:
 
 
 def compose_file(path: Path, overrides: Sequence[str], plugins: Plugins, folder: Path | None = None) -> Plan:
-    """Read a manifest file and resolve it; problems of reading and of resolving come together.
+    """Read a manifest file and resolve it; what is wrong with the file comes before what is unknown.
 
     Relative paths start in `folder`, else where the file lies.
     """
@@ -174,8 +174,6 @@ def _task_tokens(manifest: Manifest, tables: Mapping[str, TaskTable]) -> tuple[t
 
 def _encoder(composer: Composer, table: EncoderTable, training: bool, start: Start | None) -> EncoderChoice | None:
     name = table.use
-    if composer.doubtful("encoder", "use"):
-        return None
     reading = table.max_tokens, table.dropout, _truncation(composer, table), LastLayers(table.layers, table.layers_by)
     if not training:
         return EncoderChoice(name, name, table.revision, table.pooling or "mean", *reading)

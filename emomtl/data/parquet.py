@@ -1,12 +1,15 @@
-"""Parquet, read batch by batch after its pages were measured: no row group is ever whole in memory."""
+"""Parquet, read a few rows at a time after a look at the sizes in its footer.
+
+A file that by its footer unpacks to too much is refused before anything is unpacked. What is
+unpacked is counted too, so that a file whose footer lies is refused once it has become too much.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from emomtl.data.parquet_pages import Broken, chunk_of, row_groups
 from emomtl.data.source_file import LONGEST, STRICT, Heard, SourceFile
 from emomtl.errors import clean
 
@@ -14,28 +17,37 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-BATCH, BATCH_BYTES = 4_096, 16 * 2**20
-"""Rows that are unpacked at a time, fewer where they are wide."""
+ROWS_AT_A_TIME = 64
+"""Rows that are unpacked at a time.
+
+Few, since a dictionary (or DELTA_BYTE_ARRAY, where a value can repeat the one before) makes long
+texts out of a file that by its footer is small. Fewer rows are no safer, as pyarrow unpacks whole
+pages, and more save about 4 microseconds a row.
+"""
 
 LARGEST = 64 * 2**30
 SUSPECT, SUSPECT_RATIO = 32 * 2**20, 100
 """Bytes that any file may unpack to, and how many times its own size a larger one may."""
 
-FEW_VALUES = 1_000_000
-"""Values that a column of any file may have; beyond, it may have one for each byte of the file."""
+ROWS_OF_ANY_FILE = 1_000_000
+"""Rows that any file may have; a larger one may have one for each byte."""
+
+
+WRITTEN = "was the file written to its end?"
 
 
 def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each row with its number, from 1; a missing value is None.
 
-    Columns with structs or maps inside are left out, unless the layout names them and they hold a table of
-    numbers (a label's share by its name).
+    Columns with structs or maps inside are left out, unless the layout names them and they hold a
+    table of numbers (a label's share by its name).
     """
     number = 0
     with _opened(file) as parquet:
         kept = _flat(file, parquet.schema_arrow)
         ours = file.names(kept)
-        for values in _batches(file, parquet, kept, _measured(file, set(kept))):
+        _check_footer(file, parquet)
+        for values in _batches(file, parquet, kept):
             for cells in zip(*values, strict=True):
                 number += 1
                 yield number, dict(zip(ours, cells, strict=True))
@@ -55,47 +67,53 @@ def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
     try:
         if file.path.stat().st_size == 0:
             raise file.error("the file is empty")
-        parquet = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True)
+        parquet = pq.ParquetFile(
+            file.path,
+            pre_buffer=False,
+            buffer_size=2**20,
+            page_checksum_verification=True,
+        )
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError):
             raise file.unreadable(error) from error
-        raise file.error(f"not a whole Parquet file: {clean(str(error), 160)}", "was it copied to its end?") from error
+        problem = f"not a whole Parquet file: {clean(str(error), 160)}"
+        raise file.error(problem, "was it copied to its end?") from error
     with parquet:
         yield parquet
 
 
-def _measured(file: SourceFile, kept: Collection[str]) -> list[int]:
-    """The rows of each row group that may be unpacked at a time.
+def _check_footer(file: SourceFile, parquet: pq.ParquetFile) -> None:
+    """Refuse a file whose footer says that it unpacks to too much.
 
-    Refuses what would unpack to more than any corpus: too many bytes, or too many values. The pages themselves are asked, as a
-    footer can lie, and a dictionary of one long text may stand for a million rows.
+    Only row groups are asked, as pyarrow's view of a column ends the process where the footer's
+    statistics are broken.
     """
     size = file.path.stat().st_size
-    most, values = min(LARGEST, max(SUSPECT, SUSPECT_RATIO * size)), max(FEW_VALUES, size)
-    unpacked, counted, rows = 0, dict.fromkeys(kept, 0), []
-    try:
-        with file.path.open("rb") as stream:
-            for group in row_groups(stream):
-                widest = 1.0
-                for column in group:
-                    name = column.path[0] if column.path else ""
-                    if name in counted:
-                        chunk = chunk_of(stream, column, most)
-                        unpacked, counted[name] = unpacked + chunk.bytes, counted[name] + chunk.values
-                        widest = max(widest, chunk.widest)
-                        _check_size(file, size, unpacked, most, counted[name], values)
-                rows.append(max(1, min(BATCH, int(BATCH_BYTES / widest))))
-    except (Broken, OSError, ValueError, OverflowError) as error:
-        raise file.error(f"broken: {clean(str(error), 160)}", "was the file written to its end?") from error
-    return rows
+    rows = unpacked = 0
+    for number in range(parquet.metadata.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        if group.num_rows < 0 or group.total_byte_size < 0:
+            raise file.error("broken: its footer has a negative size", WRITTEN)
+        rows += group.num_rows
+        unpacked += group.total_byte_size
+        _check_unpacked(file, size, unpacked, rows)
 
 
-def _check_size(file: SourceFile, size: int, unpacked: int, most: int, counted: int, values: int) -> None:
-    if unpacked > most:
-        remedy = f"at most {SUSPECT_RATIO} times the file above {SUSPECT // 2**20} MB, and {LARGEST // 2**30} GB, are read"
-        raise file.error(f"{size:,} bytes that unpack to {unpacked / 2**30:,.2f} GiB", remedy)
-    if counted > values:
-        raise file.error(f"{size:,} bytes that unpack to {counted:,} values", f"at most {values:,} are read of such a file")
+def _check_unpacked(
+    file: SourceFile,
+    size: int,
+    unpacked: int,
+    rows: int,
+    or_more: str = "",
+) -> None:
+    if unpacked > min(LARGEST, max(SUSPECT, SUSPECT_RATIO * size)):
+        problem = f"{size:,} bytes that unpack to {unpacked / 2**30:,.2f} GiB{or_more}"
+        limits = f"{SUSPECT_RATIO} times the file above {SUSPECT // 2**20} MB"
+        raise file.error(problem, f"at most {limits}, and {LARGEST // 2**30} GB, are read")
+    if rows > max(ROWS_OF_ANY_FILE, size):
+        problem = f"{size:,} bytes that unpack to {rows:,} rows"
+        most = max(ROWS_OF_ANY_FILE, size)
+        raise file.error(problem, f"at most {most:,} are read of such a file")
 
 
 def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
@@ -104,8 +122,10 @@ def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
     wrong = [field.name for field in nested if field.name in named and not _is_table(field.type)]
     if wrong and not file.layout.sensitive:
         found = f"column '{clean(wrong[0])}' holds structs or maps that are no tables of numbers"
-        raise file.error(found, "read are plain values, lists of them, and tables of a number by name")
-    left_out = {field.name for field in nested if field.name not in named or not _is_table(field.type)}
+        remedy = "read are plain values, lists of them, and tables of a number by name"
+        raise file.error(found, remedy)
+    tables = {field.name for field in nested if field.name in named and _is_table(field.type)}
+    left_out = {field.name for field in nested} - tables
     kept = [field.name for field in schema if field.name not in left_out]
     if not kept:
         raise file.error("no column of plain values", "columns of structs and maps are not read")
@@ -113,18 +133,20 @@ def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
 
 
 def _is_table(kind: pa.DataType) -> bool:
-    """Whether each cell is a table of numbers by name: a struct of numbers, or a map from texts to numbers."""
+    """Whether each cell is a table of numbers by name: a struct or a map from texts to numbers."""
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return kind.num_fields > 0 and all(_is_number(kind.field(i).type) for i in range(kind.num_fields))
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        return bool(fields) and all(_is_number(field.type) for field in fields)
     return types.is_map(kind) and types.is_string(kind.key_type) and _is_number(kind.item_type)
 
 
 def _is_number(kind: pa.DataType) -> bool:
     import pyarrow.types as types
 
-    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_null))
+    kinds = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _values(file: SourceFile, column: pa.Array) -> list[Any]:
@@ -149,21 +171,65 @@ def _has_struct(kind: pa.DataType) -> bool:
     return False
 
 
-def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str], rows: Sequence[int]) -> Iterator[list[list[Any]]]:
-    """The values of each batch, column by column; whatever pyarrow finds broken on the way becomes an error about the file."""
+def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str]) -> Iterator[list[Any]]:
+    """The values of each batch, column by column.
+
+    Whatever pyarrow finds broken on the way becomes an error about the file.
+    """
     import pyarrow as pa
 
-    before = 0
+    before = unpacked = 0
     try:
-        for batch in (one for group, most in enumerate(rows) for one in parquet.iter_batches(most, [group], kept)):
+        size = file.path.stat().st_size
+        for batch in parquet.iter_batches(ROWS_AT_A_TIME, columns=kept):
             by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
-            columns = [by_name[name] for name in kept]
-            if batch.nbytes > LONGEST:
+            columns = [_without_sharing(by_name[name]) for name in kept]
+            batch_bytes = sum(column.nbytes for column in columns)
+            unpacked += batch_bytes
+            rows = before + batch.num_rows
+            _check_unpacked(file, size, unpacked, rows, " or more")
+            if batch_bytes > LONGEST:
                 _check_cells(file, columns, before)
             yield [_values(file, column) for column in columns]
-            before += batch.num_rows
-    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
-        raise file.error(f"broken after row {before}: {clean(str(error), 160)}", "was the file written to its end?") from error
+            before = rows
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        problem = f"broken after row {before}: {clean(str(error), 160)}"
+        raise file.error(problem, WRITTEN) from error
+
+
+def _without_sharing(column: pa.Array) -> pa.Array:
+    """The column with each value in full, so that its bytes are those that Python will need.
+
+    A column that was written from a dictionary, or from views, has each text once.
+    """
+    kind = _without_dictionary(column.type)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _without_dictionary(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        return _without_dictionary(kind.value_type)
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_list(kind):
+        return pa.list_(_without_dictionary(kind.value_type))
+    if types.is_large_list(kind):
+        return pa.large_list(_without_dictionary(kind.value_type))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_without_dictionary(kind.value_type), kind.list_size)
+    return kind
 
 
 def _check_cells(file: SourceFile, columns: list[pa.Array], before: int) -> None:

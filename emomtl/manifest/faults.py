@@ -30,7 +30,7 @@ Parts = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong at a place, and how it is to be mended when the rest is read: by what pydantic calls it."""
+    """One thing that is wrong at a place; its `kind` is what pydantic calls it, or a word of ours."""
 
     parts: Parts
     kind: str

@@ -1,4 +1,4 @@
-"""Parquet is read batch by batch after a look at its footer; what is broken is one line with its place."""
+"""Parquet is read in batches after a look at its footer; what is broken is one line."""
 
 from __future__ import annotations
 
@@ -122,6 +122,49 @@ def test_parquet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
     monkeypatch.setattr(parquet, "LARGEST", 10**7)
     with one_problem(path, f"{path.stat().st_size:,} bytes that unpack to"):
         read(path)
+
+
+def test_parquet_of_long_repeated_texts_is_refused_on_the_way(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    index = [0] * 50_000 + [1] * 50_000
+    texts = pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), ["a", "x" * 10**6])
+    path = parquet_of(tmp_path / "a.parquet", {"text": texts}, dictionary_pagesize_limit=2**24)
+    read_rows = 0
+    with one_problem(path, f"{path.stat().st_size:,} bytes that unpack to 0.04 GiB or more"):
+        for _ in READERS["parquet"].rows(SourceFile(path, Files(path.name), "mine: all")):
+            read_rows += 1
+    assert 49_900 <= read_rows < 50_100
+
+
+def test_parquet_of_more_rows_than_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_of(tmp_path / "a.parquet", {"label": ["joy"] * 5_000})
+    assert len(read(path)) == 5_000
+    monkeypatch.setattr(parquet, "ROWS_OF_ANY_FILE", 1_000)
+    with one_problem(path, f"{path.stat().st_size:,} bytes that unpack to 5,000 rows"):
+        read(path)
+
+
+@pytest.mark.parametrize("group", [5, 200])
+@pytest.mark.parametrize("encoding", [None, "PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_parquet_texts_are_read_whatever_their_encoding(tmp_path: Path, encoding: str | None, group: int) -> None:
+    texts = [None if number % 7 == 0 else f"text {number // 3}" for number in range(200)]
+    options: dict[str, Any] = {"row_group_size": group}
+    if encoding is not None:
+        options |= {"use_dictionary": False, "column_encoding": encoding}
+    path = parquet_of(tmp_path / "a.parquet", {"text": texts}, **options)
+    assert [row["text"] for row in read(path)] == texts
+
+
+def test_parquet_texts_written_from_a_dictionary_are_read_as_texts(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    column = pa.array(["joy", None, "joy", "fear"]).dictionary_encode()
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 1, 3, 4], pa.int32()), column)
+    path = parquet_of(tmp_path / "a.parquet", {"label": column, "labels": lists})
+    labels = [["joy"], [], [None, "joy"], ["fear"]]
+    assert [row["label"] for row in read(path)] == ["joy", None, "joy", "fear"]
+    assert [row["labels"] for row in read(path)] == labels
 
 
 def test_a_parquet_cell_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,39 @@ def parquet(columns: dict[str, Any], **options: Any) -> bytes:
 
 
 def bomb() -> bytes:
-    """Two million rows of one text of 100 kB, in a dictionary: 0.2 MB that would be 200 GB."""
+    """A million rows of one text of 100 kB, in a dictionary: 10 kB that would be 100 GB."""
     import pyarrow as pa
 
-    index = pa.array([0] * 2_000_000, pa.int32())
+    index = pa.array([0] * 1_000_000, pa.int32())
     return parquet({"text": pa.DictionaryArray.from_arrays(index, ["x" * 100_000]), "label": index})
+
+
+def zigzag(number: int) -> bytearray:
+    """A number of at least 0 as a footer of Parquet has it."""
+    number *= 2
+    digits = bytearray()
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    digits.append(number)
+    return digits
+
+
+def lying_parquet() -> bytes:
+    """A thousand texts of a megabyte in 50 kB; its footer says that they have one byte."""
+    import pyarrow.parquet as pq
+
+    texts = {"text": ["x" * MB] * 1_000, "label": ["joy"] * 1_000}
+    data = parquet(texts, use_dictionary=False, compression="zstd")
+    group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+    footer_at = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer = data[footer_at:]
+    for size in (group.total_byte_size, group.column(0).total_uncompressed_size):
+        true = zigzag(size)
+        false = bytearray(b"\x82" + b"\x80" * (len(true) - 2) + b"\0")
+        assert footer.count(true) == 1
+        footer = footer.replace(true, false)
+    return data[:footer_at] + footer
 
 
 def nested_parquet(depth: int = 80) -> bytes:
@@ -109,6 +137,7 @@ INPUTS: dict[tuple[str, str], Callable[[], bytes]] = {
     ("table-parquet", "a billion bytes in pages"): lambda: parquet(
         {"text": ["x" * MB] * 1_000, "label": ["joy"] * 1_000}, use_dictionary=False, compression="zstd"
     ),
+    ("table-parquet", "a footer that lies"): lying_parquet,
     ("table-parquet", "ten million empty texts"): lambda: parquet({"text": [""] * (10 * MB), "label": [""] * (10 * MB)}),
     ("table-parquet", "twenty thousand columns"): lambda: parquet({f"c{n}": [1] for n in range(20_000)}),
     ("table-parquet", "lists in lists"): nested_parquet,
