@@ -21,12 +21,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tasks")]
 
 import tomli  # noqa: E402
 
+from emomtl.contracts.task import DerivedTask  # noqa: E402
 from emomtl.manifest import Manifest, option_model  # noqa: E402
 from emomtl.manifest.words import Node, resolve, wanted  # noqa: E402
-from emomtl.plugins import Plugins  # noqa: E402
+from emomtl.plugins.discovery import Plugins  # noqa: E402
 from emomtl.study.claims import Claims  # noqa: E402
 from emomtl.study.models import Study  # noqa: E402
-from emomtl.task import DerivedTask  # noqa: E402
 
 HEADER = "<!-- Written by docs/generate.py: change the code and run it again. -->\n\n"
 TABLES = {
@@ -287,7 +287,7 @@ def _shown(argument: Any) -> str:
 
 def hooks_page() -> str:
     """Every hook with its signature."""
-    from emomtl import hookspecs
+    from emomtl.contracts import hookspecs
 
     parts = [
         "# Hooks",

@@ -1,22 +1,21 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
-from emomtl.changes import Applied, EncoderChange, TaskSwitch, modules_by_name
-from emomtl.encoding import EncoderSource, encoder_layers
+from emomtl.contracts.encoder import EncoderSource, encoder_layers
+from emomtl.contracts.encoder_change import Applied, EncoderChange, TaskSwitch, modules_by_name
+from emomtl.contracts.feature import Feature, Learned, TrainingRows
+from emomtl.contracts.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
+from emomtl.contracts.hookspecs import hookimpl
+from emomtl.contracts.label_reader import LabelReader
+from emomtl.contracts.objective import Answers, Objective, View
+from emomtl.contracts.sampler import Moment, Sampler
+from emomtl.contracts.sources import Files, Hub, Rows, Split, stable_fraction
+from emomtl.contracts.task import DerivedTask, Example, Published, Task, TaskFamily
+from emomtl.contracts.taxonomy import Grouping, Label, Taxonomy
+from emomtl.contracts.weighting import SharedParameters, TaskFacts, Weighting
 from emomtl.errors import AmbiguousLabel, EmomtlError
-from emomtl.features import Feature, Learned, TrainingRows
-from emomtl.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
-from emomtl.hookspecs import hookimpl
-from emomtl.label_reader import LabelReader
 from emomtl.lexicon import Lexicon
-from emomtl.objectives import Answers, Objective, View
 from emomtl.run import Run
-from emomtl.sampling import Moment, Sampler
-from emomtl.sources import Files, Hub, Rows, Split, stable_fraction
-from emomtl.task import DerivedTask, Example, Published, Task, TaskFamily
-from emomtl.taxonomy import Grouping, Label, Taxonomy
-from emomtl.weighting import SharedParameters, TaskFacts, Weighting
-
-__version__ = "0.1.0"
+from emomtl.version import __version__
 
 __all__ = [
     "AmbiguousLabel",

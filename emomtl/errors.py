@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from emomtl.plain import printable
-from emomtl.secrets import masked
+from emomtl.safety.escaping import printable
+from emomtl.safety.redaction import masked
 
 LONG_PLACE, LONG_PART = 400, 1_000
 """Characters that are shown of a place, and of what was found there: a path may have 4,096, a task's name any number."""

@@ -137,7 +137,7 @@ class Desk:
     ) -> Session:
         """A session of the manifest in the folder `out`, as `emomtl train` makes it; `plugins` and `display` may be given."""
         from emomtl.compose import compose_file
-        from emomtl.plugins import Plugins
+        from emomtl.plugins.discovery import Plugins
         from emomtl.train import Display, start
         from emomtl.train import resume as go_on
 
@@ -157,7 +157,7 @@ class Desk:
     def train_stages(self, manifest: Path, out: str = "run", again: bool = False, plugins: Any = None) -> list[Run]:
         """Train all stages of a manifest, as `emomtl train` does, or with `again` as its `--resume`; gives their runs."""
         from emomtl.compose import compose_file, left, stages
-        from emomtl.plugins import Plugins
+        from emomtl.plugins.discovery import Plugins
         from emomtl.train import Display, resume, start, train
 
         every = stages(compose_file(manifest, [], plugins or Plugins.discover()), self.folder / out)
@@ -175,7 +175,7 @@ class Desk:
 
         At every checkpoint, or only at that of `step`, or of the run called `run`.
         """
-        from emomtl.plugins import Plugins
+        from emomtl.plugins.discovery import Plugins
 
         class Stopping(Plugins):
             def tell(self, event: str, **facts: Any) -> list[Any]:

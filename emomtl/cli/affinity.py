@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from emomtl.analysis.affinity.summary import Spread
+    from emomtl.analyses.affinity.summary import Spread
     from emomtl.compose import Plan
 
 
@@ -35,13 +35,13 @@ def affinity(
     json: Annotated[bool, typer.Option("--json", help="Print every matrix as JSON.")] = False,
 ) -> None:
     """Train a short run in memory, measure how each task's gradient bears on the others, and rank auxiliaries for a target."""
-    from emomtl.analysis.affinity import affinity as measure
-    from emomtl.analysis.affinity import as_json, correlate, draw, ranking, read_gains
-    from emomtl.analysis.affinity.picture import check_picture
+    from emomtl.analyses.affinity import affinity as measure
+    from emomtl.analyses.affinity import as_json, correlate, draw, ranking, read_gains
+    from emomtl.analyses.affinity.picture import check_picture
     from emomtl.cli.output import print_json, say
     from emomtl.cli.shipped import compose_given
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     if rate <= 0:
         raise EmomtlError(Problem("--rate", f"{rate:g} is no step", "a number above 0"))
@@ -67,7 +67,7 @@ def affinity(
 def _target(plan: Plan, wanted: str | None) -> str:
     """The target that is asked for, or else the manifest's."""
     from emomtl.errors import EmomtlError, Problem, suggest
-    from emomtl.selection import selecting_task
+    from emomtl.metrics.selection import selecting_task
 
     if wanted is None:
         asked = plan.manifest.train.target or selecting_task(plan.manifest.eval.select)

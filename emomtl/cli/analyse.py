@@ -40,12 +40,12 @@ def space(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Where runs put the texts of each label: similarity to VAD, clusters, neighbours, severity of errors, pictures."""
-    from emomtl.analysis.space.analyse import analyse
-    from emomtl.analysis.space.report import as_json, tables
-    from emomtl.analysis.space.vectors import Question
+    from emomtl.analyses.space.analyse import analyse
+    from emomtl.analyses.space.report import as_json, tables
+    from emomtl.analyses.space.vectors import Question
     from emomtl.cli.output import console, print_json, rows_problems, say, sources_of
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
 
     problems = rows_problems(split, allow_changed)

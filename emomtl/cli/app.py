@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
-from emomtl import __version__
 from emomtl.cli import (
     affinity,
     analyse,
@@ -30,6 +29,7 @@ from emomtl.cli import (
     training,
 )
 from emomtl.errors import EmomtlError, Problem
+from emomtl.version import __version__
 
 app = typer.Typer(
     name="emomtl",

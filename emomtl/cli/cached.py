@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from emomtl.data.store import Entry
+    from emomtl.data.cache.store import Entry
 
 Stored = tuple[str, "Entry"]
 """The store that an entry is of, and the entry."""
@@ -26,9 +26,9 @@ def cache(
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Tokens and rows that are kept between runs: list the entries of the cache, or clear all of them or those named."""
-    from emomtl.data.row_cache import ROWS
-    from emomtl.data.store import cache_folder, distrust, entries
-    from emomtl.data.token_cache import TOKENS
+    from emomtl.data.cache.rows import ROWS
+    from emomtl.data.cache.store import cache_folder, distrust, entries
+    from emomtl.data.cache.tokens import TOKENS
     from emomtl.errors import EmomtlError, Problem
 
     folders = {store: folder for store in (TOKENS, ROWS) if (folder := cache_folder(store)) is not None}
@@ -103,7 +103,7 @@ def _list(folder: Path, found: Sequence[Stored], json: bool) -> None:
 
 def _clear(folders: Sequence[Path], found: Sequence[Stored], json: bool, everything: bool) -> None:
     from emomtl.cli.output import print_json, say
-    from emomtl.data.store import remove_entry, sweep
+    from emomtl.data.cache.store import remove_entry, sweep
 
     for _, entry in found:
         remove_entry(entry.folder)

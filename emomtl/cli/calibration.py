@@ -10,8 +10,8 @@ import typer
 from emomtl.cli.results import Trust
 
 if TYPE_CHECKING:
-    from emomtl.analysis.calibration.examine import Answered
-    from emomtl.trained import Opened
+    from emomtl.analyses.calibration.examine import Answered
+    from emomtl.inference.trained import Opened
 
 
 def calibration(
@@ -23,14 +23,14 @@ def calibration(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Thresholds and probabilities: tuned on validation, cross-fitted, and on test where `eval` has scored it."""
-    from emomtl.analysis.calibration.examine import examine, tables
-    from emomtl.analysis.calibration.pictures import reliability_picture
+    from emomtl.analyses.calibration.examine import examine, tables
+    from emomtl.analyses.calibration.pictures import reliability_picture
     from emomtl.cli.output import console, print_json, say
-    from emomtl.plugins import Plugins
+    from emomtl.inference.trained import open_run
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.markdown import markdown
     from emomtl.report.terminal import show
-    from emomtl.run.files import storage, write_bytes, write_json
-    from emomtl.trained import open_run
+    from emomtl.safety.files import storage, write_bytes, write_json
 
     opened = open_run(run, checkpoint, Plugins.discover(trust_plugins))
     examined = []
@@ -57,9 +57,9 @@ def calibration(
 
 def _answers(opened: Opened, task: str, which: str, trust: bool) -> dict[str, Answered]:
     """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
-    from emomtl.plugins import Plugins
+    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.plugins.discovery import Plugins
     from emomtl.run.answers import kept_answers
-    from emomtl.trained import evaluate_run, open_trained
 
     run, checkpoint = opened.run, opened.checkpoint.path.name
     if kept_answers(run, "validation", checkpoint, task) is None:

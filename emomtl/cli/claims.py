@@ -16,16 +16,16 @@ def claims(
     json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
 ) -> None:
     """Each claim of a file: supported, contradicted, equivalent, inconclusive or untested, with the numbers behind it."""
-    from emomtl import __version__
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.shipped import file_of
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.html import Section, page
     from emomtl.report.json import table_as_json
     from emomtl.report.markdown import markdown as written
     from emomtl.report.terminal import show
-    from emomtl.run.files import write_bytes
+    from emomtl.safety.files import write_bytes
     from emomtl.study.claims import claims_summary, claims_tables, judge, read_claims
+    from emomtl.version import __version__
 
     path, _ = file_of(claims, Plugins.discover(), "claims")
     read = read_claims(path)

@@ -17,7 +17,7 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
 ) -> None:
     """What differs between two runs in manifest, environment, data and scores, and whether scores differ by more than noise."""
-    from emomtl.analysis.comparison import common_heads, comparison
+    from emomtl.analyses.comparison import common_heads, comparison
     from emomtl.cli.output import console, print_json
     from emomtl.report.json import table_as_json
     from emomtl.report.terminal import show

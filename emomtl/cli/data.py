@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from emomtl.analysis.audit.findings import Report
+    from emomtl.analyses.audit.findings import Report
 
 
 def audit(
@@ -26,14 +26,14 @@ def audit(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, without the text of any row.")] = False,
 ) -> None:
     """Look for leaks, near duplicates, conflicting and suspect labels, rare labels and lexical shortcuts in a run's rows."""
-    from emomtl import __version__
-    from emomtl.analysis.audit import Wanted, known_kinds, refused
-    from emomtl.analysis.audit import audit as look
+    from emomtl.analyses.audit import Wanted, known_kinds, refused
+    from emomtl.analyses.audit import audit as look
     from emomtl.cli.output import print_json, say
     from emomtl.cli.shipped import compose_given
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
-    from emomtl.run.files import write_bytes
+    from emomtl.plugins.discovery import Plugins
+    from emomtl.safety.files import write_bytes
+    from emomtl.version import __version__
 
     allowed = known_kinds(allow or [])
     if html is not None and not html.parent.is_dir():
@@ -47,7 +47,7 @@ def audit(
     else:
         _print(report)
     if html is not None:
-        from emomtl.analysis.audit.page import page
+        from emomtl.analyses.audit.page import page
 
         write_bytes(html, page(report, __version__).encode())
         say(f"wrote {html}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Offer
-    from emomtl.task import Task
+    from emomtl.contracts.task import Task
+    from emomtl.plugins.discovery import Offer
 
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
@@ -24,8 +24,8 @@ def tasks(
 ) -> None:
     """The installed tasks; with a name, its card and, where its rows are at hand, splits, labels, parents, labels per example."""
     from emomtl.cli.output import console, make_table, print_json, say
-    from emomtl.plugins import Plugins
-    from emomtl.task import DerivedTask
+    from emomtl.contracts.task import DerivedTask
+    from emomtl.plugins.discovery import Plugins
 
     plugins = Plugins.discover()
     if name is not None:
@@ -50,9 +50,9 @@ def tasks(
 
 
 def _task(offer: Offer, options: dict[str, Any]) -> Task:
+    from emomtl.contracts.task import DerivedTask, Task
     from emomtl.errors import EmomtlError, Problem
     from emomtl.manifest import read_options
-    from emomtl.task import DerivedTask, Task
 
     if isinstance(offer.value, Task):
         return offer.value
@@ -100,7 +100,7 @@ def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool
 def plugins(json: Json = False) -> None:
     """Every installed plugin: what it offers, its distribution, and why it does not import where it does not."""
     from emomtl.cli.output import console, make_table, print_json, say
-    from emomtl.plugins import KINDS, Plugins
+    from emomtl.plugins.discovery import KINDS, Plugins
 
     found = Plugins.discover()
     offered: dict[str, list[str]] = {}
@@ -126,8 +126,8 @@ def encoders(
 ) -> None:
     """The short names of encoders; any hub id or folder works as well. With a name, its files are verified."""
     from emomtl.cli.output import console, make_table, print_json
-    from emomtl.plain import printable
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
+    from emomtl.safety.escaping import printable
 
     found = Plugins.discover()
     if name is not None:
@@ -155,7 +155,7 @@ def new_plugin(
 ) -> None:
     """Write a complete plugin distribution, with sample rows and tests that pass, to fill in."""
     from emomtl.cli.output import say
-    from emomtl.skeleton import write_skeleton
+    from emomtl.testing.skeleton import write_skeleton
 
     made = write_skeleton(name, folder)
     say(f"wrote {made}; next: pip install -e {made}, then pytest {made}")

@@ -35,12 +35,12 @@ def build(
     json: Annotated[bool, typer.Option("--json", help="Print what was learned as JSON, without the words.")] = False,
 ) -> None:
     """Learn an emotion lexicon from a task's training rows and write it to a file."""
-    from emomtl.baseline import read_task
     from emomtl.cli.output import console, make_table, print_json, say
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.fusion import training_rows
+    from emomtl.inference.baseline import read_task
+    from emomtl.inference.feature_vectors import training_rows
     from emomtl.lexicon import Lexicon
-    from emomtl.run.files import write_bytes
+    from emomtl.safety.files import write_bytes
 
     if out.suffix != ENDING:
         raise EmomtlError(Problem("--out", f"'{out.name}' does not end in {ENDING}", f"such as lexicon{ENDING}"))
@@ -77,11 +77,11 @@ def show(
 ) -> None:
     """The words that stand for each label, ranked by weight times the logarithm of the label's rows that have them."""
     from emomtl.cli.output import console, make_table, print_json, say
+    from emomtl.contracts.feature import Learned
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.features import Learned
     from emomtl.lexicon import Lexicon
     from emomtl.report.lexicon import draw_lexicon
-    from emomtl.run.files import storage
+    from emomtl.safety.files import storage
 
     with storage(file, "read"):
         data = file.read_bytes()
@@ -118,9 +118,9 @@ def baseline(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Logistic regression without an encoder, scored as runs are and written so that `emomtl report` shows it beside them."""
-    from emomtl.baseline import KINDS, read_task, record, score_baseline
     from emomtl.cli.output import console, print_json, say, scores_json, scores_table
     from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.inference.baseline import KINDS, read_task, record, score_baseline
 
     if split not in ("validation", "test"):
         raise EmomtlError(Problem("--split", f"'{split}' is no split here", suggest(split, ("validation", "test"))))
@@ -164,7 +164,7 @@ def _plan(manifest: Path, overrides: list[str] | None) -> Plan:
     """The manifest, resolved; notes are said."""
     from emomtl.cli.output import say
     from emomtl.cli.shipped import compose_given
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     plugins = Plugins.discover()
     plan = compose_given(manifest, overrides or [], plugins)

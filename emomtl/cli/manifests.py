@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train.calibration import Calibration
     from emomtl.train.forecast import Lengths
 
@@ -31,8 +31,8 @@ def init(
 
     from emomtl.cli.output import say
     from emomtl.errors import EmomtlError, Problem, clean, suggest
-    from emomtl.plugins import Plugins
-    from emomtl.run.files import write_bytes
+    from emomtl.plugins.discovery import Plugins
+    from emomtl.safety.files import write_bytes
 
     plugins = Plugins.discover()
     shipped = {name: Path(offer.value) for name, offer in plugins.offers("manifest").items()}
@@ -60,7 +60,7 @@ def _first_comment(path: Path) -> str:
 def schema() -> None:
     """Print the manifest's JSON Schema, with the options of everything that is installed."""
     from emomtl.cli.output import print_json
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     print_json(_schema(Plugins.discover()))
 
@@ -90,7 +90,7 @@ def check(
     from emomtl.cli.output import print_json, say
     from emomtl.cli.shipped import compose_given
     from emomtl.compose import plans
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train.forecast import over_stages
 
     plugins = Plugins.discover()
@@ -182,7 +182,7 @@ def _tried(steps: Callable[[], Calibration]) -> Calibration:
 def _read(plan: Plan) -> TaskData:
     """The rows of a plan for training; what there is to note is said."""
     from emomtl.cli.output import say
-    from emomtl.sources import SPLITS
+    from emomtl.contracts.sources import SPLITS
     from emomtl.train import Display
     from emomtl.train.reading import read
     from emomtl.train.targets import check_targets

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.plain import json_text, printable, printable_lines
-from emomtl.secrets import masked
+from emomtl.safety.escaping import json_text, printable, printable_lines
+from emomtl.safety.redaction import masked
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
 
+    from emomtl.metrics.scoring import TaskScores
     from emomtl.report.fitted import FittedTable
-    from emomtl.scoring import TaskScores
 
 
 def console(stderr: bool = False) -> Console:
@@ -155,7 +155,7 @@ def sources_of(given: Sequence[str]) -> dict[str, str]:
 
 def rows_problems(split: str, allow_changed: str | None) -> list[Problem]:
     """What is wrong with `--split` and `--allow-changed` of an analysis."""
-    from emomtl.sources import SPLITS
+    from emomtl.contracts.sources import SPLITS
 
     problems = []
     if split not in SPLITS:

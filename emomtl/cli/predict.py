@@ -15,7 +15,7 @@ import typer
 from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust, Weights
 
 if TYPE_CHECKING:
-    from emomtl.predict import Choices, Predictor
+    from emomtl.inference.predict import Choices, Predictor
 
 Thresholds = Annotated[
     str,
@@ -76,9 +76,9 @@ def predict(
 
     A file is read as the run's own tasks read theirs, unless --text, --pair, --delimiter, --encoding or --header say otherwise.
     """
-    from emomtl.plugins import Plugins
-    from emomtl.predict import Choices, Predictor
-    from emomtl.trained import open_trained
+    from emomtl.inference.predict import Choices, Predictor
+    from emomtl.inference.trained import open_trained
+    from emomtl.plugins.discovery import Plugins
 
     given, wanted = inputs or [], task or []
     choices = Choices(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
@@ -102,7 +102,7 @@ def _with_thresholds(predictor: Predictor, choice: str) -> Predictor:
     from dataclasses import replace
 
     from emomtl.cli.output import say
-    from emomtl.predict import chosen_thresholds
+    from emomtl.inference.predict import chosen_thresholds
 
     values, said = chosen_thresholds(choice, predictor.trained, predictor.tasks)
     for line in said:
@@ -133,7 +133,7 @@ def _check_arguments(given: list[str], out: Path | None, choices: Choices, flags
     from dataclasses import asdict
 
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.predict import check_out
+    from emomtl.inference.predict import check_out
 
     if out is not None:
         if len(given) != 1:
@@ -206,7 +206,7 @@ def _predict_file(
     from emomtl.cli.output import say
     from emomtl.cli.progress import counting
     from emomtl.errors import clean
-    from emomtl.predict import open_texts, predict_file
+    from emomtl.inference.predict import open_texts, predict_file
 
     texts = open_texts(source, predictor, choices)
     if texts.pair is None:
@@ -226,8 +226,8 @@ def _print_answers(predictor: Predictor, texts: list[str], json: bool, only_labe
     """One JSON object a text; or the labels of each task and grouping with their probabilities."""
     from emomtl.cli.output import console
     from emomtl.errors import clean
-    from emomtl.plain import json_text
-    from emomtl.predict import labels_only
+    from emomtl.inference.predict import labels_only
+    from emomtl.safety.escaping import json_text
 
     screen = console()
     for number, (text, answer) in enumerate(zip(texts, predictor(texts), strict=True), 1):

@@ -14,7 +14,7 @@ from emomtl.train.display import Display
 from emomtl.train.state import State
 
 if TYPE_CHECKING:
-    from emomtl.scoring import TaskScores
+    from emomtl.metrics.scoring import TaskScores
 
 
 class PlainDisplay(Display):

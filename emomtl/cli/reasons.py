@@ -56,12 +56,12 @@ def attribution(
     json: AsJson = False,
 ) -> None:
     """Do runs decide by known emotion words? Integrated gradients of the true labels, summed to words; needs captum."""
-    from emomtl.analysis.attribution.analyse import analyse, write
-    from emomtl.analysis.attribution.report import as_json, tables
-    from emomtl.analysis.space.vectors import Question
+    from emomtl.analyses.attribution.analyse import analyse, write
+    from emomtl.analyses.attribution.report import as_json, tables
+    from emomtl.analyses.space.vectors import Question
     from emomtl.cli.output import console, print_json, rows_problems, say, sources_of
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
 
     problems = rows_problems(split, allow_changed)
@@ -95,12 +95,12 @@ def gap(
     json: AsJson = False,
 ) -> None:
     """How much better runs are on rows that they were trained on: train and validation without dropout, best and last."""
-    from emomtl.analysis.gap.measure import measure
-    from emomtl.analysis.gap.report import as_json, tables, write
-    from emomtl.analysis.space.vectors import Question
+    from emomtl.analyses.gap.measure import measure
+    from emomtl.analyses.gap.report import as_json, tables, write
+    from emomtl.analyses.space.vectors import Question
     from emomtl.cli.output import console, print_json, rows_problems, say, sources_of
     from emomtl.errors import EmomtlError
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
 
     if problems := rows_problems("train", allow_changed):

@@ -65,7 +65,7 @@ def report(
     from emomtl.report.json import as_json
     from emomtl.report.tables import tables
     from emomtl.report.terminal import show
-    from emomtl.run.files import write_bytes
+    from emomtl.safety.files import write_bytes
 
     outputs = Outputs(markdown, html, latex, csv, figures, json)
     if (folder := the_study(runs, card)) is not None:
@@ -97,7 +97,7 @@ def write_outputs(outputs: Outputs, tables: Sequence[Table], pictures: Sequence[
     from emomtl.report.drawing import save_pictures
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown
-    from emomtl.run.files import write_bytes
+    from emomtl.safety.files import write_bytes
 
     drawn: Mapping[str, Path] = save_pictures(pictures, outputs.figures) if outputs.figures is not None else {}
     for path in drawn.values():
@@ -114,7 +114,7 @@ def write_outputs(outputs: Outputs, tables: Sequence[Table], pictures: Sequence[
 
 def _parts(results: Sequence[RunResult], split: str, outputs: Outputs) -> list[Part]:
     """What the kept answers tell, where more than the terminal's tables is wanted."""
-    from emomtl.analysis.answers import answered
+    from emomtl.analyses.answers import answered
 
     return answered(results, split, every=outputs.figures is not None) if outputs.whole else []
 
@@ -127,10 +127,10 @@ def _pictures(results: Sequence[RunResult], parts: Sequence[Part]) -> list[Pictu
 
 def _card(runs: Sequence[Path], trust: bool) -> str:
     """The model card of a run."""
-    from emomtl.analysis.card import model_card
+    from emomtl.analyses.card import model_card
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.plugins import Plugins
-    from emomtl.trained import open_run
+    from emomtl.inference.trained import open_run
+    from emomtl.plugins.discovery import Plugins
 
     if len(runs) != 1:
         raise EmomtlError(Problem("--card", f"{len(runs)} runs are given", "a card is of one run"))
@@ -142,11 +142,11 @@ def _full(
     results: Sequence[RunResult], split: str, outputs: Outputs, errors: int, source: Sequence[str], device: str, trust: bool
 ) -> list[Part]:
     """The parts of `--full`, which need the models and the corpora."""
-    from emomtl.analysis.sections.full import full_parts
+    from emomtl.analyses.sections.full import full_parts
     from emomtl.cli.output import say, sources_of
+    from emomtl.contracts.sources import SPLITS
     from emomtl.errors import EmomtlError, Problem, suggest
-    from emomtl.plugins import Plugins
-    from emomtl.sources import SPLITS
+    from emomtl.plugins.discovery import Plugins
 
     if not outputs.whole:
         raise EmomtlError(Problem("--full", "there is nothing to put it on", "--html FILE"))
@@ -158,8 +158,8 @@ def _full(
 
 def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:
     """The page of a report, with what the kept answers tell, and models and corpora where they were asked."""
-    from emomtl import __version__
     from emomtl.report.html import page, sections_of, summary_of, warnings_of
+    from emomtl.version import __version__
 
     sections = sections_of(results, split, parts)
     name = results[0].name if len(results) == 1 else f"{len(results)} runs"

@@ -62,10 +62,10 @@ def evaluate(
 ) -> None:
     """Score a run's checkpoint on a split; the scores are added to the run, and each look at test is counted."""
     from emomtl.cli.output import console, make_table, print_json, say, scores_json, scores_table, sources_of
+    from emomtl.contracts.sources import SPLITS
     from emomtl.errors import EmomtlError, Problem, suggest
-    from emomtl.plugins import Plugins
-    from emomtl.sources import SPLITS
-    from emomtl.trained import evaluate_run, open_trained
+    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.plugins.discovery import Plugins
 
     if split not in SPLITS:
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))

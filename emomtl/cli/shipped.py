@@ -10,7 +10,7 @@ from emomtl.errors import EmomtlError, Problem, clean, suggest
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 Kind = Literal["manifest", "study", "claims"]
 

@@ -51,7 +51,7 @@ def study(
     from emomtl.cli.study_plan import print_commands as print_the_commands
     from emomtl.cli.study_plan import print_plan
     from emomtl.cli.study_rates import with_chosen_rates
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.study import keep_plan, plan_study, read_study
 
     plugins = Plugins.discover()
@@ -84,7 +84,7 @@ def _draw(planned: StudyPlan, jobs: Sequence[Job], failed: Mapping[str, EmomtlEr
     """Gather what there is, leave it in the study's folder, and print the table."""
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.study_report import leave
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
     from emomtl.study import auxiliary_table, gather, study_report, study_space, study_table, trusted_by
 

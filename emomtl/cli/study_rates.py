@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from emomtl.errors import EmomtlError
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.study import Grid, Job, StudyFile, StudyPlan
 
     Given = tuple[StudyFile, Path, Path, Plugins, Sequence[str], Mapping[str, str]]

@@ -32,13 +32,13 @@ def the_study(folders: Sequence[Path], card: Path | None) -> Path | None:
 
 def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
     """Gather a study from its folder, as far as its runs have come, and write or print what was asked for."""
-    from emomtl import __version__
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.report import write_outputs
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
-    from emomtl.run.files import write_bytes
+    from emomtl.safety.files import write_bytes
     from emomtl.study import gather, reopen_study, study_page, study_pictures, study_report, study_tables
+    from emomtl.version import __version__
 
     plan = reopen_study(folder, Plugins.discover(trust))
     result = gather(plan)
@@ -56,12 +56,12 @@ def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
 
 def leave(report: StudyReport, tables: Sequence[Table]) -> None:
     """The tables in every form, and the page, in the study's folder: all together, or none of them."""
-    from emomtl import __version__
     from emomtl.report.csv import as_csv
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown
-    from emomtl.run.files import as_json_bytes, write_together
+    from emomtl.safety.files import as_json_bytes, write_together
     from emomtl.study import study_page
+    from emomtl.version import __version__
 
     folder = report.plan.folder
     written = (("md", markdown), ("tex", latex), ("csv", as_csv))

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
-    from emomtl.model.ranks import Ranks
+    from emomtl.model.parallel.ranks import Ranks
     from emomtl.train import Outcome
 
 
@@ -34,8 +34,8 @@ def train(
     from emomtl.cli.shipped import compose_given
     from emomtl.compose import left, stages
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.model.ranks import joined
-    from emomtl.plugins import Plugins
+    from emomtl.model.parallel.ranks import joined
+    from emomtl.plugins.discovery import Plugins
     from emomtl.run import check_new
 
     if allow_changed and not resume:

@@ -11,7 +11,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import Draft, Use, read_options
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 
 class Composer:

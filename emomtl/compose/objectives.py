@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundObjective, BoundTask
+from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, ObjectiveTable, options_of
-from emomtl.taxonomy import Taxonomy
 
 
 def bind_objectives(composer: Composer, manifest: Manifest, tasks: Mapping[str, BoundTask]) -> dict[str, BoundObjective]:

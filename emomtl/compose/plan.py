@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.changes import EncoderChange
+from emomtl.contracts.encoder_change import EncoderChange
+from emomtl.contracts.feature import Feature
+from emomtl.contracts.heads import Head
+from emomtl.contracts.objective import Objective
+from emomtl.contracts.sampler import Sampler
+from emomtl.contracts.task import DerivedTask, Task, TaskFamily
+from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.contracts.weighting import Weighting
 from emomtl.data.locate import Located
-from emomtl.features import Feature
-from emomtl.heads import Head
 from emomtl.manifest import Manifest, TaskTable
+from emomtl.metrics.scoring import metric_names
+from emomtl.metrics.selection import selection_in_words
 from emomtl.model.encoder import EncoderChoice
-from emomtl.objectives import Objective
-from emomtl.sampling import Sampler
-from emomtl.scoring import metric_names
-from emomtl.selection import selection_in_words
-from emomtl.task import DerivedTask, Task, TaskFamily
-from emomtl.taxonomy import Taxonomy
-from emomtl.weighting import Weighting
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 
 DEFAULT_EPOCHS = 3

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.task import DerivedTask
 from emomtl.manifest import options_of
-from emomtl.task import DerivedTask
 
 if TYPE_CHECKING:
     from emomtl.compose.plan import BoundTask, Plan
-    from emomtl.plugins import Plugin
+    from emomtl.plugins.discovery import Plugin
 
 MOST_BYTES = 64 * 2**20
 """Bytes of a plugin's package beyond which it is not hashed at each start."""

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.changes import EncoderChange
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask
+from emomtl.contracts.encoder_change import EncoderChange
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, Use
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 
 def encoder_changes(composer: Composer, tables: Sequence[Use], tasks: Sequence[str]) -> tuple[EncoderChange, ...]:

@@ -10,7 +10,7 @@ from emomtl.compose.plan import DEFAULT_EPOCHS, Before, Plan
 from emomtl.compose.stages import PRETRAIN, needed_tasks, stage_name
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, StageTable, TaskTable, TrainTable
-from emomtl.selection import MEAN
+from emomtl.metrics.selection import MEAN
 
 LENGTH = ("epochs", "steps", "target", "target_updates")
 """Keys of [train] that say together how long a run is."""

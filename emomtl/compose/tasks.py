@@ -9,12 +9,12 @@ from typing import Any
 
 from emomtl.compose.composer import Composer
 from emomtl.compose.plan import BoundTask
+from emomtl.contracts.heads import Head
+from emomtl.contracts.task import DerivedTask, Task, TaskFamily
+from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.data.locate import Located, locate
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.heads import Head
 from emomtl.manifest import HeadTable, TaskTable, options_of
-from emomtl.task import DerivedTask, Task, TaskFamily
-from emomtl.taxonomy import Taxonomy
 
 BALANCE = "give `balance` (0.5, say), or leave it out"
 

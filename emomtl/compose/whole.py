@@ -15,17 +15,17 @@ from emomtl.compose.sharing import check_ties, encoder_changes
 from emomtl.compose.staged import compose_staged
 from emomtl.compose.stages import MASKED, PRETRAIN, pretraining
 from emomtl.compose.tasks import bind_tasks
-from emomtl.encoding import EncoderSource, Truncation
+from emomtl.contracts.encoder import EncoderSource, Truncation
+from emomtl.contracts.sampler import Sampler
+from emomtl.contracts.weighting import TaskFacts, Weighting
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, TaskTable, Use, options_of
+from emomtl.metrics.selection import MEAN, default_selection
 from emomtl.model.encoder import EncoderChoice
 from emomtl.model.layers import LastLayers
-from emomtl.sampling import Sampler
-from emomtl.selection import MEAN, default_selection
-from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 
 def compose(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | None = None, training: bool = True) -> Plan:

@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.sources import known_split_names, split_named
 from emomtl.data.source_file import KINDS, PACKED, SourceFile
 from emomtl.errors import EmomtlError, clean
-from emomtl.sources import known_split_names, split_named
 
 if TYPE_CHECKING:
+    from emomtl.contracts.sources import Files
     from emomtl.data.layouts import Found
-    from emomtl.sources import Files
 
 MOST_NAMED = 8
 """Files that a note names; the rest is counted."""

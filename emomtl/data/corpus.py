@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.task import MOST_EXAMPLES
 from emomtl.data.texts import LaterTexts, TextColumn
 from emomtl.errors import EmomtlError, Problem
-from emomtl.task import MOST_EXAMPLES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.leaks import Leaks
     from emomtl.data.noise import Moves, Noise
-    from emomtl.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)

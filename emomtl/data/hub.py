@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.sources import SPLITS, Hub, split_named
 from emomtl.data.source_file import our_names
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.hub_access import use_hub
-from emomtl.sources import SPLITS, Hub, split_named
+from emomtl.safety.hub_access import use_hub
 
 if TYPE_CHECKING:
     import datasets

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import STRICT, Heard, SourceFile
 from emomtl.errors import EmomtlError, clean
-from emomtl.untrusted import TooLarge, loads
+from emomtl.safety.untrusted import TooLarge, loads
 
 KNOWN_SHAPES = 1_000
 

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.label_reader import EMPTY_ASSUMED
+from emomtl.contracts.label_text import clean_label, near_spellings
+from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.label_reader import EMPTY_ASSUMED
-from emomtl.label_text import clean_label, near_spellings
-from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from emomtl.contracts.heads import Head
     from emomtl.data.reading import ReadRows
-    from emomtl.heads import Head
 
 FEW_EMPTY = 0.05
 """The share of empty label cells of a split up to which they count as unknown without a word."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from emomtl.contracts.sources import SPLITS, Files, known_split_names, split_named
 from emomtl.data import delimited, jsonl, parquet
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.sources import SPLITS, Files, known_split_names, split_named
-from emomtl.untrusted import leads_out
+from emomtl.safety.untrusted import leads_out
 
 ANYTHING = "*"
 READERS = {"delimited": delimited, "jsonl": jsonl, "parquet": parquet}

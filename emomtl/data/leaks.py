@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.sources import normalise
 from emomtl.data.reading import ReadRows
-from emomtl.sources import normalise
 
 if TYPE_CHECKING:
     import numpy as np

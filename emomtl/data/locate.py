@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
+from emomtl.contracts.sources import SPLITS, Files, Hub, Rows, Source, known_split_names, split_named
 from emomtl.data.beside import unread
 from emomtl.data.hub import HubRows
 from emomtl.data.layouts import ANYTHING, READERS, Found, absence, alone, at_home, under, wrong_with
@@ -17,7 +18,6 @@ from emomtl.data.located import FILE_STRIDE, Deaf, InFile, Located, RawRow, said
 from emomtl.data.python_rows import LocatedRows, faults
 from emomtl.data.source_file import HIDDEN, STRICT, Heard
 from emomtl.errors import EmomtlError, Problem, clean, quoted, suggest
-from emomtl.sources import SPLITS, Files, Hub, Rows, Source, known_split_names, split_named
 
 __all__ = ["FILE_STRIDE", "Located", "LocatedFiles", "LocatedHub", "LocatedRows", "RawRow", "locate", "said_place"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from emomtl.contracts.sources import Source
 from emomtl.data.source_file import STRICT, Heard
 from emomtl.errors import EmomtlError, Problem
-from emomtl.sources import Source
 
 FILE_STRIDE = 10**12
 """Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.sources import stable_fraction
 from emomtl.errors import EmomtlError, Problem
-from emomtl.sources import stable_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.tasks import TaskInput
-    from emomtl.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
-    from emomtl.sources import Source
+    from emomtl.contracts.sources import Source
 
 Reads = tuple[tuple["Source", ...], str | None]
 """What tells a task's corpus: its layouts, and the `source` that its manifest names."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from emomtl.contracts.sources import SPLITS, Rows
 from emomtl.data.located import Located, RawRow
 from emomtl.data.source_file import HIDDEN, STRICT, Heard
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.sources import SPLITS, Rows
-from emomtl.untrusted import leads_out
+from emomtl.safety.untrusted import leads_out
 
 BLOCK = 2**20
 

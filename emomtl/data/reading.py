@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.sources import SPLITS
+from emomtl.contracts.task import Example
 from emomtl.data.corpus import BadRows
 from emomtl.data.located import FILE_STRIDE
 from emomtl.data.source_file import MANY_LINES, Heard
 from emomtl.data.texts import TextColumn
 from emomtl.errors import AmbiguousLabel, EmomtlError, Problem, clean, quoted
-from emomtl.sources import SPLITS
-from emomtl.task import Example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from emomtl.contracts.task import Task
     from emomtl.data.locate import Located, RawRow
-    from emomtl.task import Task
 
 MOST_PROBLEMS = 10
 """Bad rows that one error lists; the rest is counted."""

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from emomtl.contracts.sources import Files
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.sources import Files
 
 MANY_LINES = 5
 """Lines of a row of which nothing is said."""

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.sources import SPLITS
 from emomtl.data.label_checks import label_counts
 from emomtl.data.locate import locate
 from emomtl.data.reading import ReadRows, Tally, read_rows
 from emomtl.lexicon import not_cut
-from emomtl.sources import SPLITS
 
 if TYPE_CHECKING:
-    from emomtl.task import Task
+    from emomtl.contracts.task import Task
 
 
 def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from emomtl.contracts.sources import SPLITS, stable_fraction
+from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.data.cache.rows import RowCache
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows, keys_of, merge, positions
 from emomtl.data.label_checks import check_empty, label_counts, learned_names, spelling_notes, with_unseen
 from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped, followed
 from emomtl.data.reading import ReadRows, Tally, read_rows
-from emomtl.data.row_cache import RowCache
 from emomtl.errors import EmomtlError, Problem, UnknownLabel, clean
-from emomtl.sources import SPLITS, stable_fraction
-from emomtl.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.contracts.heads import Head
+    from emomtl.contracts.task import Task
     from emomtl.data.locate import Located
-    from emomtl.heads import Head
-    from emomtl.task import Task
 
 LeakPolicy = Literal["keep", "count", "drop"]
 """What becomes of training rows whose text is scored: nothing, they are counted, or they are left out."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.encoder import HEAD, Truncation
 from emomtl.data.corpus import CorpusSplit
 from emomtl.data.truncation import fitted, kept, reach, shortened
-from emomtl.encoding import HEAD, Truncation
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.untrusted import is_failure
+from emomtl.safety.untrusted import is_failure
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emomtl.encoding import Truncation
+from emomtl.contracts.encoder import Truncation
 
 
 @dataclass(frozen=True)

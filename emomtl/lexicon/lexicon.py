@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from emomtl.contracts.feature import Learned
+from emomtl.contracts.label_text import clean_label
+from emomtl.contracts.sources import stable_fraction
 from emomtl.errors import EmomtlError, suggest
-from emomtl.features import Learned
-from emomtl.label_text import clean_label
 from emomtl.lexicon.counts import counts_of, vocabulary_of
 from emomtl.lexicon.mixture import background, expectation_maximisation, tuned_shares
 from emomtl.lexicon.pmi import positive_pmi
-from emomtl.sources import stable_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.features import TrainingRows
+    from emomtl.contracts.feature import TrainingRows
 
 Method = Literal["mixture", "pmi"]
 

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from emomtl.errors import Problem, clean, closest
 from emomtl.manifest.words import Node, meant, node_at, wanted
-from emomtl.secrets import MASK, is_secret
+from emomtl.safety.redaction import MASK, is_secret
 
 MAX_DEPTH = 30
 MAX_PROBLEMS = 100

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from emomtl.features import FOLDS
+from emomtl.contracts.feature import FOLDS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"

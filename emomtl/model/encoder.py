@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.encoding import HEAD, Truncation
+from emomtl.contracts.encoder import HEAD, Truncation
+from emomtl.contracts.heads import Vocabulary
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.heads import Vocabulary
-from emomtl.hub_access import use_hub
+from emomtl.model.encoder_changes import Sharing
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.layers import LAST, LastLayers
 from emomtl.model.pretrained import WrongEncoder, load_pretrained, read_tensors, tensors_of, unwrapped
 from emomtl.model.probe import check_kind, check_reads_words
-from emomtl.model.sharing import Sharing
-from emomtl.untrusted import is_failure, loads
+from emomtl.safety.hub_access import use_hub
+from emomtl.safety.untrusted import is_failure, loads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emomtl.changes import EncoderChange
+    from emomtl.contracts.encoder_change import EncoderChange
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout")
 """What configurations call the probabilities of dropout."""

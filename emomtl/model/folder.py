@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean, quoted
-from emomtl.untrusted import MOST_HEADER, leads_out, loads, tensor_header
+from emomtl.safety.untrusted import MOST_HEADER, leads_out, loads, tensor_header
 
 CODE_KEYS = ("auto_map", "custom_pipelines", "custom_generate", "_attn_implementation_internal", "trust_remote_code")
 """Keys, at any depth of a model's JSON files, that name code."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from emomtl.encoding import encoder_layers
+from emomtl.contracts.encoder import encoder_layers
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:

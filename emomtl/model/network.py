@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from emomtl.changes import modules_by_name
-from emomtl.encoding import encoder_layers
+from emomtl.contracts.encoder import encoder_layers
+from emomtl.contracts.encoder_change import modules_by_name
+from emomtl.contracts.heads import Head, TokenHead, Vocabulary
+from emomtl.contracts.objective import Objective
+from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.contracts.weighting import SharedParameters
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.heads import Head, TokenHead, Vocabulary
+from emomtl.metrics.selection import RAW
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+from emomtl.model.encoder_changes import Sharing
+from emomtl.model.fast.lean.first_token import FirstToken
 from emomtl.model.layers import LAST, LastLayers, layer_factors
-from emomtl.model.lean.first_token import FirstToken
-from emomtl.model.sharing import Sharing
-from emomtl.objectives import Objective
 from emomtl.seeds import torch_seed
-from emomtl.selection import RAW
-from emomtl.taxonomy import Taxonomy
-from emomtl.weighting import SharedParameters
 
 if TYPE_CHECKING:
     import numpy as np

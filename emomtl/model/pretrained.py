@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, quoted
-from emomtl.untrusted import loads
+from emomtl.safety.untrusted import loads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from emomtl.encoding import encoder_layers
+from emomtl.contracts.encoder import encoder_layers
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
-    from emomtl.changes import TaskSwitch
+    from emomtl.contracts.encoder_change import TaskSwitch
 
 PLACE = "encoder.checkpoint_layers"
 

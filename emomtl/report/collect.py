@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.weighting import LARGE
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.run import Run
-from emomtl.run.files import damaged
 from emomtl.run.older import seconds_trained, stop_in_log
-from emomtl.weighting import LARGE
+from emomtl.safety.files import damaged
 
 if TYPE_CHECKING:
     from emomtl.manifest import Manifest

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from emomtl.plain import no_formula
 from emomtl.report.cells import Cell, Table, plain
+from emomtl.safety.escaping import no_formula
 
 
 def as_csv(tables: Sequence[Table]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.report.cells import plain
-from emomtl.run.files import storage
+from emomtl.safety.files import storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

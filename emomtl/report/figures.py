@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.metrics.selection import selection_in_words
 from emomtl.report.collect import RunResult
 from emomtl.report.drawing import COLOURS, Picture, drawing, file_name, hover, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric_of, selected
-from emomtl.selection import selection_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from emomtl.errors import EmomtlError, Problem
 from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, drawing
-from emomtl.run.files import storage
+from emomtl.safety.files import storage
 
 if TYPE_CHECKING:
     from emomtl.lexicon import Lexicon

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emomtl.contracts.heads import MetricFacts
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.heads import MetricFacts
+from emomtl.metrics.selection import MEAN, selecting_task, selection_in_words
 from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts
-from emomtl.selection import MEAN, selecting_task, selection_in_words
 
 SPLITS = ("train", "validation", "test")
 ELSEWHERE = WarningNote("scored on other rows than those of the run's own corpus (--allow-changed data)")

@@ -1,8 +1,8 @@
 """The run directory: everything that a run leaves behind, written so that a kill, a full disk or a power cut costs no result."""
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from emomtl.run.checkpoints import align, find_checkpoint, open_own, open_which, point, prune, resume_point, slim
 from emomtl.run.directory import FORMAT, Run, check_new, is_run
-from emomtl.run.shelf import align, find_checkpoint, open_own, open_which, point, prune, resume_point, slim
 
 __all__ = [
     "FORMAT",

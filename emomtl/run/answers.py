@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.run.files import damaged, read_bytes, storage, trouble, write_bytes
-from emomtl.untrusted import tensor_header
+from emomtl.safety.files import damaged, read_bytes, storage, trouble, write_bytes
+from emomtl.safety.untrusted import tensor_header
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.run.files import fsync_file, fsync_folder, move, read_bytes, remove, require_space, storage, trouble, write_new
-from emomtl.selection import EMA
-from emomtl.untrusted import MOST_HEADER, loads, sha256_of, tensor_header
+from emomtl.metrics.selection import EMA
+from emomtl.safety.files import fsync_file, fsync_folder, move, read_bytes, remove, require_space, storage, trouble, write_new
+from emomtl.safety.untrusted import MOST_HEADER, loads, sha256_of, tensor_header
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, clean
 from emomtl.run import record
-from emomtl.run.files import (
+from emomtl.run.digest import (
+    KEY,
+    check_folder,
+    check_sealed_text,
+    read_sealed,
+    seal_folder,
+    unsealed,
+    write_sealed,
+    write_sealed_text,
+)
+from emomtl.run.lock import HOLDER, LOCK, STUDY_LOCK, RunLock
+from emomtl.safety.files import (
     aside_of,
     damaged,
     fsync_file,
@@ -21,17 +32,6 @@ from emomtl.run.files import (
     remove,
     storage,
     trouble,
-)
-from emomtl.run.lock import HOLDER, LOCK, STUDY_LOCK, RunLock
-from emomtl.run.seal import (
-    KEY,
-    check_folder,
-    check_sealed_text,
-    read_sealed,
-    seal_folder,
-    unsealed,
-    write_sealed,
-    write_sealed_text,
 )
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class Run:
         `environment` is what JSON can hold. EmomtlError where the folder holds a run or anything else, is in use,
         or cannot be written. `run.json` is written last: a folder without it is no run, and may be used again.
         """
-        from emomtl import __version__
         from emomtl.manifest import write_manifest
+        from emomtl.version import __version__
 
         folder = Path(folder).absolute()
         _refuse_foreign(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.run.files import read_json, storage, trouble, write_json
+from emomtl.safety.files import read_json, storage, trouble, write_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

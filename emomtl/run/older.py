@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.heads import MetricFacts, MultiLabel, Regression, SingleLabel
+from emomtl.contracts.heads.metric_facts import MOST_HEADLINE, MOST_REPORTED, first_metrics
 from emomtl.errors import clean
-from emomtl.heads import MetricFacts, MultiLabel, Regression, SingleLabel
-from emomtl.heads.metric_facts import MOST_HEADLINE, MOST_REPORTED, first_metrics
 
 if TYPE_CHECKING:
-    from emomtl.heads import Head
+    from emomtl.contracts.heads import Head
     from emomtl.manifest import HeadTable
 
 HEADS: Mapping[str, Head] = {head.kind: head for head in (SingleLabel(), MultiLabel(), Regression())}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean, quoted
-from emomtl.run.files import aside_of, damaged, fsync_folder, storage, trouble
-from emomtl.run.seal import read_sealed, write_sealed
-from emomtl.untrusted import loads
+from emomtl.run.digest import read_sealed, write_sealed
+from emomtl.safety.files import aside_of, damaged, fsync_folder, storage, trouble
+from emomtl.safety.untrusted import loads
 
 SCORES_FORMAT = 1
 PLAIN, DIGEST = re.compile(r"[a-z0-9-]{1,80}"), re.compile(r"[0-9a-f]{64}")

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import clean, quoted
+from emomtl.metrics.tuning import TaskTuning, fit_task
 from emomtl.run.answers import all_kept_answers
-from emomtl.run.files import damaged, storage
+from emomtl.run.digest import read_sealed, write_sealed
 from emomtl.run.record import only_writer
-from emomtl.run.seal import read_sealed, write_sealed
-from emomtl.tuning import TaskTuning, fit_task
+from emomtl.safety.files import damaged, storage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.heads import Head
+    from emomtl.contracts.heads import Head
     from emomtl.run.directory import Run
 
 NAME, FORMAT = "thresholds.json", 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.metrics.selection import EMA, RAW
 from emomtl.run.checkpoint import Checkpoint
 from emomtl.run.directory import Run
-from emomtl.selection import EMA, RAW
 
 
 def choose_weights(run: Run, checkpoint: Checkpoint, asked: str | None, place: str) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from emomtl.metrics.significance import spread
 from emomtl.report.cells import Cell, Table
 from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts
-from emomtl.statistics import spread
 
 if TYPE_CHECKING:
     from emomtl.run import Run

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest.models import Table as Keys
+from emomtl.metrics.significance import LEVEL
+from emomtl.metrics.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
 from emomtl.report.cells import Cell, Table
-from emomtl.run.files import read_json
-from emomtl.statistics import LEVEL
+from emomtl.safety.files import read_json
 from emomtl.study.reading import read_strict
-from emomtl.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
 
 RESULT = "result.json"
 """The file of a study's folder that its comparisons are read from."""
@@ -158,7 +158,7 @@ def read_claims(path: Path) -> Claims:
 def judge(claims: Claims, folders: Sequence[Path]) -> list[Judged]:
     """Every claim against what lies in some folders: those of studies, and those that analyses wrote into.
 
-    Each piece of evidence is weighed by the 95% interval of its difference (`emomtl.verdicts.weigh`); of a study, whether it
+    Each piece of evidence is weighed by the 95% interval of its difference (`metrics.verdicts.weigh`); of a study, whether it
     is other than zero at all by the p that is corrected over its table. A row that is pending or not whole, one that was scored
     on other test rows, one seed, and what is undefined or was not measured are untested. A claim's verdict follows from those
     of its evidence (`DECIDING`). EmomtlError where a file is damaged, or two folders hold results of one study.

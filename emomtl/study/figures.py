@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.metrics.significance import LEVEL, POWER, Comparison
 from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, Picture, drawing, hover
-from emomtl.statistics import LEVEL, POWER, Comparison
 from emomtl.study.results import COLUMNS, StudyResult
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from emomtl.compose import Plan, Start
 from emomtl.data.locate import Located, LocatedHub
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest, without_later_keys
+from emomtl.metrics.selection import EMA
 from emomtl.run import Run, find_checkpoint, open_own
 from emomtl.run.weights import choose_weights
-from emomtl.selection import EMA
 
 OWN = ("name", "folder")
 """Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emomtl.report.cells import Cell, Table, WarningNote
-from emomtl.run import Run, is_run
-from emomtl.statistics import (
+from emomtl.metrics.significance import (
     LEVEL,
     MOST_UNDEFINED,
     RESAMPLES,
@@ -16,6 +14,8 @@ from emomtl.statistics import (
     resamples,
     weighted_f1,
 )
+from emomtl.report.cells import Cell, Table, WarningNote
+from emomtl.run import Run, is_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

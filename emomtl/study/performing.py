@@ -123,9 +123,9 @@ def perform(job: Job, display: Display | None = None) -> None:
 
 def _perform(job: Job, display: Display | None) -> None:
     from emomtl.compose import compose_file, left, stages
-    from emomtl.plugins import Plugins
+    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, resume, start, train
-    from emomtl.trained import evaluate_run, open_trained
 
     state, folder = state_of(job), Path(job.folder)
     if state in ("missing", "begun"):
@@ -142,8 +142,8 @@ def _perform(job: Job, display: Display | None) -> None:
 
 def trusted_by(job: Job) -> frozenset[str]:
     """The digests of the plugin files that the study's own manifest lists; a run in which others lie is not opened."""
+    from emomtl.inference.trained import plugin_digests
     from emomtl.manifest import read_manifest
-    from emomtl.trained import plugin_digests
 
     path = Path(job.manifest)
     return plugin_digests(read_manifest(path), path.parent)

@@ -12,19 +12,19 @@ from typing import Any
 import tomli_w
 
 from emomtl.compose import Plan, compose_file, updates_over_stages
+from emomtl.contracts.heads import Head
+from emomtl.contracts.sources import Source
+from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.data.one_source import for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.heads import Head
 from emomtl.manifest import apply_overrides, parts_of
-from emomtl.plugins import Plugins
-from emomtl.run.files import storage, write_bytes
-from emomtl.selection import MEAN
-from emomtl.sources import Source
+from emomtl.metrics.selection import MEAN
+from emomtl.metrics.tuning import tuned_metric, tuned_names
+from emomtl.plugins.discovery import Plugins
+from emomtl.safety.files import storage, write_bytes
 from emomtl.study.identity import Identities
 from emomtl.study.models import RowTable, SourceTable
 from emomtl.study.reading import StudyFile
-from emomtl.taxonomy import Taxonomy
-from emomtl.tuning import tuned_metric, tuned_names
 
 IDENTITY = 12
 """Digits of an identity in a folder's name."""

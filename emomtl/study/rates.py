@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
+from emomtl.metrics.selection import selecting_task
 from emomtl.run import Run, is_run
-from emomtl.run.files import storage, write_json
-from emomtl.selection import selecting_task
+from emomtl.safety.files import storage, write_json
 from emomtl.study.models import RatesTable, RateTable
 from emomtl.study.planning import PlannedRun, Planner, Scoring, StudyPlan, same_runs
 from emomtl.study.reading import StudyFile
 
 if TYPE_CHECKING:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
 NAME = "rates.json"
 """The file of a study's folder that says what was tried for each row, and what was chosen."""

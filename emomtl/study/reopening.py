@@ -7,22 +7,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analysis.answers.recorded import own_head
+from emomtl.analyses.answers.recorded import own_head
 from emomtl.compose import compose
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.inference.trained import needs_trust, plugin_files
 from emomtl.manifest import read_manifest
 from emomtl.run import Run, is_run
-from emomtl.run.files import damaged, read_json, write_json
+from emomtl.safety.files import damaged, read_json, write_json
 from emomtl.study.models import ScaleTable, Study
 from emomtl.study.planning import PlannedRun, Scoring, StudyPlan
 from emomtl.study.reading import StudyFile
-from emomtl.trained import needs_trust, plugin_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emomtl.heads import Head
-    from emomtl.plugins import Plugins
+    from emomtl.contracts.heads import Head
+    from emomtl.plugins.discovery import Plugins
 
 NAME, FORMAT = "study.json", 1
 

@@ -8,11 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, find_checkpoint, is_run
-from emomtl.run.answers import kept_answers, scored_own_rows
-from emomtl.run.tuned import tuning_of
-from emomtl.selection import selection_in_words
-from emomtl.statistics import (
+from emomtl.metrics.selection import selection_in_words
+from emomtl.metrics.significance import (
     Answers,
     Comparison,
     Estimate,
@@ -24,9 +21,12 @@ from emomtl.statistics import (
     judged,
     spread,
 )
+from emomtl.metrics.tuning import cross_fitted_decisions
+from emomtl.run import Run, find_checkpoint, is_run
+from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.run.tuned import tuning_of
 from emomtl.study.auxiliaries import OtherTask, add_other_tasks
 from emomtl.study.performing import stage_folders
-from emomtl.tuning import cross_fitted_decisions
 
 if TYPE_CHECKING:
     from emomtl.study.planning import PlannedRun, Scoring, StudyPlan

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.metrics.significance import LEVEL, MOST_UNDEFINED, Estimate, Spread, estimate, spread
 from emomtl.report.cells import Cell, Table
-from emomtl.run.files import read_json, write_json
-from emomtl.statistics import LEVEL, MOST_UNDEFINED, Estimate, Spread, estimate, spread
+from emomtl.safety.files import read_json, write_json
 from emomtl.study.performing import Job, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emomtl.analysis.space.draws import Figure
-    from emomtl.analysis.space.measures import Key, Measured
-    from emomtl.plugins import Plugins
+    from emomtl.analyses.space.draws import Figure
+    from emomtl.analyses.space.measures import Key, Measured
+    from emomtl.plugins.discovery import Plugins
     from emomtl.study.planning import PlannedRun, StudyPlan
 
 FILE = "embedding.json"
@@ -115,8 +115,8 @@ def _of_seed(
     plan: StudyPlan, ready: Sequence[PlannedRun], seed: int, plugins: Callable[[], Plugins], say: Callable[[str], None]
 ) -> Iterator[tuple[int, str, Measured]]:
     """The texts' number, the row and the measures of each run with a seed, the reference first; nothing where it has no run."""
-    from emomtl.analysis.space.analyse import analyse
-    from emomtl.analysis.space.vectors import Question
+    from emomtl.analyses.space.analyse import analyse
+    from emomtl.analyses.space.vectors import Question
 
     mine = sorted((run for run in ready if run.seed == seed), key=lambda run: run.row != plan.file.reference)
     if not mine or mine[0].row != plan.file.reference:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError
-from emomtl.run.files import storage
 from emomtl.run.lock import LOCK, STUDY_LOCK
+from emomtl.safety.files import storage
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

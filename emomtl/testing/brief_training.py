@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from emomtl.errors import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.testing.tiny_encoder import tiny_encoder
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.changes import EncoderChange
-from emomtl.sampling import Moment
+from emomtl.contracts.encoder_change import EncoderChange
+from emomtl.contracts.sampler import Moment
 from emomtl.testing.findings import Findings
 from emomtl.testing.tiny_encoder import tiny_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emomtl.model.sharing import Sharing
+    from emomtl.model.encoder_changes import Sharing
 
 TASKS = ("emotions", "mood", "arousal", "values")
 """The tasks of the run that is played; the last is named like a method of torch's ModuleDict (see `modules_by_name`)."""
@@ -56,7 +56,7 @@ def _applied(change: EncoderChange, folder: Path, findings: Findings) -> tuple[n
     from transformers import AutoModel
     from transformers.utils import logging
 
-    from emomtl.model.sharing import Sharing
+    from emomtl.model.encoder_changes import Sharing
 
     logging.disable_progress_bar()
     encoder: nn.Module = AutoModel.from_pretrained(folder, trust_remote_code=False)
@@ -116,7 +116,7 @@ def _check_merge(change: EncoderChange, folder: Path, findings: Findings) -> Non
     import torch
     from transformers import AutoModel
 
-    from emomtl.model.sharing import Sharing
+    from emomtl.model.encoder_changes import Sharing
 
     plain, encoder = (AutoModel.from_pretrained(folder, trust_remote_code=False).eval() for _ in range(2))
     pretrained = encoder.state_dict(keep_vars=True)

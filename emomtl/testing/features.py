@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emomtl.features import Feature, Learned, TrainingRows
+from emomtl.contracts.feature import Feature, Learned, TrainingRows
 from emomtl.manifest import FeatureTable, options_of
 from emomtl.testing.findings import Findings
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.heads import Head, TokenHead
 from emomtl.errors import EmomtlError
-from emomtl.heads import Head, TokenHead
-from emomtl.scoring import score
+from emomtl.metrics.scoring import score
 from emomtl.testing.findings import Findings
 from emomtl.testing.token_heads import check_tokens
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from emomtl.task import LabelValue
-    from emomtl.taxonomy import Taxonomy
+    from emomtl.contracts.task import LabelValue
+    from emomtl.contracts.taxonomy import Taxonomy
 
 WIDTH = 8
 VAGUE = {"accuracy", "f1", "precision", "recall"}

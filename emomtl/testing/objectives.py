@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.heads import Head, MultiLabel, SingleLabel
+from emomtl.contracts.objective import Answers, Objective, View
+from emomtl.contracts.taxonomy import Grouping, Label, Taxonomy
 from emomtl.errors import EmomtlError
-from emomtl.heads import Head, MultiLabel, SingleLabel
-from emomtl.objectives import Answers, Objective, View
-from emomtl.taxonomy import Grouping, Label, Taxonomy
 from emomtl.testing.findings import Findings
 
 if TYPE_CHECKING:

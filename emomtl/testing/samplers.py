@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from emomtl.contracts.sampler import Moment, Sampler
 from emomtl.errors import EmomtlError
-from emomtl.sampling import Moment, Sampler
 from emomtl.testing.findings import Findings
 
 SIZES = (

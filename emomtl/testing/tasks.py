@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emomtl.contracts.heads import MultiLabel
+from emomtl.contracts.sources import SPLITS, Files
+from emomtl.contracts.sources import Rows as RowsSource
+from emomtl.contracts.task import NAME, DerivedTask, Example, Task, TaskFamily
+from emomtl.contracts.taxonomy import Label, Taxonomy
 from emomtl.errors import EmomtlError, Problem, clean, quoted
-from emomtl.heads import MultiLabel
-from emomtl.sources import SPLITS, Files
-from emomtl.sources import Rows as RowsSource
-from emomtl.task import NAME, DerivedTask, Example, Task, TaskFamily
-from emomtl.taxonomy import Label, Taxonomy
 from emomtl.testing.findings import Findings
 
 HEAVY = ("torch", "transformers", "datasets")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.heads import MISSING_TOKEN, TokenHead, Vocabulary
 from emomtl.errors import EmomtlError
-from emomtl.heads import MISSING_TOKEN, TokenHead, Vocabulary
 from emomtl.seeds import generator
 from emomtl.testing.findings import Findings
 

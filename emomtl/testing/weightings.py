@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.sampler import Moment
+from emomtl.contracts.weighting import SharedParameters, TaskFacts, Weighting
 from emomtl.errors import EmomtlError
-from emomtl.sampling import Moment
 from emomtl.testing.findings import Findings
-from emomtl.weighting import SharedParameters, TaskFacts, Weighting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from emomtl.contracts.weighting import LARGE
 from emomtl.errors import EmomtlError, Problem
 from emomtl.run import find_checkpoint
-from emomtl.weighting import LARGE
 
 if TYPE_CHECKING:
     from emomtl.run import Run

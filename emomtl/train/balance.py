@@ -12,8 +12,8 @@ from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
+    from emomtl.contracts.heads import Head
     from emomtl.data.corpus import Corpus, TaskData
-    from emomtl.heads import Head
 
 
 def repeat_factors(

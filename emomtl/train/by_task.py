@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from emomtl.sampling import Moment
-    from emomtl.weighting import Weighting
+    from emomtl.contracts.sampler import Moment
+    from emomtl.contracts.weighting import Weighting
 
 
 class TaskGradients:

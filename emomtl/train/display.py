@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emomtl.scoring import TaskScores
+from emomtl.metrics.scoring import TaskScores
 from emomtl.train.state import State
 
 

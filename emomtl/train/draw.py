@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emomtl.contracts.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
+from emomtl.contracts.sampler import Moment, Sampler
 from emomtl.data.batches import Stream, apportion
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
-from emomtl.model.ranks import ALONE, Ranks
-from emomtl.sampling import Moment, Sampler
+from emomtl.model.parallel.ranks import ALONE, Ranks
 from emomtl.seeds import generator
 from emomtl.train.balance import corpus_repeats
 from emomtl.train.early_stopping import without_stopped

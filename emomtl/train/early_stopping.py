@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from emomtl.sampling import Moment
+from emomtl.contracts.sampler import Moment
 
 if TYPE_CHECKING:
-    from emomtl.scoring import TaskScores
+    from emomtl.metrics.scoring import TaskScores
     from emomtl.train.session import Session
     from emomtl.train.state import State
 

@@ -14,12 +14,12 @@ import emomtl
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, differences
 from emomtl.manifest.models import PretrainTable, StartTable
-from emomtl.model.ranks import ALONE, Ranks
+from emomtl.model.parallel.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
-    from emomtl.fusion import Fusion
+    from emomtl.inference.feature_vectors import Fusion
     from emomtl.run import Run
 
 COUNTS = ("emomtl", "python", "torch", "transformers", "numpy", "system", "device", "device_name", "precision", "threads")

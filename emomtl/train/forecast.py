@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from emomtl.compose import Plan
+from emomtl.contracts.heads import sharing
+from emomtl.contracts.sampler import Moment
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import sharing
 from emomtl.manifest import Manifest
 from emomtl.manifest.models import WeightSchedule
-from emomtl.sampling import Moment
-from emomtl.selection import selecting_task
+from emomtl.metrics.selection import selecting_task
 from emomtl.train.length import Length, batch_sizes
 
 GRID = 200

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from emomtl.contracts.heads import TokenHead
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.heads import TokenHead
 from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import beside
 from emomtl.model.probe import FAILURES

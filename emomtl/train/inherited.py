@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from emomtl.changes import EncoderChange
 from emomtl.compose import Plan, changes_of
+from emomtl.contracts.encoder_change import EncoderChange
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import options_of
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from emomtl.compose import Plan
-from emomtl.fusion import Fusion
+from emomtl.inference.feature_vectors import Fusion
 from emomtl.model.encoder import LoadedEncoder, save_encoder
 from emomtl.run import Run
-from emomtl.run.files import storage, write_bytes
+from emomtl.safety.files import storage, write_bytes
 
 
 def keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:

@@ -13,15 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.evaluate import evaluate
+from emomtl.inference.evaluate import evaluate
+from emomtl.inference.trained import with_labels
+from emomtl.metrics.scoring import TaskScores, Tuned
+from emomtl.metrics.selection import EMA, MEAN, is_as_good, is_better, selected, selection_in_words
+from emomtl.metrics.selection import RAW as RAW_WEIGHTS
+from emomtl.model.encoder_changes import count_parameters
 from emomtl.model.network import restore_model
-from emomtl.model.sharing import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.run.tuned import fit_tasks, keep_tunings
-from emomtl.scoring import TaskScores, Tuned
-from emomtl.selection import EMA, MEAN, is_as_good, is_better, selected, selection_in_words
-from emomtl.selection import RAW as RAW_WEIGHTS
 from emomtl.train.anomalies import finite_weights, watch_losses
 from emomtl.train.early_stopping import stop_tasks
 from emomtl.train.forecast import said_of_tasks
@@ -29,7 +30,6 @@ from emomtl.train.outcome import Outcome, Validated
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
 from emomtl.train.step import RAW, Step, remember, settle, take_step
-from emomtl.trained import with_labels
 
 
 def train(session: Session) -> Outcome:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from emomtl.heads import Head, SingleLabel
-from emomtl.heads.single_label import MISSING
+from emomtl.contracts.heads import Head, SingleLabel
+from emomtl.contracts.heads.single_label import MISSING
+from emomtl.contracts.objective import Answers, View
 from emomtl.model.network import beside
-from emomtl.objectives import Answers, View
 from emomtl.train.session import Session
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from emomtl.compose import Plan, Start
+from emomtl.contracts.heads import TokenHead
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import TokenHead
+from emomtl.metrics.selection import RAW
 from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import probe
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
 from emomtl.run.weights import choose_weights
-from emomtl.selection import RAW
 from emomtl.train.inherited import first_line, give_added, inherit
 
 MOST_NAMED = 8

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from emomtl.scoring import TaskScores
+from emomtl.metrics.scoring import TaskScores
 
 
 @dataclass(frozen=True)

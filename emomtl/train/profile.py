@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from emomtl.model.device import arithmetic
-from emomtl.run.files import write_json
+from emomtl.safety.files import write_json
 
 if TYPE_CHECKING:
     from emomtl.train.draw import Drawing

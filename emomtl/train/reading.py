@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from emomtl.compose import Plan, recipes
+from emomtl.data.cache.tokens import corpus_tokens
 from emomtl.data.corpus import TaskData
 from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
-from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens
 from emomtl.model.encoder import EncoderChoice
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emomtl.heads import MISSING_TOKEN
-from emomtl.model.ranks import Ranks, together
+from emomtl.contracts.heads import MISSING_TOKEN
+from emomtl.model.parallel.ranks import Ranks, together
 from emomtl.train.signals import Signals
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
 from emomtl.model.network import restore_model
 from emomtl.run import Checkpoint
-from emomtl.selection import EMA
 from emomtl.train.state import State
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emomtl.contracts.heads import BaseRate, Head, TokenHead
 from emomtl.errors import EmomtlError
-from emomtl.heads import BaseRate, Head, TokenHead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,23 +12,25 @@ import torch
 from torch import nn
 
 from emomtl.compose import Plan, check_ties, objective_problems
+from emomtl.contracts.sampler import Moment
+from emomtl.contracts.weighting import TaskFacts, Weighting
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.fusion import Fusion, learn, reopen
+from emomtl.inference.feature_vectors import Fusion, learn, reopen
+from emomtl.inference.trained import changed_encoder, model_of
 from emomtl.manifest import Manifest
+from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
-from emomtl.model.lean import spare, try_lean
+from emomtl.model.fast.lean import spare, try_lean
+from emomtl.model.fast.unpadded import Unpadded, choose_unpadded
 from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
-from emomtl.model.ranks import ALONE, Ranks
+from emomtl.model.parallel.ranks import ALONE, Ranks
 from emomtl.model.recomputing import recompute_layers
-from emomtl.model.unpadded import Unpadded, choose_unpadded
 from emomtl.run import Checkpoint, Run, align, check_new, is_run, open_own, resume_point
-from emomtl.run.files import trouble
-from emomtl.sampling import Moment
-from emomtl.selection import EMA
+from emomtl.safety.files import trouble
 from emomtl.train.balance import task_repeats
 from emomtl.train.by_task import TaskGradients
 from emomtl.train.display import Display
@@ -45,8 +47,6 @@ from emomtl.train.restoring import restore
 from emomtl.train.scale import TaskScale, task_scales, with_fitted_heads
 from emomtl.train.state import State
 from emomtl.train.targets import check_targets
-from emomtl.trained import changed_encoder, model_of
-from emomtl.weighting import TaskFacts, Weighting
 
 if TYPE_CHECKING:
     from emomtl.train.step import Step

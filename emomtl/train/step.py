@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from emomtl.contracts.sampler import Moment
 from emomtl.model.device import Later, OutOfMemory, arithmetic, memory, to_device
 from emomtl.model.network import beside, shared_parameters
-from emomtl.sampling import Moment
 from emomtl.seeds import torch_seed
 from emomtl.train.anomalies import not_finite
 from emomtl.train.by_task import encoder_norms

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.compose import Plan
+    from emomtl.contracts.heads import Head
+    from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.corpus import TaskData
-    from emomtl.heads import Head
-    from emomtl.taxonomy import Taxonomy
 
 FEW = 10
 """Validation rows below which a figure is said to mean little."""

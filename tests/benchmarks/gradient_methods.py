@@ -65,7 +65,7 @@ threads = 1
 def sessions(corpus: Path, folder: Path, names: list[str], accumulate: int) -> dict[str, object]:
     """A session a weighting, ready to step."""
     from emomtl.compose import compose_file
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, start
 
     made = {}

@@ -1,4 +1,4 @@
-"""What each part of emomtl/model/lean saves: the plain loop's model, changed part by part, in turns on the same batches.
+"""What each part of emomtl/model/fast/lean saves: the plain loop's model, changed part by part, in turns on the same batches.
 
     python tests/benchmarks/lean.py CORPUS [--batches 30] [--compiled]
 
@@ -37,9 +37,9 @@ def changed(model, parts: str):
     """The model with these parts, each by its letter."""
     from torch import nn
 
-    from emomtl.model.lean import layers, make_lean
-    from emomtl.model.lean.first_token import read_first_token
-    from emomtl.model.lean.word_gradient import keep_gradient
+    from emomtl.model.fast.lean import layers, make_lean
+    from emomtl.model.fast.lean.first_token import read_first_token
+    from emomtl.model.fast.lean.word_gradient import keep_gradient
 
     if "A" in parts:
         make_lean(nn.Module(), model.encoder)

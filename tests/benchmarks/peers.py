@@ -186,7 +186,7 @@ def machamp(gate: Gate, corpus: Path, setting: Setting) -> None:
 def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -> None:
     """`emomtl train`, its whole loop; the gate is its display."""
     from emomtl.compose import compose_file
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, start, train
     from emomtl.train.profile import Phases
 

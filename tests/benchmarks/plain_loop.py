@@ -177,7 +177,7 @@ def compare(corpus: Path, pooling: str, steps: int = 100) -> None:
     import tempfile
 
     from emomtl.compose import compose_file
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.seeds import torch_seed
     from emomtl.train import Display, start
     from emomtl.train.step import remember, take_step

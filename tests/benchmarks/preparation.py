@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from emomtl.data.cache.tokens import corpus_tokens
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData
-from emomtl.data.token_cache import corpus_tokens
 from emomtl.data.tokens import Tokens, tokenise
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 
 MAX_TOKENS = 48
 

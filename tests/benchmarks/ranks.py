@@ -43,7 +43,7 @@ threads = 1
 def session_of(corpus: Path, folder: Path, ranks: Any, batch: int = 32, accumulate: int = 1, limit: int = 4000) -> Any:
     """A session in a folder, ready to step."""
     from emomtl.compose import compose_file
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, start
 
     manifest = folder.with_suffix(f".{ranks.rank}.toml")
@@ -63,7 +63,7 @@ def ratio(over: list[float], under: list[float]) -> str:
 
 def measure(given: argparse.Namespace) -> None:
     """Steps in turns; see `step` above."""
-    from emomtl.model.ranks import ALONE, joined
+    from emomtl.model.parallel.ranks import ALONE, joined
     from emomtl.train.reduction import Reduction
     from emomtl.train.step import remember, take_step
 
@@ -119,7 +119,7 @@ def measure(given: argparse.Namespace) -> None:
 def draws(given: argparse.Namespace) -> None:
     """The draw of one of N processes, each with 32 texts of the step's; no communication is in it."""
     from emomtl.data.batches import Stream
-    from emomtl.model.ranks import ALONE, Ranks
+    from emomtl.model.parallel.ranks import ALONE, Ranks
     from emomtl.train.step import _moment
 
     print(f"{'N':>5} {'rows':>7} {'draw ms':>8} {'longest / mean':>14}")

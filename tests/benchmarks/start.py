@@ -23,7 +23,7 @@ import json, resource, sys, time
 from pathlib import Path
 from transformers import AutoTokenizer
 from emomtl.compose import compose_file
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train import Display
 from emomtl.train.reading import read, tokenise_all
 plan = compose_file(Path(sys.argv[1]), sys.argv[2:], Plugins.discover())

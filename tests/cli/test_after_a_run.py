@@ -140,7 +140,7 @@ def test_a_file_is_answered_row_by_row_in_any_format(cli: Any, trained: Any, tmp
 def test_predictions_at_a_grouping_agree_with_those_at_the_labels(desk: Any, cli: Any) -> None:
     plugin = """
 from emomtl import Example, Files, MultiLabel, SingleLabel, Task, Taxonomy, hookimpl
-from emomtl.taxonomy import Grouping
+from emomtl.contracts.taxonomy import Grouping
 FINE = Taxonomy(["joy", "anger", "sadness", "fear"], [Grouping("side", {"good": ("joy",), "bad": ("anger", "sadness", "fear")})])
 
 def read(row):

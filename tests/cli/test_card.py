@@ -72,7 +72,7 @@ def test_the_name_of_a_run_ends_no_block_of_code_of_its_card(desk: Any) -> None:
 
     from markdown_it import MarkdownIt
 
-    from emomtl.analysis.card import _use
+    from emomtl.analyses.card import _use
 
     hostile: Any = SimpleNamespace(name="x\n```\n<img src=x onerror=alert(1)>\n````\n")
     page = MarkdownIt("commonmark").render("\n\n".join(_use(hostile)))
@@ -96,8 +96,8 @@ def test_the_name_of_a_run_ends_no_block_of_code_of_its_card(desk: Any) -> None:
 def test_the_base_model_of_a_card_is_an_id_of_the_hub_or_left_out(tmp_path: Path, use: str, base: str | None) -> None:
     from types import SimpleNamespace
 
-    from emomtl.analysis.card import _base_model
-    from emomtl.plugins import Plugins
+    from emomtl.analyses.card import _base_model
+    from emomtl.plugins.discovery import Plugins
 
     (tmp_path / "own" / "encoder").mkdir(parents=True)
     manifest = SimpleNamespace(encoder=SimpleNamespace(use=use))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from emomtl import SingleLabel
-from emomtl.analysis.comparison import paired
-from emomtl.statistics import Answers
+from emomtl.analyses.comparison import paired
+from emomtl.metrics.significance import Answers
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.analysis.audit.findings import KINDS
+from emomtl.analyses.audit.findings import KINDS
 
 PRIVATE = """
 from emomtl import Example, Files, SingleLabel, Task, hookimpl

@@ -408,7 +408,7 @@ def test_a_model_with_nan_weights_is_refused_as_eval_refuses_it(
 ) -> None:
     import numpy as np
 
-    from emomtl.predict import predictor
+    from emomtl.inference.predict import predictor
 
     answered = predictor.logits_of
     monkeypatch.setattr(

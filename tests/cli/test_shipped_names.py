@@ -13,7 +13,7 @@ import pytest
 
 from emomtl import EmomtlError
 from emomtl.cli.shipped import bases, compose_given, file_of
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import read_study
 from emomtl_tasks.shipped_manifests import folder
 

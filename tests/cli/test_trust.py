@@ -13,7 +13,7 @@ import pytest
 PLUGIN = """
 import os
 from emomtl import Example, Files, MultiLabel, SingleLabel, Task, Taxonomy, hookimpl
-from emomtl.taxonomy import Grouping
+from emomtl.contracts.taxonomy import Grouping
 
 open(os.environ["MARKER"], "a").close()
 SIDES = Grouping("side", {"good": ("joy",), "bad": ("anger", "sadness", "fear")})
@@ -124,10 +124,10 @@ def test_a_report_shows_kept_answers_and_runs_none_of_the_run_s_code(
 def test_the_report_s_tables_are_those_that_the_plugin_s_code_would_give(
     stranger: tuple[Path, Path], cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emomtl.analysis.answers import kept
-    from emomtl.plugins import Plugins
+    from emomtl.analyses.answers import kept
+    from emomtl.inference.trained import open_run
+    from emomtl.plugins.discovery import Plugins
     from emomtl.report.collect import collect
-    from emomtl.trained import open_run
 
     run, _ = stranger
     found, notes = kept.kept_of(collect([run]), "validation")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from emomtl.plugins import Plugins
+from emomtl.inference.trained import open_run, tunings_of
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
-from emomtl.trained import open_run, tunings_of
 
 WAYS = ("tuned", "tuned_by_label")
 
@@ -202,7 +202,7 @@ def test_a_coarse_name_is_answered_where_a_member_reaches_its_own_threshold() ->
     from types import SimpleNamespace
 
     from emomtl import Grouping, MultiLabel, Taxonomy
-    from emomtl.predict.predictor import _decoded
+    from emomtl.inference.predict.predictor import _decoded
 
     taxonomy = Taxonomy(["joy", "anger", "fear"], groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),))
     bound: Any = SimpleNamespace(head=MultiLabel(), taxonomy=taxonomy)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from emomtl import EmomtlError, Example, Files, Hub, SingleLabel, Split, Task
+from emomtl.contracts.sources import SPLIT_NAMES, split_named
 from emomtl.data.locate import locate
 from emomtl.data.tasks import TaskInput, read_tasks
-from emomtl.sources import SPLIT_NAMES, split_named
 
 ANY = Files("*")
 ROW = "text,label\na,joy\nb,fear\n"

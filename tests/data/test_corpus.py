@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from emomtl import EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Split, Task, Taxonomy
+from emomtl.contracts.task import Published
 from emomtl.data.locate import locate
 from emomtl.data.tasks import TaskInput, read_tasks
-from emomtl.task import Published
 
 LABELS = Taxonomy(["joy", "anger"])
 

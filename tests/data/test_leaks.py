@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Example, Files, SingleLabel, Split, Task, Taxonomy
+from emomtl.contracts.sources import normalise
 from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import exact_keys, text_keys
 from emomtl.data.locate import locate
 from emomtl.data.tasks import TaskInput, read_tasks
-from emomtl.sources import normalise
 
 LABELS = Taxonomy(["joy", "anger"])
 

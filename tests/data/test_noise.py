@@ -141,7 +141,7 @@ def test_noise_is_followed_only_where_both_tasks_have_the_same_rows(folder: Path
 )
 def test_what_cannot_be_followed_is_said(desk: Any, mood: dict[str, Any], topics: dict[str, Any], said: str) -> None:
     from emomtl.compose import compose_file
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     with pytest.raises(EmomtlError, match=said) as caught:
         compose_file(desk.manifest(tasks={"mood": mood, "topics": topics}), [], Plugins.discover())

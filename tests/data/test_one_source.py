@@ -9,7 +9,7 @@ import pytest
 
 from emomtl import EmomtlError, Files, Hub
 from emomtl.data.one_source import for_all
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import plan_study, read_study
 
 GO = (Hub("go"), Files("*"))

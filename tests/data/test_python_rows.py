@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Example, Files, Rows, SingleLabel, Split, Task
+from emomtl.data.cache.rows import RowCache
 from emomtl.data.locate import locate
-from emomtl.data.row_cache import RowCache
 from emomtl.data.tasks import TaskInput, read_tasks
 from emomtl.testing import check_task
 
@@ -110,7 +110,7 @@ def test_tasks_with_the_same_function_and_files_share_a_corpus(tmp_path: Path) -
 
 
 def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.data.row_cache.FEWEST", 1)
+    monkeypatch.setattr("emomtl.data.cache.rows.FEWEST", 1)
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "cache"))
     tweets(tmp_path / "rows")
     kept = []

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Example, Files, SingleLabel, Split, Task, Taxonomy
+from emomtl.contracts.task import MOST_EXAMPLES
 from emomtl.data.corpus import TaskData, keys_of
 from emomtl.data.locate import FILE_STRIDE, locate
 from emomtl.data.summary import summarise
 from emomtl.data.tasks import TaskInput, read_tasks
-from emomtl.task import MOST_EXAMPLES
 
 LABELS = Taxonomy(["joy", "anger"])
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emomtl.contracts.encoder import HEAD, Truncation
 from emomtl.data.corpus import CorpusSplit
 from emomtl.data.tokens import CHARACTERS_PER_TOKEN, Tokens, as_read, token_places, tokenise
 from emomtl.data.truncation import Fitted, fitted
-from emomtl.encoding import HEAD, Truncation
 
 SENTENCE = "i was so happy today and then my friends laughed at work we cried alone [NAME] [SEP] naïve 😀"
 WORDS = SENTENCE.split()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=mark)[ ]*$", re.MULTILINE | re.DOTALL)

@@ -12,10 +12,10 @@ import tomli
 
 from emomtl.cli.app import commands
 from emomtl.compose import compose_file
+from emomtl.contracts.task import DerivedTask
 from emomtl.errors import EmomtlError
 from emomtl.manifest import read_draft, read_manifest, read_options
-from emomtl.plugins import Plugins
-from emomtl.task import DerivedTask
+from emomtl.plugins.discovery import Plugins
 from emomtl.testing import check_task
 
 ROOT = Path(__file__).resolve().parents[2]

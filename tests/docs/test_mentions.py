@@ -13,13 +13,14 @@ from packaging.requirements import Requirement
 
 import emomtl
 import emomtl.testing
-from emomtl import MultiLabel, Regression, SingleLabel, Taxonomy, hookspecs
+from emomtl import MultiLabel, Regression, SingleLabel, Taxonomy
 from emomtl.cli.app import commands
+from emomtl.contracts import hookspecs
 from emomtl.manifest import Manifest, option_model
-from emomtl.plugins import KINDS, Plugins
+from emomtl.metrics.scoring import metric_names
+from emomtl.metrics.tuning import WAYS, tuned_metric, tuned_names
+from emomtl.plugins.discovery import KINDS, Plugins
 from emomtl.run import Run, directory, lock
-from emomtl.scoring import metric_names
-from emomtl.tuning import WAYS, tuned_metric, tuned_names
 from emomtl_plugins.masked_tokens import MaskedTokens
 
 ROOT = Path(__file__).resolve().parents[2]

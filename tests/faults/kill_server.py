@@ -22,7 +22,7 @@ from typing import Any
 
 from emomtl.cli import main as command
 from emomtl.compose import compose_file
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
 from emomtl.train import Display, Interrupted, resume, start, train
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 
 ROOT = Path(__file__).parents[2]
 TELLING = {
     "emomtl/cli/cached.py": "when an entry of the cache was last used, in a table",
-    "emomtl/data/store.py": "when an entry was made and last used; what a killed builder left is removed after a day",
+    "emomtl/data/cache/store.py": "when an entry was made and last used; what a killed builder left is removed after a day",
     "emomtl/run/lock.py": "since when a run has been in use, in a message",
     "emomtl/study/watching.py": "whether files have changed since they were last drawn",
 }

@@ -15,11 +15,11 @@ import pytest
 from hostile_inputs import INPUTS
 
 from emomtl import EmomtlError, MultiLabel
-from emomtl.data.store import Store
+from emomtl.data.cache.store import Store
 from emomtl.manifest.models import EncoderTable, Manifest, TaskTable
 from emomtl.run import Run, find_checkpoint, open_own
 from emomtl.run.answers import kept_answers
-from emomtl.run.seal import seal_folder
+from emomtl.run.digest import seal_folder
 from emomtl.run.tuned import tuning_of
 
 Refusing = Any

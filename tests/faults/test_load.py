@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from emomtl import SingleLabel, Taxonomy
-from emomtl.analysis.answers import parts
-from emomtl.analysis.answers.confusion import DRAWN, LONGEST, confusion_table
-from emomtl.analysis.answers.kept import Kept
-from emomtl.plugins import Plugins
+from emomtl.analyses.answers import parts
+from emomtl.analyses.answers.confusion import DRAWN, LONGEST, confusion_table
+from emomtl.analyses.answers.kept import Kept
+from emomtl.contracts.sampler import Moment
+from emomtl.metrics.significance import Answers
+from emomtl.metrics.tuning import fit_scaling, scaling
+from emomtl.plugins.discovery import Plugins
 from emomtl.report import collect
 from emomtl.report.collect import RunResult
 from emomtl.report.sampling import sampling_table
-from emomtl.sampling import Moment
-from emomtl.statistics import Answers
 from emomtl.train import forecast
-from emomtl.tuning import fit_scaling, scaling
 
 PLUGIN = """
 from emomtl import hookimpl

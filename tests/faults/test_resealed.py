@@ -13,8 +13,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from emomtl.run.checkpoint import LIST, STATE, _list_text, canonical
+from emomtl.safety.untrusted import sha256_of
 from emomtl.train.state import State
-from emomtl.untrusted import sha256_of
 
 
 def reseal(folder: Path) -> None:

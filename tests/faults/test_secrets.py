@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.secrets import is_secret, masked
+from emomtl.safety.redaction import is_secret, masked
 
 PLANTED = {
     "HF_TOKEN": "hf_" + "cAnArY0123456789" * 2,
@@ -72,9 +72,9 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_output(
 
 def test_a_bug_s_traceback_has_no_secret(desk: Any, planted: list[str]) -> None:
     code = (
-        "import os, emomtl.cli, emomtl.plugins\n"
+        "import os, emomtl.cli, emomtl.plugins.discovery\n"
         "def broken(*_): raise RuntimeError('sent ' + os.environ['WANDB_API_KEY'])\n"
-        "emomtl.plugins.Plugins.discover = broken\nemomtl.cli.main(['tasks'])\n"
+        "emomtl.plugins.discovery.Plugins.discover = broken\nemomtl.cli.main(['tasks'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

@@ -84,7 +84,7 @@ def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
     monkeypatch.setenv("EMOMTL_CACHE", str(desk.folder / "cache"))
     monkeypatch.setenv("EMOMTL_TRUST_PLUGINS", "1")  # the run brings private.py along
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("emomtl.data.token_cache.FEWEST", 1)
+    monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 1)
     for module in ("analysis.answers.numbers", "analysis.gap.measure", "study.labels"):
         monkeypatch.setattr(f"emomtl.{module}.RESAMPLES", 20)  # what intervals are made of is not looked at here
     (desk.folder / "private.py").write_text(PRIVATE, encoding="utf-8")

@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from emomtl.label_text import clean_label
-from emomtl.plain import FORMULA, NUMBER, json_text, no_formula, printable
+from emomtl.contracts.label_text import clean_label
+from emomtl.safety.escaping import FORMULA, NUMBER, json_text, no_formula, printable
 
 UNSEEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -282,7 +282,7 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
 
 
 def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
-    from emomtl.analysis.card import front_matter
+    from emomtl.analyses.card import front_matter
     from emomtl.report.cells import Table
     from emomtl.report.csv import as_csv
     from emomtl.report.latex import escape

@@ -135,7 +135,7 @@ def read_result(name: str) -> Callable[[bytes, Path], None]:
 
 def read_gains(ending: str) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
-        from emomtl.analysis.affinity.gains import read_gains
+        from emomtl.analyses.affinity.gains import read_gains
 
         (folder / f"gains{ending}").write_bytes(data)
         read_gains(folder / f"gains{ending}")
@@ -144,7 +144,7 @@ def read_gains(ending: str) -> Callable[[bytes, Path], None]:
 
 
 def read_words(data: bytes, folder: Path) -> None:
-    from emomtl.analysis.attribution.words import file_words
+    from emomtl.analyses.attribution.words import file_words
 
     (folder / "words.txt").write_bytes(data)
     file_words(folder / "words.txt")
@@ -190,9 +190,9 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
 
     def read(data: bytes, folder: Path) -> None:
         from emomtl import MultiLabel
+        from emomtl.contracts.task import Task
         from emomtl.data.locate import locate
         from emomtl.data.tasks import TaskInput, read_tasks
-        from emomtl.task import Task
 
         task = _offer(name)
         made = task if isinstance(task, Task) else task(**options).task()
@@ -212,7 +212,7 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
 
 @lru_cache
 def _offer(name: str) -> Any:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     return Plugins.discover().offer("task", name).value
 
@@ -247,7 +247,7 @@ TABLE_JSON = jsonl(
 def lexicon() -> bytes:
     import numpy as np
 
-    from emomtl.features import TrainingRows
+    from emomtl.contracts.feature import TrainingRows
     from emomtl.lexicon import Lexicon
 
     rows = TrainingRows(["so happy", "so sad", "happy day", "sad day"], ("joy", "sadness"), np.eye(2, dtype=bool)[[0, 1, 0, 1]])
@@ -255,7 +255,7 @@ def lexicon() -> bytes:
 
 
 def read_lexicon(data: bytes, folder: Path) -> None:
-    from emomtl.features import Learned
+    from emomtl.contracts.feature import Learned
     from emomtl.lexicon import Lexicon
 
     found = Lexicon.of(Learned.from_bytes(data, "x"))
@@ -265,7 +265,7 @@ def read_lexicon(data: bytes, folder: Path) -> None:
 
 def lexicon_of(data: bytes, folder: Path) -> None:
     """A file whose digest fits, whatever it says: arrays as they were, and its words as given."""
-    from emomtl.features import Learned
+    from emomtl.contracts.feature import Learned
     from emomtl.lexicon import Lexicon
 
     try:
@@ -415,7 +415,7 @@ def entry() -> dict[str, bytes]:
 
     import numpy as np
 
-    from emomtl.data.store import _write
+    from emomtl.data.cache.store import _write
 
     with tempfile.TemporaryDirectory() as folder:
         arrays = {"ids": np.arange(6, dtype=np.int32), "starts": np.array([0, 2, 6]), "types": np.zeros(6, np.int8)}
@@ -435,7 +435,7 @@ def entry() -> dict[str, bytes]:
 
 def put_entry(place: Path, entry: dict[str, bytes], name: str, data: bytes) -> None:
     """An entry of a cache, one of whose files is as given, with the hashes that this gives."""
-    from emomtl.data.store import DESCRIPTION
+    from emomtl.data.cache.store import DESCRIPTION
 
     place.mkdir(parents=True)
     place.parent.chmod(0o700)
@@ -458,8 +458,8 @@ def read_cache(name: str) -> Callable[[bytes, Path], None]:
     """Reads an entry one of whose files is as given, with the hashes that this gives; a damaged one is said, and no error."""
 
     def read(data: bytes, folder: Path) -> None:
-        from emomtl.data.store import Store, entries
-        from emomtl.data.token_cache import _parsed
+        from emomtl.data.cache.store import Store, entries
+        from emomtl.data.cache.tokens import _parsed
 
         place = folder / ("a" * 64)
         put_entry(place, entry(), name, data)
@@ -493,9 +493,9 @@ def kept_rows() -> dict[str, bytes]:
 def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
     """A row cache in a folder, the tasks of a source in it, however few its rows are, and what the cache says."""
     from emomtl import MultiLabel
-    from emomtl.data import row_cache
+    from emomtl.data.cache import rows as row_cache
+    from emomtl.data.cache.store import Store
     from emomtl.data.locate import locate
-    from emomtl.data.store import Store
     from emomtl.data.tasks import TaskInput, read_tasks
 
     row_cache.FEWEST = 1

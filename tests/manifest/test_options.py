@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import annotated_types
 import pytest
 
+from emomtl.contracts.heads import MultiLabel, Regression, SingleLabel
 from emomtl.errors import EmomtlError, Problem
-from emomtl.heads import MultiLabel, Regression, SingleLabel
 from emomtl.manifest import option_model, options_of, read_options
 
 if TYPE_CHECKING:

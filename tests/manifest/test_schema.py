@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import annotated_types
 import pytest
 
-from emomtl.heads import MultiLabel, Regression, SingleLabel
+from emomtl.contracts.heads import MultiLabel, Regression, SingleLabel
 from emomtl.manifest import manifest_schema, read_manifest, write_manifest
 
 

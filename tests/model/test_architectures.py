@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from emomtl import EmomtlError
 from emomtl.model.encoder import EncoderChoice, LoadedEncoder, load_encoder
-from emomtl.model.lean import attention, layers, make_lean, spare
+from emomtl.model.fast.lean import attention, layers, make_lean, spare
+from emomtl.model.fast.unpadded import FIRST_POSITION, choose_unpadded
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import most_tokens, probe
-from emomtl.model.unpadded import FIRST_POSITION, choose_unpadded
 
 POSITIONS = 40
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}

@@ -56,9 +56,9 @@ def choice(folder: Path | str, **more: Any) -> EncoderChoice:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_trains_a_step_and_its_run_opens_again(desk: Any, encoder: Path, family: str) -> None:
-    from emomtl.plugins import Plugins
-    from emomtl.predict import Predictor
-    from emomtl.trained import open_trained
+    from emomtl.inference.predict import Predictor
+    from emomtl.inference.trained import open_trained
+    from emomtl.plugins.discovery import Plugins
 
     folder = folder_of(family, encoder, desk.folder / family)
     manifest = desk.manifest(encoder={"use": f"./{family}"}, train={"steps": 2, "log_every": 1}, eval={"every": None})

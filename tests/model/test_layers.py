@@ -14,7 +14,7 @@ from emomtl import EmomtlError, encoder_layers
 from emomtl.compose import compose_file
 from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.network import MultiTaskModel, parameter_groups
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 
 DEPTH = 3
@@ -143,8 +143,8 @@ CRAFT = {
 
 
 def test_a_run_writes_down_its_craft_and_a_finished_one_answers_with_it(desk: Any) -> None:
-    from emomtl.predict import Predictor
-    from emomtl.trained import open_trained
+    from emomtl.inference.predict import Predictor
+    from emomtl.inference.trained import open_trained
 
     run = desk.train(desk.manifest(**CRAFT))
     table = run.manifest.encoder

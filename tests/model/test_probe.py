@@ -46,7 +46,7 @@ def test_check_refuses_a_decoder_with_one_line(desk: Any, cli: Any) -> None:
 def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from emomtl.compose import compose_file
     from emomtl.model.network import MultiTaskModel
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
     from emomtl.train.calibration import calibrate
 
     seen: set[tuple[int, bool]] = set()
@@ -71,7 +71,7 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
 
 
 def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emomtl.model import lean
+    from emomtl.model.fast import lean
 
     class Broken(nn.Linear):
         """A layer of ours that an encoder does not go with."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from emomtl import EmomtlError, Vocabulary
-from emomtl.heads import prepare_fixed
-from emomtl.plugins import Plugins
+from emomtl.contracts.heads import prepare_fixed
+from emomtl.plugins.discovery import Plugins
 from emomtl.seeds import generator
 from emomtl_plugins.masked_tokens import MISSING, MaskedTokens, MaskedTokensTask
 
@@ -269,7 +269,7 @@ def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it
 
 
 def test_masked_scores_do_not_depend_on_the_seed_or_the_batch(desk: Any) -> None:
-    from emomtl.evaluate import evaluate
+    from emomtl.inference.evaluate import evaluate
 
     found = []
     for name, changes in {"a": {"eval": {"batch_size": 64}}, "b": {"eval": {"batch_size": 3}}, "c": {"seed": 99}}.items():

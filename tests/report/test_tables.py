@@ -282,8 +282,8 @@ def test_best_and_last_are_one_row_where_they_are_one_checkpoint(make: Maker, en
 
 def test_the_table_after_training_has_one_row_where_best_is_last() -> None:
     from emomtl.cli.output import scores_table
-    from emomtl.heads import MetricFacts
-    from emomtl.scoring import TaskScores
+    from emomtl.contracts.heads import MetricFacts
+    from emomtl.metrics.scoring import TaskScores
 
     facts = MetricFacts("macro_f1", headline=("macro_f1",))
     one, other = (TaskScores(8, {"macro_f1": value}, {"": []}, facts) for value in (0.5, 0.25))

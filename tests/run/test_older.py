@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.heads import MetricFacts, MultiLabel, Regression, SingleLabel
+from emomtl.contracts.heads import MetricFacts, MultiLabel, Regression, SingleLabel
 from emomtl.manifest import HeadTable
 from emomtl.run.older import metric_facts, seconds_trained, stop_in_log
 

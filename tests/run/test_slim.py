@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, checkpoint, files, find_checkpoint, open_checkpoint, open_own, slim
+from emomtl.run import Run, checkpoint, find_checkpoint, open_checkpoint, open_own, slim
+from emomtl.safety import files
 from emomtl.train import train
 
 

@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from emomtl.errors import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import read_study
 from emomtl.study.claims import judge, read_claims
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import StudyPlan, plan_study, read_study
 
 WriteStudy = Callable[..., Path]

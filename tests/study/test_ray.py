@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
 
 
 def _jobs(path: Path) -> list[Job]:
-    from emomtl.plugins import Plugins
+    from emomtl.plugins.discovery import Plugins
 
     plan = plan_study(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover())
     return [Job(run.identity, str(run.manifest), str(run.folder), "mood", True) for run in plan.runs]

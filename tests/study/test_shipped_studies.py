@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emomtl.cli.shipped import bases
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import read_study
 from emomtl.study.reading import StudyFile
 

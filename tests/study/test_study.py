@@ -20,7 +20,8 @@ from sklearn.metrics import f1_score
 
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest
-from emomtl.plugins import Plugins
+from emomtl.metrics.tuning import fit_thresholds
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
 from emomtl.study import Ended, InProcess, Job, Processes, commands, plan_study, read_study, state_of
@@ -28,7 +29,6 @@ from emomtl.study.identity import _content, _digest
 from emomtl.study.reading import laid_over
 from emomtl.study.results import gather
 from emomtl.study.table import study_table
-from emomtl.tuning import fit_thresholds
 
 WriteStudy = Callable[..., Path]
 

@@ -11,7 +11,7 @@ import pytest
 from emomtl.cli.study_lines import StudyLines
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import Ended, Job, plan_study, read_study
 from emomtl.train import Display, start
 

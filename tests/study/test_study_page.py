@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.heads import MultiLabel, SingleLabel
-from emomtl.plugins import Plugins
-from emomtl.statistics import Answers, resamples
+from emomtl.contracts.heads import MultiLabel, SingleLabel
+from emomtl.metrics.significance import Answers, resamples
+from emomtl.plugins.discovery import Plugins
 from emomtl.study import gather, plan_study, read_study, reopen_study, study_report, study_tables
 from emomtl.study.labels import label_f1
 

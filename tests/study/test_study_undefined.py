@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.analysis.space.draws import Figure
+from emomtl.analyses.space.draws import Figure
 from emomtl.errors import EmomtlError
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
-from emomtl.run.files import write_together
+from emomtl.safety.files import write_together
 from emomtl.study.space import _measured
 
 WriteStudy = Callable[..., Path]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.run.lock import HOLDER, InUse
 from emomtl.study import Ended, InProcess, Job, is_taken, plan_study, read_study, state_of

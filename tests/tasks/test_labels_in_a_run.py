@@ -13,11 +13,11 @@ import pytest
 from emomtl.compose import Plan, compose_file
 from emomtl.data.corpus import TaskData
 from emomtl.errors import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.inference.trained import evaluate_run, open_trained
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.train import Display
 from emomtl.train.reading import read
-from emomtl.trained import evaluate_run, open_trained
 
 MOODS = ("joy", "anger", "sadness")
 CODES = dict(zip(MOODS, (10, 2, 9), strict=True))

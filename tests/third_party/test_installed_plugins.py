@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from emomtl.skeleton import write_skeleton
+from emomtl.testing.skeleton import write_skeleton
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "emomtl-isear-like"
 

@@ -10,8 +10,8 @@ import tomli
 
 from emomtl import EmomtlError
 from emomtl.manifest import read_manifest
-from emomtl.plugins import Plugins
-from emomtl.skeleton import FILES, write_skeleton
+from emomtl.plugins.discovery import Plugins
+from emomtl.testing.skeleton import FILES, write_skeleton
 
 
 @pytest.mark.parametrize("name", ["my-moods", "My_Moods", " emomtl-my-moods "])

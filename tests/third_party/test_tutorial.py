@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from emomtl import hookspecs
-from emomtl.plugins import Plugins
+from emomtl.contracts import hookspecs
+from emomtl.plugins.discovery import Plugins
 from emomtl.testing import __all__ as checks
 from emomtl.testing import train_briefly
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from emomtl.cli import main
 from emomtl.compose import compose_file
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train import Display, start, train
 
 

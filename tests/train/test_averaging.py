@@ -13,12 +13,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emomtl.errors import EmomtlError
+from emomtl.inference.trained import open_trained
+from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import UPDATES, Average
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.selection import EMA
 from emomtl.train.step import try_step
-from emomtl.trained import open_trained
 
 YES = torch.tensor(True)
 

@@ -12,7 +12,7 @@ import pytest
 from emomtl import EmomtlError, MultiLabel, SingleLabel, Taxonomy
 from emomtl.compose import compose_file
 from emomtl.data.batches import Stream, repeated
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train import loop, train
 from emomtl.train.balance import labels_held, repeat_factors
 

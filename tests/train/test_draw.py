@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import chisquare
 
 from emomtl import EmomtlError, Moment
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train import Session
 from emomtl.train.state import State
 

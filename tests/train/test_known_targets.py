@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train.draw import _known
 from emomtl.train.step import _gradients, _moment, remember, settle, take_step
 

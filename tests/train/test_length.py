@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train.length import Length
 
 

@@ -141,7 +141,10 @@ def test_scoring_and_the_optimiser_that_do_not_fit_name_what_to_change(
         raise error
 
     for target, said in (
-        ("emomtl.evaluate.outputs_of", "eval.batch_size: the device ran out of memory while mood were scored on validation"),
+        (
+            "emomtl.inference.evaluate.outputs_of",
+            "eval.batch_size: the device ran out of memory while mood were scored on validation",
+        ),
         ("torch.optim.AdamW.step", "train: the device ran out of memory in the optimiser at step 1"),
     ):
         session = desk.begin(desk.manifest(), said[:4])
@@ -157,6 +160,6 @@ def test_an_error_of_another_kind_passes_as_it_is(desk: Any, monkeypatch: pytest
     def broken(*args: Any, **more: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("emomtl.evaluate.outputs_of", broken)
+    monkeypatch.setattr("emomtl.inference.evaluate.outputs_of", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         train(desk.begin(desk.manifest()))

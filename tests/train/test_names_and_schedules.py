@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train.step import remember, take_step
 
 NAMES = ["values", "type", "train", "keys", "items", "forward", "weight", "training", "_get_name"[1:], "T_destination"]

@@ -12,7 +12,7 @@ import torch
 from emomtl import Answers
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.train.objectives import _view
 from emomtl.train.step import losses_of, take_step, try_step
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 
 HEAD = '''
 """A single-label head with a loss that goes wrong: not finite in some calls, or constant."""

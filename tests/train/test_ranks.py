@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from emomtl.errors import EmomtlError
-from emomtl.model.ranks import ALONE, Ranks, joined, launched
-from emomtl.plugins import Plugins
+from emomtl.inference.trained import evaluate_run, open_trained
+from emomtl.model.parallel.ranks import ALONE, Ranks, joined, launched
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.trained import evaluate_run, open_trained
 
 SERVER = Path(__file__).with_name("rank_server.py")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.train import train
 

@@ -11,11 +11,11 @@ import pytest
 
 from emomtl import EmomtlError, MultiLabel, Regression, SingleLabel
 from emomtl.compose import compose_file
-from emomtl.heads import MetricFacts
-from emomtl.plugins import Plugins
+from emomtl.contracts.heads import MetricFacts
+from emomtl.metrics.scoring import TaskScores
+from emomtl.metrics.selection import averaged, default_selection, is_as_good, is_better, selected, selection_in_words
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
-from emomtl.scoring import TaskScores
-from emomtl.selection import averaged, default_selection, is_as_good, is_better, selected, selection_in_words
 from emomtl.train import loop
 from emomtl.train.outcome import Validated
 

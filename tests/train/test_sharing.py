@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.evaluate import logits_of
+from emomtl.inference.evaluate import logits_of
+from emomtl.inference.trained import open_trained
 from emomtl.model.network import shared_parameters
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
 from emomtl.train.step import _losses, _moment, try_step
-from emomtl.trained import open_trained
 
 PALS = {"use": "pals", "rank": 6, "heads": 3}
 LORA = {"use": "lora", "r": 2, "targets": ["query", "dense"]}

@@ -10,8 +10,8 @@ import pytest
 
 from emomtl import EmomtlError
 from emomtl.compose import compose_file
-from emomtl.encoding import Truncation
-from emomtl.plugins import Plugins
+from emomtl.contracts.encoder import Truncation
+from emomtl.plugins.discovery import Plugins
 from emomtl.train.reading import read
 from emomtl.train.step import _moment, take_step
 
@@ -105,7 +105,7 @@ def test_a_resumed_run_reads_at_the_same_length(desk: Any) -> None:
 
 
 def test_tokens_in_the_cache_are_told_apart_by_length(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.data.token_cache.FEWEST", 0)
+    monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 0)
     found = []
     for out, tokens in (("one", 6), ("two", 8), ("again", 6)):
         session = desk.begin(desk.manifest(tasks={"mood": {"max_tokens": tokens}}), out)

@@ -10,13 +10,13 @@ import pytest
 
 from emomtl import EmomtlError, Moment
 from emomtl.compose import compose_file
-from emomtl.heads import MetricFacts
+from emomtl.contracts.heads import MetricFacts
 from emomtl.manifest import read_manifest, write_manifest
-from emomtl.plugins import Plugins
+from emomtl.metrics.scoring import TaskScores
+from emomtl.plugins.discovery import Plugins
 from emomtl.report.collect import collect
 from emomtl.report.sampling import expected_examples
 from emomtl.run import Run
-from emomtl.scoring import TaskScores
 from emomtl.train import loop
 from emomtl.train.early_stopping import without_stopped
 from emomtl.train.length import rate_factor

@@ -1,7 +1,7 @@
 """A step asks the device for nothing: on CUDA each such question would wait until all that is queued has been computed.
 
 One question is transformers' own: where texts are padded, whether a batch has any padding. On CUDA texts are not padded for
-the encoders that `emomtl.model.unpadded` knows.
+the encoders that `emomtl.model.fast.unpadded` knows.
 """
 
 from __future__ import annotations

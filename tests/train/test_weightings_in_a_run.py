@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.train import Session
 from emomtl.train.step import remember, take_step
@@ -155,7 +155,7 @@ def test_a_method_that_needs_joint_batches_asks_for_them(desk: Any) -> None:
 
 def test_a_finished_run_opens_where_torchjd_is_not_installed(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from emomtl import EmomtlError
-    from emomtl.trained import open_trained
+    from emomtl.inference.trained import open_trained
 
     manifest = desk.manifest(sampler={"use": "proportional", "per_step": "all"}, weighting={"use": "pcgrad"}, train={"steps": 1})
     run: Run = desk.train(manifest)

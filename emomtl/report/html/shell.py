@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emomtl.plain import printable_lines
+from emomtl.safety.escaping import printable_lines
 
 STYLE = Path(__file__).parent / "page.css"
 """The style that all pages share; a page may add its own."""

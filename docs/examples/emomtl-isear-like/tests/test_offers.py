@@ -3,7 +3,7 @@
 import pytest
 
 from emomtl import EmomtlError
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.testing import check_change, check_feature, check_head, check_objective, check_sampler, check_task, check_weighting
 
 PLUGINS = Plugins.discover()

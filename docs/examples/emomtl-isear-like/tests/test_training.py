@@ -2,7 +2,7 @@
 
 import pytest
 
-from emomtl.plugins import Plugins
+from emomtl.plugins.discovery import Plugins
 from emomtl.testing import train_briefly
 
 

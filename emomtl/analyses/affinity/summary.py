@@ -1,0 +1,128 @@
+"""Many measurements in a few numbers: means with their spread over steps, and auxiliaries in the order of their help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emomtl.analyses.affinity.course import Affinity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over measurements: how many were defined, mean, standard deviation, and the 95% interval of the mean.
+
+    The interval is Student's, mean ± t sd / sqrt(n): it takes the measurements for independent. Those of one run are near each
+    other, so the interval is rather too narrow. Without a second measurement sd and interval are None.
+    """
+
+    n: int
+    mean: float | None
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 or −1 where the whole interval lies on one side of 0, else 0."""
+        if self.low is None or self.high is None:
+            return 0
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The numbers by name."""
+        return {"n": self.n, "mean": self.mean, "sd": self.sd, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """What one task does for the target: Z_{task->target}, the gradient cosine, and the similarity of gradient lengths."""
+
+    task: str
+    lookahead: Spread
+    cosine: Spread
+    magnitude: Spread
+
+
+def spread(values: NDArray[np.float64]) -> Spread:
+    """The spread of figures (S,); NaN counts as not measured."""
+    import numpy as np
+    from scipy.stats import t
+
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return Spread(len(known), float(known[0]) if len(known) else None)
+    mean, sd = float(known.mean()), float(known.std(ddof=1))
+    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1)) * sd / math.sqrt(len(known))
+    return Spread(len(known), mean, sd, mean - half, mean + half)
+
+
+def stacked(found: Affinity) -> dict[str, Any]:
+    """Measurements as arrays: `lookahead` and `magnitude` (S, T, T), and `cosine` by group of parameters (S, T, T) each."""
+    import numpy as np
+
+    groups = list(found.measurements[0].cosines)
+    return {
+        "lookahead": np.stack([one.lookahead for one in found.measurements]),
+        "magnitude": np.stack([one.magnitudes for one in found.measurements]),
+        "cosine": {group: np.stack([one.cosines[group] for one in found.measurements]) for group in groups},
+    }
+
+
+def ranking(found: Affinity, target: str) -> list[Auxiliary]:
+    """All other tasks, the one with the largest mean Z_{task->target} first; undefined ones last."""
+    from emomtl.analyses.affinity.probe import WHOLE
+
+    arrays, there = stacked(found), found.tasks.index(target)
+    auxiliaries = [
+        Auxiliary(
+            task,
+            spread(arrays["lookahead"][:, here, there]),
+            spread(arrays["cosine"][WHOLE][:, here, there]),
+            spread(arrays["magnitude"][:, here, there]),
+        )
+        for here, task in enumerate(found.tasks)
+        if task != target
+    ]
+    return sorted(auxiliaries, key=lambda one: -(one.lookahead.mean if one.lookahead.mean is not None else -math.inf))
+
+
+def as_json(found: Affinity, target: str) -> dict[str, Any]:
+    """Every figure by the names of its two tasks, and the ranking for a target.
+
+    `lookahead[i][j]` is what a step on i does to j; the other matrices are symmetric. What a task does to itself is left out.
+    """
+    arrays = stacked(found)
+    return {
+        "tasks": list(found.tasks),
+        "target": target,
+        "steps": list(found.steps),
+        "rate": found.rate,
+        "ranking": [
+            {
+                "auxiliary": one.task,
+                "lookahead": one.lookahead.as_json(),
+                "cosine": one.cosine.as_json(),
+                "magnitude": one.magnitude.as_json(),
+            }
+            for one in ranking(found, target)
+        ],
+        "lookahead": _named(found, arrays["lookahead"]),
+        "magnitude": _named(found, arrays["magnitude"]),
+        "cosine": {group: _named(found, one) for group, one in arrays["cosine"].items()},
+    }
+
+
+def _named(found: Affinity, values: NDArray[np.float64]) -> Mapping[str, Mapping[str, Any]]:
+    return {
+        one: {other: spread(values[:, i, j]).as_json() for j, other in enumerate(found.tasks) if i != j}
+        for i, one in enumerate(found.tasks)
+    }

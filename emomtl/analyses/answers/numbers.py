@@ -1,0 +1,52 @@
+"""Answers that are numbers: how far they are from the targets, and in which direction."""
+
+from __future__ import annotations
+
+from emomtl.analyses.answers.kept import Kept
+from emomtl.metrics.significance import (
+    LEVEL,
+    MOST_UNDEFINED,
+    RESAMPLES,
+    defined,
+    figure_of,
+    over_samples,
+    resamples,
+)
+from emomtl.report.cells import Cell, Table
+
+
+def numbers_table(kept: Kept) -> Table:
+    """For each dimension Pearson's r and RMSE with intervals over rows, and the mean and the spread of the residuals."""
+    import numpy as np
+
+    rows: list[tuple[Cell, ...]] = []
+    without: list[str] = []
+    names = kept.head.outputs(kept.taxonomy)
+    samples = resamples(len(kept.answers), RESAMPLES, seed=0)
+    for place, name in enumerate(names):
+        known = ~np.isnan(kept.answers.targets[:, place])
+        residuals = kept.answers.probabilities[known, place] - kept.answers.targets[known, place]
+        suffix = f"_{name}" if len(names) > 1 else ""
+        cells: list[Cell] = []
+        for figure in (f"pearson_r{suffix}", f"rmse{suffix}"):
+            measure = figure_of(kept.head, figure)
+            course = over_samples(measure, kept.answers, samples)
+            known_draws = defined(course)
+            ends = (None, None)
+            if known_draws is not None:
+                ends = np.quantile(known_draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+            else:
+                without.append(figure)
+            value = measure(kept.answers)
+            cells += [None if np.isnan(value) else value, *(None if end is None else float(end) for end in ends)]
+        spread = (float(residuals.mean()), float(residuals.std(ddof=1))) if len(residuals) > 1 else (None, None)
+        rows.append((name, int(known.sum()), *cells, *spread))
+    columns = (
+        *("dimension", "rows", "pearson_r", "r 95% low", "r 95% high", "rmse", "rmse 95% low", "rmse 95% high"),
+        *("mean residual", "sd of residuals"),
+    )
+    notes = [f"residual: answer less target; intervals: percentiles of {RESAMPLES:,} bootstrap samples of the rows"]
+    if without:
+        share = f"more than {MOST_UNDEFINED:.0%} of the samples"
+        notes.append(f"{', '.join(without)}: no interval, undefined in {share}")
+    return Table(f"Numbers: {kept.task} on {kept.where}", columns, tuple(rows), tuple(notes))

@@ -1,5 +1,0 @@
-"""`emomtl data audit`: what is wrong with the rows of a run, before it trains on them."""
-
-from emomtl.analysis.audit.whole import SAMPLE, Wanted, audit, known_kinds, refused
-
-__all__ = ["SAMPLE", "Wanted", "audit", "known_kinds", "refused"]

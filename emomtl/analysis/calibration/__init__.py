@@ -1,5 +1,0 @@
-"""Whether probabilities mean what they say, and at which thresholds labels are best answered."""
-
-from emomtl.analysis.calibration.reliability import Reliability, reliability
-
-__all__ = ["Reliability", "reliability"]

@@ -1,0 +1,1 @@
+"""The one cache: rows and tokens of corpora, kept between runs."""

@@ -1,0 +1,1 @@
+"""A run is opened, and answers: predictions, scores, feature vectors, baselines."""

@@ -1,0 +1,3 @@
+"""The version of emomtl, which every room may ask for."""
+
+__version__ = "0.1.0"
