@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emomtl.cli.report_files import Outputs, write_outputs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emomtl.cli.report import Outputs
     from emomtl.report.cells import Table
     from emomtl.study import StudyReport
 
@@ -33,7 +34,6 @@ def the_study(folders: Sequence[Path], card: Path | None) -> Path | None:
 def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
     """Gather a study from its folder, as far as its runs have come, and write or print what was asked for."""
     from emomtl.cli.output import console, print_json, say
-    from emomtl.cli.report import write_outputs
     from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes

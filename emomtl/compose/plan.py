@@ -19,7 +19,7 @@ from emomtl.data.locate import Located
 from emomtl.manifest import Manifest, TaskTable
 from emomtl.metrics.scoring import metric_names
 from emomtl.metrics.selection import selection_in_words
-from emomtl.model.encoder import EncoderChoice
+from emomtl.model.loaded import EncoderChoice
 
 if TYPE_CHECKING:
     from emomtl.plugins.discovery import Plugins

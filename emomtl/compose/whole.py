@@ -21,8 +21,8 @@ from emomtl.contracts.weighting import TaskFacts, Weighting
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Draft, EncoderTable, HeadTable, Manifest, SamplerTable, TaskTable, Use, options_of
 from emomtl.metrics.selection import MEAN, default_selection
-from emomtl.model.encoder import EncoderChoice
 from emomtl.model.layers import LastLayers
+from emomtl.model.loaded import EncoderChoice
 
 if TYPE_CHECKING:
     from emomtl.plugins.discovery import Plugins

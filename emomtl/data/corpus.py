@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.leaks import Leaks
     from emomtl.data.noise import Moves, Noise
+    from emomtl.data.reading import BadRows
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,6 @@ class Corpus:
     def tasks(self) -> tuple[str, ...]:
         """The tasks whose rows are here, in the manifest's order."""
         return tuple(dict.fromkeys(task for task, _ in self.rows))
-
-
-@dataclass
-class BadRows:
-    """Rows of a split that were skipped: those that did not read, and those whose label does not fit."""
-
-    unread: int = 0
-    unfit: int = 0
 
 
 @dataclass

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.contracts.taxonomy import Taxonomy
-    from emomtl.data.tasks import TaskInput
+    from emomtl.data.task_input import TaskInput
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.sources import SPLITS
 from emomtl.contracts.task import Example
-from emomtl.data.corpus import BadRows
 from emomtl.data.located import FILE_STRIDE
 from emomtl.data.source_file import MANY_LINES, Heard
 from emomtl.data.texts import TextColumn
@@ -72,6 +71,14 @@ class ReadRows:
         numbers, labels = array("q", (self.numbers[i] for i in chosen)), [self.labels[i] for i in chosen]
         pairs = None if self.pairs is None else self.pairs.only(chosen)
         return ReadRows(self.origin, numbers, self.texts.only(chosen), pairs, labels, self.assumed)
+
+
+@dataclass
+class BadRows:
+    """Rows of a split that were skipped: those that did not read, and those whose label does not fit."""
+
+    unread: int = 0
+    unfit: int = 0
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,46 +15,18 @@ from emomtl.data.label_checks import check_empty, label_counts, learned_names, s
 from emomtl.data.leaks import Scored
 from emomtl.data.noise import flipped, followed
 from emomtl.data.reading import ReadRows, Tally, read_rows
+from emomtl.data.task_input import TaskInput
 from emomtl.errors import EmomtlError, Problem, UnknownLabel, clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.contracts.heads import Head
-    from emomtl.contracts.task import Task
-    from emomtl.data.locate import Located
 
 LeakPolicy = Literal["keep", "count", "drop"]
 """What becomes of training rows whose text is scored: nothing, they are counted, or they are left out."""
 
 ENCODED = 8192
 """Labels that are turned into targets before these become an array."""
-
-
-@dataclass(frozen=True)
-class TaskInput:
-    """What is needed to read one task: its name in the run, the task, the head that answers, where its rows are.
-
-    `learned` is whether the labels of an opened run were learned from its rows. In the splits `unseen_in` a label that is none
-    of the task's counts as wrong, and is no bad row. `recipe` tells all
-    that the task, its options and the code of its plugin decide about its rows; without one they are not
-    kept between runs. `max_tokens` is the length at which its texts are read, where it is one of its own. `noise_from` is the
-    task whose label noise this one's labels follow.
-    """
-
-    name: str
-    task: Task
-    head: Head
-    located: Located
-    limit: int | None = None
-    eval_limit: int | None = None
-    label_noise: float = 0.0
-    seed: int = 0
-    learned: bool = False
-    unseen_in: tuple[str, ...] = ()
-    recipe: str | None = None
-    max_tokens: int | None = None
-    noise_from: str | None = None
 
 
 def read_tasks(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.contracts.feature import FOLDS
 from emomtl.data.corpus import TaskData
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.inference.feature_vectors import out_of_fold, training_rows, whole_texts
 from emomtl.lexicon import Lexicon, not_cut, tokens

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from emomtl.contracts.heads import Head, TokenHead, prepare_fixed, sharing
-from emomtl.data.corpus import BadRows, Corpus, TaskData
+from emomtl.data.corpus import Corpus, TaskData
+from emomtl.data.reading import BadRows
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.scoring import TaskScores, Tuned, score

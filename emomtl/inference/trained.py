@@ -15,7 +15,8 @@ from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import Leaks
 from emomtl.data.locate import locate
 from emomtl.data.one_source import for_all
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.inference.evaluate import evaluate
 from emomtl.inference.feature_vectors import Fusion, reopen
@@ -24,7 +25,8 @@ from emomtl.metrics.scoring import TaskScores, Tuned
 from emomtl.metrics.selection import EMA, RAW
 from emomtl.metrics.tuning import TaskTuning
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
+from emomtl.model.encoder import rebuild_encoder
+from emomtl.model.loaded import LoadedEncoder
 from emomtl.model.network import MultiTaskModel, build_model, restore_model
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Checkpoint, Run, open_which

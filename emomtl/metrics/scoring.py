@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from emomtl.contracts.heads import Head
     from emomtl.contracts.taxonomy import Taxonomy
-    from emomtl.data.corpus import BadRows
+    from emomtl.data.reading import BadRows
 
 Decide = Callable[["NDArray[Any]", "NDArray[Any]"], Mapping[str, "NDArray[Any]"]]
 """Decisions (n, L) at tuned thresholds, by the way in which they were tuned, from targets and probabilities."""

@@ -5,26 +5,21 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.contracts.encoder import HEAD, Truncation
-from emomtl.contracts.heads import Vocabulary
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.model.encoder_changes import Sharing
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
-from emomtl.model.layers import LAST, LastLayers
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.pretrained import WrongEncoder, load_pretrained, read_tensors, tensors_of, unwrapped
 from emomtl.model.probe import check_kind, check_reads_words
 from emomtl.safety.hub_access import use_hub
 from emomtl.safety.untrusted import is_failure, loads
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from emomtl.contracts.encoder_change import EncoderChange
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout")
 """What configurations call the probabilities of dropout."""
@@ -33,63 +28,6 @@ SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"
 """Packages that transformers needs to read a tokenizer of SentencePiece, with the module of each."""
 
 SENTENCEPIECE_FILES = ("spm.model", "sentencepiece.bpe.model", "spiece.model")
-
-
-@dataclass(frozen=True)
-class EncoderChoice:
-    """Which encoder a run uses: the name in the manifest, a folder or hub id, how texts are cut, and how vectors are pooled.
-
-    `task_tokens` are the tasks of which another number of tokens than `max_tokens` is read.
-    """
-
-    name: str
-    where: str
-    revision: str | None
-    pooling: str
-    max_tokens: int
-    dropout: float | None = None
-    truncation: Truncation = HEAD
-    layers: LastLayers = LAST
-    task_tokens: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def most_tokens(self) -> int:
-        """The tokens of the longest text that any task reads."""
-        return max(self.max_tokens, *(length for _, length in self.task_tokens), 0)
-
-    def for_task(self, task: str) -> EncoderChoice:
-        """The choice with the length at which one task's texts are read."""
-        length = dict(self.task_tokens).get(task, self.max_tokens)
-        return replace(self, max_tokens=length, truncation=self.truncation.scaled(length, self.max_tokens), task_tokens=())
-
-
-@dataclass(frozen=True)
-class LoadedEncoder:
-    """An encoder module with its tokenizer, (B, T) token ids -> (B, T, width) vectors of its joined last layers, and how tasks
-    share it. `notes` are what there is to say of its weights.
-    """
-
-    module: nn.Module
-    tokenizer: Any
-    width: int
-    sharing: Sharing | None = None
-    notes: tuple[str, ...] = ()
-
-    def changed(self, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> LoadedEncoder:
-        """The same encoder, with the changes applied to it in their order."""
-        return replace(self, sharing=Sharing.of(self.module, changes, tasks, seed))
-
-    @property
-    def hidden(self) -> int:
-        """The width of one layer's vector of a token."""
-        return int(self.module.config.hidden_size)  # type: ignore[union-attr, arg-type]
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """What a head that reads tokens may know."""
-        rows, width = self.module.get_input_embeddings().weight.shape  # type: ignore[operator, union-attr]
-        special = frozenset(self.tokenizer.all_special_ids)
-        return Vocabulary(len(self.tokenizer), int(rows), int(width), self.tokenizer.mask_token_id, special)
 
 
 def load_encoder(choice: EncoderChoice, special_tokens: Iterable[str] = ()) -> LoadedEncoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emomtl.contracts.encoder_change import EncoderChange, TaskSwitch
 from emomtl.contracts.sampler import Moment
@@ -12,8 +12,6 @@ from emomtl.errors import EmomtlError
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from emomtl.model.network import MultiTaskModel
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,3 @@ class Sharing:
 def _identities(encoder: nn.Module) -> dict[str, int]:
     """What tells the parameters and buffers of an encoder apart, whatever a change makes of their names, by name."""
     return {name: id(tensor) for name, tensor in [*encoder.named_parameters(), *encoder.named_buffers()]}
-
-
-def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
-    """Parameters: `total`, `trainable`, `shared` (of the encoder), and by task (`tasks`) those of its own with its head.
-
-    `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for the one whose it is. What is
-    frozen now and opened later by a schedule counts as trainable only where it is open: count before the first step.
-    """
-    tasks = dict.fromkeys(model.sharing.switch.tasks, 0)
-    for task, head in model.heads.items():
-        tasks[task] += sum(parameter.numel() for parameter in head.parameters())
-    shared = 0
-    for name, parameter in model.encoder.named_parameters():
-        if name in model.sharing.own:
-            tasks[model.sharing.own[name]] += parameter.numel()
-        else:
-            shared += parameter.numel()
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return {"total": shared + sum(tasks.values()), "trainable": trainable, "shared": shared, "tasks": tasks}

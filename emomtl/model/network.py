@@ -17,10 +17,10 @@ from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.contracts.weighting import SharedParameters
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.metrics.selection import RAW
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.encoder_changes import Sharing
 from emomtl.model.fast.lean.first_token import FirstToken
 from emomtl.model.layers import LAST, LastLayers, layer_factors
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.seeds import torch_seed
 
 if TYPE_CHECKING:
@@ -213,3 +213,22 @@ def restore_model(model: MultiTaskModel, checkpoint: Checkpoint, weights: str = 
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error
+
+
+def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
+    """Parameters: `total`, `trainable`, `shared` (of the encoder), and by task (`tasks`) those of its own with its head.
+
+    `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for the one whose it is. What is
+    frozen now and opened later by a schedule counts as trainable only where it is open: count before the first step.
+    """
+    tasks = dict.fromkeys(model.sharing.switch.tasks, 0)
+    for task, head in model.heads.items():
+        tasks[task] += sum(parameter.numel() for parameter in head.parameters())
+    shared = 0
+    for name, parameter in model.encoder.named_parameters():
+        if name in model.sharing.own:
+            tasks[model.sharing.own[name]] += parameter.numel()
+        else:
+            shared += parameter.numel()
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {"total": shared + sum(tasks.values()), "trainable": trainable, "shared": shared, "tasks": tasks}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from emomtl.model.encoder import EncoderChoice, LoadedEncoder
+    from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 
 POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 """What architectures call the table with a row for each position."""

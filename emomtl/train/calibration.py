@@ -16,7 +16,7 @@ import torch
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
 from emomtl.inference.evaluate import outputs_of
-from emomtl.model.encoder_changes import count_parameters
+from emomtl.model.network import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.full_length import try_full_length

@@ -11,7 +11,8 @@ from emomtl.compose import Plan, changes_of
 from emomtl.contracts.encoder_change import EncoderChange
 from emomtl.errors import EmomtlError, Problem
 from emomtl.manifest import options_of
-from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
+from emomtl.model.encoder import rebuild_encoder
+from emomtl.model.loaded import LoadedEncoder
 from emomtl.run import Checkpoint, Run
 
 

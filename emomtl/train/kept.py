@@ -7,7 +7,8 @@ from pathlib import Path
 
 from emomtl.compose import Plan
 from emomtl.inference.feature_vectors import Fusion
-from emomtl.model.encoder import LoadedEncoder, save_encoder
+from emomtl.model.encoder import save_encoder
+from emomtl.model.loaded import LoadedEncoder
 from emomtl.run import Run
 from emomtl.safety.files import storage, write_bytes
 

@@ -18,8 +18,7 @@ from emomtl.inference.trained import with_labels
 from emomtl.metrics.scoring import TaskScores, Tuned
 from emomtl.metrics.selection import EMA, MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.metrics.selection import RAW as RAW_WEIGHTS
-from emomtl.model.encoder_changes import count_parameters
-from emomtl.model.network import restore_model
+from emomtl.model.network import count_parameters, restore_model
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.run.tuned import fit_tasks, keep_tunings

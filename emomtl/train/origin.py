@@ -14,7 +14,8 @@ from emomtl.compose import Plan, Start
 from emomtl.contracts.heads import TokenHead
 from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.selection import RAW
-from emomtl.model.encoder import LoadedEncoder, add_tokens, load_encoder, own_tensors
+from emomtl.model.encoder import add_tokens, load_encoder, own_tensors
+from emomtl.model.loaded import LoadedEncoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import probe
 from emomtl.run import Checkpoint, Run, find_checkpoint, open_own

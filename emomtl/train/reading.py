@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from emomtl.compose import Plan, recipes
 from emomtl.data.cache.tokens import corpus_tokens
 from emomtl.data.corpus import TaskData
-from emomtl.data.tasks import LeakPolicy, TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import LeakPolicy, read_tasks
 from emomtl.data.tokens import Tokens
-from emomtl.model.encoder import EncoderChoice
+from emomtl.model.loaded import EncoderChoice
 
 if TYPE_CHECKING:
     from emomtl.train.display import Display

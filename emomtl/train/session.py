@@ -23,9 +23,10 @@ from emomtl.manifest import Manifest
 from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import LoadedEncoder, rebuild_encoder
+from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.fast.lean import spare, try_lean
 from emomtl.model.fast.unpadded import Unpadded, choose_unpadded
+from emomtl.model.loaded import LoadedEncoder
 from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
 from emomtl.model.parallel.ranks import ALONE, Ranks
 from emomtl.model.recomputing import recompute_layers

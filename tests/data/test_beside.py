@@ -9,7 +9,8 @@ import pytest
 from emomtl import EmomtlError, Example, Files, Hub, SingleLabel, Split, Task
 from emomtl.contracts.sources import SPLIT_NAMES, split_named
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 
 ANY = Files("*")
 ROW = "text,label\na,joy\nb,fear\n"

@@ -13,7 +13,8 @@ import pytest
 from emomtl import EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Split, Task, Taxonomy
 from emomtl.contracts.task import Published
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 
 LABELS = Taxonomy(["joy", "anger"])
 

@@ -18,7 +18,8 @@ from emomtl.contracts.sources import normalise
 from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import exact_keys, text_keys
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 
 LABELS = Taxonomy(["joy", "anger"])
 

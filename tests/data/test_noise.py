@@ -13,7 +13,8 @@ import pytest
 from emomtl import Example, Files, Head, MultiLabel, Regression, SingleLabel, Task, Taxonomy
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError
 
 LABELS = Taxonomy(["joy", "anger", "fear", "calm"])

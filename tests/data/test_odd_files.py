@@ -11,7 +11,8 @@ import pytest
 from emomtl import EmomtlError, Example, Files, SingleLabel, Task
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl_tasks.table import Table
 
 ROWS = 90

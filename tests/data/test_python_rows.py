@@ -12,7 +12,8 @@ import pytest
 from emomtl import EmomtlError, Example, Files, Rows, SingleLabel, Split, Task
 from emomtl.data.cache.rows import RowCache
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.testing import check_task
 
 NAMES = ("anger", "joy")

@@ -17,7 +17,8 @@ from emomtl.contracts.task import MOST_EXAMPLES
 from emomtl.data.corpus import TaskData, keys_of
 from emomtl.data.locate import FILE_STRIDE, locate
 from emomtl.data.summary import summarise
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 
 LABELS = Taxonomy(["joy", "anger"])
 

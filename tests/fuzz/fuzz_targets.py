@@ -192,7 +192,8 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
         from emomtl import MultiLabel
         from emomtl.contracts.task import Task
         from emomtl.data.locate import locate
-        from emomtl.data.tasks import TaskInput, read_tasks
+        from emomtl.data.task_input import TaskInput
+        from emomtl.data.tasks import read_tasks
 
         task = _offer(name)
         made = task if isinstance(task, Task) else task(**options).task()
@@ -496,7 +497,8 @@ def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
     from emomtl.data.cache import rows as row_cache
     from emomtl.data.cache.store import Store
     from emomtl.data.locate import locate
-    from emomtl.data.tasks import TaskInput, read_tasks
+    from emomtl.data.task_input import TaskInput
+    from emomtl.data.tasks import read_tasks
 
     row_cache.FEWEST = 1
     task = _offer("table")().task()
@@ -541,7 +543,8 @@ def read_model(name: str) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
         from emomtl.data.corpus import CorpusSplit
         from emomtl.data.tokens import tokenise
-        from emomtl.model.encoder import EncoderChoice, load_encoder
+        from emomtl.model.encoder import load_encoder
+        from emomtl.model.loaded import EncoderChoice
 
         for file, content in {**model(), name: data}.items():
             (folder / file).write_bytes(content)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from emomtl import EmomtlError
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder, load_encoder
+from emomtl.model.encoder import load_encoder
 from emomtl.model.fast.lean import attention, layers, make_lean, spare
 from emomtl.model.fast.unpadded import FIRST_POSITION, choose_unpadded
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import most_tokens, probe
 

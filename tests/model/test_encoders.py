@@ -13,7 +13,8 @@ import torch
 
 from emomtl import EmomtlError
 from emomtl.model.device import choose_device, choose_precision
-from emomtl.model.encoder import EncoderChoice, load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.encoder import load_encoder, rebuild_encoder, save_encoder
+from emomtl.model.loaded import EncoderChoice
 
 SMALL = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from emomtl import EmomtlError
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder, load_encoder
+from emomtl.model.encoder import load_encoder
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 
 Weights = dict[str, Tensor]
 

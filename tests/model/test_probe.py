@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from emomtl import EmomtlError
-from emomtl.model.encoder import EncoderChoice, load_encoder
+from emomtl.model.encoder import load_encoder
+from emomtl.model.loaded import EncoderChoice
 from emomtl.model.probe import probe
 
 

@@ -92,7 +92,8 @@ def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_encoder_of_a_hub_that_cannot_be_reached_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from emomtl.model.encoder import EncoderChoice, load_encoder
+    from emomtl.model.encoder import load_encoder
+    from emomtl.model.loaded import EncoderChoice
 
     monkeypatch.setattr(socket, "create_connection", gone)
     choice = EncoderChoice("nobody-of-this-name/model", "nobody-of-this-name/model", None, "mean", 16)

@@ -190,7 +190,8 @@ def test_every_emotion_of_the_shipped_taxonomies_has_a_sentence_of_its_own() -> 
 
 def test_the_pairs_of_the_real_corpus_are_twice_its_labels(corpora: Path) -> None:
     from emomtl.data.locate import locate
-    from emomtl.data.tasks import TaskInput, read_tasks
+    from emomtl.data.task_input import TaskInput
+    from emomtl.data.tasks import read_tasks
 
     task = Definitions("goemotions").derive(GoEmotions().task())
     located = locate(task.layouts, str(corpora / "goemotions"), corpora, "definitions")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from emomtl import EmomtlError
-from emomtl.model.encoder import EncoderChoice, load_encoder
+from emomtl.model.encoder import load_encoder
+from emomtl.model.loaded import EncoderChoice
 from emomtl.testing import tiny_encoder, train_briefly
 
 MANIFEST = """

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.analyses.attribution.focus import focus_of, shares_of
-from emomtl.analyses.attribution.gradients import STEPS, Attributed, Blank, attribute, check_captum
+from emomtl.analyses.attribution.gradients import STEPS, Blank, attribute, check_captum
+from emomtl.analyses.attribution.result import Analysis, Explained
 from emomtl.analyses.attribution.texts import Chosen, check_examples, choose
 from emomtl.analyses.attribution.words import DEFINITIONS, LEXICON, WordList, definition_words, file_words, lexicon_words
-from emomtl.analyses.space.draws import Figure
 from emomtl.analyses.space.vectors import Question, shared_task
 from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.errors import EmomtlError, Problem
@@ -20,31 +19,6 @@ from emomtl.errors import EmomtlError, Problem
 if TYPE_CHECKING:
     from emomtl.inference.trained import Trained
     from emomtl.plugins.discovery import Plugins
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One run: what it is, its attributions, figures, and their differences from the first run's over the same texts."""
-
-    name: str
-    about: str
-    found: Attributed
-    figures: Mapping[str, Figure]
-    differences: Mapping[str, Figure] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """Everything that one call of `emomtl analyse attribution` found."""
-
-    task: str
-    question: Question
-    blank: Blank
-    taxonomy: Taxonomy
-    words: WordList
-    chosen: Chosen
-    runs: Sequence[Explained]
-    notes: Sequence[str]
 
 
 def analyse(

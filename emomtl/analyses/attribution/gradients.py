@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emomtl.data.corpus import CorpusSplit
     from emomtl.data.tokens import Tokens
     from emomtl.inference.trained import Trained
-    from emomtl.model.encoder import EncoderChoice
+    from emomtl.model.loaded import EncoderChoice
 
 Blank = Literal["mask", "pad"]
 """The token that stands for nothing."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from emomtl.analyses.attribution.analyse import Analysis, Explained
+    from emomtl.analyses.attribution.result import Analysis, Explained
 
 FOLDER = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, drawing, save_picture
 
 if TYPE_CHECKING:
-    from emomtl.analyses.attribution.analyse import Analysis
+    from emomtl.analyses.attribution.result import Analysis
 
 PANELS = {SHARE: "share of attribution", FOCUS: "focus", POINTING: "pointing game"}
 

@@ -13,7 +13,7 @@ from emomtl.report.cells import Cell, Table
 from emomtl.report.markdown import escape, markdown
 
 if TYPE_CHECKING:
-    from emomtl.analyses.attribution.analyse import Analysis, Explained
+    from emomtl.analyses.attribution.result import Analysis, Explained
     from emomtl.analyses.space.draws import Figure
 
 COLUMNS = ("figure", "run", "value", "low", "high", "chance", "difference", "its low", "its high")

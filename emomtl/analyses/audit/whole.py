@@ -16,7 +16,8 @@ from emomtl.analyses.audit.rows import groups
 from emomtl.analyses.audit.shortcuts import shortcuts
 from emomtl.compose import Plan
 from emomtl.contracts.sources import SPLITS
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.lexicon import not_cut
 

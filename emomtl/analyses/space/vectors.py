@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from emomtl.data.corpus import CorpusSplit, TaskData
     from emomtl.data.tokens import Tokens
     from emomtl.inference.trained import Trained
-    from emomtl.model.encoder import EncoderChoice
+    from emomtl.model.loaded import EncoderChoice
     from emomtl.model.network import MultiTaskModel
     from emomtl.plugins.discovery import Plugins
 

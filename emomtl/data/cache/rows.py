@@ -24,7 +24,7 @@ from emomtl.errors import EmomtlError, Problem
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.data.tasks import TaskInput
+    from emomtl.data.task_input import TaskInput
 
 FORMAT = 2
 """The version of an entry's files; it is part of the key, so that another version is never read."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from emomtl.inference.predict.choices import Choices
 from emomtl.inference.predict.files import Written, check_out, predict_file
 from emomtl.inference.predict.predictor import Answer, Predictor, flat, labels_only
-from emomtl.inference.predict.reading import Choices, TextFile, open_texts
+from emomtl.inference.predict.reading import TextFile, open_texts
 from emomtl.inference.predict.thresholds import chosen_thresholds
 from emomtl.inference.predict.writing import ENDINGS
 

@@ -15,8 +15,8 @@ from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
+    from emomtl.inference.predict.choices import Choices
     from emomtl.inference.predict.predictor import Predictor
-    from emomtl.inference.predict.reading import Choices
 
 TRIED_ROWS = 20
 """Rows of a file that are shown to a task, to see whether it can read them and where their texts come from."""

@@ -18,7 +18,7 @@ from emomtl.metrics.tuning import decided
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
     from emomtl.inference.trained import Trained
-    from emomtl.model.encoder import EncoderChoice
+    from emomtl.model.loaded import EncoderChoice
 
 Answer = dict[str, dict[str, Any]]
 """For each task: `labels` (best first), `probabilities` by label, and `groupings` with the same two for each coarser one."""

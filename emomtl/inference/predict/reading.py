@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.sources import Files
 from emomtl.data import delimited
@@ -16,6 +16,7 @@ from emomtl.data.layouts import READERS, absence, wrong_with
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.inference.predict.choices import Choices
 from emomtl.inference.predict.columns import pair_column, text_column
 from emomtl.inference.predict.layout import chosen_layout, first_rows
 
@@ -30,18 +31,6 @@ LEGACY_BLOCK = 2**20
 
 KEY = re.compile(r'`(delimiter|encoding|quoting) = "([^"]*)"`')
 """A key of a manifest as the readers' remedies write it."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the caller says of a file; what is None is taken from the run's own tasks."""
-
-    text: str | None = None
-    pair: str | None = None
-    delimiter: str | None = None
-    encoding: str | None = None
-    header: bool | None = None
-    quoting: Literal["csv", "none"] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from emomtl import Example, Files, Head, SingleLabel, Task, Taxonomy
 from emomtl.analyses.audit.rows import Group, groups
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 
 Rows = list[tuple[str, Any]]
 Plant = Callable[..., list[Group]]

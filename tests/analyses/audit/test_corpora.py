@@ -13,7 +13,8 @@ from emomtl.analyses.audit.duplicates import Index, duplicates
 from emomtl.analyses.audit.findings import Report
 from emomtl.analyses.audit.rows import groups
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.plugins.discovery import Plugins
 
 Counts = dict[tuple[str, str], tuple[int, int]]

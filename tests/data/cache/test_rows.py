@@ -19,7 +19,8 @@ from emomtl.data.cache.rows import ROWS
 from emomtl.data.cache.store import cache_folder, entries
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.tasks import TaskInput, read_tasks
+from emomtl.data.task_input import TaskInput
+from emomtl.data.tasks import read_tasks
 from emomtl.data.texts import LaterTexts
 from emomtl.plugins.discovery import Plugins
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from emomtl import EmomtlError, SingleLabel, Taxonomy
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder
 from emomtl.model.fast.lean import make_lean
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.network import build_model, shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.frozen import Frozen

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, SingleLabel, Taxonomy
-from emomtl.model.encoder import EncoderChoice, LoadedEncoder
-from emomtl.model.encoder_changes import Sharing, count_parameters
+from emomtl.model.encoder_changes import Sharing
 from emomtl.model.fast.lean import make_lean
-from emomtl.model.network import build_model, shared_parameters
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
+from emomtl.model.network import build_model, count_parameters, shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.pals import ProjectedAttention
 

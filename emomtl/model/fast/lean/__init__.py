@@ -22,7 +22,7 @@ from emomtl.model.fast.lean.word_gradient import keep_gradient
 from emomtl.model.probe import random_texts
 
 if TYPE_CHECKING:
-    from emomtl.model.encoder import LoadedEncoder
+    from emomtl.model.loaded import LoadedEncoder
     from emomtl.model.network import MultiTaskModel
 
 __all__ = ["make_lean", "spare", "try_lean"]
