@@ -10,7 +10,8 @@ from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
 from emomtl.study.rates import Grid, choose, keep_choices, plan_grid
 from emomtl.study.reading import StudyFile, read_study
 from emomtl.study.reopening import is_study, keep_plan, reopen_study
-from emomtl.study.results import StudyResult, gather
+from emomtl.study.result import StudyResult
+from emomtl.study.results import gather
 from emomtl.study.space import study_space
 from emomtl.study.table import study_table
 from emomtl.study.turns import is_taken

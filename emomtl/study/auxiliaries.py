@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.metrics.significance import spread
 from emomtl.report.cells import Cell, Table
 from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts
+from emomtl.study.result import OtherTask, RowResult, StudyResult
 
 if TYPE_CHECKING:
     from emomtl.run import Run
-    from emomtl.study.results import RowResult, StudyResult
 
 SHOWN = (("validation", "best"), ("test", "best"))
 """The scores that are shown: those of the checkpoint that the row's target chose."""
-
-Scores = dict[tuple[str, str], dict[int, float | None]]
-"""A metric by (split, checkpoint) and seed; None where it is undefined."""
-
-
-@dataclass
-class OtherTask:
-    """A task of a row that is not its target: its main metric, and what it came to."""
-
-    metric: str
-    scores: Scores = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The metric, and its values by split, checkpoint and seed."""
-        return {"metric": self.metric, "scores": {"/".join(column): by_seed for column, by_seed in self.scores.items()}}
 
 
 def add_other_tasks(

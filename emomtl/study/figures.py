@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.metrics.significance import LEVEL, POWER, Comparison
 from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, Picture, drawing, hover
-from emomtl.study.results import COLUMNS, StudyResult
+from emomtl.study.result import COLUMNS, StudyResult
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.study.planning import StudyPlan
-    from emomtl.study.results import RowResult, StudyResult
+    from emomtl.study.result import RowResult, StudyResult
 
 Sampled = tuple["NDArray[Any]", "NDArray[Any]"]
 """The F1 of each label (L,), and on every bootstrap sample (number, L)."""

@@ -15,7 +15,7 @@ from emomtl.study.auxiliaries import auxiliary_table
 from emomtl.study.figures import Drawn, named, study_pictures
 from emomtl.study.labels import label_table
 from emomtl.study.planning import StudyPlan
-from emomtl.study.results import COLUMNS, RowResult, StudyResult
+from emomtl.study.result import COLUMNS, RowResult, StudyResult
 from emomtl.study.space import kept_space
 from emomtl.study.table import study_table, verdict_of
 

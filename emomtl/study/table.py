@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from emomtl.metrics.significance import LEVEL, POWER, Estimate
 from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.study.rates import rates_notes
-from emomtl.study.results import COLUMNS, RowResult, StudyResult
+from emomtl.study.result import COLUMNS, RowResult, StudyResult
 
 SAME_EXAMPLES = 0.02
 """Rows differ in the target's examples where they are further apart than this part of the greater number.

@@ -3,7 +3,8 @@
 from emomtl.train.display import Display
 from emomtl.train.loop import train
 from emomtl.train.outcome import Outcome
-from emomtl.train.session import Session, resume, start
+from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted
+from emomtl.train.start import resume, start
 
 __all__ = ["Display", "Interrupted", "Outcome", "Session", "resume", "start", "train"]

@@ -16,7 +16,7 @@ from emomtl.run import find_checkpoint
 if TYPE_CHECKING:
     from emomtl.run import Run
     from emomtl.train.session import Session
-    from emomtl.train.step import Step
+    from emomtl.train.step_record import Step
 
 STILL = 3
 """Lines of the log in a row with the very same mean loss of a task, after which it is said."""

@@ -21,9 +21,11 @@ from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
 from emomtl.train.full_length import try_full_length
 from emomtl.train.origin import origin_of
-from emomtl.train.profile import Phases, Profile
+from emomtl.train.phases import Phases
+from emomtl.train.profile import Profile
 from emomtl.train.reading import read, tokenise_all
-from emomtl.train.session import Session, start
+from emomtl.train.session import Session
+from emomtl.train.start import start
 from emomtl.train.step import try_step
 
 if TYPE_CHECKING:

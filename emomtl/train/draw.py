@@ -20,8 +20,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.model.parallel.ranks import ALONE, Ranks
 from emomtl.seeds import generator
 from emomtl.train.balance import corpus_repeats
-from emomtl.train.early_stopping import without_stopped
-from emomtl.train.state import State
+from emomtl.train.state import State, without_stopped
 
 
 @dataclass(frozen=True)

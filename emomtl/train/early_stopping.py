@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from emomtl.contracts.sampler import Moment
 
 if TYPE_CHECKING:
     from emomtl.metrics.scoring import TaskScores
     from emomtl.train.session import Session
-    from emomtl.train.state import State
-
-Value = TypeVar("Value")
-
-
-def without_stopped(moment: Moment, state: State) -> Moment:
-    """The moment as a sampler sees it: of the tasks that are still trained, as though there had never been others.
-
-    So sizes are shared among those that are left, and a round goes over them alone.
-    """
-    if not state.stopped_tasks:
-        return moment
-
-    def left(table: Mapping[str, Value]) -> dict[str, Value]:
-        return {task: value for task, value in table.items() if task not in state.stopped_tasks}
-
-    return replace(
-        moment,
-        sizes=left(moment.sizes),
-        counts=left(moment.counts),
-        losses=left(moment.losses),
-        scores=left(moment.scores),
-    )
 
 
 def stop_tasks(session: Session, found: Mapping[str, TaskScores]) -> list[str]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import emomtl
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, differences
 from emomtl.manifest.models import PretrainTable, StartTable
 from emomtl.model.parallel.ranks import ALONE, Ranks
+from emomtl.version import __version__
 
 if TYPE_CHECKING:
     from emomtl.compose import Plan
@@ -40,7 +40,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
 
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     return {
-        "emomtl": emomtl.__version__,
+        "emomtl": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -28,7 +28,8 @@ from emomtl.train.forecast import said_of_tasks
 from emomtl.train.outcome import Outcome, Validated
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted, Signals
-from emomtl.train.step import RAW, Step, remember, settle, take_step
+from emomtl.train.step import RAW, remember, settle, take_step
+from emomtl.train.step_record import Step
 
 
 def train(session: Session) -> Outcome:

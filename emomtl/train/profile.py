@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 
 from emomtl.model.device import arithmetic
 from emomtl.safety.files import write_json
+from emomtl.train.phases import Phases
 
 if TYPE_CHECKING:
     from emomtl.train.draw import Drawing
@@ -26,19 +27,6 @@ BESIDE = ("evaluation", "checkpoint")
 
 PHASES = ("draw", *MODEL, "logging", *BESIDE, "other")
 MATMUL_SECONDS = 0.3
-
-_NOTHING: AbstractContextManager[None] = nullcontext()
-
-
-class Phases:
-    """What the loop tells about where it is: `with phases("forward"): ...`. This one, of every ordinary run, times nothing."""
-
-    def __call__(self, name: str) -> AbstractContextManager[None]:
-        """The context of a phase."""
-        return _NOTHING
-
-    def saw(self, drawing: Drawing) -> None:
-        """A step was taken on these rows."""
 
 
 class Profile(Phases):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from emomtl.train.signals import Signals
 
 if TYPE_CHECKING:
     from emomtl.train.draw import Part
-    from emomtl.train.session import Session
 
 BUCKET = 25 * 2**20
 """Bytes of a bucket: large enough that latency does not count, small enough that the first leaves early (Li et al., 2020)."""
@@ -110,10 +109,14 @@ class Reduction:
 
 
 def gather(
-    session: Session, part: Part, pooled: Mapping[str, Tensor], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    ranks: Ranks,
+    asked: Collection[str],
+    part: Part,
+    pooled: Mapping[str, Tensor],
+    logits: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Logits and targets of all texts of a part, from this process's; and pooled vectors, for tasks with an objective alone."""
-    ranks, asked = session.ranks, {one.task for one in session.plan.objectives.values()}
+    """Logits and targets of all texts of a part, from this process's; and pooled vectors of the tasks `asked` alone."""
     every = {task: ranks.all_gather(one.float(), part.number(task)) for task, one in logits.items()}
     vectors = {task: ranks.all_gather(one.float(), part.number(task)) for task, one in pooled.items() if task in asked}
     if part.tokens:

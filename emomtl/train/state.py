@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from emomtl.contracts.sampler import Moment
+
 LATER = {"best_skills", "skipped", "cut", "task_best", "task_stale", "stopped_tasks"}
 """Facts that checkpoints lack which an earlier emomtl wrote."""
+
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -80,3 +84,23 @@ class State:
     def as_json(self) -> dict[str, Any]:
         """The state as JSON holds it; numbers come back exactly."""
         return asdict(self)
+
+
+def without_stopped(moment: Moment, state: State) -> Moment:
+    """The moment as a sampler sees it: of the tasks that are still trained, as though there had never been others.
+
+    So sizes are shared among those that are left, and a round goes over them alone.
+    """
+    if not state.stopped_tasks:
+        return moment
+
+    def left(table: Mapping[str, Value]) -> dict[str, Value]:
+        return {task: value for task, value in table.items() if task not in state.stopped_tasks}
+
+    return replace(
+        moment,
+        sizes=left(moment.sizes),
+        counts=left(moment.counts),
+        losses=left(moment.losses),
+        scores=left(moment.scores),
+    )

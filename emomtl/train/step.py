@@ -23,28 +23,10 @@ from emomtl.train.memory import cut_further, no_room_to_update, too_large
 from emomtl.train.objectives import objective_losses, second_logits
 from emomtl.train.reduction import gather
 from emomtl.train.session import Session
+from emomtl.train.step_record import Step
 
 RAW = ":raw"
 """Behind a task's name in the window of losses: its head's mean loss, before it was scaled and weighted."""
-
-
-@dataclass
-class Step:
-    """What one step leaves for the log, still on the device; `finite` says whether it was an update.
-
-    `losses` are scaled and times the tasks' weights, as the weighting saw them; `raw` are the heads' mean
-    losses. `norms` are those of the tasks' gradients on the encoder, in a step that is logged.
-    """
-
-    moment: Moment
-    drawing: Drawing
-    weights: dict[str, Tensor]
-    norm: Tensor
-    finite: Later
-    losses: dict[str, Tensor]
-    factor: float
-    raw: dict[str, Tensor] = field(default_factory=dict)
-    norms: dict[str, Tensor] = field(default_factory=dict)
 
 
 def take_step(session: Session) -> Step:
@@ -227,7 +209,8 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}
             again = second_logits(session, part, inputs)
         if ranks.world_size > 1:
-            pooled, logits, wanted = gather(session, part, pooled, logits, wanted)
+            asked = {objective.task for objective in session.plan.objectives.values()}
+            pooled, logits, wanted = gather(ranks, asked, part, pooled, logits, wanted)
             again = {task: ranks.all_gather(one.float(), number[task]) for task, one in again.items()}
         own = objective_losses(session, pooled, logits, wanted, again)
         for task, targets in wanted.items():

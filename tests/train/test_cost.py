@@ -11,7 +11,8 @@ import torch
 
 from emomtl.train import Session, train
 from emomtl.train.calibration import memory
-from emomtl.train.profile import PHASES, Phases, Profile, non_embedding_parameters, profiled
+from emomtl.train.phases import Phases
+from emomtl.train.profile import PHASES, Profile, non_embedding_parameters, profiled
 from emomtl.train.step import try_step
 
 LEAVE_OUT = {"topics": None}

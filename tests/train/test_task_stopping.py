@@ -18,10 +18,9 @@ from emomtl.report.collect import collect
 from emomtl.report.sampling import expected_examples
 from emomtl.run import Run
 from emomtl.train import loop
-from emomtl.train.early_stopping import without_stopped
 from emomtl.train.length import rate_factor
 from emomtl.train.outcome import Validated
-from emomtl.train.state import State
+from emomtl.train.state import State, without_stopped
 from emomtl.train.step import remember, take_step
 
 Script = Mapping[int, Sequence[float | None]]

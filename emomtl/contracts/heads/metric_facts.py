@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from emomtl.contracts.heads.declaration import Head
+from typing import Any, Protocol
 
 MOST_HEADLINE, MOST_REPORTED = 4, 12
 """How many metrics are shown of a head that does not say which: in a short table, and in a report."""
+
+
+class SaysMetrics(Protocol):
+    """What of a head says something of metrics."""
+
+    @property
+    def main_metric(self) -> str: ...
+
+    def less_is_better(self, metric: str) -> bool: ...
+
+    def headline_metrics(self, metrics: Sequence[str]) -> list[str]: ...
+
+    def reported_metrics(self, metrics: Sequence[str]) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class MetricFacts:
     reported: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, head: Head, metrics: Iterable[str]) -> MetricFacts:
+    def of(cls, head: SaysMetrics, metrics: Iterable[str]) -> MetricFacts:
         """What a head says of these metrics."""
         names = list(metrics)
         errors = tuple(name for name in names if head.less_is_better(name))
