@@ -138,7 +138,11 @@ def manifest_page() -> str:
         ("sampler", "Samplers", "`[sampler] use = NAME`; the options stand beside `use`."),
         ("weighting", "Weightings", "`[weighting] use = NAME`; the options stand beside `use`."),
         ("head", "Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
-        ("change", "Changes of the encoder", "`[[encoder.changes]] use = NAME`, one table each; see [sharing](../sharing.md)."),
+        (
+            "change",
+            "Changes of the encoder",
+            "`[[encoder.changes]] use = NAME`, one table each; see [sharing](../recipes.md#what-tasks-share).",
+        ),
         ("objective", "Objectives", "`[objectives.NAME] use = NAME`; the options stand beside `use`, `task` and `weight`."),
         ("feature", "Features", "`[features.NAME] use = NAME`; the options stand beside `use`."),
     ):

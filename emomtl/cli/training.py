@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train what a manifest says, into a run directory with checkpoints, scores and logs; `[pretrain]` is a run before it.
 
-    Started by torchrun or `accelerate launch`, several processes train one run together (docs/scaling.md).
+    Started by torchrun or `accelerate launch`, several processes train one run together (docs/performance.md).
     """
     from emomtl.cli.output import print_json, say, scores_json
     from emomtl.cli.shipped import compose_given

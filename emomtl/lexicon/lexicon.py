@@ -29,7 +29,7 @@ NEUTRAL = "neutral"
 
 SHARE = 0.9
 """lambda, where nothing else is said: the upper end of what is usual. It was chosen on the validation rows of GoEmotions, where
-the lambda that held-out words prefer did worse (docs/lexicon.md)."""
+the lambda that held-out words prefer did worse (docs/results/experiments.md)."""
 
 HELD_OUT = 0.1
 """Part of the training rows, by a hash of their texts, on which lambda is tuned."""

@@ -7,7 +7,7 @@
 `step`: the time of a step of GoEmotions (minilm, 32 texts in all, one thread a process) by one process alone, by all of them
 together, and by all of them with every gradient sent after the backward pass; in turns, step by step, while the others wait.
 `draw`: the host's time for the draw of one of N processes, and what the longest part of a batch costs beside the mean one.
-`plan`: the cost model of docs/scaling.md for many GPUs; every assumption is an option.
+`plan`: the cost model of docs/performance.md for many GPUs; every assumption is an option.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def draws(given: argparse.Namespace) -> None:
 
 
 def plan(given: argparse.Namespace) -> None:
-    """The model of docs/scaling.md."""
+    """The model of docs/performance.md."""
     words, layers, width = given.embeddings * given.width, given.layers, given.width
     inner = 12 * layers * width**2
     rate = given.flops * given.utilisation

@@ -108,5 +108,5 @@ def test_no_text_of_a_stranger_s_sensitive_task_stands_anywhere(cli: Any, desk: 
 
 
 def test_the_page_of_the_docs_names_every_kind_with_its_severity() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
     assert [kind for kind, (severity, _) in KINDS.items() if f"| `{kind}` | {severity} |" not in page] == []

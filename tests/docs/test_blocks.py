@@ -86,10 +86,8 @@ epochs = "3"
 """
 
 
-def test_the_message_in_the_page_on_errors_is_what_a_wrong_manifest_gives(
-    all_pages: Any, plugins: Plugins, tmp_path: Path
-) -> None:
-    page = next(page for page in all_pages if page.name == "docs/errors.md")
+def test_the_message_in_the_page_on_runs_is_what_a_wrong_manifest_gives(all_pages: Any, plugins: Plugins, tmp_path: Path) -> None:
+    page = next(page for page in all_pages if page.name == "docs/runs.md")
     shown = next(block.text for block in page.blocks if "problems:" in block.text)
     file = tmp_path / "bad.toml"
     file.write_text(WRONG, encoding="utf-8")

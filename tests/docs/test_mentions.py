@@ -30,11 +30,11 @@ WHERE = {
     "sampler": "docs/concepts.md",
     "weighting": "docs/weighting.md",
     "head": "docs/concepts.md",
-    "objective": "docs/objectives.md",
+    "objective": "docs/losses.md",
     "task": "docs/data.md",
     "encoder": "docs/reference/manifest.md",
-    "change": "docs/sharing.md",
-    "feature": "docs/lexicon.md",
+    "change": "docs/recipes.md",
+    "feature": "docs/corpora.md",
     "manifest": "docs/reference/manifest.md",
     "study": "docs/reference/studies.md",
     "claims": "docs/reference/studies.md",
@@ -135,7 +135,7 @@ def test_no_page_speaks_of_a_metric_that_is_not_computed(text_of: dict[str, str]
     given = _metrics() | {*tuned_names(MultiLabel(), Taxonomy(["a", "b"]))}
     tables = MultiLabel().table(np.zeros((1, 1)), np.zeros((1, 1)), ["a"])[0]
     given |= {*tables, "pearson_r_valence", "rmse_valence", "loss", "raw_losses", "loss_scale", "losses"}
-    for page in ("docs/reference/metrics.md", "docs/calibration.md"):
+    for page in ("docs/reference/metrics.md", "docs/analyses.md"):
         named = set(METRIC.findall(text_of[page]))
         assert named
         assert named <= given, page

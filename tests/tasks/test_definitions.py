@@ -171,7 +171,7 @@ def test_no_definition_is_cut_where_half_of_the_tokens_hold_it(taxonomy: str) ->
     tokenizer = AutoTokenizer.from_pretrained(emomtl_encoders()["minilm"].locate())
     found = getattr(emotions, taxonomy.upper())
     longest = max(len(tokenizer(label.definition, add_special_tokens=False)["input_ids"]) for label in found.labels)
-    assert longest <= 22, "docs/definitions.md says that max_tokens = 47 or more keeps every definition whole"
+    assert longest <= 22, "docs/losses.md says that max_tokens = 47 or more keeps every definition whole"
     room = 2 * longest + 3
     for label in found.labels:
         ids = tokenizer("word " * 500, label.definition, truncation="longest_first", max_length=room)["input_ids"]
@@ -201,7 +201,7 @@ def test_the_pairs_of_the_real_corpus_are_twice_its_labels(corpora: Path) -> Non
 
 
 def test_the_definition_alone_answers_two_thirds_of_the_real_pairs(corpora: Path, rows_of: Any) -> None:
-    """What docs/definitions.md says: each definition's majority answer in train, held against validation."""
+    """What docs/losses.md says: each definition's majority answer in train, held against validation."""
     base = GoEmotions().task()
     task, layout = Definitions("goemotions").derive(base), next(one for one in base.layouts if isinstance(one, Files))
 
