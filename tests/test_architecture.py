@@ -198,6 +198,11 @@ def test_every_module_class_and_public_function_says_what_it_is_for(module: str,
     assert not bare
 
 
+def test_no_module_is_named_like_one_of_the_standard_library() -> None:
+    names = {name.rpartition(".")[2] for name in IDS} - {"__main__"}
+    assert not names & sys.stdlib_module_names
+
+
 def test_no_file_is_a_drawer_for_everything() -> None:
     drawers = {"utils.py", "common.py", "base.py", "helpers.py", "misc.py"}
     assert not [path for _, path in MODULES if path.name in drawers]

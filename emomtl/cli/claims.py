@@ -19,8 +19,8 @@ def claims(
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.shipped import file_of
     from emomtl.plugins.discovery import Plugins
-    from emomtl.report.html import Section, page
-    from emomtl.report.json import table_as_json
+    from emomtl.report.html_page import Section, page
+    from emomtl.report.json_output import table_as_json
     from emomtl.report.markdown import markdown as written
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes

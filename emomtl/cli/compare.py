@@ -19,7 +19,7 @@ def compare(
     """What differs between two runs in manifest, environment, data and scores, and whether scores differ by more than noise."""
     from emomtl.analyses.comparison import common_heads, comparison
     from emomtl.cli.output import console, print_json
-    from emomtl.report.json import table_as_json
+    from emomtl.report.json_output import table_as_json
     from emomtl.report.terminal import show
 
     tables = comparison(*common_heads(one, other, trust_plugins))

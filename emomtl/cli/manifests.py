@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
     from emomtl.plugins.discovery import Plugins
-    from emomtl.train.calibration import Calibration
+    from emomtl.train.cost import Calibration
     from emomtl.train.forecast import Lengths
 
 MOST_NAMED = 8
@@ -131,7 +131,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
     from emomtl.cli.output import say
     from emomtl.train.balance import label_shares
-    from emomtl.train.calibration import calibrate, estimate
+    from emomtl.train.cost import calibrate, estimate
     from emomtl.train.forecast import forecast, said_of_tasks, shared_step
     from emomtl.train.scale import task_scales, with_fitted_heads
 
@@ -207,7 +207,7 @@ def _lengths(plan: Plan) -> Lengths | None:
     from emomtl.cli.output import say
     from emomtl.errors import EmomtlError
     from emomtl.model.pretrained import WrongEncoder
-    from emomtl.train.calibration import sample_lengths
+    from emomtl.train.cost import sample_lengths
 
     try:
         lengths, notes = sample_lengths(plan)

@@ -43,7 +43,7 @@ def report(
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.study_report import report_study, the_study
     from emomtl.report.collect import collect
-    from emomtl.report.json import as_json
+    from emomtl.report.json_output import as_json
     from emomtl.report.tables import tables
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes
@@ -117,7 +117,7 @@ def _full(
 
 def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:
     """The page of a report, with what the kept answers tell, and models and corpora where they were asked."""
-    from emomtl.report.html import page, sections_of, summary_of, warnings_of
+    from emomtl.report.html_page import page, sections_of, summary_of, warnings_of
     from emomtl.version import __version__
 
     sections = sections_of(results, split, parts)

@@ -34,7 +34,7 @@ class Outputs:
 def write_outputs(outputs: Outputs, tables: Sequence[Table], pictures: Sequence[Picture]) -> None:
     """Tables as Markdown (with links to the figures), LaTeX and CSV, and the figures, where a place is given."""
     from emomtl.cli.output import say
-    from emomtl.report.csv import as_csv
+    from emomtl.report.csv_output import as_csv
     from emomtl.report.drawing import save_pictures
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown

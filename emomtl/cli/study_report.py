@@ -56,7 +56,7 @@ def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
 
 def leave(report: StudyReport, tables: Sequence[Table]) -> None:
     """The tables in every form, and the page, in the study's folder: all together, or none of them."""
-    from emomtl.report.csv import as_csv
+    from emomtl.report.csv_output import as_csv
     from emomtl.report.latex import latex
     from emomtl.report.markdown import markdown
     from emomtl.safety.files import as_json_bytes, write_together

@@ -66,7 +66,7 @@ def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: b
     from emomtl.cli.output import console, scores_table
     from emomtl.cli.progress import make_display
     from emomtl.train import Display, resume, start, train
-    from emomtl.train.profile import profiled
+    from emomtl.train.profiling import profiled
 
     display = make_display() if ranks.first else Display()
     with display if isinstance(display, contextlib.AbstractContextManager) else contextlib.nullcontext():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from emomtl.report.cells import Cell, Table
 from emomtl.report.collect import RunResult, collect
 from emomtl.report.differing import differing, shortened, told
-from emomtl.report.html import Section, page, shown, warnings_of
+from emomtl.report.html_page import Section, page, shown, warnings_of
 from emomtl.report.sampling import sampling_table
 from emomtl.run import is_run
 from emomtl.study.auxiliaries import auxiliary_table

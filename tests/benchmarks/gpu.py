@@ -36,7 +36,7 @@ def bert(folder: Path, layers: int, width: int) -> int:
     import torch
     from transformers import BertConfig, BertModel
 
-    from emomtl.train.profile import non_embedding_parameters
+    from emomtl.train.profiling import non_embedding_parameters
 
     tokenizer = tokenizer_of(encoder_folder())
     torch.manual_seed(17)
@@ -68,7 +68,7 @@ def main() -> None:
     if not torch.cuda.is_available() and not given.rehearse:
         print("no CUDA device: nothing was measured")
         return
-    from emomtl.train.profile import matrix_rate
+    from emomtl.train.profiling import matrix_rate
 
     device, precision, layers, width = ("cpu", "fp32", 2, 64) if given.rehearse else ("cuda", "bf16", 12, 768)
     with tempfile.TemporaryDirectory() as folder:

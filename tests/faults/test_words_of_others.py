@@ -284,7 +284,7 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
 def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
     from emomtl.analyses.card import front_matter
     from emomtl.report.cells import Table
-    from emomtl.report.csv import as_csv
+    from emomtl.report.csv_output import as_csv
     from emomtl.report.latex import escape
 
     words = [one for group in payloads.values() for one in group]
@@ -305,7 +305,7 @@ def test_every_payload_is_a_name_to_hover_in_a_picture_that_reads(payloads: dict
     from matplotlib.figure import Figure
 
     from emomtl.report.drawing import as_svg, hover
-    from emomtl.report.html.svg import inline
+    from emomtl.report.html_page.svg import inline
 
     words = [one for group in payloads.values() for one in group]
     figure = Figure(figsize=(2, 2))

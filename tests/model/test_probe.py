@@ -48,7 +48,7 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
     from emomtl.compose import compose_file
     from emomtl.model.network import MultiTaskModel
     from emomtl.plugins.discovery import Plugins
-    from emomtl.train.calibration import calibrate
+    from emomtl.train.cost import calibrate
 
     seen: set[tuple[int, bool]] = set()
     encode = MultiTaskModel.encode

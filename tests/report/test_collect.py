@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from emomtl.errors import EmomtlError
 from emomtl.report.collect import collect
-from emomtl.report.json import as_json
+from emomtl.report.json_output import as_json
 from emomtl.report.markdown import markdown
 from emomtl.report.tables import tables
 from emomtl.run import Run

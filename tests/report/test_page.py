@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from emomtl.report.cells import Table
-from emomtl.report.html import Section, inline, page
-from emomtl.report.html.page import FOLDER, LARGEST
+from emomtl.report.html_page import Section, inline, page
+from emomtl.report.html_page.page import FOLDER, LARGEST
 from emomtl.run import Run
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"

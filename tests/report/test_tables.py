@@ -15,7 +15,7 @@ from emomtl.errors import EmomtlError
 from emomtl.manifest import EncoderTable, EvalTable, Manifest, TaskTable
 from emomtl.report.cells import Table, spelt
 from emomtl.report.collect import RunResult, collect
-from emomtl.report.html.sections import summary_of
+from emomtl.report.html_page.sections import summary_of
 from emomtl.report.pairs import pairs_table
 from emomtl.report.scores import scored
 from emomtl.report.tables import tables

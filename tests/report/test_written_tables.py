@@ -6,7 +6,7 @@ import csv
 import io
 
 from emomtl.report.cells import Table
-from emomtl.report.csv import as_csv
+from emomtl.report.csv_output import as_csv
 from emomtl.report.latex import latex
 
 TABLE = Table("100% & more_", ("na#me", "value"), (("a_b $x$ \\cmd ~^", 0.5), ("0.41 ± 0.02", None)), ("a {note}",))

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from emomtl.train import Session, train
-from emomtl.train.calibration import memory
+from emomtl.train.cost import memory
 from emomtl.train.phases import Phases
-from emomtl.train.profile import PHASES, Profile, non_embedding_parameters, profiled
+from emomtl.train.profiling import PHASES, Profile, non_embedding_parameters, profiled
 from emomtl.train.step import try_step
 
 LEAVE_OUT = {"topics": None}
@@ -72,7 +72,7 @@ def test_a_text_that_two_tasks_share_in_a_step_is_foretold_once(cli: Any, desk: 
 
 
 def test_parameters_gradients_and_moments_are_foretold_to_the_byte(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.calibration.SECONDS", 0.0)
+    monkeypatch.setattr("emomtl.train.cost.SECONDS", 0.0)
     manifest = desk.manifest(sampler={"per_step": "all"})
     found = json.loads(cli("check", manifest, "--json").out)
     session = desk.begin(manifest)
@@ -97,7 +97,7 @@ def test_parameters_gradients_and_moments_are_foretold_to_the_byte(cli: Any, des
 
 
 def test_longer_batches_keep_more_activations(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.calibration.SECONDS", 0.0)
+    monkeypatch.setattr("emomtl.train.cost.SECONDS", 0.0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     sizes = []
     for size in (2, 4, 16):
@@ -152,7 +152,7 @@ def test_without_the_flag_no_clock_is_read_and_nothing_is_kept(desk: Any) -> Non
 
 def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100, 10))
-    monkeypatch.setattr("emomtl.train.profile.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("emomtl.train.profiling.time.perf_counter", lambda: next(clock))
     profile = Profile("cpu")
     with profile("other"), profile("forward"):
         pass

@@ -171,7 +171,7 @@ def test_tied_tasks_with_labels_that_only_the_rows_tell_are_compared_when_they_a
 
 
 def test_check_says_whose_the_parameters_are(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.calibration.SECONDS", 0.0)
+    monkeypatch.setattr("emomtl.train.cost.SECONDS", 0.0)
     manifest = desk.manifest(encoder={"changes": [PALS, {"use": "frozen"}]})
     found = json.loads(cli("check", manifest, "--json").out)
     session = desk.begin(manifest)
@@ -196,7 +196,7 @@ def test_a_run_records_whose_its_parameters_are(trained: Run) -> None:
 
 
 def test_texts_that_each_task_encodes_count_once_a_task(cli: Any, desk: Any) -> None:
-    from emomtl.train.profile import Profile
+    from emomtl.train.profiling import Profile
 
     tasks = {"topics": None, "twin": twin(desk)}
     manifest = desk.manifest(encoder={"changes": [PALS]}, tasks=tasks, sampler={"use": "uniform", "per_step": "all"})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.train.profile import Profile
+from emomtl.train.profiling import Profile
 from emomtl.train.step import take_step
 
 STILL = {"encoder": {"dropout": 0.0, "pooling": "cls"}, "tasks": {"mood": {"head": {"dropout": 0.0}}}}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from emomtl.analyses.answers.confusion import DRAWN, confusion, confusion_table, together, together_table
 from emomtl.analyses.answers.kept import MANY, THRESHOLD, Kept, Level, kept_of
 from emomtl.analyses.answers.labels import label_figures, label_table
-from emomtl.analyses.answers.numbers import numbers_table
 from emomtl.analyses.answers.pictures import (
     confusion_picture,
     label_picture,
@@ -17,6 +16,7 @@ from emomtl.analyses.answers.pictures import (
     threshold_picture,
     together_picture,
 )
+from emomtl.analyses.answers.regressions import numbers_table
 from emomtl.analyses.calibration.examine import examine, tables
 from emomtl.analyses.calibration.pictures import reliability_figure
 from emomtl.report.cells import Table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analyses.attribution.texts import Unit, check_examples, known
 from emomtl.errors import clean
 from emomtl.report.cells import spelt
-from emomtl.report.html import rendered
+from emomtl.report.html_page import rendered
 
 if TYPE_CHECKING:
     import numpy as np

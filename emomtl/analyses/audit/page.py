@@ -7,7 +7,7 @@ from typing import Any
 
 from emomtl.analyses.audit.findings import KINDS, SEVERITIES, Report
 from emomtl.errors import clean
-from emomtl.report.html import rendered
+from emomtl.report.html_page import rendered
 
 FOLDER = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from emomtl.analyses.sections.severity import Severities, label_severities, numb
 from emomtl.data.locate import said_place
 from emomtl.errors import clean
 from emomtl.report.cells import Cell, Table
-from emomtl.report.html import TextTable
+from emomtl.report.html_page import TextTable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,11 +16,11 @@ from emomtl import Grouping, MultiLabel, Regression, SingleLabel, Taxonomy
 from emomtl.analyses.answers.confusion import NOTHING, confusion, confusion_table, together, together_table
 from emomtl.analyses.answers.kept import Kept
 from emomtl.analyses.answers.labels import RARE, label_figures, label_table
-from emomtl.analyses.answers.numbers import numbers_table
 from emomtl.analyses.answers.pictures import confusion_picture, numbers_picture, threshold_picture, together_picture
+from emomtl.analyses.answers.regressions import numbers_table
 from emomtl.metrics.significance import Answers
 from emomtl.report.drawing import as_svg
-from emomtl.report.html import inline
+from emomtl.report.html_page import inline
 from emomtl.run import Run
 
 FORMULA = r"<i>$\frac{1}$</i>"

@@ -14,7 +14,7 @@ from emomtl.analyses.answers.confusion import LONGEST, confusion, confusion_tabl
 from emomtl.analyses.answers.kept import MANY, Kept
 from emomtl.metrics.significance import Answers
 from emomtl.report.cells import Table
-from emomtl.report.html.page import MOST_ROWS, _shown
+from emomtl.report.html_page.page import MOST_ROWS, _shown
 
 
 def kept_of(labels: int, rows: int, several: bool) -> Kept:

@@ -14,7 +14,7 @@ from emomtl_plugins.weightings.dwa import DynamicWeightAverage
 from emomtl_plugins.weightings.famo import Famo
 from emomtl_plugins.weightings.geometric_mean import GeometricMean
 from emomtl_plugins.weightings.imtl_l import ImtlLoss
-from emomtl_plugins.weightings.random import STREAM, Random
+from emomtl_plugins.weightings.random_weights import STREAM, Random
 from emomtl_plugins.weightings.scale_invariant import ScaleInvariant
 from emomtl_plugins.weightings.stch import SmoothTchebycheff
 from emomtl_plugins.weightings.uncertainty import Uncertainty

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emomtl_plugins.weightings.random import Random
+from emomtl_plugins.weightings.random_weights import Random
 
 
 def test_the_draw_is_a_function_of_seed_and_step(moment):

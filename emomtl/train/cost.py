@@ -22,7 +22,7 @@ from emomtl.train.forecast import Lengths
 from emomtl.train.full_length import try_full_length
 from emomtl.train.origin import origin_of
 from emomtl.train.phases import Phases
-from emomtl.train.profile import Profile
+from emomtl.train.profiling import Profile
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.session import Session
 from emomtl.train.start import start

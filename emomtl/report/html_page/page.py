@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.report.cells import Cell, Table, plain, spelt
-from emomtl.report.html.shell import rendered
+from emomtl.report.html_page.shell import rendered
 
 if TYPE_CHECKING:
     from markupsafe import Markup

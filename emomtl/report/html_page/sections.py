@@ -10,8 +10,8 @@ from emomtl.report.collect import RunResult
 from emomtl.report.differing import differing, shortened, told
 from emomtl.report.drawing import Picture, as_svg
 from emomtl.report.figures import pictures
-from emomtl.report.html.page import Section
-from emomtl.report.html.svg import inline
+from emomtl.report.html_page.page import Section
+from emomtl.report.html_page.svg import inline
 from emomtl.report.pairs import pairs_table
 from emomtl.report.parts import Part
 from emomtl.report.sampling import sampling_table
