@@ -59,8 +59,18 @@ class Lines:
         return line
 
     def overridden(self, dotted: Sequence[str | int]) -> bool:
-        """Whether the place, or a table that it is in, comes from the command line."""
-        return any(tuple(dotted[: len(parts)]) == parts for parts in self._overridden)
+        """Whether the place, a table that it is in, or all that is in it comes from the command line."""
+        place = tuple(dotted)
+        if any(place[: len(parts)] == parts for parts in self._overridden):
+            return True
+        return any(parts[: len(place)] == place for parts in self._overridden) and not self._written(place)
+
+    def _written(self, place: Sequence[str | int]) -> bool:
+        """Whether the text itself has something at this place."""
+        node: _Node | None = self._root
+        for part in place:
+            node = node.children.get(part) if node is not None else None
+        return node is not None
 
 
 class _Scan:

@@ -40,7 +40,7 @@ def write_skeleton(name: str, folder: Path, plugins: Plugins | None = None) -> P
     target = folder / f"emomtl-{task}"
     if target.exists() or target.is_symlink():
         raise EmomtlError(f"{target} exists already", remedy="choose another name, or remove it", place="new-plugin")
-    templates = importlib.resources.files("emomtl") / "skeleton_files"
+    templates = importlib.resources.files("emomtl.testing") / "skeleton_files"
     try:
         for path, template in FILES.items():
             text = (templates / f"{template}.template").read_text(encoding="utf-8")

@@ -5,6 +5,6 @@ from emomtl.train.loop import train
 from emomtl.train.outcome import Outcome
 from emomtl.train.session import Session
 from emomtl.train.signals import Interrupted
-from emomtl.train.start import resume, start
+from emomtl.train.starting import resume, start
 
 __all__ = ["Display", "Interrupted", "Outcome", "Session", "resume", "start", "train"]

@@ -25,7 +25,7 @@ from emomtl.train.phases import Phases
 from emomtl.train.profiling import Profile
 from emomtl.train.reading import read, tokenise_all
 from emomtl.train.session import Session
-from emomtl.train.start import start
+from emomtl.train.starting import start
 from emomtl.train.step import try_step
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ def test_a_kill_at_any_write_rename_or_removal_leaves_a_run_that_slim_finishes(
 def test_train_says_that_a_folder_is_taken_before_it_reads_rows(
     cli: Any, desk: Any, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emomtl.train.start.read", pytest.fail)
+    monkeypatch.setattr("emomtl.train.starting.read", pytest.fail)
     said = cli("train", desk.manifest(), "--out", copied)
     assert said.code == 1
     assert "holds a run already (go on with it by --resume, or choose another folder with --out)" in said.err

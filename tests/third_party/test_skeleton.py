@@ -25,7 +25,7 @@ def test_the_name_is_brought_into_one_form(tmp_path: Path, name: str) -> None:
 
 
 def test_every_template_is_used_and_no_placeholder_is_left(tmp_path: Path) -> None:
-    templates = importlib.resources.files("emomtl") / "skeleton_files"
+    templates = importlib.resources.files("emomtl.testing") / "skeleton_files"
     assert sorted(file.name for file in templates.iterdir()) == sorted(f"{name}.template" for name in FILES.values())
     folder = write_skeleton("my-moods", tmp_path)
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -49,7 +49,7 @@ def affinity(
     step of each measurement.
     """
     from emomtl.train import Display
-    from emomtl.train.start import start
+    from emomtl.train.starting import start
     from emomtl.train.step import try_step
 
     if len(plan.tasks) < 2:

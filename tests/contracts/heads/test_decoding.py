@@ -110,7 +110,7 @@ def test_soft_labels_are_scored_by_the_largest_share_and_ties_are_counted() -> N
     hard = score(SingleLabel(), TAXONOMY, np.array([0, 1, 2, -100]), logits)
     distributions = {"cross_entropy", "kl_divergence", "jensen_shannon"}
     assert {name: value for name, value in soft.metrics.items() if name not in distributions} == hard.metrics
-    assert distributions <= set(soft.errors)
+    assert distributions <= set(soft.facts.errors)
     assert soft.tables == hard.tables
     assert soft.unlabelled == 1
     assert soft.remarks == (
