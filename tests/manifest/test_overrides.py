@@ -95,4 +95,4 @@ def test_file_and_overrides_are_complained_of_together(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(START + "clip = -1\n", encoding="utf-8")
     problems = read_draft(path, ["train.lr=abc", "seed", "x.y=1"]).problems
-    assert {problem.place for problem in problems} == {"--set seed", "train.clip", "--set train.lr", "x"}
+    assert {problem.place for problem in problems} == {"--set seed", "train.clip", "--set train.lr", "--set x"}
