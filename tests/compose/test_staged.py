@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,16 +180,10 @@ def test_stages_may_change_the_encoder_in_other_ways(desk: Any) -> None:
 @pytest.mark.parametrize("stage", [0, 1])
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_run_stopped_in_any_stage_goes_on_there_and_is_the_unbroken_run(
-    desk: Any, contents: Any, stage: int, step: int
+    desk: Any, contents: Any, stopped_in_a_stage: Any, stage: int, step: int
 ) -> None:
-
     manifest = desk.manifest(stages=BOTH)
-    whole = desk.train_stages(manifest, "run")
-    unbroken = [contents(run, "last") for run in whole]
-    for run in whole:
-        shutil.move(run.folder, run.folder.with_name(f"unbroken-{run.folder.name}"))
-    with pytest.raises(KeyboardInterrupt):
-        desk.train_stages(manifest, "run", plugins=desk.stopping(step, ("small-several", "small")[stage]))
+    unbroken = stopped_in_a_stage(manifest, step, ("small-several", "small")[stage])
     went_on = desk.train_stages(manifest, "run", again=True)
     assert len(went_on) == 2 - stage
     assert [contents(desk.folder / name, "last") for name in ("run-several", "run")] == unbroken

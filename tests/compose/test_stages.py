@@ -183,16 +183,10 @@ def test_the_first_weights_are_those_of_the_checkpoint_and_heads_are_fresh(desk:
 @pytest.mark.parametrize("stage", [0, 1])
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_run_interrupted_in_either_stage_goes_on_there_and_is_the_unbroken_run(
-    desk: Any, contents: Any, stage: int, step: int
+    desk: Any, contents: Any, stopped_in_a_stage: Any, stage: int, step: int
 ) -> None:
-
     manifest = desk.manifest(pretrain=PRETRAIN)
-    whole = desk.train_stages(manifest, "run")
-    unbroken = [contents(run, "last") for run in whole]
-    for run in whole:
-        shutil.move(run.folder, run.folder.with_name(f"unbroken-{run.folder.name}"))
-    with pytest.raises(KeyboardInterrupt):
-        desk.train_stages(manifest, "run", plugins=desk.stopping(step, ("small-pretrain", "small")[stage]))
+    unbroken = stopped_in_a_stage(manifest, step, ("small-pretrain", "small")[stage])
     assert (desk.folder / "run").exists() == (stage == 1)
     went_on = desk.train_stages(manifest, "run", again=True)
     assert len(went_on) == 2 - stage

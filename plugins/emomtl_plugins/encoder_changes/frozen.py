@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, encoder_layers, hookimpl
-from emomtl_plugins.encoder_changes.embeddings import below_the_layers
+from emomtl import Applied, EncoderChange, TaskSwitch, hookimpl
+from emomtl_plugins.encoder_changes.layers import below_the_layers, layers_with_lowest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,11 +35,8 @@ class Frozen(EncoderChange):
         return Applied()
 
     def _lowest(self, encoder: nn.Module, number: int, pretrained: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        every = encoder_layers(encoder)
-        if number > len(every):
-            remedy = f"a number up to {len(every)}; left out, all of the encoder is frozen"
-            raise EmomtlError(f"the encoder has {len(every)} layers", place="layers", remedy=remedy)
-        low = [parameter for layer in every[:number] for parameter in layer.parameters()]
+        lowest = layers_with_lowest(encoder, number)[:number]
+        low = [parameter for layer in lowest for parameter in layer.parameters()]
         return below_the_layers(encoder, pretrained) + low
 
 

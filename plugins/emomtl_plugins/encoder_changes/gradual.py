@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from emomtl import Applied, EmomtlError, EncoderChange, Moment, TaskSwitch, encoder_layers, hookimpl
-from emomtl_plugins.encoder_changes.embeddings import below_the_layers
 from emomtl_plugins.encoder_changes.frozen import Frozen
+from emomtl_plugins.encoder_changes.layers import below_the_layers
 
 if TYPE_CHECKING:
     from torch import nn

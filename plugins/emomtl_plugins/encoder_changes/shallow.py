@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from emomtl import Applied, EmomtlError, EncoderChange, TaskSwitch, encoder_layers, hookimpl
+from emomtl import Applied, EncoderChange, TaskSwitch, hookimpl
+from emomtl_plugins.encoder_changes.layers import layers_with_lowest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,11 +27,9 @@ class Shallow(EncoderChange):
 
     def apply(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch) -> Applied:
         """Take the upper layers out of the encoder, and out of what its config says."""
-        every = encoder_layers(encoder)
-        if self.layers > len(every):
-            raise EmomtlError(f"the encoder has {len(every)} layers", place="layers", remedy=f"a number up to {len(every)}")
-        del every[self.layers :]  # type: ignore[attr-defined]  # a ModuleList, which torch does not call a list
-        encoder.config.num_hidden_layers = self.layers  # type: ignore[union-attr]
+        layers = layers_with_lowest(encoder, self.layers)
+        del layers[self.layers :]  # type: ignore[attr-defined]  # a ModuleList, which torch does not call a list
+        encoder.config.num_hidden_layers = self.layers  # type: ignore[union-attr]  # every model of transformers has one
         return Applied()
 
 
