@@ -19,7 +19,6 @@ TELLING = {
     "emomtl/cli/cached.py": "when an entry of the cache was last used, in a table",
     "emomtl/data/cache/store.py": "when an entry was made and last used; what a killed builder left is removed after a day",
     "emomtl/run/lock.py": "since when a run has been in use, in a message",
-    "emomtl/study/watching.py": "whether files have changed since they were last drawn",
 }
 """The only modules that may read the wall clock or the times of files, each with what it does with them."""
 
