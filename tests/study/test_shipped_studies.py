@@ -12,7 +12,7 @@ from emomtl.study import read_study
 from emomtl.study.reading import StudyFile
 
 PLUGINS = Plugins.discover()
-SCALING = {"loss-scale", "clipping"}  # both forms of a step, and several scales of losses, are what they compare
+SCALING = {"loss-scale", "clipping", "weighting-rate"}  # the form of a step, scales and rates are what they compare
 STUDIES = sorted(set(PLUGINS.offers("study")) - SCALING)
 CASES = [(name, scale) for name in STUDIES for scale in ("laptop", "full")]
 
