@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomtl.contracts.heads import Head, TokenHead, prepare_fixed, sharing
+from emomtl.contracts.heads import Head, TokenHead, encoder_passes, prepare_fixed
 from emomtl.data.corpus import Corpus, TaskData
 from emomtl.data.reading import BadRows
 from emomtl.data.tokens import Tokens
@@ -85,7 +85,7 @@ def figures_of(
         rows = order[start : start + batch_size]
         inputs, targets = prepare_fixed(head, tokens.batch(rows), model.vocabulary)
         with arithmetic(device, precision):
-            figures = model.token_figures(task, to_device(inputs, device), to_device({task: targets}, device)[task])
+            figures = model.token_outputs(task, to_device(inputs, device), to_device({task: targets}, device)[task])
         found[rows] = figures.float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
@@ -104,7 +104,7 @@ def outputs_of(
 ) -> dict[str, NDArray[np.float32]]:
     """What these heads give for every text, (n, L) each: one encoder pass for all with a pooled vector, one for each other."""
     found: dict[str, NDArray[np.float32]] = {}
-    for together in sharing(heads, heads):
+    for together in encoder_passes(heads, heads):
         head = heads[together[0]]
         if isinstance(head, TokenHead):
             found[together[0]] = figures_of(model, tokens, together[0], head, device, precision, batch_size, advance)

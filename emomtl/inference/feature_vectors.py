@@ -31,7 +31,7 @@ FURTHEST = 10.0
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedFeature:
     """One feature that has learned, with the mean and the scale, (F,) each, of its columns over its training rows.
 
     `own` are those rows' vectors, (n, F), not yet standardised, where it learned just now: they cost as many fits as folds.
@@ -63,7 +63,7 @@ class Fitted:
         return Learned({**arrays, "mean": self.mean, "scale": self.scale}, {"own": dict(self.learned.about)}).to_bytes()
 
     @classmethod
-    def from_bytes(cls, bound: BoundFeature, data: bytes, place: str) -> Fitted:
+    def from_bytes(cls, bound: BoundFeature, data: bytes, place: str) -> FittedFeature:
         """What `to_bytes` wrote."""
         kept = Learned.from_bytes(data, place)
         mean, scale, about = kept.arrays.get("mean"), kept.arrays.get("scale"), kept.about.get("own")
@@ -74,29 +74,29 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Fusion:
+class FittedFeatures:
     """The features of a run, in the manifest's order; without any it leaves everything as it is."""
 
-    features: tuple[Fitted, ...] = ()
+    fitted: tuple[FittedFeature, ...] = ()
 
     @property
     def width(self) -> int:
         """The numbers that heads read beside the encoder's."""
-        return sum(len(one.mean) for one in self.features)
+        return sum(len(one.mean) for one in self.fitted)
 
     @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each feature's file, which the run's environment notes."""
-        return {one.bound.name: hashlib.sha256(one.to_bytes()).hexdigest() for one in self.features}
+        return {one.bound.name: hashlib.sha256(one.to_bytes()).hexdigest() for one in self.fitted}
 
     def beside(self, tokens: Tokens, split: CorpusSplit) -> Tokens:
         """The tokens of a split with the vectors of its texts; of a pair both texts are read, as one."""
         import numpy as np
 
-        if not self.features:
+        if not self.fitted:
             return tokens
         texts = whole_texts(split)
-        vectors = np.concatenate([one.vectors(texts) for one in self.features], axis=1)
+        vectors = np.concatenate([one.vectors(texts) for one in self.fitted], axis=1)
         return replace(tokens, features=vectors)
 
     def beside_all(
@@ -106,7 +106,7 @@ class Fusion:
         splits = {(corpus.name, split): found for corpus in data.corpora for split, found in corpus.splits.items()}
         found = {key: self.beside(one, splits[key]) for key, one in tokens.items()}
         start = 0
-        for one in self.features if training else ():
+        for one in self.fitted if training else ():
             corpus, columns = data.corpus(one.bound.of), slice(start, start + len(one.mean))
             vectors = found[corpus.name, "train"].features
             assert vectors is not None
@@ -116,17 +116,17 @@ class Fusion:
 
     def keep(self, folder: Path) -> None:
         """Write each feature into the run's folder, so that the run opens without the rows."""
-        if not self.features:
+        if not self.fitted:
             return
         with storage(folder / FOLDER):
             (folder / FOLDER).mkdir(exist_ok=True)
-        for one in self.features:
+        for one in self.fitted:
             write_bytes(folder / FOLDER / f"{one.bound.name}{SUFFIX}", one.to_bytes())
 
 
-def learn(features: Mapping[str, BoundFeature], data: TaskData) -> Fusion:
+def learn(features: Mapping[str, BoundFeature], data: TaskData) -> FittedFeatures:
     """Let each feature learn from the training rows of its task, those that the run trains on; all problems at once."""
-    fitted: list[Fitted] = []
+    fitted: list[FittedFeature] = []
     problems: list[Problem] = []
     for bound in features.values():
         try:
@@ -136,10 +136,10 @@ def learn(features: Mapping[str, BoundFeature], data: TaskData) -> Fusion:
             problems += [replace(one, place=f"{place}.{one.place}" if one.place else place) for one in error.problems]
     if problems:
         raise EmomtlError(*problems)
-    return Fusion(tuple(fitted))
+    return FittedFeatures(tuple(fitted))
 
 
-def reopen(features: Mapping[str, BoundFeature], run: Run) -> Fusion:
+def reopen(features: Mapping[str, BoundFeature], run: Run) -> FittedFeatures:
     """The features of a run as it kept them; a file that is not the one that the run began with is refused."""
     fitted = []
     for bound in features.values():
@@ -147,8 +147,8 @@ def reopen(features: Mapping[str, BoundFeature], run: Run) -> Fusion:
         data = read_bytes(path, sys.maxsize)
         if hashlib.sha256(data).hexdigest() != run.environment.get("features", {}).get(bound.name):
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
-        fitted.append(Fitted.from_bytes(bound, data, str(path)))
-    return Fusion(tuple(fitted))
+        fitted.append(FittedFeature.from_bytes(bound, data, str(path)))
+    return FittedFeatures(tuple(fitted))
 
 
 def whole_texts(split: CorpusSplit) -> list[str]:
@@ -172,14 +172,14 @@ def training_rows(data: TaskData, task: str) -> TrainingRows:
     return TrainingRows(texts, taxonomy.names, has, corpus.sensitive)
 
 
-def _fitted(bound: BoundFeature, data: TaskData) -> Fitted:
+def _fitted(bound: BoundFeature, data: TaskData) -> FittedFeature:
     import numpy as np
 
     rows = training_rows(data, bound.of)
     learned = bound.feature.fit(rows)
     own = _own_vectors(bound, learned, rows)
     spread = own.std(axis=0)
-    return Fitted(bound, learned, own.mean(axis=0), np.where(spread > 0, spread, 1.0), own)
+    return FittedFeature(bound, learned, own.mean(axis=0), np.where(spread > 0, spread, 1.0), own)
 
 
 def out_of_fold(

@@ -19,7 +19,7 @@ from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.inference.evaluate import evaluate
-from emomtl.inference.feature_vectors import Fusion, reopen
+from emomtl.inference.feature_vectors import FittedFeatures, reopen
 from emomtl.manifest import Manifest
 from emomtl.metrics.scoring import TaskScores, Tuned
 from emomtl.metrics.selection import EMA, RAW
@@ -69,7 +69,7 @@ class Trained(Opened):
     tokenizer: Any
     device: str
     precision: str
-    fusion: Fusion
+    features: FittedFeatures
     weights: str = RAW
 
     @property
@@ -109,13 +109,13 @@ def open_trained(folder: Path, which: str, plugins: Plugins, device: str = "auto
     plan, where = opened.plan, choose_device(device)
     saved = opened.run.kept_encoder()
     encoder = changed_encoder(plan, rebuild_encoder(plan.encoder, saved, opened.checkpoint.size("model")))
-    fusion = reopen(plan.features, opened.run)
-    model = model_of(plan, encoder, fusion)
+    features = reopen(plan.features, opened.run)
+    model = model_of(plan, encoder, features)
     taken = choose_weights(opened.run, opened.checkpoint, weights, "--weights")
     checkpoint = _restored(model, opened, which, taken)
     model.to(where).eval()
     precision = choose_precision(plan.manifest.train.precision, where)
-    return Trained(opened.run, plan, checkpoint, model, encoder.tokenizer, where, precision, fusion, taken)
+    return Trained(opened.run, plan, checkpoint, model, encoder.tokenizer, where, precision, features, taken)
 
 
 def _restored(model: MultiTaskModel, opened: Opened, which: str, weights: str) -> Checkpoint:
@@ -136,11 +136,11 @@ def changed_encoder(plan: Plan, encoder: LoadedEncoder) -> LoadedEncoder:
     return encoder.changed(plan.changes, tuple(plan.tasks), plan.manifest.seed)
 
 
-def model_of(plan: Plan, encoder: LoadedEncoder, fusion: Fusion) -> MultiTaskModel:
+def model_of(plan: Plan, encoder: LoadedEncoder, features: FittedFeatures) -> MultiTaskModel:
     """The model of a plan whose labels are known, with fresh heads and objectives."""
     heads = {name: (bound.head, bound.taxonomy) for name, bound in plan.tasks.items()}
     objectives = {name: (one.objective, plan.tasks[one.task].taxonomy) for name, one in plan.objectives.items()}
-    return build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, fusion.width)
+    return build_model(encoder, plan.encoder, heads, plan.manifest.seed, plan.ties, objectives, features.width)
 
 
 def needs_trust(folder: Path, files: Sequence[Path]) -> Problem:
@@ -272,7 +272,7 @@ def evaluate_run(
     data = read_split(trained, split, tasks, sources, allow_changed, policy == "wrong" and split != "train")
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
-    tokens = trained.fusion.beside_all(data, tokens)
+    tokens = trained.features.beside_all(data, tokens)
     batch_size = trained.plan.manifest.eval.batch_size
     kept: dict[str, tuple[Any, Any]] = {}
     of = (trained.model, bound, data, tokens, split, trained.device, trained.precision, batch_size)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sharing:
+class AppliedChanges:
     """How the encoder was changed: the switch that its changes read, whose each new parameter is, and what is due at a moment.
 
     `own` names the parameters of the encoder (as it names them) that belong to one task alone, by name. `added` says of
@@ -29,7 +29,7 @@ class Sharing:
     added: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> Sharing:
+    def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> AppliedChanges:
         """Apply the changes to the encoder, in their order; what one of them cannot do is an error with its place."""
         switch = TaskSwitch(tasks, seed)
         pretrained = list(encoder.parameters())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.encoder import HEAD, Truncation
 from emomtl.contracts.heads import Vocabulary
-from emomtl.model.encoder_changes import Sharing
+from emomtl.model.encoder_changes import AppliedChanges
 from emomtl.model.layers import LAST, LastLayers
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class LoadedEncoder:
     module: nn.Module
     tokenizer: Any
     width: int
-    sharing: Sharing | None = None
+    changes: AppliedChanges | None = None
     notes: tuple[str, ...] = ()
 
     def changed(self, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> LoadedEncoder:
         """The same encoder, with the changes applied to it in their order."""
-        return replace(self, sharing=Sharing.of(self.module, changes, tasks, seed))
+        return replace(self, changes=AppliedChanges.of(self.module, changes, tasks, seed))
 
     @property
     def hidden(self) -> int:

@@ -17,7 +17,7 @@ from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.contracts.weighting import SharedParameters
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.metrics.selection import RAW
-from emomtl.model.encoder_changes import Sharing
+from emomtl.model.encoder_changes import AppliedChanges
 from emomtl.model.fast.lean.first_token import FirstToken
 from emomtl.model.layers import LAST, LastLayers, layer_factors
 from emomtl.model.loaded import EncoderChoice, LoadedEncoder
@@ -44,7 +44,7 @@ class MultiTaskModel(nn.Module):
         pooling: str,
         heads: Mapping[str, nn.Module],
         ties: Mapping[str, str] | None = None,
-        sharing: Sharing | None = None,
+        changes: AppliedChanges | None = None,
         objectives: Mapping[str, nn.Module] | None = None,
         layers: LastLayers = LAST,
     ) -> None:
@@ -54,7 +54,7 @@ class MultiTaskModel(nn.Module):
         self.layers = layers
         self.heads = modules_by_name(heads)
         self.ties = dict(ties or {})
-        self.sharing = sharing or Sharing.of(encoder, (), (*heads, *self.ties), 0)
+        self.changes = changes or AppliedChanges.of(encoder, (), (*heads, *self.ties), 0)
         self.objectives = modules_by_name(objectives or {})
         self.vocabulary: Vocabulary | None = None
         self.first_token: FirstToken | None = None
@@ -65,7 +65,7 @@ class MultiTaskModel(nn.Module):
         The texts are encoded once for all tasks (or were: `output` is what the encoder gave); where a change of the encoder
         depends on the task, once for each.
         """
-        if not self.sharing.per_task:
+        if not self.changes.per_task:
             every = self.encode(inputs, output=output)
             return {task: every[:n] for task, n in rows.items()}
         return {task: self.encode({name: tensor[:n] for name, tensor in inputs.items()}, task) for task, n in rows.items()}
@@ -77,7 +77,7 @@ class MultiTaskModel(nn.Module):
         encoder gave, where it was asked already.
         """
         if output is None:
-            with self.sharing.switch.using(task):
+            with self.changes.switch.using(task):
                 output = self.encoder(**inputs, **self.layers.asked)
         if self.pooling == "pooler":
             return output.pooler_output  # type: ignore[no-any-return]
@@ -94,10 +94,10 @@ class MultiTaskModel(nn.Module):
         """The logits of a task's head, (B, W) -> (B, L)."""
         return self.heads[self.ties.get(task, task)](pooled)  # type: ignore[no-any-return]
 
-    def token_figures(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor, output: Any = None) -> Tensor:
+    def token_outputs(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor, output: Any = None) -> Tensor:
         """What a head that reads token states gives for inputs and targets (B, T) that it prepared: (B, L)."""
         if output is None:
-            with self.sharing.switch.using(task):
+            with self.changes.switch.using(task):
                 output = self.encoder(**inputs)
         states = output.last_hidden_state
         words = self.encoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
@@ -131,7 +131,7 @@ def build_model(
         for name, (objective, taxonomy) in (objectives or {}).items():
             torch.manual_seed(torch_seed(seed, "objective", name))
             extra[name] = objective.build(encoder.width, taxonomy)
-    model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.sharing, extra, choice.layers)
+    model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.changes, extra, choice.layers)
     if any(isinstance(head, TokenHead) for head, _ in heads.values()):
         model.vocabulary = encoder.vocabulary
     return model
@@ -188,7 +188,7 @@ def shared_parameters(model: MultiTaskModel) -> SharedParameters:
     an encoder lists none, every parameter does.
     """
     named = model.encoder.named_parameters()
-    shared = [parameter for name, parameter in named if parameter.requires_grad and name not in model.sharing.own]
+    shared = [parameter for name, parameter in named if parameter.requires_grad and name not in model.changes.own]
     ours = {id(parameter) for parameter in shared}
     with suppress(EmomtlError):
         for layer in reversed(encoder_layers(model.encoder)):
@@ -221,13 +221,13 @@ def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
     `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for the one whose it is. What is
     frozen now and opened later by a schedule counts as trainable only where it is open: count before the first step.
     """
-    tasks = dict.fromkeys(model.sharing.switch.tasks, 0)
+    tasks = dict.fromkeys(model.changes.switch.tasks, 0)
     for task, head in model.heads.items():
         tasks[task] += sum(parameter.numel() for parameter in head.parameters())
     shared = 0
     for name, parameter in model.encoder.named_parameters():
-        if name in model.sharing.own:
-            tasks[model.sharing.own[name]] += parameter.numel()
+        if name in model.changes.own:
+            tasks[model.changes.own[name]] += parameter.numel()
         else:
             shared += parameter.numel()
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -81,7 +81,7 @@ def calibrate(plan: Plan) -> Calibration:
             try_full_length(session)
             session.phases = kept = _Kept(session)
             losses = try_step(session)
-            session.phases = profile = Profile(session.device, session.model.sharing.per_task)
+            session.phases = profile = Profile(session.device, session.model.changes.per_task)
             began = time.perf_counter()
             while profile.steps < 4 or time.perf_counter() - began < SECONDS:
                 with profile("other"):

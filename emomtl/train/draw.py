@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomtl.contracts.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, sharing
+from emomtl.contracts.heads import MISSING_TOKEN, Head, TokenHead, Vocabulary, encoder_passes
 from emomtl.contracts.sampler import Moment, Sampler
 from emomtl.data.batches import Stream, apportion
 from emomtl.data.corpus import Corpus, TaskData
@@ -204,7 +204,7 @@ class Feeder:
         """Micro-batch `number`: every `pieces`-th row of each stream, so that each has rows of all lengths and tasks."""
         parts = []
         for stream, tasks in streams.items():
-            for together in sharing(tasks, self.heads):
+            for together in encoder_passes(tasks, self.heads):
                 mine = {task: self._own(task, rows[stream][: wanted[task]][number::pieces]) for task in together}
                 mine = {task: chosen for task, chosen in mine.items() if len(chosen)}
                 if not mine:

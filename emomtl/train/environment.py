@@ -19,7 +19,7 @@ from emomtl.version import __version__
 if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
-    from emomtl.inference.feature_vectors import Fusion
+    from emomtl.inference.feature_vectors import FittedFeatures
     from emomtl.run import Run
 
 COUNTS = ("emomtl", "python", "torch", "transformers", "numpy", "system", "device", "device_name", "precision", "threads")
@@ -33,7 +33,9 @@ LEFT_OUT = {
 """The places in tables that a manifest may lack as a whole: a study allows `start.run` for every run of its own."""
 
 
-def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion: Fusion, ranks: Ranks = ALONE) -> dict[str, Any]:
+def environment(
+    plan: Plan, data: TaskData, device: str, precision: str, features: FittedFeatures, ranks: Ranks = ALONE
+) -> dict[str, Any]:
     """What a run writes down of where it ran and on what."""
     import numpy
     import transformers
@@ -57,7 +59,7 @@ def environment(plan: Plan, data: TaskData, device: str, precision: str, fusion:
         "pairs": [task for task in plan.tasks if data.corpus(task).splits["train"].pairs is not None],
         "dropped_leaks": {task: found.as_json() for task, found in data.leaks.items()},
         **({"label_noise": {task: found.as_json() for task, found in data.noise.items()}} if data.noise else {}),
-        **({"features": fusion.digests} if fusion.features else {}),
+        **({"features": features.digests} if features.fitted else {}),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emomtl.compose import Plan
-from emomtl.contracts.heads import sharing
+from emomtl.contracts.heads import encoder_passes
 from emomtl.contracts.sampler import Moment
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
@@ -81,7 +81,7 @@ def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict
             examples[task] += here * each * (1 if joint else p)
             shared[task] = here * each
         for corpus in data.corpora if joint else ():
-            read[corpus.name] += sum(max(shared[task] for task in together) for together in sharing(corpus.tasks, heads))
+            read[corpus.name] += sum(max(shared[task] for task in together) for together in encoder_passes(corpus.tasks, heads))
     total = sum(updates.values())
     tasks = {
         task: {

@@ -72,7 +72,7 @@ def _outputs(session: Session, tasks: list[str], arrays: dict[str, Any], tokens:
                 assert model.vocabulary is not None
                 inputs, targets = head.prepare(arrays, model.vocabulary, generator(0))
                 asked = to_device(inputs, device), torch.from_numpy(targets).to(device)
-                sums.append(model.token_figures(task, *asked, _unpadded(session, inputs, train)).float().sum())
+                sums.append(model.token_outputs(task, *asked, _unpadded(session, inputs, train)).float().sum())
     return torch.stack(sums).sum()
 
 

@@ -70,17 +70,17 @@ class _Fates:
 
     def decide(self) -> None:
         """Carry over, merge or leave behind each change that has tensors of its own; the last applied comes first."""
-        assert self.changed.sharing is not None
+        assert self.changed.changes is not None
         tensors = self.changed.module.state_dict()
         for number in reversed(range(len(self.theirs))):
-            names = [name for name, by in self.changed.sharing.added.items() if by == number and name in tensors]
+            names = [name for name, by in self.changed.changes.added.items() if by == number and name in tensors]
             if names:  # freezing, for one, adds nothing
                 self._decide(number, {name: tensors[name] for name in names})
 
     def _decide(self, number: int, tensors: Mapping[str, Tensor]) -> None:
-        assert self.changed.sharing is not None
+        assert self.changed.changes is not None
         name, change = self.run.manifest.encoder.changes[number].use, self.theirs[number]
-        owners = {tensor: self.changed.sharing.own.get(tensor) for tensor in tensors}
+        owners = {tensor: self.changed.changes.own.get(tensor) for tensor in tensors}
         uses = [use.use for use in self.plan.manifest.encoder.changes]
         ours = self.plan.changes[uses.index(name)] if name in uses else None
         if ours is not None and options_of(ours) == options_of(change):

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from emomtl.compose import Plan
-from emomtl.inference.feature_vectors import Fusion
+from emomtl.inference.feature_vectors import FittedFeatures
 from emomtl.model.encoder import save_encoder
 from emomtl.model.loaded import LoadedEncoder
 from emomtl.run import Run
 from emomtl.safety.files import storage, write_bytes
 
 
-def keep(encoder: LoadedEncoder, plan: Plan, run: Run, fusion: Fusion) -> None:
+def keep(encoder: LoadedEncoder, plan: Plan, run: Run, features: FittedFeatures) -> None:
     """Write the encoder's configuration and tokenizer, features and single-file plugins into the run."""
-    fusion.keep(run.folder)
+    features.keep(run.folder)
     keep_plugins(plan, run)
     run.keep_encoder(partial(_save_encoder, encoder))
 

@@ -119,7 +119,7 @@ def profiled(session: Session) -> Iterator[dict[str, Any]]:
 
     A run that is stopped has its profile, too; one that takes no step has none.
     """
-    profile, report = Profile(session.device, session.model.sharing.per_task), dict[str, Any]()
+    profile, report = Profile(session.device, session.model.changes.per_task), dict[str, Any]()
     session.phases = profile
     try:
         yield report

@@ -14,7 +14,7 @@ from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
-from emomtl.inference.feature_vectors import Fusion
+from emomtl.inference.feature_vectors import FittedFeatures
 from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
 from emomtl.model.fast.unpadded import Unpadded
@@ -61,7 +61,7 @@ class Session:
     window: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: Validated | None = None
     phases: Phases = field(default_factory=Phases)
-    fusion: Fusion = field(default_factory=Fusion)
+    features: FittedFeatures = field(default_factory=FittedFeatures)
     elsewhere: dict[str, list[Any]] = field(default_factory=dict)
     unchanged_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)

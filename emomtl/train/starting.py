@@ -14,7 +14,7 @@ from emomtl.contracts.sampler import Moment
 from emomtl.contracts.weighting import TaskFacts, Weighting
 from emomtl.data.corpus import TaskData
 from emomtl.errors import EmomtlError, Problem
-from emomtl.inference.feature_vectors import Fusion, learn, reopen
+from emomtl.inference.feature_vectors import FittedFeatures, learn, reopen
 from emomtl.inference.trained import changed_encoder, model_of
 from emomtl.manifest import Manifest
 from emomtl.model.averaging import Average
@@ -65,14 +65,14 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
     encoder = changed_encoder(plan, origin.encoder)
-    fusion = learn(plan.features, data)
-    now = environment(plan, data, device, precision, fusion, ranks) | origin.record
+    features = learn(plan.features, data)
+    now = environment(plan, data, device, precision, features, ranks) | origin.record
     run = Run.create(folder, plan.manifest, now) if ranks.first else None
     try:
         if run is not None:
-            keep(encoder, plan, run, fusion)
+            keep(encoder, plan, run, features)
         run = _together(run, folder, now, ranks, display)
-        session = _session(plan, run, data, encoder, origin, device, precision, display, fusion, ranks)
+        session = _session(plan, run, data, encoder, origin, device, precision, display, features, ranks)
         session.say_of_encoder(origin.notes)
         return session.joined()
     except BaseException:
@@ -96,8 +96,8 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         data = read(plan, display)
         plan = with_fitted_heads(plan.with_taxonomies(data.taxonomies), data)
         device, precision = _machine(plan.manifest)
-        fusion = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
-        now = environment(plan, data, device, precision, fusion, ranks) | recorded(run)
+        features = reopen(plan.features, run) if checkpoint is not None else learn(plan.features, data)
+        now = environment(plan, data, device, precision, features, ranks) | recorded(run)
         changes, other = differing(run, plan.manifest, now, allow_changed), elsewhere(run.environment, now)
         if other:
             display.note(in_words(other))
@@ -109,10 +109,10 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         encoder = changed_encoder(plan, origin.encoder)
         if checkpoint is None:  # no step was trained under what the run noted before
             if ranks.first:
-                keep(encoder, plan, run, fusion)
+                keep(encoder, plan, run, features)
             run.amend(plan.manifest, now | origin.record)
         _together(run, folder, now, ranks, display)
-        session = _session(plan, run, data, encoder, origin, device, precision, display, fusion, ranks)
+        session = _session(plan, run, data, encoder, origin, device, precision, display, features, ranks)
         session.elsewhere = other
         session.say_of_encoder(origin.notes)
         if checkpoint is not None:
@@ -160,17 +160,17 @@ def _session(
     device: str,
     precision: str,
     display: Display,
-    fusion: Fusion,
+    features: FittedFeatures,
     ranks: Ranks,
 ) -> Session:
     manifest = plan.manifest
     with ranks.local_main_first():  # the others of a machine find the tokens in its cache
         tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
-    tokens = fusion.beside_all(data, tokens, training=True)
+    tokens = features.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
-    model = model_of(plan, encoder, fusion).to(device)
+    model = model_of(plan, encoder, features).to(device)
     notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
-    recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.sharing.switch)
+    recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.changes.switch)
     changed = bool(manifest.encoder.changes)
     unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, changed)
     if device == "cpu":
@@ -200,7 +200,7 @@ def _session(
     length = Length.of(train, data.sizes, batches, manifest.sampler.per_step == "all")
     state = State.fresh(plan.tasks)
     reduction = Reduction(ranks, shared_parameters(model)) if ranks.world_size > 1 else None
-    more: dict[str, Any] = {"fusion": fusion, "ranks": ranks, "reduction": reduction, "unpadded": unpadded, "scales": scales}
+    more: dict[str, Any] = {"features": features, "ranks": ranks, "reduction": reduction, "unpadded": unpadded, "scales": scales}
     more["by_task"] = TaskGradients(model.parameters(), train.clip) if train.clip_by == "task" and train.clip else None
     session = Session(
         plan, run, data, tokens, model, weighting, optimizer, feeder, length, state, device, precision, display, **more

@@ -32,7 +32,7 @@ RAW = ":raw"
 def take_step(session: Session) -> Step:
     """One optimiser step. Random numbers depend on the seed and the step alone; the update is masked where it is not finite."""
     moment = _moment(session)
-    session.model.sharing.at(moment)
+    session.model.changes.at(moment)
     factor = rate_factor(moment.progress, session.plan.manifest.train.warmup, session.plan.manifest.train.schedule)
     for group in session.optimizer.param_groups:
         group["lr"] = group["peak"] * (1.0 if group["constant"] else factor)
@@ -203,7 +203,7 @@ def _losses(session: Session, parts: list[Part], share: float, totals: Totals) -
         with arithmetic(session.device, session.precision):
             if part.tokens:
                 pooled: dict[str, Tensor] = {}
-                logits = {task: session.model.token_figures(task, inputs, targets, output) for task, targets in wanted.items()}
+                logits = {task: session.model.token_outputs(task, inputs, targets, output) for task, targets in wanted.items()}
             else:
                 pooled = session.model.pooled(inputs, {task: ranks.local_count(n) for task, n in number.items()}, output)
                 logits = {task: session.model.logits(task, beside(read, part.features)) for task, read in pooled.items()}

@@ -76,7 +76,7 @@ def test_a_run_without_features_has_no_trace_of_them(trained: Run) -> None:
 
 def test_what_is_learned_comes_from_the_training_rows_of_the_named_task_alone(desk: Any) -> None:
     session = desk.begin(desk.manifest(**letters(desk, of="topics"), tasks={"topics": {"limit": 20}}))
-    fitted = session.fusion.features[0]
+    fitted = session.features.fitted[0]
     texts = training_rows(session.data, "topics").texts
     assert fitted.learned.about == {"seen": 20, "labels": ["anger", "fear", "joy", "sadness"]}
     lengths = [len(text) for text in texts]
@@ -87,10 +87,10 @@ def test_what_is_learned_comes_from_the_training_rows_of_the_named_task_alone(de
 
 def test_vectors_are_standardised_on_those_rows_and_cut_far_away(desk: Any) -> None:
     session = desk.begin(desk.manifest(**letters(desk)))
-    found = session.fusion.features[0].vectors(training_rows(session.data, "mood").texts)
+    found = session.features.fitted[0].vectors(training_rows(session.data, "mood").texts)
     assert found.mean(axis=0) == pytest.approx([0, 0], abs=1e-6)
     assert found.std(axis=0) == pytest.approx([1, 0], abs=1e-5)
-    assert session.fusion.features[0].vectors(["x" * 10_000])[0, 0] == FURTHEST
+    assert session.features.fitted[0].vectors(["x" * 10_000])[0, 0] == FURTHEST
     session.run.close()
 
 
@@ -106,8 +106,8 @@ def test_the_rows_that_a_feature_learned_from_have_vectors_that_do_not_know_thei
     texts = training_rows(session.data, "topics").texts
     place = 3
     has = session.data.rows("topics", "train").targets
-    anew = replace(session.fusion.features[0], own=None)
-    assert np.array_equal(anew.training_vectors(session.data), session.fusion.features[0].training_vectors(session.data))
+    anew = replace(session.features.fitted[0], own=None)
+    assert np.array_equal(anew.training_vectors(session.data), session.features.fitted[0].training_vectors(session.data))
     before = anew.training_vectors(session.data)[place]
     has[place] = 1 - has[place]
     after = anew.training_vectors(session.data)[place]
@@ -133,7 +133,7 @@ def test_of_a_pair_both_texts_are_read(desk: Any) -> None:
     tokens = session.tokens["mood", "validation"]
     pair = CorpusSplit(np.arange(2), ["ab", "abc"], ["cd", ""])
     whole = CorpusSplit(np.arange(2), ["ab\ncd", "abc"])
-    assert np.array_equal(session.fusion.beside(tokens, pair).features, session.fusion.beside(tokens, whole).features)
+    assert np.array_equal(session.features.beside(tokens, pair).features, session.features.beside(tokens, whole).features)
     session.run.close()
 
 
@@ -209,7 +209,7 @@ def test_a_kept_feature_is_the_one_that_was_learned(fused: tuple[Any, Run]) -> N
     session = desk.begin(run.folder / "manifest.toml", "again")
     fresh = learn(plan.features, session.data)
     session.run.close()
-    for one, other in zip(again.features, fresh.features, strict=True):
+    for one, other in zip(again.fitted, fresh.fitted, strict=True):
         assert np.array_equal(one.vectors(texts), other.vectors(texts))
     assert again.digests == fresh.digests
 

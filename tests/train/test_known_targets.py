@@ -240,5 +240,5 @@ def test_hidden_tokens_are_counted_over_the_pieces_of_a_step(desk: Any) -> None:
     with torch.no_grad():
         for part in parts:
             inputs = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
-            total += float(session.model.token_figures("words", inputs, torch.from_numpy(part.targets["words"]))[:, 0].sum())
+            total += float(session.model.token_outputs("words", inputs, torch.from_numpy(part.targets["words"]))[:, 0].sum())
     assert losses["words"] == pytest.approx(total / sum(hidden), rel=1e-5)

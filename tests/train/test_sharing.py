@@ -71,9 +71,9 @@ def test_a_step_for_one_task_leaves_what_is_anothers_as_it_was(desk: Any) -> Non
         (task,) = try_step(session)
         seen.add(task)
         moved = {name for name, value in session.model.encoder.named_parameters() if not torch.equal(value, before[name])}
-        owners = {session.model.sharing.own[name] for name in moved if name in session.model.sharing.own}
+        owners = {session.model.changes.own[name] for name in moved if name in session.model.changes.own}
         assert owners <= {task}
-        assert moved - set(session.model.sharing.own)
+        assert moved - set(session.model.changes.own)
     assert seen == {"mood", "topics"}
     session.run.close()
 
@@ -202,7 +202,7 @@ def test_texts_that_each_task_encodes_count_once_a_task(cli: Any, desk: Any) -> 
     manifest = desk.manifest(encoder={"changes": [PALS]}, tasks=tasks, sampler={"use": "uniform", "per_step": "all"})
     foretold = json.loads(cli("check", manifest, "--json", "--no-step").out)
     session = desk.begin(manifest)
-    profile = Profile("cpu", session.model.sharing.per_task)
+    profile = Profile("cpu", session.model.changes.per_task)
     for _ in range(session.length.total):
         drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
         profile.saw(drawing)

@@ -91,7 +91,7 @@ def batches(session: Session, step: int) -> list[Part]:
     """
     import numpy as np
 
-    from emomtl.contracts.heads import sharing
+    from emomtl.contracts.heads import encoder_passes
     from emomtl.seeds import generator
 
     feeder, parts = session.feeder, []
@@ -104,7 +104,7 @@ def batches(session: Session, step: int) -> list[Part]:
         for tasks, choice in together:
             size = min(len(choice), max(feeder.batches[task] for task in tasks))
             chosen = generator(feeder.seed, "affinity", tasks[0], step).choice(choice, size, replace=False)
-            for names in sharing(tasks, feeder.heads):
+            for names in encoder_passes(tasks, feeder.heads):
                 parts.append(feeder.part(corpus.name, dict.fromkeys(names, chosen), 0, step))
     return parts
 

@@ -98,7 +98,7 @@ def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: 
     choice, head = trained.plan.encoder.for_task(task), trained.plan.tasks[task].head
     log_odds = log_odds_of(head, len(head.outputs(trained.plan.tasks[task].taxonomy)))
     tokens = tokenise(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
-    tokens = trained.fusion.beside(tokens, chosen.split)
+    tokens = trained.features.beside(tokens, chosen.split)
     places = token_places(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
     read = _read(choice, chosen.split, places)
     blanks = _blanks(trained.tokenizer, tokens, places, blank)

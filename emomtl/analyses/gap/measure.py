@@ -175,7 +175,7 @@ def _logits(trained: Trained, task: str, rows: Rows) -> NDArray[np.float32]:
 
     choice, batch = trained.plan.encoder.for_task(task), trained.plan.manifest.eval.batch_size
     tokens = tokenise(trained.tokenizer, rows.split, choice.max_tokens, choice.truncation)
-    tokens = trained.fusion.beside(tokens, rows.split)
+    tokens = trained.features.beside(tokens, rows.split)
     logits = logits_of(trained.model, tokens, [task], trained.device, trained.precision, batch)[task]
     require_finite(task, logits, "these rows")
     return logits

@@ -53,7 +53,7 @@ def read_run(
             heads[task] = head.fitted(rows.targets, data.taxonomies[task])
     choice = trained.plan.encoder
     tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
-    tokens = trained.fusion.beside_all(data, tokens)
+    tokens = trained.features.beside_all(data, tokens)
     answers: dict[str, tuple[Any, Any]] = {}
     batch = trained.plan.manifest.eval.batch_size
     evaluate(trained.model, trained.tasks(), data, tokens, split, trained.device, trained.precision, batch, keep=answers)

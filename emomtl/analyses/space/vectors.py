@@ -180,7 +180,7 @@ def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
     """The space of a run's checkpoint."""
     bound = trained.plan.tasks[task]
     read = _tokens(trained.tokenizer, trained.plan.encoder.for_task(task), chosen)
-    tokens = trained.fusion.beside(read, chosen.split)
+    tokens = trained.features.beside(read, chosen.split)
     batch = trained.plan.manifest.eval.batch_size
     vectors, logits = _encoded(trained.model, tokens, [task], trained.device, trained.precision, batch)
     predicted = bound.head.probabilities(logits[task]).argmax(axis=1)

@@ -5,7 +5,7 @@ from emomtl.contracts.heads.metric_facts import MetricFacts
 from emomtl.contracts.heads.multi_label import MultiLabel
 from emomtl.contracts.heads.regression import Regression
 from emomtl.contracts.heads.single_label import SingleLabel
-from emomtl.contracts.heads.tokens import MISSING_TOKEN, TokenHead, Vocabulary, prepare_fixed, sharing
+from emomtl.contracts.heads.tokens import MISSING_TOKEN, TokenHead, Vocabulary, encoder_passes, prepare_fixed
 
 __all__ = [
     "MISSING_TOKEN",
@@ -18,6 +18,6 @@ __all__ = [
     "SingleLabel",
     "TokenHead",
     "Vocabulary",
+    "encoder_passes",
     "prepare_fixed",
-    "sharing",
 ]

@@ -134,7 +134,7 @@ def prepare_fixed(
     return changed, targets
 
 
-def sharing(tasks: Iterable[str], heads: Mapping[str, Head]) -> list[list[str]]:
+def encoder_passes(tasks: Iterable[str], heads: Mapping[str, Head]) -> list[list[str]]:
     """Tasks of one corpus by the encoder pass that they share: those with a pooled vector together, each with tokens alone."""
     names = list(tasks)
     pooled = [task for task in names if not isinstance(heads[task], TokenHead)]

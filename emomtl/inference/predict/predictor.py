@@ -87,7 +87,7 @@ class Predictor:
         split = CorpusSplit(np.arange(len(texts)), texts, pairs)
         trained = self.trained
         tokens = tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation)
-        tokens = trained.fusion.beside(tokens, split)
+        tokens = trained.features.beside(tokens, split)
         batch = trained.plan.manifest.eval.batch_size
         logits = logits_of(trained.model, tokens, names, trained.device, trained.precision, batch)
         for name in names:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from emomtl import EncoderChange
-from emomtl.model.encoder_changes import Sharing
+from emomtl.model.encoder_changes import AppliedChanges
 
 TASKS = ("goemotions", "sst-2")
 
@@ -38,10 +38,10 @@ def inputs() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def change() -> Callable[..., Sharing]:
+def change() -> Callable[..., AppliedChanges]:
     """Apply changes to an encoder for two tasks."""
 
-    def apply(encoder: nn.Module, *changes: EncoderChange, tasks: tuple[str, ...] = TASKS, seed: int = 5) -> Sharing:
-        return Sharing.of(encoder, changes, tasks, seed)
+    def apply(encoder: nn.Module, *changes: EncoderChange, tasks: tuple[str, ...] = TASKS, seed: int = 5) -> AppliedChanges:
+        return AppliedChanges.of(encoder, changes, tasks, seed)
 
     return apply

@@ -36,10 +36,10 @@ def test_more_layers_than_there_are_is_an_error(bert, change):
 
 def test_layers_open_from_the_top_down_and_the_embeddings_last(bert, change):
     encoder = bert()
-    sharing = change(encoder, Gradual(until=0.8))
+    applied = change(encoder, Gradual(until=0.8))
     found = []
     for progress in (0.0, 0.19, 0.2, 0.4, 0.6, 0.79, 0.8, 1.0):
-        sharing.at(at(progress))
+        applied.at(at(progress))
         found.append(trained(encoder))
     top, all_layers = [set(), {"2"}, {"2", "1"}], {"2", "1", "0"}
     assert found == [
@@ -56,9 +56,9 @@ def test_layers_open_from_the_top_down_and_the_embeddings_last(bert, change):
 
 def test_by_epoch_one_more_opens_each_epoch(bert, change):
     encoder = bert()
-    sharing = change(encoder, Gradual(start=1, by="epoch"))
+    applied = change(encoder, Gradual(start=1, by="epoch"))
     for epoch, wanted in enumerate([{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0", "embeddings"}]):
-        sharing.at(at(0.0, epoch))
+        applied.at(at(0.0, epoch))
         assert trained(encoder) == wanted
 
 
@@ -80,17 +80,17 @@ def test_ever_more_groups_open_and_all_at_the_end(start, until, groups, points):
 def test_what_is_frozen_for_good_is_never_opened(bert, change, order):
     encoder = bert()
     changes = (Gradual(), Frozen(1))
-    sharing = change(encoder, *(changes[place] for place in order))
-    sharing.at(at(0.0))
+    applied = change(encoder, *(changes[place] for place in order))
+    applied.at(at(0.0))
     assert trained(encoder) == set()
-    sharing.at(at(1.0))
+    applied.at(at(1.0))
     assert trained(encoder) == {"1", "2"}
 
 
 def test_adapters_open_with_their_layers(bert, change):
     encoder = bert()
-    sharing = change(encoder, Gradual(until=1.0), LowRank())
-    sharing.at(at(0.3))
+    applied = change(encoder, Gradual(until=1.0), LowRank())
+    applied.at(at(0.3))
     names = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
     assert names
     assert all(name.startswith("encoder.layer.2") and "lora" in name for name in names)

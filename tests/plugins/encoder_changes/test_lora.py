@@ -20,8 +20,8 @@ from emomtl_plugins.encoder_changes.pals import ProjectedAttention
 TASKS = ("goemotions", "sst-2")
 
 
-def answer(encoder, sharing, inputs, task):
-    with sharing.switch.using(task):
+def answer(encoder, applied, inputs, task):
+    with applied.switch.using(task):
         return encoder(**inputs).last_hidden_state
 
 
@@ -39,13 +39,13 @@ def fill(encoder):
 def test_at_first_the_answer_is_the_pretrained_encoders(bert, inputs, change):
     encoder = bert()
     before = encoder(**inputs).last_hidden_state
-    sharing = change(encoder, LowRank())
-    assert torch.allclose(answer(encoder, sharing, inputs, None), before)
+    applied = change(encoder, LowRank())
+    assert torch.allclose(answer(encoder, applied, inputs, None), before)
 
 
 def test_it_adds_alpha_over_r_times_b_a(bert, inputs, change):
     plain, encoder = bert(initializer_range=0.5), bert(initializer_range=0.5)
-    sharing = change(encoder, LowRank(r=2, alpha=6))
+    applied = change(encoder, LowRank(r=2, alpha=6))
     fill(encoder)
     with torch.no_grad():
         for theirs, ours in zip(plain.encoder.layer, encoder.encoder.layer, strict=True):
@@ -54,7 +54,7 @@ def test_it_adds_alpha_over_r_times_b_a(bert, inputs, change):
                 update = layer.lora_B["shared"].weight @ layer.lora_A["shared"].weight
                 getattr(theirs.attention.self, name).weight += 6 / 2 * update
         wanted = plain(**inputs).last_hidden_state
-        assert torch.allclose(answer(encoder, sharing, inputs, None), wanted, atol=1e-4)
+        assert torch.allclose(answer(encoder, applied, inputs, None), wanted, atol=1e-4)
 
 
 def test_only_adapters_learn_unless_the_encoder_is_told_to(bert, change):
@@ -93,7 +93,7 @@ def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, 
     grads = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
     assert all(grad is not None and grad.any() for grad in grads.values())
     assert len(grads) == 2 * 3 * 2 * 2
-    assert set(model.sharing.own) == set(grads)
+    assert set(model.changes.own) == set(grads)
     assert list(shared_parameters(model)) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, SingleLabel, Taxonomy
-from emomtl.model.encoder_changes import Sharing
+from emomtl.model.encoder_changes import AppliedChanges
 from emomtl.model.fast.lean import make_lean
 from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.network import build_model, count_parameters, shared_parameters
@@ -60,11 +60,11 @@ def reference(layer, pal, number, h, mask, heads, pal_heads):
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
 def test_every_layer_is_that_of_the_formula(bert, inputs, change, kernel):
     encoder = bert(initializer_range=0.5, attn_implementation=kernel)
-    sharing = change(encoder, PALS)
+    applied = change(encoder, PALS)
     for task in ("goemotions", "sst-2"):
         pal = encoder.pals[task]
         torch.nn.init.normal_(pal.up.bias)
-        with torch.no_grad(), sharing.switch.using(task):
+        with torch.no_grad(), applied.switch.using(task):
             states = encoder(**inputs, output_hidden_states=True).hidden_states
         for number, layer in enumerate(encoder.encoder.layer):
             wanted = reference(layer, pal, number, states[number], inputs["attention_mask"], 2, 3)
@@ -74,9 +74,9 @@ def test_every_layer_is_that_of_the_formula(bert, inputs, change, kernel):
 def test_each_task_has_its_own_answer_and_a_task_alone_the_same_as_beside_others(bert, inputs, change):
     both, one = bert(initializer_range=0.5), bert(initializer_range=0.5)
     answers = {}
-    for name, encoder, sharing in (("both", both, change(both, PALS)), ("one", one, change(one, PALS, tasks=("sst-2",)))):
-        for task in sharing.switch.tasks:
-            with sharing.switch.using(task):
+    for name, encoder, applied in (("both", both, change(both, PALS)), ("one", one, change(one, PALS, tasks=("sst-2",)))):
+        for task in applied.switch.tasks:
+            with applied.switch.using(task):
                 answers[name, task] = encoder(**inputs).last_hidden_state
     assert torch.equal(answers["both", "sst-2"], answers["one", "sst-2"])
     assert not torch.allclose(answers["both", "sst-2"], answers["both", "goemotions"], atol=1e-3)
@@ -92,9 +92,9 @@ def test_without_a_task_the_encoder_says_what_is_missing(bert, inputs, change):
 def test_pals_that_say_nothing_leave_the_encoder_as_it_was(bert, inputs, change):
     encoder = bert()
     before = encoder(**inputs).last_hidden_state
-    sharing = change(encoder, PALS)
+    applied = change(encoder, PALS)
     torch.nn.init.zeros_(encoder.pals["sst-2"].up.weight)
-    with sharing.switch.using("sst-2"):
+    with applied.switch.using("sst-2"):
         assert torch.equal(encoder(**inputs).last_hidden_state, before)
 
 
@@ -114,10 +114,10 @@ def test_a_task_costs_two_projections_and_one_attention_a_layer(width, layers, h
     with torch.device("meta"):
         encoder = BertModel(BertConfig(**sizes))
         whole = sum(p.numel() for p in encoder.parameters())
-        sharing = Sharing.of(encoder, (ProjectedAttention(rank, heads),), [f"t{i}" for i in range(tasks)], 1)
+        applied = AppliedChanges.of(encoder, (ProjectedAttention(rank, heads),), [f"t{i}" for i in range(tasks)], 1)
     cost = (width * rank + rank) + (rank * width + width) + layers * 3 * (rank * rank + rank)
     assert sum(p.numel() for p in encoder.parameters()) == whole + tasks * cost
-    assert len(sharing.own) == tasks * (4 + 6 * layers)
+    assert len(applied.own) == tasks * (4 + 6 * layers)
 
 
 def test_bert_base_has_the_published_sizes():
@@ -144,10 +144,10 @@ def test_pals_go_into_encoders_of_berts_kind(kind, inputs, change):
 
     sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
     encoder = AutoModel.from_config(AutoConfig.for_model(kind, **sizes, embedding_size=12)).eval()
-    sharing = change(encoder, PALS)
+    applied = change(encoder, PALS)
     answers = []
-    for task in sharing.switch.tasks:
-        with sharing.switch.using(task):
+    for task in applied.switch.tasks:
+        with applied.switch.using(task):
             answers.append(encoder(**inputs).last_hidden_state)
     assert not torch.allclose(*answers)
 
