@@ -9,7 +9,7 @@ import difflib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from emomtl.contracts.task import DerivedTask  # noqa: E402
 from emomtl.manifest import Manifest, option_model  # noqa: E402
 from emomtl.manifest.words import Node, resolve, wanted  # noqa: E402
 from emomtl.plugins.discovery import Plugins  # noqa: E402
+from emomtl.plugins.offers import GROUP  # noqa: E402
 from emomtl.study.claims import Claims  # noqa: E402
 from emomtl.study.models import Study  # noqa: E402
 
@@ -49,23 +50,10 @@ HOOKIMPL = "The mark of a hook: `@hookimpl` above a function of a plugin that ha
 MOST_DIFFERENCES = 20
 
 
-@dataclass(frozen=True)
-class EntryPoint:
-    """An entry point as pyproject.toml declares it, so that the pages tell of this checkout and not of what is installed."""
-
-    name: str
-    value: str
-    dist: Any = None
-
-    def load(self) -> Any:
-        """The module."""
-        return __import__(self.value, fromlist=["_"])
-
-
 def first_party() -> Plugins:
-    """The plugins of this repository."""
+    """The plugins that pyproject.toml declares: those of this checkout, not of what is installed."""
     declared = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["emomtl"]
-    return Plugins([EntryPoint(name, module) for name, module in declared.items()])
+    return Plugins([EntryPoint(name, module, GROUP) for name, module in declared.items()])
 
 
 # -- pieces of pages ----------------------------------------------------------------------------------------------------

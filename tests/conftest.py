@@ -178,8 +178,8 @@ class Desk:
         from emomtl.plugins.discovery import Plugins
 
         class Stopping(Plugins):
-            def tell(self, event: str, **facts: Any) -> list[Any]:
-                answers = super().tell(event, **facts)
+            def emit(self, event: str, **facts: Any) -> list[Any]:
+                answers = super().emit(event, **facts)
                 if event == "emomtl_checkpointed":
                     is_run = run is None or facts["run"].name == run
                     is_step = step is None or facts["path"].name == f"step-{step:08}"
@@ -187,7 +187,7 @@ class Desk:
                         raise KeyboardInterrupt
                 return answers
 
-        return Stopping(Plugins.discover()._entry_points)
+        return Stopping.discover()
 
 
 def _laid_over(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from emomtl.contracts.task import Task
-    from emomtl.plugins.discovery import Offer
+    from emomtl.plugins.offers import Offer
 
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
@@ -100,7 +100,8 @@ def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool
 def plugins(json: Json = False) -> None:
     """Every installed plugin: what it offers, its distribution, and why it does not import where it does not."""
     from emomtl.cli.output import console, make_table, print_json, say
-    from emomtl.plugins.discovery import KINDS, Plugins
+    from emomtl.plugins.discovery import Plugins
+    from emomtl.plugins.offers import KINDS
 
     found = Plugins.discover()
     offered: dict[str, list[str]] = {}
@@ -108,9 +109,8 @@ def plugins(json: Json = False) -> None:
         for offer in found.offers(kind).values():
             offered.setdefault(offer.plugin.label, []).append(f"{kind} {offer.name}")
     rows = []
-    for module, distribution in sorted({(module, distribution) for _, module, distribution in found.entries()}):
-        label = f"{module} ({distribution})"
-        rows.append([module, distribution, ", ".join(offered.get(label, [])), found.broken.get(label, "imports")])
+    for module, release, label in sorted({(entry.module, entry.release, entry.label) for entry in found.entries}):
+        rows.append([module, release, ", ".join(offered.get(label, [])), found.broken.get(label, "imports")])
     if json:
         print_json([dict(zip(("module", "distribution", "offers", "state"), row, strict=True)) for row in rows])
         return

@@ -13,7 +13,7 @@ from emomtl.manifest import options_of
 
 if TYPE_CHECKING:
     from emomtl.compose.plan import BoundTask, Plan
-    from emomtl.plugins.discovery import Plugin
+    from emomtl.plugins.offers import Plugin
 
 MOST_BYTES = 64 * 2**20
 """Bytes of a plugin's package beyond which it is not hashed at each start."""

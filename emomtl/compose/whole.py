@@ -77,7 +77,7 @@ def _staged(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
     """The plan of the last stage, with those before it; problems have the lines of the whole manifest."""
 
     def one(stage: Manifest, last: bool) -> Plan:
-        return compose(stage, plugins if last else plugins.apart(), folder)
+        return compose(stage, plugins if last else plugins.for_another_run(), folder)
 
     try:
         return compose_staged(manifest, one)
@@ -89,7 +89,7 @@ def _staged(manifest: Manifest, plugins: Plugins, folder: Path, draft: Draft | N
 def _pretraining(composer: Composer, manifest: Manifest) -> Before | None:
     """The plan of the run before this one; what is wrong with it and not already with this one stands under `pretrain`."""
     try:
-        plan = compose(pretraining(manifest), composer.plugins.apart(), composer.folder)
+        plan = compose(pretraining(manifest), composer.plugins.for_another_run(), composer.folder)
         return Before(plan, PRETRAIN, "best", heads=False)
     except EmomtlError as error:
         names = [f"tasks.{name}" for name in manifest.tasks]

@@ -68,9 +68,9 @@ def _task_name(name: str) -> str:
 
 def _refuse_taken(task: str, package: str, plugins: Plugins) -> None:
     """Refuse a name that something installed has: two things with one name would be an error in every run."""
-    for entry, module, distribution in plugins.entries():
-        if entry.lower().replace("_", "-") == task:
-            found = f"the name '{task}' is taken by {module} ({distribution})"
+    for entry in plugins.entries:
+        if entry.name.lower().replace("_", "-") == task:
+            found = f"the name '{task}' is taken by {entry.label}"
             raise EmomtlError(found, remedy="choose another name", place="new-plugin")
     if importlib.util.find_spec(package) is not None:
         found = f"a Python package '{package}' is installed already"

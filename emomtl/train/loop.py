@@ -70,8 +70,8 @@ def train(session: Session) -> Outcome:
         raise
     finally:
         with suppress(EmomtlError):
-            for heard in session.plan.plugins.heard:
-                run.log(f"listener {heard}")
+            for listener in session.plan.plugins.events.listener_times:
+                run.log(f"listener {listener}")
         run.close()
 
 

@@ -105,7 +105,7 @@ class Profile(Phases):
             "tokens": {"real": self.real, "padded": self.padded},
             "padding_share": 1 - self.real / self.padded,
             "tokens_per_second": {"real": self.real / stepping, "padded": self.padded / stepping},
-            "listeners": [asdict(heard) for heard in session.plan.plugins.heard],
+            "listeners": [asdict(listener) for listener in session.plan.plugins.events.listener_times],
             "model_flops": flops,
             "model_flops_per_second": flops / stepping,
             "machine_flops_per_second": machine,

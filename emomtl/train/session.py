@@ -132,8 +132,8 @@ class Session:
         """
         if not self.ranks.first:
             return []
-        answers = self.plan.plugins.tell(event, **facts)
-        for line in self.plan.plugins.slow():
+        answers = self.plan.plugins.emit(event, **facts)
+        for line in self.plan.plugins.events.new_slow_listeners():
             self.display.note(line)
             self.run.log(line)
         return answers

@@ -19,7 +19,8 @@ from emomtl.contracts import hookspecs
 from emomtl.manifest import Manifest, option_model
 from emomtl.metrics.scoring import metric_names
 from emomtl.metrics.tuning import WAYS, tuned_metric, tuned_names
-from emomtl.plugins.discovery import KINDS, Plugins
+from emomtl.plugins.discovery import Plugins
+from emomtl.plugins.offers import KINDS
 from emomtl.run import Run, directory, lock
 from emomtl_plugins.masked_tokens import MaskedTokens
 

@@ -52,8 +52,8 @@ class Jumping(Plugins):
 
     stopping = False
 
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
+    def emit(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().emit(event, **facts)
         if event == "emomtl_checkpointed" and self.stopping and facts["path"].name.endswith("4"):
             raise KeyboardInterrupt
         return answers
@@ -74,7 +74,7 @@ def test_a_clock_that_jumps_by_years_at_every_reading_changes_no_result(
     def wild() -> float:
         return real() + draw.uniform(-(10**9), 10**9)
 
-    plugins = Jumping(Plugins.discover()._entry_points)
+    plugins = Jumping.discover()
     plugins.stopping = True
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", wild)

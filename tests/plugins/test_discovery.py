@@ -67,7 +67,7 @@ def test_discovery_and_what_is_offered_by_name_import_no_more_than_that_name_nee
 import sys
 from emomtl.plugins.discovery import Plugins
 found = Plugins.discover()
-assert found.entries()
+assert found.entries
 ours = [name for name in sys.modules if name.startswith(("emomtl_plugins", "emomtl_tasks"))]
 assert not ours, ours
 found.offer("sampler", "annealed")

@@ -15,7 +15,8 @@ from annotated_types import Ge
 from emomtl import DerivedTask, Grouping, Task, TaskFamily, Taxonomy
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
-from emomtl.plugins.discovery import KINDS, Plugins
+from emomtl.plugins.discovery import Plugins
+from emomtl.plugins.offers import KINDS
 from emomtl.study import plan_study, read_study
 from emomtl.testing import check_change, check_feature, check_head, check_objective, check_sampler, check_task, check_weighting
 

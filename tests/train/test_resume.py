@@ -47,8 +47,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class Stopping(Plugins):
     """Installed plugins that stop the process, as Ctrl-C does, when a checkpoint is complete and `due` says so."""
 
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
+    def emit(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().emit(event, **facts)
         if event == "emomtl_checkpointed":
             self.due(facts["run"], facts["path"])
         return answers
@@ -61,7 +61,7 @@ def interrupt(run: Run, path: Path) -> None:
 
 
 def stopping(due: Callable[[Run, Path], None] = interrupt) -> Stopping:
-    plugins = Stopping(Plugins.discover()._entry_points)
+    plugins = Stopping.discover()
     plugins.due = due
     return plugins
 
@@ -111,8 +111,8 @@ class InEveryStep(Plugins):
 
     seen: set[int]
 
-    def tell(self, event: str, **facts: Any) -> list[Any]:
-        answers = super().tell(event, **facts)
+    def emit(self, event: str, **facts: Any) -> list[Any]:
+        answers = super().emit(event, **facts)
         if event == "emomtl_stepped" and facts["step"] not in self.seen:
             self.seen.add(facts["step"])
             raise KeyboardInterrupt
@@ -124,7 +124,7 @@ def test_a_run_interrupted_within_every_step_is_the_unbroken_run(desk: Any, cont
     seldom = {"train": {"log_every": 1}, "checkpoint": {"every": 3}, "eval": {"every": 4}}
     manifest = desk.manifest(**laid_over(BASE, VARIANTS[variant], seldom))
     unbroken = contents(desk.train(manifest, "unbroken"))
-    plugins = InEveryStep(Plugins.discover()._entry_points)
+    plugins = InEveryStep.discover()
     plugins.seen, begun, resume = set(), [], False
     while True:
         try:

@@ -40,6 +40,6 @@ def test_the_log_says_what_the_listener_noted(run):
 def test_a_run_goes_on_without_a_stop_file_and_ends_with_one(run):
     stop = Plugins.discover()
     stop.activate("emomtl-isear-like", run.folder)
-    assert stop.tell("emomtl_should_stop", run=run, scores={}) == []
+    assert stop.emit("emomtl_should_stop", run=run, scores={}) == []
     (run.folder / "STOP").write_text("the figures are good enough\n", encoding="utf-8")
-    assert stop.tell("emomtl_should_stop", run=run, scores={}) == ["the figures are good enough"]
+    assert stop.emit("emomtl_should_stop", run=run, scores={}) == ["the figures are good enough"]
