@@ -1,5 +1,6 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
+from emomtl.contracts.analysis import AnalysedRun, Analysis, Finding, ManifestAnalysis, Picture, Predictions, Result, Runs, Table
 from emomtl.contracts.encoder import EncoderSource, encoder_layers
 from emomtl.contracts.encoder_change import Applied, EncoderChange, TaskSwitch, modules_by_name
 from emomtl.contracts.feature import Feature, Learned, TrainingRows
@@ -19,6 +20,8 @@ from emomtl.version import __version__
 
 __all__ = [
     "AmbiguousLabel",
+    "AnalysedRun",
+    "Analysis",
     "Answers",
     "Applied",
     "BaseRate",
@@ -29,6 +32,7 @@ __all__ = [
     "Example",
     "Feature",
     "Files",
+    "Finding",
     "Grouping",
     "Head",
     "Hub",
@@ -36,17 +40,23 @@ __all__ = [
     "LabelReader",
     "Learned",
     "Lexicon",
+    "ManifestAnalysis",
     "Moment",
     "MultiLabel",
     "Objective",
+    "Picture",
+    "Predictions",
     "Published",
     "Regression",
+    "Result",
     "Rows",
     "Run",
+    "Runs",
     "Sampler",
     "SharedParameters",
     "SingleLabel",
     "Split",
+    "Table",
     "Task",
     "TaskFacts",
     "TaskFamily",

@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.significance import Answers, Sampled, figure_of
 from emomtl.metrics.tuning import JUDGED_BY, WRITTEN, TaskTuning
-from emomtl.report.cells import Cell, Table, spelt
+from emomtl.report.cells import spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
 from emomtl.run import find_checkpoint
 from emomtl.run.answers import kept_answers, scored_own_rows

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.significance import (
     UNDEFINED,
@@ -17,7 +18,6 @@ from emomtl.metrics.significance import (
     compare,
     figure_of,
 )
-from emomtl.report.cells import Cell, Table
 from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import all_kept_answers, scored_own_rows

@@ -14,8 +14,8 @@ from emomtl.cli.results import Device, Sources, Trust
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emomtl.contracts.analysis import Picture
     from emomtl.report.collect import RunResult
-    from emomtl.report.drawing import Picture
     from emomtl.report.parts import Part
 
 

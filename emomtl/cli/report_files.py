@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emomtl.report.cells import Table
-    from emomtl.report.drawing import Picture
+    from emomtl.contracts.analysis import Picture, Table
 
 
 @dataclass(frozen=True)

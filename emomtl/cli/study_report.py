@@ -10,7 +10,7 @@ from emomtl.cli.report_files import Outputs, write_outputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emomtl.report.cells import Table
+    from emomtl.contracts.analysis import Table
     from emomtl.study import StudyReport
 
 

@@ -1,43 +1,11 @@
-"""A table, and how its cells are spelt for people."""
+"""How the cells of a table are spelt for people."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from emomtl.contracts.analysis import Cell
 from emomtl.errors import clean
 
-Cell = str | int | float | None
 LONGEST = 2_000
-
-
-class WarningNote(str):
-    """A note of a table that warns; a page shows all of them above its tables too.
-
-    As text it begins with `warning:`, and `about` is the rest of it.
-    """
-
-    about: str
-
-    def __new__(cls, about: str) -> WarningNote:
-        """The note with these words."""
-        note = super().__new__(cls, f"warning: {about}")
-        note.about = about
-        return note
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under named columns; a cell of None is a figure that is undefined. `notes` are what a reader must know beside it."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def numeric(self, column: int) -> bool:
-        """Whether a column holds numbers (and undefined ones), so that it is set flush right."""
-        cells = [row[column] for row in self.rows]
-        return any(isinstance(cell, (int, float)) for cell in cells) and not all(isinstance(cell, str) for cell in cells)
 
 
 def plain(text: str) -> str:

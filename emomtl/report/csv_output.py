@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from emomtl.report.cells import Cell, Table, plain
+from emomtl.contracts.analysis import Cell, Table
+from emomtl.report.cells import plain
 from emomtl.safety.escaping import no_formula
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from emomtl.contracts.analysis import Table
 from emomtl.manifest import Manifest, differences
-from emomtl.report.cells import Table
 
 SHOWN = 160
 """Characters of a value that a table of differences shows."""

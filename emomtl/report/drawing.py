@@ -9,10 +9,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Picture
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.report.cells import plain
 from emomtl.safety.files import storage
@@ -68,15 +68,6 @@ def _check_date() -> None:
     if given and not (given.isascii() and given.isdigit() and int(given[:15]) < LAST_SECOND and len(given) < 15):
         found = f"'{clean(given, 40)}' is no number of seconds since 1970"
         raise EmomtlError(Problem("SOURCE_DATE_EPOCH", found, "unset it, or give one such as 1700000000"))
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its caption, and the name of its files without an ending."""
-
-    caption: str
-    name: str
-    figure: Figure
 
 
 def named(text: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Picture
 from emomtl.metrics.selection import selection_in_words
 from emomtl.report.collect import RunResult
-from emomtl.report.drawing import COLOURS, Picture, drawing, file_name, hover, named, save_pictures
+from emomtl.report.drawing import COLOURS, drawing, file_name, hover, named, save_pictures
 from emomtl.report.sampling import exact, expected_examples
 from emomtl.report.scores import main_metric_of, selected
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emomtl.report.cells import Table
+from emomtl.contracts.analysis import Table
 from emomtl.report.collect import RunResult
 
 

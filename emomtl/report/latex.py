@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from emomtl.report.cells import Table, plain, spelt
+from emomtl.contracts.analysis import Table
+from emomtl.report.cells import plain, spelt
 
 SPECIAL = {char: f"\\{char}" for char in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",

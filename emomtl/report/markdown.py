@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from emomtl.report.cells import Table, plain, spelt
+from emomtl.contracts.analysis import Table
+from emomtl.report.cells import plain, spelt
 
 SPECIAL = re.compile(
     r"[&<>|\\`*$~#@]|\](?=[(\[:])|^\[|\[(?=[\^\[!])|"

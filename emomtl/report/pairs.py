@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emomtl.report.cells import Cell, Table, WarningNote
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.report.scores import Scored, chosen_by_other, rows_in_words, selected
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emomtl.report.cells import Table
-from emomtl.report.drawing import Picture
+from emomtl.contracts.analysis import Picture, Table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from emomtl.report.cells import Cell, Table
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.report.collect import RunResult
 
 COLUMNS = (

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.contracts.heads import MetricFacts
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.metrics.selection import MEAN, selecting_task, selection_in_words
-from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Cell, Table
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.report.collect import RunResult
 from emomtl.report.pairs import pairs_table
 from emomtl.report.sampling import sampling_table

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Table, plain, spelt
+from emomtl.contracts.analysis import Table
+from emomtl.report.cells import plain, spelt
 from emomtl.report.fitted import FittedTable
 
 if TYPE_CHECKING:

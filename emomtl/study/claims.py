@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest.models import Table as Keys
 from emomtl.metrics.significance import LEVEL
 from emomtl.metrics.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
-from emomtl.report.cells import Cell, Table
 from emomtl.safety.files import read_json
 from emomtl.study.reading import read_strict
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Picture
 from emomtl.metrics.significance import LEVEL, POWER, Comparison
 from emomtl.report.cells import plain
-from emomtl.report.drawing import COLOURS, Picture, drawing, hover
+from emomtl.report.drawing import COLOURS, drawing, hover
 from emomtl.study.result import COLUMNS, StudyResult
 
 if TYPE_CHECKING:

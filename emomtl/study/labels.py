@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.metrics.significance import (
     LEVEL,
     MOST_UNDEFINED,
@@ -14,7 +15,6 @@ from emomtl.metrics.significance import (
     resamples,
     weighted_f1,
 )
-from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.run import Run, is_run
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emomtl.report.cells import Cell, Table
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.report.collect import RunResult, collect
 from emomtl.report.differing import differing, shortened, told
 from emomtl.report.html_page import Section, page, shown, warnings_of

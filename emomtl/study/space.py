@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.significance import LEVEL, MOST_UNDEFINED, Estimate, Spread, estimate, spread
-from emomtl.report.cells import Cell, Table
 from emomtl.safety.files import read_json, write_json
 from emomtl.study.performing import Job, state_of
 

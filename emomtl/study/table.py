@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.metrics.significance import LEVEL, POWER, Estimate
-from emomtl.report.cells import Cell, Table, WarningNote
 from emomtl.study.rates import rates_notes
 from emomtl.study.result import COLUMNS, RowResult, StudyResult
 

@@ -266,7 +266,7 @@ def test_the_card_s_metadata_reads_back_and_its_text_is_text(outputs: Outputs) -
 
 
 def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[str]]) -> None:
-    from emomtl.report.cells import Table
+    from emomtl.contracts.analysis import Table
     from emomtl.report.markdown import code, escape, markdown
 
     for one in [*(one for group in payloads.values() for one in group), "12. item", "1) item"]:
@@ -283,7 +283,7 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
 
 def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
     from emomtl.analyses.card import front_matter
-    from emomtl.report.cells import Table
+    from emomtl.contracts.analysis import Table
     from emomtl.report.csv_output import as_csv
     from emomtl.report.latex import escape
 
@@ -329,7 +329,7 @@ def test_a_terminal_with_colours_gets_no_escape_of_others(
     payloads: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emomtl.cli.output import console, make_table, say
-    from emomtl.report.cells import Table
+    from emomtl.contracts.analysis import Table
     from emomtl.report.terminal import show
 
     words = [one for group in payloads.values() for one in group]

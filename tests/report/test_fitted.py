@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from emomtl.cli.output import make_table
-from emomtl.report.cells import Table
+from emomtl.contracts.analysis import Table
 from emomtl.report.terminal import show
 
 METRICS = ("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "ekman/macro_f1", "sentiment/macro_f1")

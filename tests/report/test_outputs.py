@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from emomtl.contracts.analysis import Table
 from emomtl.errors import EmomtlError
 from emomtl.manifest import TaskTable
-from emomtl.report.cells import Table, spelt
+from emomtl.report.cells import spelt
 from emomtl.report.collect import RunResult, collect
 from emomtl.report.figures import figures
 from emomtl.report.json_output import as_json

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.report.cells import Table
+from emomtl.contracts.analysis import Table
 from emomtl.report.html_page import Section, inline, page
 from emomtl.report.html_page.page import FOLDER, LARGEST
 from emomtl.run import Run

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emomtl.contracts.analysis import Table
 from emomtl.errors import EmomtlError
 from emomtl.manifest import EncoderTable, EvalTable, Manifest, TaskTable
-from emomtl.report.cells import Table, spelt
+from emomtl.report.cells import spelt
 from emomtl.report.collect import RunResult, collect
 from emomtl.report.html_page.sections import summary_of
 from emomtl.report.pairs import pairs_table

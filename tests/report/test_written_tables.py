@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from emomtl.report.cells import Table
+from emomtl.contracts.analysis import Table
 from emomtl.report.csv_output import as_csv
 from emomtl.report.latex import latex
 

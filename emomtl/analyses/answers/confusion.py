@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.answers.kept import MANY, THRESHOLD, Kept, Level
-from emomtl.report.cells import Cell, Table
+from emomtl.contracts.analysis import Cell, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

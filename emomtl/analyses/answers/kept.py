@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.answers.recorded import Recorded, recorded_tasks
+from emomtl.contracts.analysis import WarningNote
 from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.significance import Answers
-from emomtl.report.cells import WarningNote
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which
 from emomtl.run.answers import kept_answers, scored_own_rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emomtl.analyses.answers.kept import MANY, Kept, Level
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.metrics.significance import (
     LEVEL,
     MOST_UNDEFINED,
@@ -17,7 +18,6 @@ from emomtl.metrics.significance import (
     weighted_f1,
 )
 from emomtl.metrics.tuning.thresholds import mean_f1
-from emomtl.report.cells import Cell, Table, WarningNote
 
 if TYPE_CHECKING:
     pass

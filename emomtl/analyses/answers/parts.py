@@ -19,9 +19,9 @@ from emomtl.analyses.answers.pictures import (
 from emomtl.analyses.answers.regressions import numbers_table
 from emomtl.analyses.calibration.examine import examine, tables
 from emomtl.analyses.calibration.pictures import reliability_figure
-from emomtl.report.cells import Table
+from emomtl.contracts.analysis import Picture, Table
 from emomtl.report.collect import RunResult
-from emomtl.report.drawing import Picture, file_name
+from emomtl.report.drawing import file_name
 from emomtl.report.parts import Part
 
 if TYPE_CHECKING:

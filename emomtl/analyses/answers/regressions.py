@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emomtl.analyses.answers.kept import Kept
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.significance import (
     LEVEL,
     MOST_UNDEFINED,
@@ -12,7 +13,6 @@ from emomtl.metrics.significance import (
     over_samples,
     resamples,
 )
-from emomtl.report.cells import Cell, Table
 
 
 def numbers_table(kept: Kept) -> Table:

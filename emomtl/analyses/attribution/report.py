@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analyses.attribution.focus import FOCUS, OF_WORDS, POINTING, SHARE
 from emomtl.analyses.attribution.gradients import TOLERANCE
 from emomtl.analyses.space.draws import LEVEL
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.significance import RESAMPLES
-from emomtl.report.cells import Cell, Table
 from emomtl.report.markdown import escape, markdown
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.calibration.reliability import Reliability, reliability
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.tuning.scaling import Scaling, fit_scaling
 from emomtl.metrics.tuning.thresholds import MIN_SUPPORT, Kind, Thresholds, cross_fitted, moved
-from emomtl.report.cells import Cell, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ from typing import Any
 
 from emomtl.analyses.gap.measure import SPLITS, Gap, Measured
 from emomtl.analyses.space.draws import LEVEL, Figure
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.significance import RESAMPLES
-from emomtl.report.cells import Cell, Table
 from emomtl.report.markdown import escape, markdown
 
 COLUMNS = ("figure", "run", "checkpoint", "step", *SPLITS, "gap", "low", "high", "difference", "its low", "its high")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.sections.severity import Severities, label_severities, number_severities
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.data.locate import said_place
 from emomtl.errors import clean
-from emomtl.report.cells import Cell, Table
-from emomtl.report.html_page import TextTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +55,7 @@ def error_tables(read: Read, name: str, most: int) -> Iterator[Table]:
             yield Table(title, heads, lines, tuple(notes))
         else:
             texts = tuple(_text(held.texts[i], held.pairs[i] if held.pairs else "") for i in index[worst])
-            yield TextTable(title, heads, lines, tuple(notes), texts)
+            yield Table(title, heads, lines, tuple(notes), texts)
 
 
 def _text(text: str, pair: str) -> str:

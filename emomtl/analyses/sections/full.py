@@ -10,8 +10,8 @@ from emomtl.analyses.sections import errors, gradients
 from emomtl.analyses.sections.leaks import ABOUT, leak_table
 from emomtl.analyses.sections.reading import read_run
 from emomtl.analyses.sections.space import space_part
+from emomtl.contracts.analysis import Table
 from emomtl.errors import EmomtlError, Problem, suggest
-from emomtl.report.cells import Table
 from emomtl.report.parts import Part
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.affinity.probe import WHOLE, probe
 from emomtl.analyses.affinity.summary import spread
-from emomtl.report.cells import Cell, Table, plain
-from emomtl.report.drawing import Picture, drawing
+from emomtl.contracts.analysis import Cell, Picture, Table
+from emomtl.report.cells import plain
+from emomtl.report.drawing import drawing
 
 if TYPE_CHECKING:
     import numpy as np

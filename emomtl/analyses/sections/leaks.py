@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.inference.trained import leaks_of
-from emomtl.report.cells import Cell, Table, WarningNote
 
 if TYPE_CHECKING:
     from emomtl.inference.trained import Trained

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.analyses.space.measures import PURITY, SILHOUETTE, SIMILARITY, STAYS, TOP, VAD_DISTANCE
-from emomtl.report.cells import Cell, Table, spelt
+from emomtl.contracts.analysis import Cell, Table
+from emomtl.report.cells import spelt
 from emomtl.report.parts import Part
 
 if TYPE_CHECKING:

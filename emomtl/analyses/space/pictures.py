@@ -11,8 +11,9 @@ from emomtl.analyses.space.measures import Levels, Measured, parents
 from emomtl.analyses.space.names import place_names
 from emomtl.analyses.space.projections import Flat, pca, tsne
 from emomtl.analyses.space.vectors import Texts
+from emomtl.contracts.analysis import Picture
 from emomtl.report.cells import plain
-from emomtl.report.drawing import COLOURS, Picture, drawing
+from emomtl.report.drawing import COLOURS, drawing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from emomtl.analyses.space.measures import (
 )
 from emomtl.analyses.space.neighbours import NEIGHBOURS
 from emomtl.analyses.space.vectors import Texts
-from emomtl.report.cells import Cell, Table
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.report.markdown import escape, markdown
 
 if TYPE_CHECKING:

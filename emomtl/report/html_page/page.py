@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Cell, Table, plain, spelt
+from emomtl.contracts.analysis import Cell, Table
+from emomtl.report.cells import plain, spelt
 from emomtl.report.html_page.shell import rendered
 
 if TYPE_CHECKING:
@@ -35,13 +36,6 @@ class Section:
     pictures: Sequence[tuple[str, Markup]] = ()
     about: str = ""
     closed: bool = False
-
-
-@dataclass(frozen=True)
-class TextTable(Table):
-    """A table with a text for each row, which only the page shows, behind a click: whatever else is written has no texts."""
-
-    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ def _shown(table: Table) -> Shown:
     left_out = len(table.rows) - len(shown)
     more = (f"{left_out:,} more rows are left out of this page alone",) if left_out else ()
     notes = tuple(plain(note) for note in (*more, *table.notes))
-    texts = tuple(plain(text) for text in table.texts[:MOST_ROWS]) if isinstance(table, TextTable) else ()
+    texts = tuple(plain(text) for text in table.texts[:MOST_ROWS])
     return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED, texts)
 
 

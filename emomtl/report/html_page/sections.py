@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from emomtl.report.cells import Cell, Table, WarningNote, spelt
+from emomtl.contracts.analysis import Cell, Picture, Table, WarningNote
+from emomtl.report.cells import spelt
 from emomtl.report.collect import RunResult
 from emomtl.report.differing import differing, shortened, told
-from emomtl.report.drawing import Picture, as_svg
+from emomtl.report.drawing import as_svg
 from emomtl.report.figures import pictures
 from emomtl.report.html_page.page import Section
 from emomtl.report.html_page.svg import inline

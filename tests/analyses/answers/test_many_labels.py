@@ -12,8 +12,8 @@ from emomtl import MultiLabel, SingleLabel, Taxonomy
 from emomtl.analyses.answers import parts
 from emomtl.analyses.answers.confusion import LONGEST, confusion, confusion_table
 from emomtl.analyses.answers.kept import MANY, Kept
+from emomtl.contracts.analysis import Table
 from emomtl.metrics.significance import Answers
-from emomtl.report.cells import Table
 from emomtl.report.html_page.page import MOST_ROWS, _shown
 
 
