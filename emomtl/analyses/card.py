@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, clean
-from emomtl.metrics.significance import Answers, Sampled, figure_of
+from emomtl.metrics.intervals import SampledMetric
+from emomtl.metrics.predictions import Predictions, metric_function
 from emomtl.metrics.tuning import JUDGED_BY, WRITTEN, TaskTuning
 from emomtl.report.cells import spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
@@ -191,9 +192,9 @@ def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[
     kept = kept_answers(run, split, entry["checkpoint"], name)
     if kept is None:
         return "answers not kept"
-    answers = Answers(*kept)
+    answers = Predictions(*kept)
     metric = bound.head.main_metric
-    sampled = Sampled(figure_of(bound.head, metric), bounds=bound.head.bounds(metric))
+    sampled = SampledMetric(metric_function(bound.head, metric), bounds=bound.head.bounds(metric))
     found = sampled.estimate([answers])
     left_out = f"{found.undefined_samples} undefined"
     if found.low is None or found.high is None:

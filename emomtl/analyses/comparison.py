@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem
-from emomtl.metrics.significance import (
-    UNDEFINED,
-    Answers,
-    Comparison,
-    Estimate,
-    Sampled,
-    compare,
-    figure_of,
-)
+from emomtl.metrics.intervals import Estimate, SampledMetric
+from emomtl.metrics.predictions import Predictions, metric_function
+from emomtl.metrics.significance import Comparison, compare
 from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import all_kept_answers, scored_own_rows
 
 if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
+
+UNDEFINED = "undefined: no verdict"
+"""The verdict on a difference that is undefined, or whose interval is."""
 
 
 def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
@@ -127,21 +124,21 @@ def _undefined(task: str, split: str, head: Head, found: Estimate) -> str:
     return f"{task}: {head.main_metric} on {split} is undefined in {samples}, {said}"
 
 
-def _of_equal_rows(kept: Sequence[Sequence[Answers]]) -> tuple[Answers, Answers] | None:
+def _of_equal_rows(kept: Sequence[Sequence[Predictions]]) -> tuple[Predictions, Predictions] | None:
     """The first pair of answers of the two runs to the same rows."""
     return next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
 
 
-def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[Answers]:
+def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[Predictions]:
     """What the best checkpoint answered on the run's own rows, or on others, the newest first."""
     checkpoint = find_checkpoint(run, "best").resolve().name
-    return [Answers(*kept) for kept in all_kept_answers(run, split, checkpoint, task, own=own)]
+    return [Predictions(*kept) for kept in all_kept_answers(run, split, checkpoint, task, own=own)]
 
 
-def paired(one: Answers, other: Answers, head: Head) -> Comparison:
+def paired(one: Predictions, other: Predictions, head: Head) -> Comparison:
     """The second less the first, by the head's main figure."""
     bounds = head.bounds(head.main_metric)
-    sampled = Sampled(figure_of(head, head.main_metric), bounds=bounds)
+    sampled = SampledMetric(metric_function(head, head.main_metric), bounds=bounds)
     return compare(sampled, {0: other}, {0: one}, labels=head.answers == "labels")
 
 

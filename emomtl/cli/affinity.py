@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from emomtl.analyses.affinity.summary import Spread
     from emomtl.compose import Plan
+    from emomtl.metrics.intervals import MeanInterval
 
 
 def affinity(
@@ -112,7 +112,7 @@ def _print(answer: dict[str, Any], auxiliaries: list[Any], target: str) -> None:
             say(f"warning: {found['warning']}")
 
 
-def _said(one: Spread, form: str) -> list[str]:
+def _said(one: MeanInterval, form: str) -> list[str]:
     """A mean and its interval, as text."""
     interval = "" if one.low is None or one.high is None else f"{one.low:{form}} to {one.high:{form}}"
     return ["undefined" if one.mean is None else f"{one.mean:{form}}", interval]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.significance import spread
+from emomtl.metrics.intervals import spread
 from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts
 from emomtl.study.result import OtherTask, RowResult, StudyResult

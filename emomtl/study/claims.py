@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.manifest.models import Table as Keys
-from emomtl.metrics.significance import LEVEL
+from emomtl.metrics.bootstrap import LEVEL
 from emomtl.metrics.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
 from emomtl.safety.files import read_json
 from emomtl.study.reading import read_strict

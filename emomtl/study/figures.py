@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Picture
-from emomtl.metrics.significance import LEVEL, POWER, Comparison
+from emomtl.metrics.bootstrap import LEVEL
+from emomtl.metrics.significance import POWER, Comparison
 from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, drawing, hover
 from emomtl.study.result import COLUMNS, StudyResult

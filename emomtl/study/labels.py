@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table, WarningNote
-from emomtl.metrics.significance import (
-    LEVEL,
-    MOST_UNDEFINED,
-    RESAMPLES,
-    Answers,
-    draw_weights,
-    estimate,
-    resamples,
-    weighted_f1,
-)
+from emomtl.metrics.bootstrap import LEVEL, MOST_UNDEFINED, bootstrap_label_f1
+from emomtl.metrics.intervals import estimate
+from emomtl.metrics.predictions import label_indicators
 from emomtl.run import Run, is_run
 
 if TYPE_CHECKING:
@@ -40,7 +33,7 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
     first = next(iter(result.reference.answers.values()), None)
     if names is None or first is None:
         return []
-    samples, support = resamples(len(first), RESAMPLES, seed=0), _support(first, len(names))
+    support = [int(n) for n in label_indicators(first)[0].sum(axis=0)[: len(names)]]
     found: dict[str, dict[int, Sampled]] = {}
     rows: list[tuple[Cell, ...]] = []
     for row in result.rows:
@@ -48,7 +41,9 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
             for one in (row, named[row.against]):
                 if one.name not in found:
                     found[one.name] = {
-                        seed: label_f1(answers, samples) for seed, answers in one.answers.items() if answers.same_rows_as(first)
+                        seed: bootstrap_label_f1(*label_indicators(answers))
+                        for seed, answers in one.answers.items()
+                        if answers.same_rows_as(first)
                     }
             rows += _of_row(row, found[row.name], found[row.against], names, support, len(first))
     if not rows:
@@ -66,36 +61,6 @@ def label_table(plan: StudyPlan, result: StudyResult) -> list[Table]:
         notes.append(WarningNote(f"fewer than {TINY} test rows have the label {', '.join(few)}: its F1 says little"))
     against = "the row of its comparison" if result.several_references else result.reference.name
     return [Table(f"F1 of each label on test, against {against}", COLUMNS, tuple(rows), tuple(notes))]
-
-
-def label_f1(answers: Answers, samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The F1 of each label (L,), and on every bootstrap sample (number, L); NaN where it is neither there nor answered.
-
-    Labels are those at 0.5, or the most probable one where a row has one; what is not known of a row (NaN) does not count.
-    """
-    import numpy as np
-
-    truth, said = _indicators(answers)
-    everyone = np.ones((1, len(answers)), dtype=np.float32)
-    return weighted_f1(truth, said, everyone)[0], weighted_f1(truth, said, draw_weights(samples, len(answers)))
-
-
-def _indicators(answers: Answers) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What is true and what was answered, (n, L) of 0 and 1."""
-    import numpy as np
-
-    targets, probabilities = answers.targets, answers.probabilities
-    if targets.ndim == 1:
-        every = np.eye(probabilities.shape[1], dtype=np.float32)
-        return every[targets.astype(int)], every[probabilities.argmax(axis=1)]
-    known = ~np.isnan(targets)
-    truth, said = (known & (values >= 0.5) for values in (targets, probabilities))
-    return truth.astype(np.float32), said.astype(np.float32)
-
-
-def _support(answers: Answers, labels: int) -> list[int]:
-    truth, _ = _indicators(answers)
-    return [int(n) for n in truth.sum(axis=0)[:labels]]
 
 
 def _of_row(

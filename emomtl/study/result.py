@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from emomtl.metrics.significance import Answers, Comparison, Estimate, Spread, as_json, spread
+from emomtl.metrics.intervals import Estimate, Spread, spread
+from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.significance import Comparison
 
 if TYPE_CHECKING:
     from emomtl.study.planning import Scoring
@@ -53,7 +55,7 @@ class RowResult:
     figures: dict[tuple[str, str], dict[int, float | None]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
     examples: dict[int, int] = field(default_factory=dict)
-    answers: dict[int, Answers] = field(default_factory=dict)
+    answers: dict[int, Predictions] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     looks: dict[int, int] = field(default_factory=dict)
     elsewhere: list[int] = field(default_factory=list)
@@ -126,9 +128,9 @@ class StudyResult:
                 "figures": {f"{split}/{which}": row.figures.get((split, which), {}) for split, which in COLUMNS},
                 "chosen_by": row.chosen_by,
                 "other_tasks": {task: other.as_json() for task, other in row.others.items()},
-                "own": as_json(row.own) if row.own else None,
+                "own": asdict(row.own) if row.own else None,
                 "published": dict(row.published),
-                "comparison": as_json(row.comparison) if row.comparison else None,
+                "comparison": asdict(row.comparison) if row.comparison else None,
                 "not_compared": row.apart or None,
                 "looks_at_test": row.looks,
                 "failed": row.failed,

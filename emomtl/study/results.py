@@ -8,15 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError
+from emomtl.metrics.intervals import SampledMetric
+from emomtl.metrics.predictions import Predictions, metric_function
 from emomtl.metrics.selection import selection_in_words
-from emomtl.metrics.significance import (
-    Answers,
-    Comparison,
-    Sampled,
-    compare,
-    figure_of,
-    judged,
-)
+from emomtl.metrics.significance import Comparison, compare, judged
 from emomtl.metrics.tuning import cross_fitted_decisions
 from emomtl.run import Run, find_checkpoint, is_run
 from emomtl.run.answers import kept_answers, scored_own_rows
@@ -55,7 +50,7 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     row = RowResult(name, reference.wanted, reference.scoring, reference.name)
     row.updates, row.examples = dict(reference.updates), dict(reference.examples)
     row.chosen_by = list(reference.chosen_by)
-    figure = figure_of(reference.scoring.head, reference.scoring.metric)
+    figure = metric_function(reference.scoring.head, reference.scoring.metric)
     scoring = replace(reference.scoring, metric=f"{reference.scoring.metric}_tuned_by_label")
     for planned in plan.of(reference.name):
         if planned.seed not in reference.answers:
@@ -72,7 +67,7 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     return row
 
 
-def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Answers | None:
+def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Predictions | None:
     """What a checkpoint answered on a split, as `Scoring.untuned` is to be taken of it; None where it was not kept.
 
     For a tuned metric probabilities are decisions, 0 or 1, at the thresholds of this very run and checkpoint: tuned on its own
@@ -80,12 +75,12 @@ def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Answers 
     """
     kept = kept_answers(run, split, checkpoint, scoring.target)
     if kept is None or scoring.way is None:
-        return None if kept is None else Answers(*kept)
+        return None if kept is None else Predictions(*kept)
     targets, probabilities = kept
     if split == "validation":
-        return Answers(targets, cross_fitted_decisions(targets, probabilities)[scoring.way])
+        return Predictions(targets, cross_fitted_decisions(targets, probabilities)[scoring.way])
     tuning = tuning_of(run, checkpoint, scoring.target, scoring.head)
-    return None if tuning is None else Answers(targets, tuning.decisions(probabilities)[scoring.way])
+    return None if tuning is None else Predictions(targets, tuning.decisions(probabilities)[scoring.way])
 
 
 def _add(row: RowResult, planned: PlannedRun) -> None:
@@ -116,7 +111,7 @@ def _add(row: RowResult, planned: PlannedRun) -> None:
             if row.scoring.metric in metrics:
                 row.figures.setdefault((split, which), {})[seed] = metrics[row.scoring.metric]
             elif (answers := _scored(row.scoring, run, split, checkpoint)) is not None:
-                value = figure_of(row.scoring.head, row.scoring.untuned)(answers)
+                value = metric_function(row.scoring.head, row.scoring.untuned)(answers)
                 row.figures.setdefault((split, which), {})[seed] = value if math.isfinite(value) else None
         row.looks[seed] = max(row.looks.get(seed, 0), len(seen))
     if (answers := _scored(row.scoring, run, "test", checkpoints.get("best", ""))) is not None:
@@ -150,7 +145,7 @@ def _compare(rows: Sequence[RowResult], margin: float) -> None:
             continue
         scoring = some[0].scoring
         bounds = scoring.head.bounds(scoring.untuned)
-        sampled = Sampled(figure_of(scoring.head, scoring.untuned), bounds=bounds)
+        sampled = SampledMetric(metric_function(scoring.head, scoring.untuned), bounds=bounds)
         for row in some:
             try:
                 row.own = sampled.estimate(list(row.answers.values()))

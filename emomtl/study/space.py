@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.significance import LEVEL, MOST_UNDEFINED, Estimate, Spread, estimate, spread
+from emomtl.metrics.bootstrap import LEVEL, MOST_UNDEFINED
+from emomtl.metrics.intervals import Estimate, Spread, estimate, spread
 from emomtl.safety.files import read_json, write_json
 from emomtl.study.performing import Job, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emomtl.analyses.space.draws import Figure
     from emomtl.analyses.space.measures import Key, Measured
+    from emomtl.metrics.bootstrap import BootstrapEstimate
     from emomtl.plugins.discovery import Plugins
     from emomtl.study.planning import PlannedRun, StudyPlan
 
@@ -107,7 +108,7 @@ def _measured(
             yield Placed(row, _name(key), mean, difference, len(drawn))
 
 
-def _known(figures: Sequence[Figure | None]) -> list[Figure]:
+def _known(figures: Sequence[BootstrapEstimate | None]) -> list[BootstrapEstimate]:
     return [one for one in figures if one is not None and one.value is not None]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from emomtl.contracts.analysis import Cell, Table, WarningNote
-from emomtl.metrics.significance import LEVEL, POWER, Estimate
+from emomtl.metrics.bootstrap import LEVEL
+from emomtl.metrics.intervals import Estimate
+from emomtl.metrics.significance import POWER
 from emomtl.study.rates import rates_notes
 from emomtl.study.result import COLUMNS, RowResult, StudyResult
 

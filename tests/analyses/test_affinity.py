@@ -15,9 +15,9 @@ from scipy import stats
 from emomtl.analyses.affinity import Affinity, Measurement, affinity, as_json, correlate, draw, ranking, read_gains
 from emomtl.analyses.affinity.course import batches, measure
 from emomtl.analyses.affinity.probe import WHOLE
-from emomtl.analyses.affinity.summary import Spread, spread
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
+from emomtl.metrics.intervals import MeanInterval, mean_interval
 from emomtl.plugins.discovery import Plugins
 
 ALL = {"sampler": {"per_step": "all"}, "weighting": {"use": "equal"}}
@@ -151,13 +151,13 @@ def test_objectives_count_as_part_of_their_tasks_loss(desk: Any) -> None:
 
 def test_a_spread_is_students_interval_and_none_where_it_cannot_be_known() -> None:
     values = np.random.default_rng(1).normal(size=12)
-    found = spread(np.append(values, np.nan))
+    found = mean_interval(np.append(values, np.nan))
     low, high = stats.t.interval(0.95, 11, values.mean(), stats.sem(values))
     assert (found.n, found.mean, found.sd) == (12, pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)))
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert spread(np.array([2.0, np.nan])) == Spread(1, 2.0)
-    assert spread(np.array([np.nan])) == Spread(0, None)
-    assert [Spread(2, 1.0, 1.0, low, low + 1).sign for low in (0.1, -0.5, -1.1)] == [1, 0, -1]
+    assert mean_interval(np.array([2.0, np.nan])) == MeanInterval(1, 2.0)
+    assert mean_interval(np.array([np.nan])) == MeanInterval(0, None)
+    assert [MeanInterval(2, 1.0, 1.0, low, low + 1).sign for low in (0.1, -0.5, -1.1)] == [1, 0, -1]
 
 
 def test_the_ranking_goes_by_what_a_step_on_the_auxiliary_does_to_the_target() -> None:

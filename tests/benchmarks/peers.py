@@ -37,6 +37,8 @@ from typing import Any
 
 import numpy as np
 
+from emomtl.metrics.intervals import mean_interval
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 TURN, TURNS = 10, 5
@@ -287,11 +289,10 @@ def _turn(pipe: Connection) -> tuple[int, float]:
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
     """The geometric mean of paired ratios with its 95% interval (Student's t on the logarithms)."""
-    from scipy import stats
-
     logs = np.log(np.array(ours) / np.array(theirs))
-    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return float(np.exp(logs.mean())), float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
+    interval = mean_interval(logs)
+    mean, low, high = np.exp((interval.mean, interval.low, interval.high))
+    return float(mean), float(low), float(high)
 
 
 def main() -> None:

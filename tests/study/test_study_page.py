@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from emomtl.contracts.heads import MultiLabel, SingleLabel
-from emomtl.metrics.significance import Answers, resamples
+from emomtl.metrics.bootstrap import bootstrap_label_f1, sample_rows
+from emomtl.metrics.predictions import Predictions, label_indicators
 from emomtl.plugins.discovery import Plugins
 from emomtl.study import gather, plan_study, read_study, reopen_study, study_report, study_tables
-from emomtl.study.labels import label_f1
 
 WriteStudy = Callable[..., Path]
 
@@ -108,8 +108,9 @@ def test_the_f1_of_labels_is_the_heads_own_on_all_rows_and_on_samples(kind: str)
     probabilities = draw.random((40, 4)).astype(np.float32)
     head: Any = SingleLabel() if kind == "single-label" else MultiLabel()
     targets: Any = draw.integers(0, 3, 40) if kind == "single-label" else (draw.random((40, 4)) < 0.3).astype(np.float32)
-    samples = resamples(40, 5, seed=1)
-    whole, sampled = label_f1(Answers(targets, probabilities), samples)
+    samples = sample_rows(40, 5, seed=1)
+    indicators = label_indicators(Predictions(targets, probabilities))
+    whole, sampled = bootstrap_label_f1(*indicators, 5, seed=1)
     for rows, found in ((np.arange(40), whole), *zip(samples, sampled, strict=True)):
         table = head.table(targets[rows], probabilities[rows], ["a", "b", "c", "d"])
         for row, value in zip(table, found, strict=True):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.analyses.space.draws import Figure
 from emomtl.errors import EmomtlError
+from emomtl.metrics.bootstrap import BootstrapEstimate
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
 from emomtl.safety.files import write_together
@@ -178,7 +178,7 @@ def test_a_space_with_undefined_draws_is_measured_and_says_how_many(
     draws = np.random.default_rng(0).normal(0.1, 0.02, 1000)
     draws[:undefined] = np.nan
     key = ("purity", "label")
-    one = SimpleNamespace(figures={key: Figure(0.5, draws)}, differences={key: Figure(0.1, draws)})
+    one = SimpleNamespace(figures={key: BootstrapEstimate(0.5, draws)}, differences={key: BootstrapEstimate(0.1, draws)})
     found = [(200, "faster", one)]
     monkeypatch.setattr("emomtl.study.space._of_seed", lambda *_: iter(found))
     runs: Any = [SimpleNamespace(seed=1), SimpleNamespace(seed=2)]

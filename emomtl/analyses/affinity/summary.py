@@ -8,38 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.affinity.course import Affinity
+from emomtl.metrics.intervals import MeanInterval, mean_interval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure over measurements: how many were defined, mean, standard deviation, and the 95% interval of the mean.
-
-    The interval is Student's, mean ± t sd / sqrt(n): it takes the measurements for independent. Those of one run are near each
-    other, so the interval is rather too narrow. Without a second measurement sd and interval are None.
-    """
-
-    n: int
-    mean: float | None
-    sd: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 or −1 where the whole interval lies on one side of 0, else 0."""
-        if self.low is None or self.high is None:
-            return 0
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
-
-    def as_json(self) -> dict[str, float | int | None]:
-        """The numbers by name."""
-        return {"n": self.n, "mean": self.mean, "sd": self.sd, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -47,22 +20,9 @@ class Auxiliary:
     """What one task does for the target: Z_{task->target}, the gradient cosine, and the similarity of gradient lengths."""
 
     task: str
-    lookahead: Spread
-    cosine: Spread
-    magnitude: Spread
-
-
-def spread(values: NDArray[np.float64]) -> Spread:
-    """The spread of figures (S,); NaN counts as not measured."""
-    import numpy as np
-    from scipy.stats import t
-
-    known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return Spread(len(known), float(known[0]) if len(known) else None)
-    mean, sd = float(known.mean()), float(known.std(ddof=1))
-    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1)) * sd / math.sqrt(len(known))
-    return Spread(len(known), mean, sd, mean - half, mean + half)
+    lookahead: MeanInterval
+    cosine: MeanInterval
+    magnitude: MeanInterval
 
 
 def stacked(found: Affinity) -> dict[str, Any]:
@@ -85,9 +45,9 @@ def ranking(found: Affinity, target: str) -> list[Auxiliary]:
     auxiliaries = [
         Auxiliary(
             task,
-            spread(arrays["lookahead"][:, here, there]),
-            spread(arrays["cosine"][WHOLE][:, here, there]),
-            spread(arrays["magnitude"][:, here, there]),
+            mean_interval(arrays["lookahead"][:, here, there]),
+            mean_interval(arrays["cosine"][WHOLE][:, here, there]),
+            mean_interval(arrays["magnitude"][:, here, there]),
         )
         for here, task in enumerate(found.tasks)
         if task != target
@@ -123,6 +83,6 @@ def as_json(found: Affinity, target: str) -> dict[str, Any]:
 
 def _named(found: Affinity, values: NDArray[np.float64]) -> Mapping[str, Mapping[str, Any]]:
     return {
-        one: {other: spread(values[:, i, j]).as_json() for j, other in enumerate(found.tasks) if i != j}
+        one: {other: mean_interval(values[:, i, j]).as_json() for j, other in enumerate(found.tasks) if i != j}
         for i, one in enumerate(found.tasks)
     }

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 
 from emomtl.analyses.answers.kept import MANY, Kept, Level
 from emomtl.contracts.analysis import Cell, Table, WarningNote
-from emomtl.metrics.significance import (
-    LEVEL,
-    MOST_UNDEFINED,
-    RESAMPLES,
-    defined,
-    draw_weights,
-    resamples,
-    weighted_f1,
-)
+from emomtl.metrics.bootstrap import MOST_UNDEFINED, RESAMPLES, bootstrap_label_f1, percentile_interval
 from emomtl.metrics.tuning.thresholds import mean_f1
 
 if TYPE_CHECKING:
@@ -24,8 +16,6 @@ if TYPE_CHECKING:
 
 RARE = 30
 """Rows below which a label's figure is hardly measured."""
-AT_ONCE = 50
-"""Bootstrap samples that are held in memory together."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +47,14 @@ def label_figures(level: Level) -> list[LabelFigure]:
 
     truth, decided, _ = level.flags()
     flags = (truth.astype(np.float32), decided.astype(np.float32))
-    samples = RESAMPLES // AT_ONCE if len(level.names) <= MANY else 0
-    blocks = (resamples(len(truth), AT_ONCE, seed) for seed in range(samples))
-    none = np.empty((0, len(level.names)), np.float32)
-    sampled = np.concatenate([none, *(weighted_f1(*flags, draw_weights(block, len(truth))) for block in blocks)])
-    point = weighted_f1(*flags, np.ones((1, len(truth)), dtype=np.float32))
-    both = [np.column_stack([one, mean_f1(one)]) for one in (point, sampled)]
-    tail = (1 - LEVEL) / 2
+    value_by_label, draws = bootstrap_label_f1(*flags, RESAMPLES if len(level.names) <= MANY else 0)
+    both = [np.column_stack([one, mean_f1(one)]) for one in (value_by_label[None], draws)]
     names = (*level.names, "macro")
     found = []
     for place, name in enumerate(names):
         value, course = float(both[0][0, place]), both[1][:, place]
-        known = defined(course)
-        ends = (None, None) if known is None or np.isnan(value) else np.quantile(known, (tail, 1 - tail))
-        low, high = (None if end is None else float(end) for end in ends)
+        interval = None if np.isnan(value) else percentile_interval(course)
+        low, high = interval or (None, None)
         last = name == "macro" and place == len(level.names)
         group = "" if last else level.groups[place]
         support, answered = (int(one.sum()) if last else int(one[:, place].sum()) for one in (truth, decided))

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from emomtl.analyses.answers.kept import Kept
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.significance import (
-    LEVEL,
-    MOST_UNDEFINED,
-    RESAMPLES,
-    defined,
-    figure_of,
-    over_samples,
-    resamples,
-)
+from emomtl.metrics.bootstrap import MOST_UNDEFINED, RESAMPLES, over_samples, percentile_interval, sample_rows
+from emomtl.metrics.predictions import metric_function
 
 
 def numbers_table(kept: Kept) -> Table:
@@ -22,23 +15,19 @@ def numbers_table(kept: Kept) -> Table:
     rows: list[tuple[Cell, ...]] = []
     without: list[str] = []
     names = kept.head.outputs(kept.taxonomy)
-    samples = resamples(len(kept.answers), RESAMPLES, seed=0)
+    samples = sample_rows(len(kept.answers))
     for place, name in enumerate(names):
         known = ~np.isnan(kept.answers.targets[:, place])
         residuals = kept.answers.probabilities[known, place] - kept.answers.targets[known, place]
         suffix = f"_{name}" if len(names) > 1 else ""
         cells: list[Cell] = []
         for figure in (f"pearson_r{suffix}", f"rmse{suffix}"):
-            measure = figure_of(kept.head, figure)
-            course = over_samples(measure, kept.answers, samples)
-            known_draws = defined(course)
-            ends = (None, None)
-            if known_draws is not None:
-                ends = np.quantile(known_draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-            else:
+            measure = metric_function(kept.head, figure)
+            interval = percentile_interval(over_samples(measure, kept.answers, samples))
+            if interval is None:
                 without.append(figure)
             value = measure(kept.answers)
-            cells += [None if np.isnan(value) else value, *(None if end is None else float(end) for end in ends)]
+            cells += [None if np.isnan(value) else value, *(interval or (None, None))]
         spread = (float(residuals.mean()), float(residuals.std(ddof=1))) if len(residuals) > 1 else (None, None)
         rows.append((name, int(known.sum()), *cells, *spread))
     columns = (

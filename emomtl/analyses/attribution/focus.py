@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from emomtl.analyses.attribution.gradients import Attributed
 from emomtl.analyses.attribution.texts import known
 from emomtl.analyses.attribution.words import WordList
-from emomtl.analyses.space.draws import Figure
-from emomtl.metrics.significance import RESAMPLES, resamples
+from emomtl.metrics.bootstrap import RESAMPLES, BootstrapEstimate, sample_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,25 +44,25 @@ def shares_of(found: Attributed, words: WordList) -> Shares:
     return Shares(share / labels, hit / labels, of_words)
 
 
-def focus_of(shares: Shares, seed: int) -> dict[str, Figure]:
+def focus_of(shares: Shares, seed: int) -> dict[str, BootstrapEstimate]:
     """The figures over texts: mean share of attribution, mean share of words, the one over the other, and the pointing game.
 
     1 is the focus, and the share of words the pointing game, of attributions that take no notice of what a word is.
     """
     import numpy as np
 
-    samples = resamples(len(shares.words), RESAMPLES, seed)
+    samples = sample_rows(len(shares.words), RESAMPLES, seed)
     draws = {name: getattr(shares, name)[samples].mean(axis=1) for name in ("attribution", "pointing", "words")}
     value = {name: float(getattr(shares, name).mean()) for name in draws}
     chance = value["words"]
     return {
-        SHARE: Figure(value["attribution"], draws["attribution"], chance, bounds=(0.0, 1.0)),
-        OF_WORDS: Figure(value["words"], draws["words"], bounds=(0.0, 1.0)),
-        FOCUS: Figure(
+        SHARE: BootstrapEstimate(value["attribution"], draws["attribution"], chance, bounds=(0.0, 1.0)),
+        OF_WORDS: BootstrapEstimate(value["words"], draws["words"], bounds=(0.0, 1.0)),
+        FOCUS: BootstrapEstimate(
             value["attribution"] / value["words"] if chance else None,
             np.divide(draws["attribution"], draws["words"], out=np.full(RESAMPLES, np.nan), where=draws["words"] > 0),
             1.0,
             bounds=(0.0, 1e9),
         ),
-        POINTING: Figure(value["pointing"], draws["pointing"], chance, bounds=(0.0, 1.0)),
+        POINTING: BootstrapEstimate(value["pointing"], draws["pointing"], chance, bounds=(0.0, 1.0)),
     }

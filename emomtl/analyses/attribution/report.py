@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.attribution.focus import FOCUS, OF_WORDS, POINTING, SHARE
 from emomtl.analyses.attribution.gradients import TOLERANCE
-from emomtl.analyses.space.draws import LEVEL
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.significance import RESAMPLES
+from emomtl.metrics.bootstrap import LEVEL, RESAMPLES
 from emomtl.report.markdown import escape, markdown
 
 if TYPE_CHECKING:
     from emomtl.analyses.attribution.result import Analysis, Explained
-    from emomtl.analyses.space.draws import Figure
+    from emomtl.metrics.bootstrap import BootstrapEstimate
 
 COLUMNS = ("figure", "run", "value", "low", "high", "chance", "difference", "its low", "its high")
 SPELT = {
@@ -102,7 +101,7 @@ def _run(one: Explained) -> dict[str, Any]:
     return {"run": one.name, "about": one.about, "figures": figures, "completeness": _completeness(one)}
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _figure(figure: BootstrapEstimate) -> dict[str, Any]:
     low, high = figure.interval or (None, None)
     found = {"value": figure.value, "low": low, "high": high}
     return found if figure.chance is None else {**found, "chance": figure.chance}

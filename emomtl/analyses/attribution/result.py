@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from emomtl.analyses.attribution.gradients import Attributed, Blank
 from emomtl.analyses.attribution.texts import Chosen
 from emomtl.analyses.attribution.words import WordList
-from emomtl.analyses.space.draws import Figure
 from emomtl.analyses.space.vectors import Question
 from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.metrics.bootstrap import BootstrapEstimate
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Explained:
     name: str
     about: str
     found: Attributed
-    figures: Mapping[str, Figure]
-    differences: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, BootstrapEstimate]
+    differences: Mapping[str, BootstrapEstimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

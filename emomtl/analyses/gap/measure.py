@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analyses.space.draws import Figure
 from emomtl.analyses.space.vectors import Question, shared_task
 from emomtl.errors import EmomtlError, Problem
-from emomtl.metrics.significance import RESAMPLES, resamples
+from emomtl.metrics.bootstrap import RESAMPLES, BootstrapEstimate, sample_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,9 +54,9 @@ class Gap:
     about: str
     which: str
     step: int
-    figures: Mapping[tuple[str, str], Figure]
-    gaps: Mapping[str, Figure]
-    differences: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[tuple[str, str], BootstrapEstimate]
+    gaps: Mapping[str, BootstrapEstimate]
+    differences: Mapping[str, BootstrapEstimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _gap(trained: Trained, task: str, head: Head, which: str, rows: Mapping[str,
     return Gap(trained.run.name, about, which, trained.checkpoint.step, figures, gaps)
 
 
-def _between(head: Head, name: str, train: Figure, validation: Figure) -> Figure:
+def _between(head: Head, name: str, train: BootstrapEstimate, validation: BootstrapEstimate) -> BootstrapEstimate:
     """By how much train is better."""
     return validation.minus(train) if less_is_better(head, name) else train.minus(validation)
 
@@ -181,7 +180,7 @@ def _logits(trained: Trained, task: str, rows: Rows) -> NDArray[np.float32]:
     return logits
 
 
-def _figures(head: Head, targets: NDArray[Any], logits: NDArray[np.float32], seed: int) -> dict[str, Figure]:
+def _figures(head: Head, targets: NDArray[Any], logits: NDArray[np.float32], seed: int) -> dict[str, BootstrapEstimate]:
     """The main figure, macro and micro F1 where the head has them, and the loss, each on samples of the rows."""
     import numpy as np
     import torch
@@ -189,16 +188,16 @@ def _figures(head: Head, targets: NDArray[Any], logits: NDArray[np.float32], see
     probabilities = head.probabilities(logits)
     every = head.metrics(targets, probabilities)
     names = [name for name in dict.fromkeys([head.main_metric, *MEANS]) if name in every]
-    samples = resamples(len(targets), RESAMPLES, seed)
+    samples = sample_rows(len(targets), RESAMPLES, seed)
     drawn = [[head.metric(name, targets[some], probabilities[some]) for name in names] for some in samples]
     by_name = dict(zip(names, np.array(drawn, np.float64).T, strict=True))
-    found = {name: Figure(every[name], by_name[name]) for name in names}
+    found = {name: BootstrapEstimate(every[name], by_name[name]) for name in names}
     given, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
     losses = np.array([float(head.loss(given[i : i + 1], wanted[i : i + 1])) for i in range(len(targets))])
-    return {**found, LOSS: Figure(float(losses.mean()), losses[samples].mean(axis=1))}
+    return {**found, LOSS: BootstrapEstimate(float(losses.mean()), losses[samples].mean(axis=1))}
 
 
-def _differences(one: Gap, before: Sequence[Gap]) -> dict[str, Figure]:
+def _differences(one: Gap, before: Sequence[Gap]) -> dict[str, BootstrapEstimate]:
     """The gaps less those of the first run at the same checkpoint; none for the first run, before which there is nothing."""
     wanted = set(one.which.split(", "))
     reference = next((gap for gap in before if wanted & set(gap.which.split(", "))), None)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.analyses.gap.measure import SPLITS, Gap, Measured
-from emomtl.analyses.space.draws import LEVEL, Figure
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.significance import RESAMPLES
+from emomtl.metrics.bootstrap import LEVEL, RESAMPLES, BootstrapEstimate
 from emomtl.report.markdown import escape, markdown
 
 COLUMNS = ("figure", "run", "checkpoint", "step", *SPLITS, "gap", "low", "high", "difference", "its low", "its high")
@@ -43,7 +42,7 @@ def tables(found: Measured) -> list[Table]:
     return [Table("Runs", ("run", "what it is"), about), Table(title, COLUMNS, tuple(rows), tuple(remarks(found)))]
 
 
-def _spread(figure: Figure) -> tuple[Cell, ...]:
+def _spread(figure: BootstrapEstimate) -> tuple[Cell, ...]:
     return (figure.value, *(figure.interval or (None, None)))
 
 
@@ -70,7 +69,7 @@ def _run(one: Gap) -> dict[str, Any]:
     return {"run": one.run, "about": one.about, "checkpoint": one.which, "step": one.step, "figures": figures}
 
 
-def _figure(figure: Figure) -> dict[str, float | None]:
+def _figure(figure: BootstrapEstimate) -> dict[str, float | None]:
     low, high = figure.interval or (None, None)
     return {"value": figure.value, "low": low, "high": high}
 

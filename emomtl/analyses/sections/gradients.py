@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.affinity.probe import WHOLE, probe
-from emomtl.analyses.affinity.summary import spread
 from emomtl.contracts.analysis import Cell, Picture, Table
+from emomtl.metrics.intervals import mean_interval
 from emomtl.report.cells import plain
 from emomtl.report.drawing import drawing
 
@@ -136,7 +136,7 @@ def conflict_table(measured: Sequence[Conflicts]) -> Table:
         for i, task in enumerate(one.tasks):
             for j in range(i + 1, len(one.tasks)):
                 values = one.cosines[:, i, j]
-                found, known = spread(values), values[~np.isnan(values)]
+                found, known = mean_interval(values), values[~np.isnan(values)]
                 share = float((known < 0).mean()) if len(known) else None
                 rows.append((one.run, task, one.tasks[j], found.mean, found.sd, found.low, found.high, share))
     columns = ("run", "task", "other task", "mean cosine", "standard deviation", "low", "high", "share in conflict")

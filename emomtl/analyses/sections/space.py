@@ -12,8 +12,8 @@ from emomtl.report.cells import spelt
 from emomtl.report.parts import Part
 
 if TYPE_CHECKING:
-    from emomtl.analyses.space.draws import Figure
     from emomtl.analyses.space.report import Analysis
+    from emomtl.metrics.bootstrap import BootstrapEstimate
     from emomtl.plugins.discovery import Plugins
 
 TEXTS = 2_000
@@ -74,7 +74,7 @@ def _table(found: Analysis, names: Sequence[str], notes: Sequence[str]) -> Table
     return Table("Measures of the space", ("measure", "by", *columns), tuple(rows), tuple(notes))
 
 
-def _cells(figure: Figure | None) -> tuple[Cell, Cell]:
+def _cells(figure: BootstrapEstimate | None) -> tuple[Cell, Cell]:
     """A value, and its interval in words."""
     if figure is None:
         return "", ""

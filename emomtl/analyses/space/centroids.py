@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analyses.space.draws import Figure
+from emomtl.metrics.bootstrap import BootstrapEstimate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ def drawn_pairs(
     return np.concatenate(parts)
 
 
-def between_within(directions: NDArray[np.float64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> Figure:
+def between_within(directions: NDArray[np.float64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> BootstrapEstimate:
     """The spread of the groups' centroids over the spread of texts around them, on vectors of length one.
 
     sum_g n_g |c_g - c|^2 / sum_i |x_i - c_g(i)|^2. Without structure (G - 1) / (n - G) is to be expected; Calinski and
@@ -91,7 +91,7 @@ def between_within(directions: NDArray[np.float64], members: NDArray[np.int64], 
     groups, members = np.unique(members, return_inverse=True)
     texts, number = len(members), len(groups)
     if number < 2 or texts <= number:
-        return Figure(None)
+        return BootstrapEstimate(None)
     sizes = np.bincount(members, minlength=number)
     every = np.concatenate([np.ones((1, texts), np.float32), counts])
     found = [
@@ -99,7 +99,7 @@ def between_within(directions: NDArray[np.float64], members: NDArray[np.int64], 
         for start in range(0, len(every), CHUNK)
     ]
     ratios = np.concatenate(found)
-    return Figure(float(ratios[0]), ratios[1:], chance=(number - 1) / (texts - number))
+    return BootstrapEstimate(float(ratios[0]), ratios[1:], chance=(number - 1) / (texts - number))
 
 
 def _ratios(means: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.space.centroids import FEWEST, between_within, centroids, cosine_distances, drawn_pairs, unit
 from emomtl.analyses.space.coordinates import Coordinates
-from emomtl.analyses.space.draws import Figure, draw_counts, mean_figure
 from emomtl.analyses.space.neighbours import macro_purity, nearest, purity, silhouette
 from emomtl.analyses.space.severity import severity
 from emomtl.analyses.space.similarity import FEWEST_LABELS, relations, similarity
 from emomtl.analyses.space.vectors import Space, Texts
+from emomtl.metrics.bootstrap import BootstrapEstimate, bootstrap_mean, stratified_counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +31,8 @@ class Measured:
     """One space with its figures, their differences from the first run's, and the distances of its centroids (K, K)."""
 
     space: Space
-    figures: Mapping[Key, Figure]
-    differences: Mapping[Key, Figure]
+    figures: Mapping[Key, BootstrapEstimate]
+    differences: Mapping[Key, BootstrapEstimate]
     distances: NDArray[np.float64]
 
 
@@ -72,7 +72,7 @@ def measure(
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Measured]:
     """The figures of every space over the same samples of the texts; differences are from the first space with answers."""
-    levels, counts = Levels.of(texts), draw_counts(texts.gold, seed)
+    levels, counts = Levels.of(texts), stratified_counts(texts.gold, seed)
     figures, distances = [], []
     for space in spaces:
         say(f"{space.name}: measuring")
@@ -96,9 +96,9 @@ def _figures(
     counts: NDArray[np.float32],
     permutations: int,
     seed: int,
-) -> tuple[dict[Key, Figure], NDArray[np.float64]]:
+) -> tuple[dict[Key, BootstrapEstimate], NDArray[np.float64]]:
     """All figures of one space, and the distances of its centroids."""
-    found: dict[Key, Figure] = {}
+    found: dict[Key, BootstrapEstimate] = {}
     vectors, directions = space.vectors, unit(space.vectors)
     means = centroids(vectors, texts.gold, len(texts.taxonomy))[levels.kept]
     square = cosine_distances(means)
@@ -123,7 +123,7 @@ def _similarities(
     counts: NDArray[np.float32],
     permutations: int,
     seed: int,
-) -> dict[Key, Figure]:
+) -> dict[Key, BootstrapEstimate]:
     """Similarity to VAD over the labels that have a centroid and coordinates; none where they are too few."""
     import numpy as np
 
@@ -145,13 +145,13 @@ def _errors(
     counts: NDArray[np.float32],
     permutations: int,
     seed: int,
-) -> dict[Key, Figure]:
+) -> dict[Key, BootstrapEstimate]:
     """How often the top label is right, and what the wrong ones are like."""
     import numpy as np
 
     gold = texts.gold
     right = (gold == predicted).astype(np.float64)
-    found: dict[Key, Figure] = {(TOP, "label"): mean_figure(right, np.ones(len(gold), bool), counts)}
+    found: dict[Key, BootstrapEstimate] = {(TOP, "label"): bootstrap_mean(right, np.ones(len(gold), bool), counts)}
     for grouping in texts.taxonomy.groupings:
         group = parents(texts, grouping.name)
         inside = (group[:, None] == group[None, :]).astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emomtl.analyses.space.draws import Figure, mean_figure
+from emomtl.metrics.bootstrap import BootstrapEstimate, bootstrap_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ NEIGHBOURS = 10
 """Nearest texts that purity looks at."""
 
 
-def silhouette(vectors: NDArray[Any], members: NDArray[np.int64], counts: NDArray[np.float32]) -> Figure:
+def silhouette(vectors: NDArray[Any], members: NDArray[np.int64], counts: NDArray[np.float32]) -> BootstrapEstimate:
     """The mean silhouette (Rousseeuw, 1987) with cosine distances: -1 to 1, near 0 where groups do not lie apart.
 
     The interval is over texts, their silhouettes held as they are. Undefined with one group, or where every text is its own.
@@ -24,9 +24,9 @@ def silhouette(vectors: NDArray[Any], members: NDArray[np.int64], counts: NDArra
 
     number = len(np.unique(members))
     if not 2 <= number < len(members):
-        return Figure(None)
+        return BootstrapEstimate(None)
     each = silhouette_samples(vectors, members, metric="cosine").astype(np.float64)
-    return mean_figure(each, np.ones(len(members), bool), counts)
+    return bootstrap_mean(each, np.ones(len(members), bool), counts)
 
 
 def nearest(vectors: NDArray[Any]) -> NDArray[np.int64]:
@@ -39,7 +39,7 @@ def nearest(vectors: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(found.kneighbors(return_distance=False))
 
 
-def purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> Figure:
+def purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> BootstrapEstimate:
     """The mean share of a text's nearest neighbours that have its label or group.
 
     Chance is the share of all other texts that have it, sum_g n_g (n_g - 1) / (n (n - 1)).
@@ -48,10 +48,10 @@ def purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: ND
 
     each = (members[neighbours] == members[:, None]).mean(axis=1)
     chance = (np.bincount(members)[members] - 1) / (len(members) - 1)
-    return mean_figure(each, np.ones(len(members), bool), counts, chance=float(chance.mean()))
+    return bootstrap_mean(each, np.ones(len(members), bool), counts, chance=float(chance.mean()))
 
 
-def macro_purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> Figure:
+def macro_purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], counts: NDArray[np.float32]) -> BootstrapEstimate:
     """The same, every group counting alike: the mean over groups of their texts' mean."""
     import numpy as np
 
@@ -62,4 +62,4 @@ def macro_purity(neighbours: NDArray[np.int64], members: NDArray[np.int64], coun
     for group in groups:  # samples keep each group's size, so a text's weight is the same in all of them
         weights[members == group] = 1 / (sizes[group] * len(groups))
     chance = ((sizes[groups] - 1) / (len(members) - 1)).mean()
-    return Figure(float(each @ weights), counts.astype(np.float64) @ (each * weights), chance=float(chance))
+    return BootstrapEstimate(float(each @ weights), counts.astype(np.float64) @ (each * weights), chance=float(chance))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.space.centroids import FEWEST
 from emomtl.analyses.space.coordinates import DIMENSIONS, Coordinates
-from emomtl.analyses.space.draws import RESAMPLES, Figure
 from emomtl.analyses.space.measures import (
     BETWEEN_WITHIN,
     MACRO_PURITY,
@@ -26,6 +25,7 @@ from emomtl.analyses.space.measures import (
 from emomtl.analyses.space.neighbours import NEIGHBOURS
 from emomtl.analyses.space.vectors import Texts
 from emomtl.contracts.analysis import Cell, Table
+from emomtl.metrics.bootstrap import RESAMPLES, BootstrapEstimate
 from emomtl.report.markdown import escape, markdown
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _run(one: Measured) -> dict[str, Any]:
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _figure(figure: BootstrapEstimate) -> dict[str, Any]:
     low, high = figure.interval or (None, None)
     known = {"chance": figure.chance, "shuffled": figure.shuffled, "p": figure.p}
     return {"value": figure.value, "low": low, "high": high, **{key: value for key, value in known.items() if value is not None}}

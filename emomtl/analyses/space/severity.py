@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from emomtl.analyses.space.draws import Figure, mean_figure
+from emomtl.metrics.bootstrap import BootstrapEstimate, bootstrap_mean
 from emomtl.seeds import generator
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def severity(
     better: Literal["greater", "less"],
     permutations: int,
     seed: int,
-) -> Figure:
+) -> BootstrapEstimate:
     """The mean of `cost[gold, predicted]` (L, L; NaN where undefined) over the texts whose top label is wrong.
 
     With a cost of 1 inside a group and 0 between groups that is the share of wrong answers that stay in the group; with distances
@@ -40,11 +40,11 @@ def severity(
     known = np.isfinite(cost[gold, predicted])
     wrong = (gold != predicted) & known
     if not wrong.any():
-        return Figure(None)
+        return BootstrapEstimate(None)
     each = np.where(wrong, cost[gold, predicted], 0.0)
     truth, answers = gold[wrong], predicted[wrong]
     frequent = np.bincount(gold, minlength=len(cost)).astype(np.float64)
-    return mean_figure(
+    return bootstrap_mean(
         each,
         wrong,
         counts,

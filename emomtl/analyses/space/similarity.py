@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.analyses.space.centroids import pairs
 from emomtl.analyses.space.coordinates import DIMENSIONS
-from emomtl.analyses.space.draws import Figure
+from emomtl.metrics.bootstrap import BootstrapEstimate
 from emomtl.seeds import generator
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class PartialSpearman:
 
 def similarity(
     relation: Relation, distances: NDArray[np.float64], drawn: NDArray[np.float64], permutations: int, seed: int
-) -> Figure:
+) -> BootstrapEstimate:
     """The correlation of a space's distances (K, K) with a relation's; `drawn` (B, pairs) are those on the bootstrap's samples.
 
     p = (1 + b) / (1 + n) for n random permutations of the labels, of which b give at least the correlation that was found: rows
@@ -135,7 +135,7 @@ def similarity(
     ranks = correlation.ranks(pairs(distances))
     value = float(correlation.of_ranks(ranks))
     if not np.isfinite(value):
-        return Figure(None)
+        return BootstrapEstimate(None)
     square = np.zeros_like(distances)
     rows, columns = np.triu_indices(len(distances), 1)
     square[rows, columns] = square[columns, rows] = ranks
@@ -155,4 +155,4 @@ def similarity(
         rng=generator(seed, "mantel", relation.name),
     )
     draws = correlation.of_ranks(correlation.ranks(drawn))
-    return Figure(value, draws, chance=0.0, p=float(test.pvalue), bounds=(-1.0, 1.0))
+    return BootstrapEstimate(value, draws, chance=0.0, p=float(test.pvalue), bounds=(-1.0, 1.0))

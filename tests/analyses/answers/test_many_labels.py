@@ -13,7 +13,7 @@ from emomtl.analyses.answers import parts
 from emomtl.analyses.answers.confusion import LONGEST, confusion, confusion_table
 from emomtl.analyses.answers.kept import MANY, Kept
 from emomtl.contracts.analysis import Table
-from emomtl.metrics.significance import Answers
+from emomtl.metrics.predictions import Predictions
 from emomtl.report.html_page.page import MOST_ROWS, _shown
 
 
@@ -27,7 +27,7 @@ def kept_of(labels: int, rows: int, several: bool) -> Kept:
         both = np.zeros((rows, labels), np.float32)
         both[np.arange(rows), targets] = both[:, 3] = 1
         targets = both
-    answers = Answers(targets, probabilities)
+    answers = Predictions(targets, probabilities)
     return Kept(1, "run", "task", "validation", head, taxonomy, answers, answers)
 
 

@@ -11,8 +11,8 @@ from scipy.stats import bootstrap
 from sklearn.metrics import calinski_harabasz_score, silhouette_score
 
 from emomtl.analyses.space.centroids import between_within, centroids, cosine_distances, drawn_centroids, drawn_pairs, pairs, unit
-from emomtl.analyses.space.draws import Figure, draw_counts, mean_figure
 from emomtl.analyses.space.neighbours import macro_purity, nearest, purity, silhouette
+from emomtl.metrics.bootstrap import BootstrapEstimate, bootstrap_mean, stratified_counts
 
 seeds = st.integers(0, 10_000)
 
@@ -39,7 +39,7 @@ def test_a_group_without_texts_has_no_centroid() -> None:
 
 def test_centroids_of_a_sample_are_those_of_its_texts_written_out() -> None:
     vectors, members = cloud(2)
-    counts = draw_counts(members, seed=3, resamples=5)
+    counts = stratified_counts(members, seed=3, number=5)
     for sample, means in zip(counts, drawn_centroids(vectors, members, 4, counts), strict=True):
         rows = np.repeat(np.arange(len(members)), sample.astype(int))
         assert means == pytest.approx(centroids(vectors[rows], members[rows], 4), abs=1e-6)
@@ -87,7 +87,7 @@ def test_chance_is_the_purity_of_shuffled_labels() -> None:
 
 def test_groups_that_lie_apart_are_pure_and_a_silhouette_is_scikit_learns() -> None:
     vectors, members = cloud(6, pull=30)
-    counts = draw_counts(members, seed=1, resamples=50)
+    counts = stratified_counts(members, seed=1, number=50)
     assert purity(nearest(vectors[members < 2]), members[members < 2], counts[:, members < 2]).value > 0.95
     found = silhouette(vectors, members, counts)
     assert found.value == pytest.approx(silhouette_score(vectors, members, metric="cosine"), abs=1e-6)
@@ -104,44 +104,44 @@ def test_one_group_or_a_group_for_each_text_has_no_silhouette_and_no_spread() ->
 
 def test_samples_keep_the_size_of_every_label() -> None:
     _, members = cloud(8)
-    counts = draw_counts(members, seed=4, resamples=30)
+    counts = stratified_counts(members, seed=4, number=30)
     for label in range(4):
         assert (counts[:, members == label].sum(axis=1) == (members == label).sum()).all()
-    assert (draw_counts(members, seed=4, resamples=30) == counts).all()
-    assert (draw_counts(members, seed=5, resamples=30) != counts).any()
+    assert (stratified_counts(members, seed=4, number=30) == counts).all()
+    assert (stratified_counts(members, seed=5, number=30) != counts).any()
 
 
 def test_the_interval_of_a_mean_is_that_of_scipys_bootstrap() -> None:
     values = np.random.default_rng(9).exponential(size=300)
-    counts = draw_counts(np.zeros(300, int), seed=1, resamples=4_000)
-    low, high = mean_figure(values, np.ones(300, bool), counts).interval or (0, 0)
-    other = bootstrap((values,), np.mean, method="percentile", n_resamples=4_000, rng=2).confidence_interval
+    counts = stratified_counts(np.zeros(300, int), seed=1, number=4_000)
+    low, high = bootstrap_mean(values, np.ones(300, bool), counts).interval or (0, 0)
+    other = bootstrap((values,), np.mean, method="percentile", n_number=4_000, rng=2).confidence_interval
     assert (low, high) == pytest.approx((other.low, other.high), abs=0.01)
 
 
 def test_a_mean_over_some_texts_is_theirs_and_over_none_undefined() -> None:
     counts = np.array([[1, 1, 1], [0, 2, 1]], np.float32)
-    found = mean_figure(np.array([1.0, 5.0, 9.0]), np.array([True, True, False]), counts)
+    found = bootstrap_mean(np.array([1.0, 5.0, 9.0]), np.array([True, True, False]), counts)
     assert found.value == 3
     assert found.draws == pytest.approx([3, 5])
-    nothing = mean_figure(np.ones(3), np.zeros(3, bool), counts)
+    nothing = bootstrap_mean(np.ones(3), np.zeros(3, bool), counts)
     assert nothing.value is None
     assert nothing.interval is None
 
 
 def test_a_difference_is_paired_so_that_a_figure_differs_from_itself_by_nothing() -> None:
     random = np.random.default_rng(3)
-    figure = Figure(0.5, random.normal(0.5, 0.1, 1_000))
+    figure = BootstrapEstimate(0.5, random.normal(0.5, 0.1, 1_000))
     assert figure.minus(figure).value == 0
     assert figure.minus(figure).interval == (0, 0)
-    better = Figure(0.7, np.asarray(figure.draws) + 0.2)
+    better = BootstrapEstimate(0.7, np.asarray(figure.draws) + 0.2)
     assert better.minus(figure).interval == pytest.approx((0.2, 0.2))
-    assert Figure(None).minus(figure).value is None
+    assert BootstrapEstimate(None).minus(figure).value is None
 
 
 def test_an_interval_lies_around_its_value_although_the_draws_are_off_to_one_side() -> None:
     vectors, members = cloud(10, n=40, groups=8, pull=0)
-    found = between_within(unit(vectors), members, draw_counts(members, seed=1))
+    found = between_within(unit(vectors), members, stratified_counts(members, seed=1))
     assert found.interval is not None
     assert found.draws is not None
     assert found.draws.mean() > 1.1 * found.value
