@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.intervals import SampledMetric
-from emomtl.metrics.predictions import Predictions, metric_function
+from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.tuning import JUDGED_BY, WRITTEN, TaskTuning
 from emomtl.report.cells import spelt
 from emomtl.report.markdown import code, escape, fenced, markdown
@@ -192,7 +192,7 @@ def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[
     kept = kept_answers(run, split, entry["checkpoint"], name)
     if kept is None:
         return "answers not kept"
-    answers = Predictions(*kept)
+    answers = TaskPredictions(*kept)
     metric = bound.head.main_metric
     sampled = SampledMetric(metric_function(bound.head, metric), bounds=bound.head.bounds(metric))
     found = sampled.estimate([answers])

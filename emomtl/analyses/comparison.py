@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.intervals import Estimate, SampledMetric
-from emomtl.metrics.predictions import Predictions, metric_function
+from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.significance import Comparison, compare
 from emomtl.report.differing import differing, told
 from emomtl.run import Run, find_checkpoint
@@ -124,18 +124,18 @@ def _undefined(task: str, split: str, head: Head, found: Estimate) -> str:
     return f"{task}: {head.main_metric} on {split} is undefined in {samples}, {said}"
 
 
-def _of_equal_rows(kept: Sequence[Sequence[Predictions]]) -> tuple[Predictions, Predictions] | None:
+def _of_equal_rows(kept: Sequence[Sequence[TaskPredictions]]) -> tuple[TaskPredictions, TaskPredictions] | None:
     """The first pair of answers of the two runs to the same rows."""
     return next(((mine, theirs) for mine, theirs in product(*kept) if mine.same_rows_as(theirs)), None)
 
 
-def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[Predictions]:
+def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[TaskPredictions]:
     """What the best checkpoint answered on the run's own rows, or on others, the newest first."""
     checkpoint = find_checkpoint(run, "best").resolve().name
-    return [Predictions(*kept) for kept in all_kept_answers(run, split, checkpoint, task, own=own)]
+    return [TaskPredictions(*kept) for kept in all_kept_answers(run, split, checkpoint, task, own=own)]
 
 
-def paired(one: Predictions, other: Predictions, head: Head) -> Comparison:
+def paired(one: TaskPredictions, other: TaskPredictions, head: Head) -> Comparison:
     """The second less the first, by the head's main figure."""
     bounds = head.bounds(head.main_metric)
     sampled = SampledMetric(metric_function(head, head.main_metric), bounds=bounds)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from emomtl.metrics.predictions import MetricFunction, Predictions
+    from emomtl.metrics.predictions import MetricFunction, TaskPredictions
 
 LEVEL = 0.95
 """The coverage of every interval."""
@@ -60,7 +60,9 @@ def row_counts(samples: NDArray[Any], rows: int) -> NDArray[np.float32]:
     return np.stack(counts).astype(np.float32)
 
 
-def stratified_counts(labels: NDArray[np.int64], seed: int, number: int = RESAMPLES) -> NDArray[np.float32]:
+def stratified_counts(
+    labels: NDArray[np.int64], seed: int, number: int = RESAMPLES
+) -> NDArray[np.float32]:
     """How often each row is drawn, (number, n), with replacement among the rows of its own label.
 
     Drawing within labels (n,) keeps every label in every sample, however few rows it has.
@@ -76,7 +78,9 @@ def stratified_counts(labels: NDArray[np.int64], seed: int, number: int = RESAMP
     return counts
 
 
-def over_samples(metric: MetricFunction, predictions: Predictions, samples: NDArray[Any]) -> NDArray[Any]:
+def over_samples(
+    metric: MetricFunction, predictions: TaskPredictions, samples: NDArray[Any]
+) -> NDArray[Any]:
     """The metric on every bootstrap sample, (number,)."""
     import numpy as np
 

@@ -21,7 +21,7 @@ from emomtl.metrics.bootstrap import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emomtl.metrics.predictions import MetricFunction, Predictions
+    from emomtl.metrics.predictions import MetricFunction, TaskPredictions
 
 LEAST_P = 1e-100
 """Smaller p-values are not told apart, so that none is zero."""
@@ -155,7 +155,9 @@ class Variance:
             return LEAST_P
         # half_width() falls from above |value| to 0 while alpha rises to 1; logarithms keep small
         # p-values exact
-        root = brentq(lambda log: self.half_width(math.exp(log)) - abs(value), math.log(LEAST_P), 0.0)
+        root = brentq(
+            lambda log: self.half_width(math.exp(log)) - abs(value), math.log(LEAST_P), 0.0
+        )
         return math.exp(root)
 
     @property
@@ -252,9 +254,9 @@ class SampledMetric:
         self.metric, self.bounds, self.number = metric, bounds, number
         self._samples: dict[int, NDArray[Any]] = {}
         # The predictions are kept beside their draws, so that no other object gets their id.
-        self._draws: dict[int, tuple[Predictions, NDArray[Any]]] = {}
+        self._draws: dict[int, tuple[TaskPredictions, NDArray[Any]]] = {}
 
-    def __call__(self, predictions: Predictions) -> NDArray[Any]:
+    def __call__(self, predictions: TaskPredictions) -> NDArray[Any]:
         """The metric on every sample, (number,)."""
         rows = len(predictions)
         if rows not in self._samples:
@@ -264,7 +266,7 @@ class SampledMetric:
             self._draws[id(predictions)] = (predictions, draws)
         return self._draws[id(predictions)][1]
 
-    def estimate(self, by_seed: Sequence[Predictions]) -> Estimate:
+    def estimate(self, by_seed: Sequence[TaskPredictions]) -> Estimate:
         """The mean over seeds; EmomtlError where they were scored on different rows."""
         if not all(predictions.same_rows_as(by_seed[0]) for predictions in by_seed):
             finding = "its seeds were scored on different test rows"

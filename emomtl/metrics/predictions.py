@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class TaskPredictions:
     """Targets (n, ...) and probabilities (n, L) of the rows of a split, in the corpus's order.
 
     For a regression head, `probabilities` are its predicted numbers.
@@ -26,33 +26,33 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def same_rows_as(self, other: Predictions) -> bool:
+    def same_rows_as(self, other: TaskPredictions) -> bool:
         """Whether both have the same targets in the same order."""
         import numpy as np
 
         is_float = self.targets.dtype.kind == "f"
         return bool(np.array_equal(self.targets, other.targets, equal_nan=is_float))
 
-    def rows(self, index: NDArray[Any]) -> Predictions:
+    def rows(self, index: NDArray[Any]) -> TaskPredictions:
         """The predictions for some rows, by number or by mask."""
-        return Predictions(self.targets[index], self.probabilities[index])
+        return TaskPredictions(self.targets[index], self.probabilities[index])
 
 
-MetricFunction = Callable[[Predictions], float]
+MetricFunction = Callable[[TaskPredictions], float]
 """A metric, such as macro F1, as a function of predictions; NaN where it is undefined."""
 
 
 def metric_function(head: Head, metric: str) -> MetricFunction:
     """A head's metric by its name, as a function of predictions."""
 
-    def compute(predictions: Predictions) -> float:
+    def compute(predictions: TaskPredictions) -> float:
         value = head.metric(metric, predictions.targets, predictions.probabilities)
         return math.nan if value is None else value
 
     return compute
 
 
-def correct_rows(predictions: Predictions) -> NDArray[Any]:
+def correct_rows(predictions: TaskPredictions) -> NDArray[Any]:
     """Which rows (n,) are predicted correctly: every known label at 0.5, or the most probable label."""
     import numpy as np
 
@@ -64,7 +64,7 @@ def correct_rows(predictions: Predictions) -> NDArray[Any]:
     return np.asarray((is_equal | is_unknown).all(axis=1))
 
 
-def label_indicators(predictions: Predictions) -> tuple[NDArray[Any], NDArray[Any]]:
+def label_indicators(predictions: TaskPredictions) -> tuple[NDArray[Any], NDArray[Any]]:
     """True and predicted labels as two matrices (n, L) of 0 and 1; 0 where a target is unknown.
 
     Predicted are the labels from 0.5 on, or the most probable label where each row has one.

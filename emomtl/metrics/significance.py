@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from emomtl.errors import EmomtlError
 from emomtl.metrics.bootstrap import LEVEL
 from emomtl.metrics.intervals import Estimate, SampledMetric, estimate_and_variance, spread
-from emomtl.metrics.predictions import Predictions, correct_rows
+from emomtl.metrics.predictions import TaskPredictions, correct_rows
 from emomtl.metrics.verdicts import Claimed, Judgement, Verdict, weigh
 
 POWER = 0.8
@@ -45,8 +45,8 @@ class Comparison:
 
 def compare(
     sampled: SampledMetric,
-    row: Mapping[int, Predictions],
-    reference: Mapping[int, Predictions],
+    row: Mapping[int, TaskPredictions],
+    reference: Mapping[int, TaskPredictions],
     *,
     labels: bool = True,
 ) -> Comparison:
@@ -81,7 +81,7 @@ def compare(
     return Comparison(difference, p, None, p_mcnemar, effect, detectable, len(seeds))
 
 
-def mcnemar(first: Predictions, second: Predictions) -> float:
+def mcnemar(first: TaskPredictions, second: TaskPredictions) -> float:
     """McNemar's exact test (1947): the two-sided binomial p of the rows that just one has right."""
     from scipy import stats
 
@@ -146,7 +146,9 @@ def judged(
     return with_verdicts
 
 
-def _judgement(comparison: Comparison, p_holm: float | None, expects: Claimed, margin: float) -> Judgement:
+def _judgement(
+    comparison: Comparison, p_holm: float | None, expects: Claimed, margin: float
+) -> Judgement:
     """The verdict on "better than the reference", by the interval and the corrected p."""
     if comparison.seeds < 2:
         return Judgement("untested", "one seed")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emomtl.metrics.intervals import Estimate, Spread, spread
-from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 from emomtl.metrics.significance import Comparison
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RowResult:
     figures: dict[tuple[str, str], dict[int, float | None]] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
     examples: dict[int, int] = field(default_factory=dict)
-    answers: dict[int, Predictions] = field(default_factory=dict)
+    answers: dict[int, TaskPredictions] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     looks: dict[int, int] = field(default_factory=dict)
     elsewhere: list[int] = field(default_factory=list)

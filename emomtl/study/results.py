@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from emomtl.errors import EmomtlError
 from emomtl.metrics.intervals import SampledMetric
-from emomtl.metrics.predictions import Predictions, metric_function
+from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.selection import selection_in_words
 from emomtl.metrics.significance import Comparison, compare, judged
 from emomtl.metrics.tuning import cross_fitted_decisions
@@ -67,7 +67,7 @@ def _tuned(plan: StudyPlan, reference: RowResult) -> RowResult:
     return row
 
 
-def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Predictions | None:
+def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> TaskPredictions | None:
     """What a checkpoint answered on a split, as `Scoring.untuned` is to be taken of it; None where it was not kept.
 
     For a tuned metric probabilities are decisions, 0 or 1, at the thresholds of this very run and checkpoint: tuned on its own
@@ -75,12 +75,12 @@ def _scored(scoring: Scoring, run: Run, split: str, checkpoint: str) -> Predicti
     """
     kept = kept_answers(run, split, checkpoint, scoring.target)
     if kept is None or scoring.way is None:
-        return None if kept is None else Predictions(*kept)
+        return None if kept is None else TaskPredictions(*kept)
     targets, probabilities = kept
     if split == "validation":
-        return Predictions(targets, cross_fitted_decisions(targets, probabilities)[scoring.way])
+        return TaskPredictions(targets, cross_fitted_decisions(targets, probabilities)[scoring.way])
     tuning = tuning_of(run, checkpoint, scoring.target, scoring.head)
-    return None if tuning is None else Predictions(targets, tuning.decisions(probabilities)[scoring.way])
+    return None if tuning is None else TaskPredictions(targets, tuning.decisions(probabilities)[scoring.way])
 
 
 def _add(row: RowResult, planned: PlannedRun) -> None:

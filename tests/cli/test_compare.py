@@ -10,7 +10,7 @@ import pytest
 
 from emomtl import SingleLabel
 from emomtl.analyses.comparison import paired
-from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def test_a_run_that_is_right_more_often_is_beyond_the_noise() -> None:
     draw = np.random.default_rng(0)
     targets = draw.integers(0, 3, 2000)
 
-    def answered(share: float) -> Predictions:
+    def answered(share: float) -> TaskPredictions:
         right = draw.random(2000) < share
         chosen = np.where(right, targets, (targets + 1) % 3)
-        return Predictions(targets, np.eye(3)[chosen])
+        return TaskPredictions(targets, np.eye(3)[chosen])
 
     found = paired(answered(0.6), answered(0.8), SingleLabel())
     assert found.difference.low > 0.1

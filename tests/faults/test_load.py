@@ -17,7 +17,7 @@ from emomtl.analyses.answers import parts
 from emomtl.analyses.answers.confusion import DRAWN, LONGEST, confusion_table
 from emomtl.analyses.answers.kept import Kept
 from emomtl.contracts.sampler import Moment
-from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 from emomtl.metrics.tuning import fit_scaling, scaling
 from emomtl.plugins.discovery import Plugins
 from emomtl.report import collect
@@ -130,7 +130,7 @@ def test_of_more_labels_than_can_be_read_the_commonest_confusions_are_listed() -
     names = [f"label-{number:02d}" for number in range(DRAWN + 1)]
     draw = np.random.default_rng(2)
     targets, probabilities = draw.integers(0, len(names), 900), draw.random((900, len(names)))
-    answers = Predictions(targets, probabilities)
+    answers = TaskPredictions(targets, probabilities)
     kept = Kept(1, "run", "mood", "validation", SingleLabel(), Taxonomy(names), answers, None)
     (level,) = kept.levels()
     table = confusion_table(kept, level)
@@ -172,7 +172,7 @@ def test_a_forecast_asks_a_steady_sampler_of_many_tasks_four_times_a_point_and_o
 
 def test_a_page_of_many_tasks_has_tables_of_all_and_pictures_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(3)
-    answers = Predictions(draw.integers(0, 3, 20), draw.random((20, 3)))
+    answers = TaskPredictions(draw.integers(0, 3, 20), draw.random((20, 3)))
     labels = Taxonomy(["joy", "anger", "fear"])
     kept = [Kept(1, "run", name, "validation", SingleLabel(), labels, answers, answers) for name in ("mood", "other")]
     monkeypatch.setattr(parts, "kept_of", lambda results, split: (kept, []))

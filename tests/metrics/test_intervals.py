@@ -15,7 +15,7 @@ from scipy import stats
 from emomtl.contracts.heads import MultiLabel, Regression, SingleLabel
 from emomtl.metrics.bootstrap import MOST_UNDEFINED, row_counts, sample_blocks, sample_rows
 from emomtl.metrics.intervals import LEAST_P, Estimate, SampledMetric, estimate
-from emomtl.metrics.predictions import Predictions, metric_function
+from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.significance import Comparison, compare, holm, judged
 
 NOISES = {
@@ -29,7 +29,7 @@ NOISES = {
     "all three": (0.1, 1.0, 1.0),
 }
 ROWS = 100
-Metric = Callable[[Predictions], float]
+Metric = Callable[[TaskPredictions], float]
 
 
 def _experiments(noise: str, seeds: int, times: int, draws: int) -> tuple[Any, Any, float]:
@@ -113,13 +113,13 @@ def test_verdicts_on_f1_of_equally_good_rows_are_seldom_false(seeds: int, spread
         hard = random.random(200) < 0.3  # rows that any model gets wrong more often
         targets = random.integers(0, 2, 200)
 
-        def answered(hard: Any = hard, targets: Any = targets) -> dict[int, Predictions]:
+        def answered(hard: Any = hard, targets: Any = targets) -> dict[int, TaskPredictions]:
             made = {}
             for seed in range(seeds):
                 good = np.clip(0.8 + spread_of_seeds * random.normal(), 0.55, 1.0)
                 right = random.random(200) < np.where(hard, good - 0.4, good)
                 chosen = np.where(right, targets, 1 - targets)
-                made[seed] = Predictions(targets, np.eye(2)[chosen])
+                made[seed] = TaskPredictions(targets, np.eye(2)[chosen])
             return made
 
         found = compare(SampledMetric(_f1, number=150), answered(), answered())
@@ -127,7 +127,7 @@ def test_verdicts_on_f1_of_equally_good_rows_are_seldom_false(seeds: int, spread
     assert false / times <= 0.07
 
 
-def _f1(answers: Predictions) -> float:
+def _f1(answers: TaskPredictions) -> float:
     """Macro F1 of two labels."""
     said = answers.probabilities.argmax(axis=1)
     hits = [2 * np.sum((said == k) & (answers.targets == k)) for k in (0, 1)]
@@ -159,7 +159,7 @@ def test_an_interval_excludes_zero_just_where_its_p_is_below_five_per_cent() -> 
     for shift in np.linspace(0, 0.3, 30):
         hits = [random.random(120) < share for share in (0.6, 0.6, 0.6 + shift, 0.6 + shift)]
         targets = np.zeros(120, dtype=np.int64)
-        made = [Predictions(targets, np.stack([hit, ~hit], axis=1).astype(float)) for hit in hits]
+        made = [TaskPredictions(targets, np.stack([hit, ~hit], axis=1).astype(float)) for hit in hits]
         sampled = SampledMetric(lambda one: float((one.probabilities[:, 0] > 0.5).mean()), number=100)
         found = compare(sampled, dict(enumerate(made[2:])), dict(enumerate(made[:2])))
         beyond = found.difference.low > 0 or found.difference.high < 0
@@ -173,9 +173,9 @@ def test_p_is_that_of_students_t_and_never_zero() -> None:
     targets = np.zeros(2000, dtype=np.int64)
     random = np.random.default_rng(9)
 
-    def answered(share: float) -> Predictions:
+    def answered(share: float) -> TaskPredictions:
         hits = random.random(2000) < share
-        return Predictions(targets, np.stack([hits, ~hits], axis=1).astype(float))
+        return TaskPredictions(targets, np.stack([hits, ~hits], axis=1).astype(float))
 
     sampled = SampledMetric(lambda one: float(one.probabilities[:, 0].mean()), number=200)
     near = compare(sampled, {1: answered(0.62)}, {1: answered(0.6)})
@@ -188,8 +188,8 @@ def test_p_is_that_of_students_t_and_never_zero() -> None:
 # What is undefined
 
 
-def _labels(targets: list[int], said: list[int], labels: int = 2) -> Predictions:
-    return Predictions(np.array(targets), np.eye(labels)[said])
+def _labels(targets: list[int], said: list[int], labels: int = 2) -> TaskPredictions:
+    return TaskPredictions(np.array(targets), np.eye(labels)[said])
 
 
 def _undefined_in(number: int, of: int = 1000) -> Any:
@@ -235,25 +235,25 @@ def test_one_row_has_no_interval() -> None:
     assert estimate([0.5, 0.6], [np.full(50, 0.5), np.full(50, 0.6)], 1).low is None
 
 
-HEADS: dict[str, tuple[Any, str, Predictions, Predictions]] = {
+HEADS: dict[str, tuple[Any, str, TaskPredictions, TaskPredictions]] = {
     # four test rows, as in the study that called an undefined difference a gain
     "correlation of few numbers": (
         Regression(),
         "pearson_r",
-        Predictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.1], [0.3], [0.2], [0.8]])),
-        Predictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.2], [0.1], [0.3], [0.7]])),
+        TaskPredictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.1], [0.3], [0.2], [0.8]])),
+        TaskPredictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.2], [0.1], [0.3], [0.7]])),
     ),
     "correlation with a constant": (
         Regression(),
         "pearson_r",
-        Predictions(np.arange(50.0)[:, None], np.ones((50, 1))),
-        Predictions(np.arange(50.0)[:, None], np.arange(50.0)[:, None] + np.sin(np.arange(50))[:, None]),
+        TaskPredictions(np.arange(50.0)[:, None], np.ones((50, 1))),
+        TaskPredictions(np.arange(50.0)[:, None], np.arange(50.0)[:, None] + np.sin(np.arange(50))[:, None]),
     ),
     "f1 of labels that no row has": (
         MultiLabel(),
         "macro_f1",
-        Predictions(np.zeros((40, 2)), np.full((40, 2), 0.1)),
-        Predictions(np.zeros((40, 2)), np.full((40, 2), 0.9)),
+        TaskPredictions(np.zeros((40, 2)), np.full((40, 2), 0.1)),
+        TaskPredictions(np.zeros((40, 2)), np.full((40, 2), 0.9)),
     ),
     "every row right against every row wrong": (
         SingleLabel(),

@@ -15,18 +15,18 @@ from scipy import stats
 from emomtl.errors import EmomtlError
 from emomtl.metrics.bootstrap import over_samples, sample_rows
 from emomtl.metrics.intervals import Estimate, SampledMetric, estimate, spread
-from emomtl.metrics.predictions import Predictions, correct_rows
+from emomtl.metrics.predictions import TaskPredictions, correct_rows
 from emomtl.metrics.significance import Comparison, combined_p, compare, holm, judged, mcnemar
 
 
-def _mean(answers: Predictions) -> float:
+def _mean(answers: TaskPredictions) -> float:
     return float(correct_rows(answers).mean())
 
 
-def _answers(hits: np.ndarray) -> Predictions:
+def _answers(hits: np.ndarray) -> TaskPredictions:
     """Answers to two labels, correct_rows where `hits` says so."""
     targets = np.zeros(len(hits), dtype=np.int64)
-    return Predictions(targets, np.stack([np.where(hits, 0.9, 0.1), np.where(hits, 0.1, 0.9)], axis=1))
+    return TaskPredictions(targets, np.stack([np.where(hits, 0.9, 0.1), np.where(hits, 0.1, 0.9)], axis=1))
 
 
 def test_with_one_seed_the_interval_is_that_of_a_mean_over_rows() -> None:
@@ -76,7 +76,7 @@ def test_pairing_makes_a_comparison_sharper_than_two_intervals_apart() -> None:
 
 
 def test_rows_without_a_common_seed_or_with_other_targets_are_refused() -> None:
-    one, other = _answers(np.ones(5, bool)), Predictions(np.ones(5, dtype=np.int64), np.full((5, 2), 0.5))
+    one, other = _answers(np.ones(5, bool)), TaskPredictions(np.ones(5, dtype=np.int64), np.full((5, 2), 0.5))
     with pytest.raises(EmomtlError, match="no seed in common"):
         compare(SampledMetric(_mean, number=3), {1: one}, {2: one})
     with pytest.raises(EmomtlError, match="other test rows"):
@@ -92,7 +92,7 @@ def test_mcnemar_counts_only_rows_on_which_the_two_differ() -> None:
 def test_a_multi_label_row_is_right_where_every_known_label_is() -> None:
     targets = np.array([[1.0, 0.0], [1.0, 1.0], [np.nan, 1.0], [np.nan, 0.0]])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]])
-    assert correct_rows(Predictions(targets, probabilities)).tolist() == [True, False, True, False]
+    assert correct_rows(TaskPredictions(targets, probabilities)).tolist() == [True, False, True, False]
 
 
 def test_holm_agrees_with_its_definition() -> None:
@@ -141,7 +141,7 @@ def test_verdicts_follow_the_corrected_p_and_not_the_raw_one() -> None:
 def test_numbers_are_neither_right_nor_wrong_and_have_no_mcnemar() -> None:
     draw = np.random.default_rng(6)
     targets = draw.normal(size=(50, 2))
-    one, other = (Predictions(targets, targets + draw.normal(size=(50, 2))) for _ in range(2))
+    one, other = (TaskPredictions(targets, targets + draw.normal(size=(50, 2))) for _ in range(2))
     sampled = SampledMetric(lambda answers: float(np.abs(answers.targets - answers.probabilities).mean()), number=20)
     found = compare(sampled, {1: other}, {1: one}, labels=False)
     assert found.p_mcnemar is None

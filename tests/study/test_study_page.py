@@ -13,7 +13,7 @@ import pytest
 
 from emomtl.contracts.heads import MultiLabel, SingleLabel
 from emomtl.metrics.bootstrap import bootstrap_label_f1, sample_rows
-from emomtl.metrics.predictions import Predictions, label_indicators
+from emomtl.metrics.predictions import TaskPredictions, label_indicators
 from emomtl.plugins.discovery import Plugins
 from emomtl.study import gather, plan_study, read_study, reopen_study, study_report, study_tables
 
@@ -109,7 +109,7 @@ def test_the_f1_of_labels_is_the_heads_own_on_all_rows_and_on_samples(kind: str)
     head: Any = SingleLabel() if kind == "single-label" else MultiLabel()
     targets: Any = draw.integers(0, 3, 40) if kind == "single-label" else (draw.random((40, 4)) < 0.3).astype(np.float32)
     samples = sample_rows(40, 5, seed=1)
-    indicators = label_indicators(Predictions(targets, probabilities))
+    indicators = label_indicators(TaskPredictions(targets, probabilities))
     whole, sampled = bootstrap_label_f1(*indicators, 5, seed=1)
     for rows, found in ((np.arange(40), whole), *zip(samples, sampled, strict=True)):
         table = head.table(targets[rows], probabilities[rows], ["a", "b", "c", "d"])

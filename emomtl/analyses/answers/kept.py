@@ -10,6 +10,7 @@ from emomtl.analyses.answers.recorded import Recorded, recorded_tasks
 from emomtl.contracts.analysis import WarningNote
 from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which
 from emomtl.run.answers import kept_answers, scored_own_rows
@@ -37,7 +38,7 @@ class Level:
     grouping: str
     names: tuple[str, ...]
     groups: tuple[str, ...]
-    answers: Predictions
+    answers: TaskPredictions
 
     @property
     def exclusive(self) -> bool:
@@ -50,7 +51,7 @@ class Level:
 
         support = self.flags()[0].sum(axis=0)
         chosen = np.sort(np.argsort(-support, kind="stable")[:number])
-        answers = Predictions(self.answers.targets[:, chosen], self.answers.probabilities[:, chosen])
+        answers = TaskPredictions(self.answers.targets[:, chosen], self.answers.probabilities[:, chosen])
         names, groups = (tuple(one[i] for i in chosen) for one in (self.names, self.groups))
         return Level(self.grouping, names, groups, answers)
 
@@ -80,8 +81,8 @@ class Kept:
     split: str
     head: Head
     taxonomy: Taxonomy | None
-    answers: Predictions
-    validation: Predictions | None
+    answers: TaskPredictions
+    validation: TaskPredictions | None
     drawn: bool = True
 
     @property
@@ -104,12 +105,12 @@ class Kept:
         finest = max(self.taxonomy.groupings, key=lambda one: len(one.names), default=None)
         levels = [_ordered(self.taxonomy, finest, self.answers)]
         for grouping in self.taxonomy.groupings:
-            folded = Predictions(*self.head.fold(self.answers.targets, self.answers.probabilities, grouping, self.taxonomy))
+            folded = TaskPredictions(*self.head.fold(self.answers.targets, self.answers.probabilities, grouping, self.taxonomy))
             levels.append(Level(grouping.name, grouping.names, ("",) * len(grouping.names), folded))
         return levels
 
 
-def _ordered(taxonomy: Taxonomy, grouping: Grouping | None, answers: Predictions) -> Level:
+def _ordered(taxonomy: Taxonomy, grouping: Grouping | None, answers: TaskPredictions) -> Level:
     """The labels with those of a group beside each other."""
     import numpy as np
 
@@ -119,7 +120,7 @@ def _ordered(taxonomy: Taxonomy, grouping: Grouping | None, answers: Predictions
     names = tuple(taxonomy.names[place] for place in order)
     targets = answers.targets
     targets = np.argsort(order)[targets] if targets.ndim == 1 else targets[:, order]
-    return Level("", names, tuple(parents[name] for name in names), Predictions(targets, answers.probabilities[:, order]))
+    return Level("", names, tuple(parents[name] for name in names), TaskPredictions(targets, answers.probabilities[:, order]))
 
 
 def kept_of(results: Sequence[RunResult], split: str) -> tuple[list[Kept], list[str]]:
@@ -159,8 +160,8 @@ def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], lis
         read = {one: kept_answers(run, one, checkpoint.path.name, task) for one in ("validation", split)}
         mine, tuned_on = read[split], read["validation"]
         if mine is not None and len(mine[0]) and head.answers != "nothing":
-            validation = Predictions(*tuned_on) if tuned_on is not None else None
-            found.append(Kept(number, result.name, task, split, head, taxonomy, Predictions(*mine), validation))
+            validation = TaskPredictions(*tuned_on) if tuned_on is not None else None
+            found.append(Kept(number, result.name, task, split, head, taxonomy, TaskPredictions(*mine), validation))
     return found, lacking
 
 

@@ -18,7 +18,7 @@ from emomtl.analyses.answers.kept import Kept
 from emomtl.analyses.answers.labels import RARE, label_figures, label_table
 from emomtl.analyses.answers.pictures import confusion_picture, numbers_picture, threshold_picture, together_picture
 from emomtl.analyses.answers.regressions import numbers_table
-from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.drawing import as_svg
 from emomtl.report.html_page import inline
 from emomtl.run import Run
@@ -28,7 +28,7 @@ LABELS = Taxonomy(["joy", "anger", FORMULA, "fear"], [Grouping("side", {"good": 
 
 
 def _kept(head: Any, targets: Any, probabilities: Any, taxonomy: Taxonomy | None = LABELS) -> Kept:
-    answers = Predictions(np.asarray(targets), np.asarray(probabilities, float))
+    answers = TaskPredictions(np.asarray(targets), np.asarray(probabilities, float))
     return Kept(1, "run", "mood", "validation", head, taxonomy, answers, answers)
 
 

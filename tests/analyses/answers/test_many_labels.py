@@ -14,6 +14,7 @@ from emomtl.analyses.answers.confusion import LONGEST, confusion, confusion_tabl
 from emomtl.analyses.answers.kept import MANY, Kept
 from emomtl.contracts.analysis import Table
 from emomtl.metrics.predictions import Predictions
+from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.html_page.page import MOST_ROWS, _shown
 
 
@@ -27,7 +28,7 @@ def kept_of(labels: int, rows: int, several: bool) -> Kept:
         both = np.zeros((rows, labels), np.float32)
         both[np.arange(rows), targets] = both[:, 3] = 1
         targets = both
-    answers = Predictions(targets, probabilities)
+    answers = TaskPredictions(targets, probabilities)
     return Kept(1, "run", "task", "validation", head, taxonomy, answers, answers)
 
 

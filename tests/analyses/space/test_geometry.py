@@ -115,7 +115,7 @@ def test_the_interval_of_a_mean_is_that_of_scipys_bootstrap() -> None:
     values = np.random.default_rng(9).exponential(size=300)
     counts = stratified_counts(np.zeros(300, int), seed=1, number=4_000)
     low, high = bootstrap_mean(values, np.ones(300, bool), counts).interval or (0, 0)
-    other = bootstrap((values,), np.mean, method="percentile", n_number=4_000, rng=2).confidence_interval
+    other = bootstrap((values,), np.mean, method="percentile", n_resamples=4_000, rng=2).confidence_interval
     assert (low, high) == pytest.approx((other.low, other.high), abs=0.01)
 
 
