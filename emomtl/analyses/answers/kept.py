@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analyses.answers.recorded import Recorded, recorded_tasks
 from emomtl.contracts.analysis import WarningNote
 from emomtl.errors import EmomtlError, clean
-from emomtl.metrics.predictions import Predictions
 from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which

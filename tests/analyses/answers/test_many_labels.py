@@ -13,7 +13,6 @@ from emomtl.analyses.answers import parts
 from emomtl.analyses.answers.confusion import LONGEST, confusion, confusion_table
 from emomtl.analyses.answers.kept import MANY, Kept
 from emomtl.contracts.analysis import Table
-from emomtl.metrics.predictions import Predictions
 from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.html_page.page import MOST_ROWS, _shown
 
