@@ -1,7 +1,7 @@
 """Scores of predictions, tuned thresholds, and every interval and p-value of emomtl.
 
-All intervals cover 95% (`bootstrap.LEVEL`), and all of one metric use the same bootstrap samples of
-the rows (`bootstrap.sample_rows`), so that differences between runs are paired. There are four kinds:
+All intervals cover 95% (`bootstrap.LEVEL`), and runs share the bootstrap samples of their rows
+(`bootstrap.sample_rows`), so that differences between them are paired. There are four kinds:
 
 - one run, another draw of its rows: `bootstrap.percentile_interval`. For F1 by label, Pearson's r
   and RMSE, whose distributions are skewed and bounded.

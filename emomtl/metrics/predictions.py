@@ -53,7 +53,7 @@ def metric_function(head: Head, metric: str) -> MetricFunction:
 
 
 def correct_rows(predictions: TaskPredictions) -> NDArray[Any]:
-    """Which rows (n,) are predicted correctly: every known label at 0.5, or the most probable label."""
+    """Which rows (n,) are correct: all known labels at 0.5, or the most probable label."""
     import numpy as np
 
     targets, probabilities = predictions.targets, predictions.probabilities
