@@ -149,7 +149,7 @@ def _name(run: Run, other: Run) -> str:
 
 def common_heads(one: Path, other: Path, trust: bool = False) -> tuple[Run, Run, dict[str, Head]]:
     """Both runs, opened, and the heads of the tasks that both have; EmomtlError where the labels of one differ."""
-    from emomtl.inference.trained import open_run
+    from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
 
     opened = [open_run(folder, "best", Plugins.discover(trust)) for folder in (one, other)]

@@ -11,7 +11,7 @@ from emomtl.cli.results import Trust
 
 if TYPE_CHECKING:
     from emomtl.analyses.calibration.examine import Answered
-    from emomtl.inference.trained import Opened
+    from emomtl.inference.opened import OpenedRun
 
 
 def calibration(
@@ -26,7 +26,7 @@ def calibration(
     from emomtl.analyses.calibration.examine import examine, tables
     from emomtl.analyses.calibration.pictures import reliability_picture
     from emomtl.cli.output import console, print_json, say
-    from emomtl.inference.trained import open_run
+    from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
     from emomtl.report.markdown import markdown
     from emomtl.report.terminal import show
@@ -55,15 +55,15 @@ def calibration(
         show(found, console())
 
 
-def _answers(opened: Opened, task: str, which: str, trust: bool) -> dict[str, Answered]:
+def _answers(opened: OpenedRun, task: str, which: str, trust: bool) -> dict[str, Answered]:
     """What the checkpoint answered: validation, scored now where it was not kept, and test only where it was."""
-    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
     from emomtl.run.answers import kept_answers
 
     run, checkpoint = opened.run, opened.checkpoint.path.name
     if kept_answers(run, "validation", checkpoint, task) is None:
         trained = open_trained(run.folder, which, Plugins.discover(trust))
-        evaluate_run(trained, "validation", [task], which=which, keep_answers=True)
+        trained.evaluate("validation", [task])
     found = {split: kept_answers(run, split, checkpoint, task) for split in ("validation", "test")}
     return {split: answers for split, answers in found.items() if answers is not None}

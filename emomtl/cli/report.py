@@ -88,7 +88,7 @@ def _card(runs: Sequence[Path], trust: bool) -> str:
     """The model card of a run."""
     from emomtl.analyses.card import model_card
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.inference.trained import open_run
+    from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
 
     if len(runs) != 1:

@@ -64,7 +64,7 @@ def evaluate(
     from emomtl.cli.output import console, make_table, print_json, say, scores_json, scores_table, sources_of
     from emomtl.contracts.sources import SPLITS
     from emomtl.errors import EmomtlError, Problem, suggest
-    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
 
     if split not in SPLITS:
@@ -75,7 +75,7 @@ def evaluate(
     sources = sources_of(source or [])
     trained = open_trained(run, checkpoint, Plugins.discover(trust_plugins), device, weights)
     trained.tasks(sources)
-    scores, look, notes = evaluate_run(trained, split, task or [], sources, allow_changed == "data", checkpoint, answers, unseen)
+    scores, look, notes = trained.evaluate(split, task or [], sources, allow_changed == "data", answers, unseen)
     for note in notes:
         say(f"note: {note}")
     for name, one in scores.items():

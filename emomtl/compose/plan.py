@@ -46,6 +46,11 @@ class BoundTask:
         """The labels; None for regression, or while they are not yet learned from the rows."""
         return self.task.taxonomy
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what the head gives for a text: its labels, or its numbers."""
+        return self.head.outputs(self.taxonomy)
+
     def figures(self) -> list[str]:
         """The names of the figures that scoring the task will give."""
         taxonomy = self.taxonomy

@@ -11,23 +11,16 @@ from torch import Tensor, nn
 
 from emomtl.contracts.encoder import encoder_layers
 from emomtl.contracts.encoder_change import modules_by_name
-from emomtl.contracts.heads import Head, TokenHead, Vocabulary
-from emomtl.contracts.objective import Objective
-from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.contracts.heads import Vocabulary
 from emomtl.contracts.weighting import SharedParameters
-from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.metrics.selection import RAW
+from emomtl.errors import EmomtlError
 from emomtl.model.encoder_changes import AppliedChanges
 from emomtl.model.fast.lean.first_token import FirstToken
 from emomtl.model.layers import LAST, LastLayers, layer_factors
-from emomtl.model.loaded import EncoderChoice, LoadedEncoder
-from emomtl.seeds import torch_seed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from emomtl.run import Checkpoint
 
 
 class MultiTaskModel(nn.Module):
@@ -104,39 +97,6 @@ class MultiTaskModel(nn.Module):
         return self.heads[task](states, targets, words)  # type: ignore[no-any-return]
 
 
-def build_model(
-    encoder: LoadedEncoder,
-    choice: EncoderChoice,
-    heads: Mapping[str, tuple[Head, Taxonomy | None]],
-    seed: int,
-    ties: Mapping[str, str] | None = None,
-    objectives: Mapping[str, tuple[Objective, Taxonomy | None]] | None = None,
-    features: int = 0,
-) -> MultiTaskModel:
-    """The encoder with fresh heads; a head's start depends on the seed and its task's name, not on the other tasks.
-
-    The same holds for the modules of `objectives`, each given with the taxonomy of its task. A task in `ties` answers with
-    another task's head and gets none. Heads read the encoder's W numbers and, with `features`, so many more.
-    """
-    ties = ties or {}
-    modules: dict[str, nn.Module] = {}
-    extra: dict[str, nn.Module] = {}
-    with torch.random.fork_rng(devices=[]):
-        for task, (head, taxonomy) in heads.items():
-            torch.manual_seed(torch_seed(seed, "head", task))
-            if isinstance(head, TokenHead):
-                modules[task] = head.build_on_tokens(encoder.hidden, encoder.vocabulary)
-            elif task not in ties:
-                modules[task] = head.build(encoder.width + features, taxonomy)
-        for name, (objective, taxonomy) in (objectives or {}).items():
-            torch.manual_seed(torch_seed(seed, "objective", name))
-            extra[name] = objective.build(encoder.width, taxonomy)
-    model = MultiTaskModel(encoder.module, choice.pooling, modules, ties, encoder.changes, extra, choice.layers)
-    if any(isinstance(head, TokenHead) for head, _ in heads.values()):
-        model.vocabulary = encoder.vocabulary
-    return model
-
-
 def beside(pooled: Tensor, features: NDArray[np.float32] | None) -> Tensor:
     """What heads read: pooled vectors (n, W), and after them the features of the first n texts where the run has any."""
     if features is None:
@@ -195,24 +155,6 @@ def shared_parameters(model: MultiTaskModel) -> SharedParameters:
             if last := [parameter for parameter in layer.parameters() if id(parameter) in ours]:
                 return SharedParameters(shared, last)
     return SharedParameters(shared)
-
-
-def restore_model(model: MultiTaskModel, checkpoint: Checkpoint, weights: str = RAW) -> None:
-    """The weights of a checkpoint; one that belongs to another encoder or other labels is refused, before they are read.
-
-    `weights` are the raw ones, or `ema`, their average, as `choose_weights` chose them.
-    """
-    remedy = "the encoder, a task's labels or a plugin changed since the run was made"
-    wanted, there = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, checkpoint.shapes("model")
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
-            found = f"'{clean(name)}' is {there.get(name, 'missing')}, and {wanted.get(name, 'unknown')} here"
-            raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {found}", remedy))
-    try:
-        model.load_state_dict(checkpoint.weights(weights))
-    except RuntimeError as error:
-        first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
-        raise EmomtlError(Problem(str(checkpoint.path), f"does not fit this model: {first[:200]}", remedy)) from error
 
 
 def count_parameters(model: MultiTaskModel) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from emomtl.safety.files import damaged, storage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.compose import BoundTask
     from emomtl.contracts.heads import Head
     from emomtl.run.directory import Run
 
@@ -62,11 +63,15 @@ def tuning_of(run: Run, checkpoint: str, task: str, head: Head, labels: Sequence
 
 
 def fit_tasks(
-    heads: Mapping[str, tuple[Head, Sequence[str]]], answers: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+    tasks: Mapping[str, BoundTask], predictions: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 ) -> dict[str, TaskTuning]:
-    """The tunings of all tasks that have any, from their heads with labels and their targets and probabilities."""
-    found = {task: fit_task(*heads[task], *both) for task, both in answers.items() if task in heads}
-    return {task: tuning for task, tuning in found.items() if tuning is not None}
+    """The tunings of all tasks that have any, by their targets and probabilities."""
+    tunings = {}
+    for name, (targets, probabilities) in predictions.items():
+        tuning = fit_task(tasks[name].head, tasks[name].outputs, targets, probabilities)
+        if tuning is not None:
+            tunings[name] = tuning
+    return tunings
 
 
 def _read(run: Run) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def perform(job: Job, display: Display | None = None) -> None:
 
 def _perform(job: Job, display: Display | None) -> None:
     from emomtl.compose import compose_file, left, stages
-    from emomtl.inference.trained import evaluate_run, open_trained
+    from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, resume, start, train
 
@@ -137,12 +137,12 @@ def _perform(job: Job, display: Display | None) -> None:
     run = Run.open(folder)
     for split, which in _unscored(job, run, run.scores()):
         trained = open_trained(folder, which, Plugins.discover(trust=trusted_by(job)))
-        evaluate_run(trained, split, [job.target], which=which, keep_answers=True)
+        trained.evaluate(split, [job.target])
 
 
 def trusted_by(job: Job) -> frozenset[str]:
     """The digests of the plugin files that the study's own manifest lists; a run in which others lie is not opened."""
-    from emomtl.inference.trained import plugin_digests
+    from emomtl.inference.plugin_files import plugin_digests
     from emomtl.manifest import read_manifest
 
     path = Path(job.manifest)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emomtl.analyses.answers.recorded import own_head
 from emomtl.compose import compose
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.inference.trained import needs_trust, plugin_files
+from emomtl.inference.plugin_files import needs_trust, plugin_files
 from emomtl.manifest import read_manifest
 from emomtl.run import Run, is_run
 from emomtl.safety.files import damaged, read_json, write_json

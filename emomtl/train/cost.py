@@ -15,7 +15,6 @@ import torch
 
 from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
-from emomtl.inference.evaluate import outputs_of
 from emomtl.model.network import count_parameters
 from emomtl.train.display import Display
 from emomtl.train.forecast import Lengths
@@ -151,13 +150,12 @@ def _few(plan: Plan) -> Plan:
 
 def _scored_token(session: Session) -> float:
     """Seconds a real token in scoring."""
-    size = session.plan.manifest.eval.batch_size
     tokens, spent = 0, 0.0
     for corpus in session.data.corpora:
         mine = session.tokens[corpus.name, "validation"]
         began = time.perf_counter()
         heads = {task: session.plan.tasks[task].head for task in corpus.tasks}
-        outputs_of(session.model, heads, mine, session.device, session.precision, size)
+        session.evaluator.outputs(heads, mine)
         spent += time.perf_counter() - began
         tokens += int(mine.lengths.sum())
     return spent / max(1, tokens)

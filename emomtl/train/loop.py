@@ -10,15 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from emomtl.errors import EmomtlError, clean
-from emomtl.inference.evaluate import evaluate
-from emomtl.inference.trained import with_labels
 from emomtl.metrics.scoring import TaskScores, Tuned
 from emomtl.metrics.selection import EMA, MEAN, is_as_good, is_better, selected, selection_in_words
 from emomtl.metrics.selection import RAW as RAW_WEIGHTS
-from emomtl.model.network import count_parameters, restore_model
+from emomtl.model.build import restore_model
+from emomtl.model.network import count_parameters
 from emomtl.run import find_checkpoint, open_own, point, prune, save_checkpoint
 from emomtl.run.answers import save_answers
 from emomtl.run.tuned import fit_tasks, keep_tunings
@@ -294,8 +292,7 @@ def _keep_tunings(session: Session, checkpoint: str) -> None:
     """
     assert session.scored is not None
     answers = session.scored.answers
-    answered = {task: session.plan.tasks[task] for task in answers}
-    tunings = fit_tasks(with_labels(answered), answers)
+    tunings = fit_tasks(session.plan.tasks, answers)
     for task in keep_tunings(session.run, checkpoint, tunings):
         session.run.log(f"{task}, {checkpoint}: {tunings[task].described()}")
 
@@ -313,8 +310,5 @@ def _validate(session: Session, step: int) -> Validated:
 
 def _scored(session: Session, step: int) -> Validated:
     """All tasks on validation with the weights as the model has them."""
-    batch_size = session.plan.manifest.eval.batch_size
-    of = (session.model, session.plan.tasks, session.data, session.tokens)
-    answers: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    scores = evaluate(*of, "validation", session.device, session.precision, batch_size, keep=answers, ranks=session.ranks)
-    return Validated(step, scores, answers)
+    found = session.evaluator.evaluate(session.plan.tasks, session.data, session.tokens, "validation")
+    return Validated(step, found.scores, found.predictions)

@@ -10,7 +10,7 @@ import torch
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
-from emomtl.model.network import restore_model
+from emomtl.model.build import restore_model
 from emomtl.run import Checkpoint
 from emomtl.train.state import State
 

@@ -14,6 +14,7 @@ from emomtl.compose import Plan
 from emomtl.data.corpus import TaskData
 from emomtl.data.tokens import Tokens
 from emomtl.errors import EmomtlError, Problem
+from emomtl.inference.evaluator import Evaluator
 from emomtl.inference.feature_vectors import FittedFeatures
 from emomtl.metrics.selection import EMA
 from emomtl.model.averaging import Average
@@ -105,6 +106,11 @@ class Session:
             self.run.amend(self.plan.manifest, self.changed)
             keep_plugins(self.plan, self.run)  # after it: the record by then knows the old copies and the new
             self.changed = None
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What scores the model as it is now."""
+        return Evaluator(self.model, self.device, self.precision, self.plan.manifest.eval.batch_size, self.ranks)
 
     @property
     def lag(self) -> int:

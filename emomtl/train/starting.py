@@ -15,9 +15,9 @@ from emomtl.contracts.weighting import TaskFacts, Weighting
 from emomtl.data.corpus import TaskData
 from emomtl.errors import EmomtlError, Problem
 from emomtl.inference.feature_vectors import FittedFeatures, learn, reopen
-from emomtl.inference.trained import changed_encoder, model_of
 from emomtl.manifest import Manifest
 from emomtl.model.averaging import Average
+from emomtl.model.build import build_model, change_encoder
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.fast.lean import spare, try_lean
@@ -64,7 +64,7 @@ def start(plan: Plan, folder: Path, display: Display, ranks: Ranks = ALONE) -> S
     plan = with_fitted_heads(plan, data)
     device, precision = _machine(plan.manifest)
     origin = origin_of(plan)
-    encoder = changed_encoder(plan, origin.encoder)
+    encoder = change_encoder(plan, origin.encoder)
     features = learn(plan.features, data)
     now = environment(plan, data, device, precision, features, ranks) | origin.record
     run = Run.create(folder, plan.manifest, now) if ranks.first else None
@@ -106,7 +106,7 @@ def resume(plan: Plan, folder: Path, display: Display, allow_changed: Collection
         else:
             run.cut_events(0)
             origin = origin_of(plan)
-        encoder = changed_encoder(plan, origin.encoder)
+        encoder = change_encoder(plan, origin.encoder)
         if checkpoint is None:  # no step was trained under what the run noted before
             if ranks.first:
                 keep(encoder, plan, run, features)
@@ -168,7 +168,7 @@ def _session(
         tokens = tokenise_all(data, encoder.tokenizer, plan.encoder, display)
     tokens = features.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
-    model = model_of(plan, encoder, features).to(device)
+    model = build_model(plan, encoder, features.width).to(device)
     notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
     recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.changes.switch)
     changed = bool(manifest.encoder.changes)

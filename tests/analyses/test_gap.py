@@ -11,7 +11,7 @@ import pytest
 
 from emomtl.analyses.gap.measure import measure
 from emomtl.analyses.space.vectors import Question
-from emomtl.inference.trained import open_run, read_as_trained
+from emomtl.inference.opened import open_run
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 
@@ -54,7 +54,7 @@ def test_a_run_that_learned_by_heart_is_better_on_train(by_heart: Run) -> None:
 
 
 def test_rows_are_those_of_the_manifest(by_heart: Run) -> None:
-    data = read_as_trained(open_run(by_heart.folder, "last", Plugins.discover()), "mood")
+    data = open_run(by_heart.folder, "last", Plugins.discover()).read_as_trained("mood")
     assert len(data.rows("mood", "train")) == 40
 
 

@@ -408,11 +408,11 @@ def test_a_model_with_nan_weights_is_refused_as_eval_refuses_it(
 ) -> None:
     import numpy as np
 
-    from emomtl.inference.predict import predictor
+    from emomtl.inference.evaluator import Evaluator
 
-    answered = predictor.logits_of
+    logits = Evaluator.logits
     monkeypatch.setattr(
-        predictor, "logits_of", lambda *given: {name: np.full_like(one, np.nan) for name, one in answered(*given).items()}
+        Evaluator, "logits", lambda *given: {name: np.full_like(one, np.nan) for name, one in logits(*given).items()}
     )
     source, out = tmp_path / "new.csv", tmp_path / "out.csv"
     source.write_text("text\nso happy\n")

@@ -125,7 +125,7 @@ def test_the_report_s_tables_are_those_that_the_plugin_s_code_would_give(
     stranger: tuple[Path, Path], cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emomtl.analyses.answers import kept
-    from emomtl.inference.trained import open_run
+    from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
     from emomtl.report.collect import collect
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from emomtl.inference.trained import open_run, tunings_of
+from emomtl.inference.opened import open_run
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import kept_answers
@@ -48,7 +48,7 @@ def test_training_keeps_thresholds_and_temperature_of_the_best_checkpoint(copied
         cross_fitted = found["thresholds"][way]["macro_f1_cross_fitted"]
         assert entry["tasks"]["topics"]["metrics"][f"macro_f1_{way}"] == cross_fitted
     assert "cross-fitted" in entry["tasks"]["topics"]["tuned"]
-    mood = tunings_of(open_run(copied, "best", Plugins.discover()))["mood"]
+    mood = open_run(copied, "best", Plugins.discover()).tunings()["mood"]
     assert mood.thresholds == {}
     assert mood.temperature > 0
     log = (copied / "log.txt").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from emomtl.compose import compose_file
 from emomtl.data.corpus import CorpusSplit
 from emomtl.inference.feature_vectors import FURTHEST, learn, out_of_fold, reopen, training_rows
 from emomtl.inference.predict import Predictor
-from emomtl.inference.trained import evaluate_run, open_trained
+from emomtl.inference.trained import open_trained
 from emomtl.plugins.discovery import Plugins
 
 LEXICON = {"lexicon": {"of": "topics", "min_rows": 2}}
@@ -169,7 +169,7 @@ def test_eval_and_predict_answer_as_training_did_without_the_training_rows(fused
     folder = Path(shutil.copytree(run.folder, tmp_path / "moved", symlinks=True))
     trained = open_trained(folder, "last", Plugins.discover(trust=True))
     kept = next(entry for entry in run.scores() if entry["which"] == "last")["tasks"]
-    scores, _, _ = evaluate_run(trained, "validation", which="last")
+    scores, _, _ = trained.evaluate("validation", keep_predictions=False)
     assert {task: one.metrics for task, one in scores.items()} == {task: one["metrics"] for task, one in kept.items()}
     texts = ["happy and loved friends", "", "angry hate"]
     together = Predictor.of(trained)(texts)

@@ -189,7 +189,7 @@ def test_a_run_on_a_gpu_trains_and_resumes(desk: Any, contents: Any) -> None:
 
 
 def test_weights_of_other_labels_are_refused(desk: Any) -> None:
-    from emomtl.model.network import restore_model
+    from emomtl.model.build import restore_model
     from emomtl.run import find_checkpoint, open_checkpoint
 
     run = desk.train(desk.manifest(train={"steps": 1}))

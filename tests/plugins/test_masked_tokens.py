@@ -269,18 +269,13 @@ def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it
 
 
 def test_masked_scores_do_not_depend_on_the_seed_or_the_batch(desk: Any) -> None:
-    from emomtl.inference.evaluate import evaluate
-
     found = []
     for name, changes in {"a": {"eval": {"batch_size": 64}}, "b": {"eval": {"batch_size": 3}}, "c": {"seed": 99}}.items():
         session = desk.begin(desk.manifest(name, tasks=WORDS, **changes), name)
         session.run.close()
         torch.nn.init.constant_(session.model.heads["words"].dense.weight, 0.01)
-        size = session.plan.manifest.eval.batch_size
-        scores = evaluate(
-            session.model, session.plan.tasks, session.data, session.tokens, "validation", session.device, session.precision, size
-        )
-        found.append(scores["words"].metrics)
+        scored = session.evaluator.evaluate(session.plan.tasks, session.data, session.tokens, "validation")
+        found.append(scored.scores["words"].metrics)
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0] == pytest.approx(found[2], rel=1e-5)
 

@@ -13,7 +13,7 @@ import pytest
 from emomtl.compose import Plan, compose_file
 from emomtl.data.corpus import TaskData
 from emomtl.errors import EmomtlError
-from emomtl.inference.trained import evaluate_run, open_trained
+from emomtl.inference.trained import open_trained
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.train import Display
@@ -72,7 +72,7 @@ def scores_by_training_and_eval(run: Run) -> tuple[Any, Any]:
     """The validation metrics of the best checkpoint as training kept them, and as the reopened run gives them."""
     (kept,) = [entry for entry in run.scores() if entry["which"] == "best"]
     trained = open_trained(run.folder, "best", Plugins.discover(), "cpu")
-    found, _, _ = evaluate_run(trained, "validation")
+    found, _, _ = trained.evaluate("validation", keep_predictions=False)
     return kept["tasks"]["own"]["metrics"], found["own"].metrics
 
 
@@ -94,7 +94,7 @@ def test_a_run_reads_numbers_of_another_format_as_its_own(desk: Any) -> None:
     in_training, _ = scores_by_training_and_eval(run)
     gaps = write(desk.folder / "own.csv", [{**row, "label": float(row["label"])} for row in rows])
     trained = open_trained(run.folder, "best", Plugins.discover(), "cpu")
-    found, _, _ = evaluate_run(trained, "validation", sources={"own": str(gaps)}, allow_changed=True)
+    found, _, _ = trained.evaluate("validation", sources={"own": str(gaps)}, allow_changed=True, keep_predictions=False)
     assert found["own"].metrics == in_training
 
 

@@ -142,7 +142,7 @@ def test_scoring_and_the_optimiser_that_do_not_fit_name_what_to_change(
 
     for target, said in (
         (
-            "emomtl.inference.evaluate.outputs_of",
+            "emomtl.inference.evaluator.Evaluator.outputs",
             "eval.batch_size: the device ran out of memory while mood were scored on validation",
         ),
         ("torch.optim.AdamW.step", "train: the device ran out of memory in the optimiser at step 1"),
@@ -160,6 +160,6 @@ def test_an_error_of_another_kind_passes_as_it_is(desk: Any, monkeypatch: pytest
     def broken(*args: Any, **more: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("emomtl.inference.evaluate.outputs_of", broken)
+    monkeypatch.setattr("emomtl.inference.evaluator.Evaluator.outputs", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         train(desk.begin(desk.manifest()))

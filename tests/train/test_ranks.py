@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from emomtl.errors import EmomtlError
-from emomtl.inference.trained import evaluate_run, open_trained
+from emomtl.inference.trained import open_trained
 from emomtl.model.parallel.ranks import ALONE, Ranks, joined, launched
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
@@ -238,7 +238,9 @@ def test_scores_of_two_processes_are_those_of_one_exactly(desk: Any, together: T
     assert set(kept) == {"last", "best"}
     for which, tasks in kept.items():
         trained = open_trained(run.folder, which, Plugins.discover())
-        assert {name: one.as_json() for name, one in evaluate_run(trained, "validation")[0].items()} == tasks
+        assert {
+            name: one.as_json() for name, one in trained.evaluate("validation", keep_predictions=False).scores.items()
+        } == tasks
 
 
 ONCE = """

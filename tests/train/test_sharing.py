@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.inference.evaluate import logits_of
 from emomtl.inference.trained import open_trained
 from emomtl.model.network import shared_parameters
 from emomtl.plugins.discovery import Plugins
@@ -55,8 +54,8 @@ def test_an_opened_run_answers_as_the_run_did(desk: Any, name: str) -> None:
     session = desk.begin(manifest, resume=True)
     for corpus in session.data.corpora:
         tokens = session.tokens[corpus.name, "validation"]
-        there = logits_of(session.model, tokens, corpus.tasks, "cpu", "fp32", 8)
-        here = logits_of(opened.model, tokens, corpus.tasks, "cpu", "fp32", 8)
+        there = session.evaluator.logits(tokens, corpus.tasks)
+        here = opened.evaluator.logits(tokens, corpus.tasks)
         assert all((there[task] == here[task]).all() for task in corpus.tasks)
     session.run.close()
 

@@ -165,7 +165,7 @@ def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], lis
 
 
 def _tasks_by_plugins(result: RunResult) -> dict[str, Recorded]:
-    from emomtl.inference.trained import open_run
+    from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
 
     opened = open_run(result.folder, "best", Plugins.discover())

@@ -17,7 +17,7 @@ from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
-    from emomtl.inference.trained import Trained
+    from emomtl.inference.trained import TrainedRun
     from emomtl.plugins.discovery import Plugins
 
 
@@ -94,7 +94,7 @@ def write(found: Analysis, folder: Path, examples: int, say: Callable[[str], Non
         say(f"wrote {folder / name}")
 
 
-def _taxonomy(trained: Trained, task: str) -> Taxonomy:
+def _taxonomy(trained: TrainedRun, task: str) -> Taxonomy:
     bound = trained.tasks([task])[task]
     if bound.taxonomy is None or bound.head.answers != "labels":
         found = f"'{task}' answers without labels: there are no log-odds to attribute"
@@ -102,13 +102,12 @@ def _taxonomy(trained: Trained, task: str) -> Taxonomy:
     return bound.taxonomy
 
 
-def _listed(words: str, trained: Trained, task: str, question: Question) -> WordList:
+def _listed(words: str, trained: TrainedRun, task: str, question: Question) -> WordList:
     from emomtl.inference.feature_vectors import training_rows
-    from emomtl.inference.trained import read_as_trained
 
     if words == DEFINITIONS:
         return definition_words(_taxonomy(trained, task))
     if words == LEXICON:
-        data = read_as_trained(trained, task, question.sources, question.allow_changed)
+        data = trained.read_as_trained(task, question.sources, question.allow_changed)
         return lexicon_words(training_rows(data, task))
     return file_words(Path(words))

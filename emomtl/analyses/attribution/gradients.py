@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
     from emomtl.data.corpus import CorpusSplit
     from emomtl.data.tokens import Tokens
-    from emomtl.inference.trained import Trained
+    from emomtl.inference.trained import TrainedRun
     from emomtl.model.loaded import EncoderChoice
 
 Blank = Literal["mask", "pad"]
@@ -83,7 +83,7 @@ def check_captum() -> None:
         raise EmomtlError("attributions need the Python package 'captum'", remedy='pip install "emomtl[explain]"')
 
 
-def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: int = STEPS) -> Attributed:
+def attribute(trained: TrainedRun, task: str, chosen: Chosen, blank: Blank, steps: int = STEPS) -> Attributed:
     """What each word of each text adds to the log-odds of each of its labels, against the blank text.
 
     Dropout is off, arithmetic in single precision. Features beside the encoder stay those of the text, so what they add is
@@ -92,13 +92,12 @@ def attribute(trained: Trained, task: str, chosen: Chosen, blank: Blank, steps: 
     """
     import numpy as np
 
-    from emomtl.data.tokens import token_places, tokenise
-    from emomtl.inference.evaluate import require_finite
+    from emomtl.data.tokens import token_places
+    from emomtl.inference.evaluator import require_finite
 
     choice, head = trained.plan.encoder.for_task(task), trained.plan.tasks[task].head
     log_odds = log_odds_of(head, len(head.outputs(trained.plan.tasks[task].taxonomy)))
-    tokens = tokenise(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
-    tokens = trained.features.beside(tokens, chosen.split)
+    tokens = trained.tokens(chosen.split, task)
     places = token_places(trained.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
     read = _read(choice, chosen.split, places)
     blanks = _blanks(trained.tokenizer, tokens, places, blank)
@@ -157,7 +156,7 @@ def log_odds_of(head: Head, outputs: int) -> Callable[[Tensor], Tensor]:
 class _Asked:
     """Attributions of some (text, label) by captum."""
 
-    trained: Trained
+    trained: TrainedRun
     task: str
     tokens: Tokens
     blanks: Tokens
@@ -172,7 +171,7 @@ class _Asked:
 
         from emomtl.model.device import to_device
 
-        device = self.trained.device
+        device = self.trained.evaluator.device
         inputs = to_device(self.tokens.batch(text), device)
         blank = to_device(self.blanks.batch(text), device)["input_ids"]
         features = self.tokens.beside(text)

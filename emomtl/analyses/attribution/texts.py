@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emomtl.analyses.space.vectors import Question
     from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.corpus import CorpusSplit
-    from emomtl.inference.trained import Trained
+    from emomtl.inference.trained import TrainedRun
 
 HOLDS = 0.5
 """A soft value from which a label counts as one of the text's."""
@@ -73,7 +73,7 @@ def units_of_row(split: CorpusSplit, row: int) -> list[Unit]:
     return [*units_of(split.texts[row]), *pair]
 
 
-def choose(trained: Trained, task: str, question: Question, words: WordList, notes: list[str]) -> Chosen:
+def choose(trained: TrainedRun, task: str, question: Question, words: WordList, notes: list[str]) -> Chosen:
     """The rows of the split that have a label other than neutral, a known emotion word and another word; at most `limit`.
 
     EmomtlError where there are fewer than three.
@@ -81,9 +81,8 @@ def choose(trained: Trained, task: str, question: Question, words: WordList, not
     import numpy as np
 
     from emomtl.contracts.sources import stable_fraction
-    from emomtl.inference.trained import read_split
 
-    data = read_split(trained, question.split, [task], question.sources, question.allow_changed)
+    data = trained.read_split(question.split, [task], question.sources, question.allow_changed)
     notes += data.notes
     rows, corpus, taxonomy = data.rows(task, question.split), data.corpus(task), data.taxonomies[task]
     assert taxonomy is not None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from emomtl.contracts.heads import Head
     from emomtl.data.corpus import CorpusSplit
-    from emomtl.inference.trained import Opened, Trained
+    from emomtl.inference.opened import OpenedRun
+    from emomtl.inference.trained import TrainedRun
     from emomtl.plugins.discovery import Plugins
 
 SPLITS = ("train", "validation")
@@ -104,7 +105,7 @@ def measure(
     )
 
 
-def _checkpoints(folder: Path, discover: Callable[[], Plugins], device: str) -> list[tuple[str, Trained]]:
+def _checkpoints(folder: Path, discover: Callable[[], Plugins], device: str) -> list[tuple[str, TrainedRun]]:
     """The best and the last checkpoint, once where they are the same."""
     from emomtl.inference.trained import open_trained
 
@@ -114,18 +115,17 @@ def _checkpoints(folder: Path, discover: Callable[[], Plugins], device: str) -> 
     return [("best", best), ("last", last)]
 
 
-def _rows(trained: Opened, task: str, question: Question, limit: int | None, notes: list[str]) -> tuple[dict[str, Rows], Head]:
+def _rows(trained: OpenedRun, task: str, question: Question, limit: int | None, notes: list[str]) -> tuple[dict[str, Rows], Head]:
     """The rows of both splits that are scored, and the task's head."""
     import numpy as np
 
     from emomtl.contracts.sources import stable_fraction
-    from emomtl.inference.trained import read_as_trained
 
     trained.tasks(question.sources)
     head = trained.tasks([task])[task].head
     if head.answers == "nothing":
         raise EmomtlError(Problem("--task", f"'{task}' has no answer for a text", "name a task with labels or numbers"))
-    data = read_as_trained(trained, task, question.sources, question.allow_changed)
+    data = trained.read_as_trained(task, question.sources, question.allow_changed)
     notes += data.notes
     head = head.fitted(data.rows(task, "train").targets, data.taxonomies[task])
     if trained.plan.features:
@@ -144,7 +144,7 @@ def _rows(trained: Opened, task: str, question: Question, limit: int | None, not
     return {split: found[split] for split in SPLITS}, head
 
 
-def _gap(trained: Trained, task: str, head: Head, which: str, rows: Mapping[str, Rows], seed: int) -> Gap:
+def _gap(trained: TrainedRun, task: str, head: Head, which: str, rows: Mapping[str, Rows], seed: int) -> Gap:
     figures = {
         (name, split): figure
         for place, split in enumerate(SPLITS)
@@ -167,15 +167,11 @@ def less_is_better(head: Head, name: str) -> bool:
     return name == LOSS or head.less_is_better(name)
 
 
-def _logits(trained: Trained, task: str, rows: Rows) -> NDArray[np.float32]:
+def _logits(trained: TrainedRun, task: str, rows: Rows) -> NDArray[np.float32]:
     """The logits (n, L), without dropout, as `emomtl eval` computes them."""
-    from emomtl.data.tokens import tokenise
-    from emomtl.inference.evaluate import logits_of, require_finite
+    from emomtl.inference.evaluator import require_finite
 
-    choice, batch = trained.plan.encoder.for_task(task), trained.plan.manifest.eval.batch_size
-    tokens = tokenise(trained.tokenizer, rows.split, choice.max_tokens, choice.truncation)
-    tokens = trained.features.beside(tokens, rows.split)
-    logits = logits_of(trained.model, tokens, [task], trained.device, trained.precision, batch)[task]
+    logits = trained.evaluator.logits(trained.tokens(rows.split, task), [task])[task]
     require_finite(task, logits, "these rows")
     return logits
 

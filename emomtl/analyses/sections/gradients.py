@@ -118,8 +118,9 @@ def _losses(read: Read, batches: Sequence[_Batch], tasks: Sequence[str]) -> dict
     from emomtl.model.network import beside
 
     trained, found = read.trained, {}
+    device = trained.evaluator.device
     for batch in batches:
-        inputs, targets = to_device(batch.inputs, trained.device), to_device(batch.targets, trained.device)
+        inputs, targets = to_device(batch.inputs, device), to_device(batch.targets, device)
         pooled = trained.model.pooled(inputs, {task: len(one) for task, one in targets.items()})
         for task, vectors in pooled.items():
             logits = trained.model.logits(task, beside(vectors, batch.features))

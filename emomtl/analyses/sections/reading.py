@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
     from emomtl.data.corpus import TaskData
     from emomtl.data.tokens import Tokens
-    from emomtl.inference.trained import Trained
+    from emomtl.inference.trained import TrainedRun
     from emomtl.plugins.discovery import Plugins
 
 
@@ -26,7 +26,7 @@ class Read:
     take from the training rows.
     """
 
-    trained: Trained
+    trained: TrainedRun
     split: str
     data: TaskData
     tokens: Mapping[tuple[str, str], Tokens]
@@ -38,25 +38,19 @@ def read_run(
     folder: Path, plugins: Plugins, split: str, sources: Mapping[str, str], device: str, say: Callable[[str], None]
 ) -> Read:
     """Open a run's best checkpoint, read the split and answer it; EmomtlError where rows differ from those of training."""
-    from emomtl.data.cache.tokens import corpus_tokens
-    from emomtl.inference.evaluate import evaluate
-    from emomtl.inference.trained import open_trained, read_as_trained, read_split
+    from emomtl.inference.trained import open_trained
 
     say(f"{folder}: reading and answering {split}")
     trained = open_trained(folder, "best", plugins, device)
     known = {task: place for task, place in sources.items() if task in trained.plan.tasks}
-    data = read_split(trained, split, (), known)
+    data = trained.read_split(split, (), known)
     heads = {task: bound.head for task, bound in trained.plan.tasks.items()}
     for task, head in heads.items():
         if head.needs_rows:
-            rows = read_as_trained(trained, task, known).rows(task, "train")
+            rows = trained.read_as_trained(task, known).rows(task, "train")
             heads[task] = head.fitted(rows.targets, data.taxonomies[task])
-    choice = trained.plan.encoder
-    tokens = corpus_tokens(data, trained.tokenizer, choice.max_tokens, data.notes.append, choice.truncation)
-    tokens = trained.features.beside_all(data, tokens)
-    answers: dict[str, tuple[Any, Any]] = {}
-    batch = trained.plan.manifest.eval.batch_size
-    evaluate(trained.model, trained.tasks(), data, tokens, split, trained.device, trained.precision, batch, keep=answers)
+    tokens = trained.corpus_tokens(data)
+    answers = trained.evaluator.evaluate(trained.tasks(), data, tokens, split).predictions
     for note in data.notes:
         say(f"note: {note}")
     return Read(trained, split, data, tokens, answers, heads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
     from emomtl.data.corpus import CorpusSplit, TaskData
     from emomtl.data.tokens import Tokens
-    from emomtl.inference.trained import Trained
-    from emomtl.model.loaded import EncoderChoice
-    from emomtl.model.network import MultiTaskModel
+    from emomtl.inference.evaluator import Evaluator
+    from emomtl.inference.trained import TrainedRun
     from emomtl.plugins.discovery import Plugins
 
 
@@ -140,15 +139,14 @@ def shared_task(runs: Sequence[Path], wanted: str | None) -> str:
     raise EmomtlError(Problem("RUN", "the runs share no task with labels", "compare runs that were trained on one task"))
 
 
-def _chosen(trained: Trained, task: str, question: Question, notes: list[str]) -> _Chosen:
+def _chosen(trained: TrainedRun, task: str, question: Question, notes: list[str]) -> _Chosen:
     """The texts of the split that have exactly one label, at most `limit`."""
     import numpy as np
 
     from emomtl.contracts.sources import stable_fraction
     from emomtl.data.corpus import CorpusSplit
-    from emomtl.inference.trained import read_split
 
-    data: TaskData = read_split(trained, question.split, [task], question.sources, question.allow_changed)
+    data: TaskData = trained.read_split(question.split, [task], question.sources, question.allow_changed)
     notes += data.notes
     rows = data.rows(task, question.split)
     head = trained.plan.tasks[task].head
@@ -176,13 +174,10 @@ def only_labels(head: Head, targets: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(hard & ((targets == 1).sum(axis=1) == 1), (targets == 1).argmax(axis=1), -1).astype(np.int64)
 
 
-def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
+def _space(trained: TrainedRun, task: str, chosen: _Chosen) -> Space:
     """The space of a run's checkpoint."""
     bound = trained.plan.tasks[task]
-    read = _tokens(trained.tokenizer, trained.plan.encoder.for_task(task), chosen)
-    tokens = trained.features.beside(read, chosen.split)
-    batch = trained.plan.manifest.eval.batch_size
-    vectors, logits = _encoded(trained.model, tokens, [task], trained.device, trained.precision, batch)
+    vectors, logits = _encoded(trained.evaluator, trained.tokens(chosen.split, task), [task])
     predicted = bound.head.probabilities(logits[task]).argmax(axis=1)
     assert bound.taxonomy is not None
     others = {name: set(one.taxonomy.names) for name, one in trained.plan.tasks.items() if name != task and one.taxonomy}
@@ -193,10 +188,11 @@ def _space(trained: Trained, task: str, chosen: _Chosen) -> Space:
 
 
 def _add_untrained(
-    found: dict[tuple[Any, ...], Space], trained: Trained, plugins: Plugins, task: str, chosen: _Chosen, device: str
+    found: dict[tuple[Any, ...], Space], trained: TrainedRun, plugins: Plugins, task: str, chosen: _Chosen, device: str
 ) -> None:
     """The space of the encoder from which a run began, once for each that differs."""
     from emomtl.compose import pretrained_choice
+    from emomtl.data.tokens import tokenise
     from emomtl.model.device import choose_device
     from emomtl.model.encoder import load_encoder
     from emomtl.model.network import MultiTaskModel
@@ -209,35 +205,21 @@ def _add_untrained(
     encoder = load_encoder(choice, special)
     where = choose_device(device)
     model = MultiTaskModel(encoder.module, choice.pooling, {}, layers=choice.layers).to(where)
-    batch = trained.plan.manifest.eval.batch_size
-    vectors, _ = _encoded(model, _tokens(encoder.tokenizer, choice, chosen), [], where, trained.precision, batch)
+    evaluator = replace(trained.evaluator, model=model, device=where)
+    tokens = tokenise(encoder.tokenizer, chosen.split, choice.max_tokens, choice.truncation)
+    vectors, _ = _encoded(evaluator, tokens, [])
     found[key] = Space(f"pretrained {choice.name}", f"before training; {choice.name}", vectors)
 
 
-def _tokens(tokenizer: Any, choice: EncoderChoice, chosen: _Chosen) -> Tokens:
-    """The texts as the encoder reads them; nothing is put into the token cache."""
-    from emomtl.data.tokens import tokenise
-
-    return tokenise(tokenizer, chosen.split, choice.max_tokens, choice.truncation)
-
-
 def _encoded(
-    model: MultiTaskModel, tokens: Tokens, tasks: Sequence[str], device: str, precision: str, batch: int
+    evaluator: Evaluator, tokens: Tokens, tasks: Sequence[str]
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """The encoder's pooled vectors (n, W), without features, and the logits of tasks, in one pass of the encoder."""
+    """The encoder's pooled vectors (n, W), without features, and the logits of tasks; all of them finite."""
     import numpy as np
 
-    from emomtl.inference.evaluate import logits_of, require_finite
+    from emomtl.inference.evaluator import require_finite
 
-    parts: list[tuple[Any, Any]] = []
-
-    def keep(rows: Any, pooled: Any) -> None:
-        parts.append((rows, pooled.float().cpu().numpy()))
-
-    logits = logits_of(model, tokens, tasks, device, precision, batch, seen=keep)
-    order = np.concatenate([rows for rows, _ in parts])
-    vectors = np.empty((len(order), parts[0][1].shape[1]), np.float32)
-    vectors[order] = np.concatenate([pooled for _, pooled in parts])
+    vectors, logits = evaluator.embed(tokens, tasks)
     if not np.isfinite(vectors).all():
         remedy = "the run has diverged: take an earlier checkpoint"
         raise EmomtlError(Problem("RUN", "the encoder's vectors are not finite", remedy))
@@ -248,8 +230,6 @@ def _encoded(
 
 def _named_apart(spaces: Sequence[Space]) -> list[Space]:
     """Spaces of one name get numbers, in the order in which they are given."""
-    from dataclasses import replace
-
     names = [space.name for space in spaces]
     return [
         replace(space, name=f"{space.name} ({names[: place + 1].count(space.name)})") if names.count(space.name) > 1 else space

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomtl.data.corpus import CorpusSplit
-from emomtl.data.tokens import tokenise
 from emomtl.errors import EmomtlError, Problem
-from emomtl.inference.evaluate import logits_of, require_finite
+from emomtl.inference.evaluator import require_finite
 from emomtl.inference.predict.thresholds import Thresholds
 from emomtl.metrics.tuning import decided
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
-    from emomtl.inference.trained import Trained
+    from emomtl.inference.trained import TrainedRun
     from emomtl.model.loaded import EncoderChoice
 
 Answer = dict[str, dict[str, Any]]
@@ -32,13 +31,13 @@ class Predictor:
     each label, by task) decide which labels are answered instead of the heads' own.
     """
 
-    trained: Trained
+    trained: TrainedRun
     tasks: Mapping[str, BoundTask]
     paired: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trained: Trained, tasks: Collection[str] = ()) -> Predictor:
+    def of(cls, trained: TrainedRun, tasks: Collection[str] = ()) -> Predictor:
         """A predictor for all tasks of a run that answer with something, or for those named; an error where there is none."""
         found = trained.tasks(tasks)
         silent = [name for name, bound in found.items() if bound.head.answers == "nothing"]
@@ -76,20 +75,16 @@ class Predictor:
         alike: dict[tuple[bool, EncoderChoice], list[str]] = {}
         for name in self.tasks:
             alike.setdefault((name in self.paired, encoder.for_task(name)), []).append(name)
-        for (paired, choice), names in alike.items():
-            found |= self._answers(names, choice, first, second if paired else None)
+        for (paired, _), names in alike.items():
+            found |= self._answers(names, first, second if paired else None)
         return [{name: found[name][row] for name in self.tasks} for row in range(len(texts))]
 
     def _answers(
-        self, names: list[str], choice: EncoderChoice, texts: list[str], pairs: list[str] | None
+        self, names: list[str], texts: list[str], pairs: list[str] | None
     ) -> dict[str, list[dict[str, Any]]]:
         """The answers of tasks that read the same texts, encoded as in training."""
         split = CorpusSplit(np.arange(len(texts)), texts, pairs)
-        trained = self.trained
-        tokens = tokenise(trained.tokenizer, split, choice.max_tokens, choice.truncation)
-        tokens = trained.features.beside(tokens, split)
-        batch = trained.plan.manifest.eval.batch_size
-        logits = logits_of(trained.model, tokens, names, trained.device, trained.precision, batch)
+        logits = self.trained.evaluator.logits(self.trained.tokens(split, names[0]), names)
         for name in names:
             require_finite(name, logits[name], "these texts")
         return {name: _decoded(self.tasks[name], logits[name], self.thresholds.get(name)) for name in names}

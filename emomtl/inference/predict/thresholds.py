@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.inference.trained import tunings_of
 from emomtl.metrics.tuning import WRITTEN
 from emomtl.safety.files import read_bytes
 from emomtl.safety.untrusted import loads
 
 if TYPE_CHECKING:
     from emomtl.compose import BoundTask
-    from emomtl.inference.trained import Opened
+    from emomtl.inference.opened import OpenedRun
     from emomtl.metrics.tuning import TaskTuning
 
 Thresholds = Mapping[str, tuple[float, ...]]
@@ -25,7 +24,7 @@ FORM = 'such as {"goemotions": 0.3} or {"goemotions": {"joy": 0.4, ...}}'
 
 
 def chosen_thresholds(
-    choice: str, opened: Opened, tasks: Mapping[str, BoundTask]
+    choice: str, opened: OpenedRun, tasks: Mapping[str, BoundTask]
 ) -> tuple[dict[str, tuple[float, ...]], list[str]]:
     """The thresholds that a choice means for these tasks, and what to say of them.
 
@@ -56,9 +55,9 @@ def chosen_thresholds(
     ]
 
 
-def _tuned(choice: str, opened: Opened, asked: Mapping[str, BoundTask]) -> tuple[dict[str, tuple[float, ...]], list[str]]:
+def _tuned(choice: str, opened: OpenedRun, asked: Mapping[str, BoundTask]) -> tuple[dict[str, tuple[float, ...]], list[str]]:
     """The thresholds that were tuned on validation, for the checkpoint that answers."""
-    tunings = tunings_of(opened, asked)
+    tunings = opened.tunings(asked)
     if lacking := [name for name in asked if name not in tunings]:
         run, checkpoint = clean(str(opened.run.folder), 300), opened.checkpoint.step
         found = f"{', '.join(lacking)}: the run has no tuned thresholds for this checkpoint"

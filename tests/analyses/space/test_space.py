@@ -45,14 +45,14 @@ def test_vectors_are_the_models_pooled_ones_and_top_labels_its_heads(vad_runs: l
     import torch
 
     from emomtl.inference.predict import Predictor
-    from emomtl.inference.trained import open_trained, read_split
+    from emomtl.inference.trained import open_trained
 
     texts, spaces, _ = gather(vad_runs, TRUSTED, Question(pretrained=True), silent)
     assert [space.name for space in spaces][1:] == ["alone", "both"]
     assert spaces[0].predicted is None
     assert (texts.task, texts.rows) == ("feelings", len(texts.gold))
     trained = open_trained(vad_runs[1], "best", TRUSTED())
-    held = read_split(trained, "validation", ["feelings"]).corpora[0].splits["validation"].texts
+    held = trained.read_split("validation", ["feelings"]).corpora[0].splits["validation"].texts
     answers = Predictor.of(trained, ["feelings"])(list(held))
     for place, text in enumerate(held[:9]):
         encoded = trained.tokenizer(text, truncation=True, max_length=16, return_tensors="pt")

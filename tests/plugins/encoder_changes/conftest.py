@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from emomtl import EncoderChange
+from emomtl import EncoderChange, SingleLabel, Taxonomy
+from emomtl.model.build import build_model, change_encoder
 from emomtl.model.encoder_changes import AppliedChanges
+from emomtl.model.loaded import EncoderChoice, LoadedEncoder
+from emomtl.model.network import MultiTaskModel
 
 TASKS = ("goemotions", "sst-2")
 
@@ -45,3 +49,23 @@ def change() -> Callable[..., AppliedChanges]:
         return AppliedChanges.of(encoder, changes, tasks, seed)
 
     return apply
+
+
+@pytest.fixture
+def build() -> Callable[..., MultiTaskModel]:
+    """Make a model of an encoder with changes, and with a head of two labels for each task."""
+
+    def build(
+        encoder: nn.Module,
+        *changes: EncoderChange,
+        tasks: tuple[str, ...] = TASKS,
+        pooling: str = "mean",
+        width: int = 12,
+    ) -> MultiTaskModel:
+        bound = SimpleNamespace(head=SingleLabel(), taxonomy=Taxonomy(["a", "b"]))
+        plan: Any = SimpleNamespace(tasks=dict.fromkeys(tasks, bound), objectives={}, ties={}, changes=changes)
+        plan.encoder = EncoderChoice("bert", "bert", None, pooling, 50)
+        plan.manifest = SimpleNamespace(seed=1)
+        return build_model(plan, change_encoder(plan, LoadedEncoder(encoder, None, width)))
+
+    return build

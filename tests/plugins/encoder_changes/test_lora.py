@@ -8,10 +8,9 @@ import importlib.util
 import pytest
 import torch
 
-from emomtl import EmomtlError, SingleLabel, Taxonomy
+from emomtl import EmomtlError
 from emomtl.model.fast.lean import make_lean
-from emomtl.model.loaded import EncoderChoice, LoadedEncoder
-from emomtl.model.network import build_model, shared_parameters
+from emomtl.model.network import shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.frozen import Frozen
 from emomtl_plugins.encoder_changes.lora import LowRank
@@ -78,12 +77,9 @@ def test_in_whichever_order_changes_stand_only_what_was_pretrained_is_frozen(ber
     assert not any("pals" in name and "lora" in name for name in added)
 
 
-def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, inputs):
-    heads = {task: (SingleLabel(), Taxonomy(["a", "b"])) for task in TASKS}
+def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, inputs, build):
     encoder = bert()
-    choice = EncoderChoice("bert", "bert", None, "mean", 50)
-    loaded = LoadedEncoder(encoder, None, 12).changed((LowRank(per_task_adapters=True),), TASKS, 1)
-    model = build_model(loaded, choice, heads, 1)
+    model = build(encoder, LowRank(per_task_adapters=True))
     fill(encoder)
     make_lean(model, encoder)
     model.train()

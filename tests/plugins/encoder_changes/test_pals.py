@@ -9,11 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emomtl import EmomtlError, SingleLabel, Taxonomy
+from emomtl import EmomtlError
 from emomtl.model.encoder_changes import AppliedChanges
 from emomtl.model.fast.lean import make_lean
-from emomtl.model.loaded import EncoderChoice, LoadedEncoder
-from emomtl.model.network import build_model, count_parameters, shared_parameters
+from emomtl.model.network import count_parameters, shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.pals import ProjectedAttention
 
@@ -120,14 +119,13 @@ def test_a_task_costs_two_projections_and_one_attention_a_layer(width, layers, h
     assert len(applied.own) == tasks * (4 + 6 * layers)
 
 
-def test_bert_base_has_the_published_sizes():
+def test_bert_base_has_the_published_sizes(build):
     from transformers import BertConfig, BertModel
 
     def counted(tasks, changes):
-        heads = {f"task-{number}": (SingleLabel(), Taxonomy(["a", "b"])) for number in range(tasks)}
+        names = tuple(f"task-{number}" for number in range(tasks))
         with torch.device("meta"):
-            loaded = LoadedEncoder(BertModel(BertConfig()), None, 768).changed(changes, tuple(heads), 1)
-            return count_parameters(build_model(loaded, EncoderChoice("bert", "bert", None, "pooler", 50), heads, 1))
+            return count_parameters(build(BertModel(BertConfig()), *changes, tasks=names, pooling="pooler", width=768))
 
     head, pal = 768 * 2 + 2, 1_819_836
     plain = counted(1, ())
@@ -168,13 +166,11 @@ def test_a_rank_that_the_heads_do_not_divide_is_refused():
         ProjectedAttention(heads=5).check(("a",), ())
 
 
-def test_lean_layers_compute_pals_too(bert, inputs):
-    heads = {task: (SingleLabel(), Taxonomy(["a", "b"])) for task in ("x", "y")}
-    choice = EncoderChoice("bert", "bert", None, "mean", 50)
+def test_lean_layers_compute_pals_too(bert, inputs, build):
     found = []
     for lean in (False, True):
         encoder = bert(initializer_range=0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        model = build_model(LoadedEncoder(encoder, None, 12).changed((PALS,), tuple(heads), 1), choice, heads, 1)
+        model = build(encoder, PALS, tasks=("x", "y"))
         if lean:
             make_lean(model, encoder)
         model.train()
