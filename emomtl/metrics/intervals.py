@@ -9,14 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError
-from emomtl.metrics.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    UNBOUNDED,
-    defined,
-    over_samples,
-    sample_rows,
-)
+from emomtl.metrics.bootstrap import LEVEL, RESAMPLES, UNBOUNDED, defined, over_samples, sample_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,10 +202,7 @@ def estimate(
 
 
 def estimate_and_variance(
-    values: Sequence[float],
-    sampled: Sequence[NDArray[Any]],
-    rows: int,
-    bounds: tuple[float, float],
+    values: Sequence[float], sampled: Sequence[NDArray[Any]], rows: int, bounds: tuple[float, float]
 ) -> tuple[Estimate, Variance | None]:
     """The estimate and the variance behind its interval; None where there is no interval."""
     import numpy as np

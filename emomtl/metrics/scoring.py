@@ -1,4 +1,6 @@
-"""Figures of one task on one split: by full name, by label, and on every coarser grouping of its labels."""
+"""Figures of one task on one split: by full name, by label, and on every coarser grouping of its
+labels.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from emomtl.data.reading import BadRows
 
 Decide = Callable[["NDArray[Any]", "NDArray[Any]"], Mapping[str, "NDArray[Any]"]]
-"""Decisions (n, L) at tuned thresholds, by the way in which they were tuned, from targets and probabilities."""
+"""Decisions (n, L) at tuned thresholds, by the way in which they were tuned, from targets and
+probabilities.
+"""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """How the rows of a task are decided at tuned thresholds, and a sentence for the reader of the metrics."""
+    """How the rows of a task are decided at tuned thresholds, and a sentence for the reader of the
+    metrics.
+    """
 
     decide: Decide
     sentence: str
@@ -37,7 +43,10 @@ class Tuned:
     @classmethod
     def cross_fitted(cls) -> Tuned:
         """For validation itself: each fifth of the rows at thresholds tuned on the other four."""
-        sentence = "metrics with `_tuned` are cross-fitted: each fifth of these rows at thresholds tuned on the other four"
+        sentence = (
+            "metrics with `_tuned` are cross-fitted: each fifth of these rows at thresholds tuned"
+            " on the other four"
+        )
         return cls(cross_fitted_decisions, sentence)
 
 
@@ -47,11 +56,13 @@ OWN = (SingleLabel, MultiLabel, Regression)
 
 @dataclass(frozen=True)
 class TaskScores:
-    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping ('': its own labels).
+    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping
+    ('': its own labels).
 
-    `facts` are what the head says of the metrics: which one stands for the task, of which less is better, which are
-    shown. A report needs them, since it reads a run without the head's code. For the same reason `head` says its kind,
-    what it answers with and whether it is one of emomtl's own, and `groupings` the members of each coarser name.
+    `facts` are what the head says of the metrics: which one stands for the task, of which less is
+    better, which are shown. A report needs them, since it reads a run without the head's code. For
+    the same reason `head` says its kind, what it answers with and whether it is one of emomtl's
+    own, and `groupings` the members of each coarser name.
     """
 
     rows: int
@@ -73,11 +84,17 @@ class TaskScores:
         targets: NDArray[Any],
         probabilities: NDArray[Any],
     ) -> TaskScores:
-        """The same with the metrics at tuned thresholds; as it is for a head that has none, or without them."""
+        """The same with the metrics at tuned thresholds; as it is for a head that has none, or
+        without them.
+        """
         if tuned is None or not head.by_thresholds or not len(targets):
             return self
-        metrics = self.metrics | tuned_metrics(head, taxonomy, targets, tuned.decide(targets, probabilities))
-        return replace(self, metrics=metrics, facts=MetricFacts.of(head, metrics), tuned=tuned.sentence)
+        metrics = self.metrics | tuned_metrics(
+            head, taxonomy, targets, tuned.decide(targets, probabilities)
+        )
+        return replace(
+            self, metrics=metrics, facts=MetricFacts.of(head, metrics), tuned=tuned.sentence
+        )
 
     @property
     def defined(self) -> dict[str, float]:
@@ -86,10 +103,18 @@ class TaskScores:
 
     @property
     def said(self) -> list[str]:
-        """All that a reader of the metrics has to know: rows that are not scored, how targets are taken, what is undefined."""
+        """All that a reader of the metrics has to know: rows that are not scored, how targets are
+        taken, what is undefined.
+        """
         total = self.rows + self.unlabelled
-        left_out = [f"{self.unlabelled:,} of {total:,} rows have no label and are not scored"] if self.unlabelled else []
-        left_out += [f"{self.left_out:,} bad row(s) are left out of the score"] if self.left_out else []
+        left_out = (
+            [f"{self.unlabelled:,} of {total:,} rows have no label and are not scored"]
+            if self.unlabelled
+            else []
+        )
+        left_out += (
+            [f"{self.left_out:,} bad row(s) are left out of the score"] if self.left_out else []
+        )
         return [*left_out, *([self.tuned] if self.tuned else []), *self.remarks, *self.undefined]
 
     @property
@@ -98,17 +123,35 @@ class TaskScores:
         names = [name for name, value in self.metrics.items() if value is None]
         said = [f"{', '.join(names)}: undefined on these rows"] if names else []
         counted = [row for row in self.tables[""] if "predicted" in row]
-        absent = [str(row["label"]) for row in counted if not row["support"] and not row["predicted"]]
+        absent = [
+            str(row["label"]) for row in counted if not row["support"] and not row["predicted"]
+        ]
         only = [str(row["label"]) for row in counted if not row["support"] and row["predicted"]]
         never = [str(row["label"]) for row in counted if row["support"] and not row["predicted"]]
-        said += [f"no row has {', '.join(absent)}: left out of macro means where nothing was predicted"] if absent else []
-        said += [f"no row has, but some were predicted to have {', '.join(only)}: recall counts as 0"] if only else []
-        said += [f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else []
+        said += (
+            [f"no row has {', '.join(absent)}: left out of macro means where nothing was predicted"]
+            if absent
+            else []
+        )
+        said += (
+            [f"no row has, but some were predicted to have {', '.join(only)}: recall counts as 0"]
+            if only
+            else []
+        )
+        said += (
+            [f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else []
+        )
         ranked = [row for row in self.tables[""] if "auroc" in row]
         without = [str(row["label"]) for row in ranked if not row["support"]]
         full = [str(row["label"]) for row in ranked if row["support"] and row["auroc"] is None]
-        said += [f"no row has {', '.join(without)}: left out of macro average precision and AUROC"] if without else []
-        return said + ([f"every row has {', '.join(full)}: left out of macro AUROC"] if full else [])
+        said += (
+            [f"no row has {', '.join(without)}: left out of macro average precision and AUROC"]
+            if without
+            else []
+        )
+        return said + (
+            [f"every row has {', '.join(full)}: left out of macro AUROC"] if full else []
+        )
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""
@@ -121,7 +164,12 @@ class TaskScores:
             "tables": self.tables,
             "undefined": self.undefined,
         }
-        odd = {"unlabelled": self.unlabelled, "left_out": self.left_out, "remarks": list(self.remarks), "tuned": self.tuned}
+        odd = {
+            "unlabelled": self.unlabelled,
+            "left_out": self.left_out,
+            "remarks": list(self.remarks),
+            "tuned": self.tuned,
+        }
         return told | {name: value for name, value in odd.items() if value}
 
 
@@ -136,9 +184,10 @@ def score(
 ) -> TaskScores:
     """All figures from targets (n, ...) and logits (n, L); rows without any target are left out.
 
-    `unseen` are labels that targets have after those of the taxonomy. The model never answers with them, so they have a
-    probability of 0: their rows are wrong, and each counts in macro means as a label that is never found. `bad` are rows
-    that were skipped. With `tuned` the metrics at tuned thresholds are among them.
+    `unseen` are labels that targets have after those of the taxonomy. The model never answers with
+    them, so they have a probability of 0: their rows are wrong, and each counts in macro means as a
+    label that is never found. `bad` are rows that were skipped. With `tuned` the metrics at tuned
+    thresholds are among them.
     """
     import numpy as np
 
@@ -147,21 +196,31 @@ def score(
     names, remarks = head.outputs(taxonomy), head.remarks(targets)
     if unseen:
         names = (*names, *unseen)
-        probabilities = np.concatenate([probabilities, np.zeros((len(probabilities), len(unseen)))], axis=1)
+        probabilities = np.concatenate(
+            [probabilities, np.zeros((len(probabilities), len(unseen)))], axis=1
+        )
         remarks = [_unseen(head, targets, unseen, len(names) - len(unseen)), *remarks]
     metrics = dict(head.metrics(targets, probabilities))
     tables = {"": head.table(targets, probabilities, names)}
     for grouping in taxonomy.groupings if taxonomy is not None else ():
         assert taxonomy is not None
         folded = head.fold(targets, probabilities, grouping, taxonomy)
-        metrics |= {f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()}
+        metrics |= {
+            f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()
+        }
         tables[grouping.name] = head.table(*folded, grouping.names)
     unfit, unread = (bad.unfit, bad.unread) if bad is not None else (0, 0)
     unlabelled = int((~known).sum()) - unfit
     about_rows = (unlabelled, unfit + unread, tuple(remarks))
     about_head = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
     scores = TaskScores(
-        int(known.sum()), metrics, tables, MetricFacts.of(head, metrics), *about_rows, about_head, _members(taxonomy)
+        int(known.sum()),
+        metrics,
+        tables,
+        MetricFacts.of(head, metrics),
+        *about_rows,
+        about_head,
+        _members(taxonomy),
     )
     return scores.with_tuned(tuned, head, taxonomy, targets, probabilities)
 
@@ -178,7 +237,9 @@ def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: i
 def _members(taxonomy: Taxonomy | None) -> dict[str, dict[str, list[str]]]:
     """By grouping the members of each coarser name, as JSON holds them."""
     groupings = taxonomy.groupings if taxonomy is not None else ()
-    return {one.name: {name: list(members) for name, members in one.groups.items()} for one in groupings}
+    return {
+        one.name: {name: list(members) for name, members in one.groups.items()} for one in groupings
+    }
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:

@@ -22,9 +22,9 @@ RAW, EMA = "raw", "ema"
 class Selected:
     """What an evaluation is worth for the choice of the best checkpoint.
 
-    `value` is the chosen metric as it is, or the mean over tasks; None where it is undefined. `skills` are the values that
-    two evaluations are compared by, more is better: one for each task that the mean takes, or one alone. `left_out` are the
-    tasks whose main metric is undefined.
+    `value` is the chosen metric as it is, or the mean over tasks; None where it is undefined.
+    `skills` are the values that two evaluations are compared by, more is better: one for each task
+    that the mean takes, or one alone. `left_out` are the tasks whose main metric is undefined.
     """
 
     value: float | None = None
@@ -33,28 +33,33 @@ class Selected:
 
 
 def default_selection(heads: Mapping[str, Head], target: str | None) -> str:
-    """What chooses the best where the manifest does not say: the target's main metric, the only task's, else the mean."""
+    """What chooses the best where the manifest does not say: the target's main metric, the only
+    task's, else the mean.
+    """
     only = next(iter(heads)) if len(heads) == 1 else None
     task = target if target in heads else only
     return MEAN if task is None else f"{task}/{heads[task].main_metric}"
 
 
 def selecting_task(select: str | None) -> str | None:
-    """The task whose metric chooses the best; None where that is the mean over tasks, or not known."""
+    """The task whose metric selects the best checkpoint; None for the mean over tasks."""
     return select.partition("/")[0] if select is not None and "/" in select else None
 
 
 def averaged(heads: Mapping[str, Head]) -> list[str]:
     """The tasks that the mean takes: those that answer a text; all of them where none does.
 
-    A task that answers nothing (masked words) is trained for the sake of others, and must not choose for them.
+    A task that answers nothing (masked words) is trained for the sake of others, and must not
+    choose for them.
     """
     answering = [task for task, head in heads.items() if head.answers != "nothing"]
     return answering or list(heads)
 
 
-def selected(select: str, heads: Mapping[str, Head], metrics: Mapping[str, Mapping[str, float | None]]) -> Selected:
-    """What the metrics of an evaluation, by task, are worth for the choice of the best checkpoint."""
+def selected(
+    select: str, heads: Mapping[str, Head], metrics: Mapping[str, Mapping[str, float | None]]
+) -> Selected:
+    """The value by which an evaluation, given as metrics by task, is selected."""
     if select != MEAN:
         task, _, metric = select.partition("/")
         value = metrics.get(task, {}).get(metric)
@@ -68,7 +73,9 @@ def selected(select: str, heads: Mapping[str, Head], metrics: Mapping[str, Mappi
 
 
 def is_better(new: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
-    """Whether the skills of an evaluation are more than those of the best one so far (None before the first)."""
+    """Whether the skills of an evaluation are more than those of the best one so far (None before
+    the first).
+    """
     return _difference(new, best) > 0
 
 
@@ -80,15 +87,18 @@ def is_as_good(new: Mapping[str, float], best: Mapping[str, float] | None) -> bo
 def _difference(new: Mapping[str, float], best: Mapping[str, float] | None) -> float:
     """The mean of the new skills less that of the best ones, over the tasks that both have.
 
-    A task that is undefined in one of the two evaluations tells nothing of which is better: with it the mean of one would
-    be over other tasks than that of the other. Where they have no task in common the new one counts as better.
+    A task that is undefined in one of the two evaluations tells nothing of which is better: with it
+    the mean of one would be over other tasks than that of the other. Where they have no task in
+    common the new one counts as better.
     """
     if not new:
         return float("-inf")
     common = [task for task in new if task in (best or {})]
     if best is None or not common:
         return float("inf")
-    return _mean({task: new[task] for task in common}) - _mean({task: best[task] for task in common})
+    return _mean({task: new[task] for task in common}) - _mean(
+        {task: best[task] for task in common}
+    )
 
 
 def _mean(skills: Mapping[str, float]) -> float:
@@ -96,7 +106,9 @@ def _mean(skills: Mapping[str, float]) -> float:
 
 
 def selection_in_words(select: str, heads: Mapping[str, Head] | None = None) -> str:
-    """What chooses the best checkpoint, for people; with `heads`, which metric of which task is in the mean, and which is not."""
+    """What chooses the best checkpoint, for people; with `heads`, which metric of which task is in
+    the mean, and which is not.
+    """
     if select != MEAN:
         return select
     if heads is None:

@@ -121,10 +121,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def judged(
-    comparisons: Mapping[str, Comparison],
-    *,
-    errors: Collection[str] = (),
-    margin: float = 0.0,
+    comparisons: Mapping[str, Comparison], *, errors: Collection[str] = (), margin: float = 0.0
 ) -> dict[str, Comparison]:
     """The comparisons of a table with p corrected over it, and a verdict each.
 

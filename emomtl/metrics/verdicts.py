@@ -1,4 +1,6 @@
-"""Five verdicts on what is claimed of a difference, and the one rule that gives them, for studies and for claims."""
+"""Five verdicts on what is claimed of a difference, and the one rule that gives them, for studies
+and for claims.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,13 @@ from typing import Literal, NamedTuple
 
 Verdict = Literal["supported", "contradicted", "equivalent", "inconclusive", "untested"]
 
-VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "equivalent", "inconclusive", "untested")
+VERDICTS: tuple[Verdict, ...] = (
+    "supported",
+    "contradicted",
+    "equivalent",
+    "inconclusive",
+    "untested",
+)
 """In the order in which they are counted."""
 
 Claimed = Literal["more", "less", "same"]
@@ -32,12 +40,14 @@ def weigh(
     margin: float = 0.0,
     clear: bool = True,
 ) -> Judgement:
-    """What an interval from `low` to `high` says of the claim that the difference is `expects`, by at least `least`.
+    """What an interval from `low` to `high` says of the claim that the difference is `expects`, by
+    at least `least`.
 
-    A difference within plus and minus `margin` counts as none: "the same" is then supported, and "more" and "less" are
-    neither supported nor contradicted but `equivalent`. With a margin of 0 that is so for equal predictions alone.
-    `clear` is False where a correction for many comparisons leaves open whether the difference is zero; then the interval's
-    place beside zero decides nothing. What is neither shown nor excluded is `inconclusive`.
+    A difference within plus and minus `margin` counts as none: "the same" is then supported, and
+    "more" and "less" are neither supported nor contradicted but `equivalent`. With a margin of 0
+    that is so for equal predictions alone. `clear` is False where a correction for many comparisons
+    leaves open whether the difference is zero; then the interval's place beside zero decides
+    nothing. What is neither shown nor excluded is `inconclusive`.
     """
     is_inside = -margin <= low and high <= margin
     if expects == "same":

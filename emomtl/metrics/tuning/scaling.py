@@ -1,4 +1,4 @@
-"""Probabilities made to mean what they say: temperature and vector scaling, fitted on validation."""
+"""Calibrated probabilities: temperature and vector scaling, fitted on validation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 Method = Literal["temperature", "vector"]
 
 RIDGE = 1e-3
-"""Weight of the penalty on vector scaling, per label: a label with a handful of positive rows stays near the temperature."""
+"""Weight of the penalty on vector scaling, per label: a label with a handful of positive rows stays
+near the temperature.
+"""
 
 LEAST = 1e-7
 """Probabilities are kept this far from 0 and 1 before their logits are taken."""
@@ -20,7 +22,9 @@ LEAST = 1e-7
 
 @dataclass(frozen=True)
 class Scaling:
-    """Logits times `slope` plus `shift`, both (L,): one slope and no shift for a temperature (slope = 1 / T)."""
+    """Logits times `slope` plus `shift`, both (L,): one slope and no shift for a temperature (slope
+    = 1 / T).
+    """
 
     method: Method
     slope: NDArray[np.float64]
@@ -34,14 +38,20 @@ class Scaling:
 
     def __call__(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
         """Scaled probabilities (n, L)."""
-        return _squash(_logits(probabilities, self.exclusive) * self.slope + self.shift, self.exclusive)
+        return _squash(
+            _logits(probabilities, self.exclusive) * self.slope + self.shift, self.exclusive
+        )
 
 
-def fit_scaling(probabilities: NDArray[Any], targets: NDArray[Any], method: Method = "temperature") -> Scaling:
-    """The scaling with the least negative log-likelihood on these rows (Guo et al. 2017, section 4.2).
+def fit_scaling(
+    probabilities: NDArray[Any], targets: NDArray[Any], method: Method = "temperature"
+) -> Scaling:
+    """The scaling with the least negative log-likelihood on these rows (Guo et al. 2017, section
+    4.2).
 
-    Targets are (n, L) for labels that do not exclude each other (NaN: unknown), or (n,) label numbers, of which one holds.
-    Vector scaling has a slope and a shift for each label, with a small ridge towards the temperature's.
+    Targets are (n, L) for labels that do not exclude each other (NaN: unknown), or (n,) label
+    numbers, of which one holds. Vector scaling has a slope and a shift for each label, with a small
+    ridge towards the temperature's.
     """
     import numpy as np
     from scipy import optimize
@@ -54,7 +64,9 @@ def fit_scaling(probabilities: NDArray[Any], targets: NDArray[Any], method: Meth
         return negative_log_likelihood(_squash(logits * slope + shift, exclusive), targets)
 
     found = optimize.minimize_scalar(
-        lambda t: cost(np.full(labels, np.exp(-t)), np.zeros(labels)), bounds=(-4, 4), method="bounded"
+        lambda t: cost(np.full(labels, np.exp(-t)), np.zeros(labels)),
+        bounds=(-4, 4),
+        method="bounded",
     )
     start = np.full(labels, np.exp(-found.x))
     if method == "temperature":
@@ -65,8 +77,14 @@ def fit_scaling(probabilities: NDArray[Any], targets: NDArray[Any], method: Meth
     def penalised(both: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         scaled, away = _squash(logits * both[:labels] + both[labels:], exclusive), both - centre
         by_logit = _gradient(scaled, targets)
-        gradient = np.concatenate([(by_logit * logits).sum(axis=0), by_logit.sum(axis=0)]) + 2 * RIDGE / labels * away
-        return negative_log_likelihood(scaled, targets) + RIDGE / labels * float((away**2).sum()), gradient
+        gradient = (
+            np.concatenate([(by_logit * logits).sum(axis=0), by_logit.sum(axis=0)])
+            + 2 * RIDGE / labels * away
+        )
+        return (
+            negative_log_likelihood(scaled, targets) + RIDGE / labels * float((away**2).sum()),
+            gradient,
+        )
 
     best = optimize.minimize(penalised, centre, method="L-BFGS-B", jac=True).x
     return Scaling(method, best[:labels], best[labels:], exclusive)
@@ -86,7 +104,8 @@ def negative_log_likelihood(probabilities: NDArray[Any], targets: NDArray[Any]) 
 
 
 def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-    """The derivative of `negative_log_likelihood` by each logit, (n, L): what is said less what is true, over what is counted.
+    """The derivative of `negative_log_likelihood` by each logit, (n, L): what is said less what is
+    true, over what is counted.
 
     Numerical differences would take a look at all rows for each of 2 L parameters.
     """
@@ -99,12 +118,16 @@ def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.
         by_logit[_cut(probabilities[rows, targets])] = 0.0
         return np.asarray(by_logit)
     known = ~np.isnan(targets)
-    away = np.where(known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0)
+    away = np.where(
+        known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0
+    )
     return np.asarray(away / known.sum())
 
 
 def _cut(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which probabilities are so near to 0 or 1 that `LEAST` stands in for them, whatever the logit."""
+    """Which probabilities are so near to 0 or 1 that `LEAST` stands in for them, whatever the
+    logit.
+    """
     import numpy as np
 
     return np.asarray((probabilities < LEAST) | (probabilities > 1 - LEAST))

@@ -1,4 +1,6 @@
-"""The thresholds and the temperature of one task, tuned on its validation rows, and the metrics at them."""
+"""The thresholds and the temperature of one task, tuned on its validation rows, and the metrics at
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,27 @@ if TYPE_CHECKING:
     from emomtl.contracts.taxonomy import Taxonomy
 
 WAYS: Mapping[str, Kind] = {"tuned": "global", "tuned_by_label": "per-label"}
-"""The ways to tune, by what the names of their metrics end with: one threshold for all labels, or one a label."""
+"""The ways to tune, by what the names of their metrics end with: one threshold for all labels, or
+one a label.
+"""
 
 WRITTEN: Mapping[str, str] = {way.replace("_", "-"): way for way in WAYS}
 """The same ways as `predict --thresholds` and the model card write them."""
 
 JUDGED_BY = "macro_f1"
-"""The metric whose optimism is stated; thresholds are tuned for the mean F1 over labels, or for the F1 of each label."""
+"""The metric whose optimism is stated; thresholds are tuned for the mean F1 over labels, or for the
+F1 of each label.
+"""
 
 
 @dataclass(frozen=True)
 class TunedThresholds:
     """A threshold for each label, in the order of the task's labels.
 
-    `shared` are the labels that had too few positive rows for a threshold of their own. `in_sample` is
-    macro F1 on the rows that the thresholds were tuned on, which is too good; `cross_fitted` is the same
-    with each fifth of the rows answered at thresholds of the other four. None where undefined.
+    `shared` are the labels that had too few positive rows for a threshold of their own. `in_sample`
+    is macro F1 on the rows that the thresholds were tuned on, which is too good; `cross_fitted` is
+    the same with each fifth of the rows answered at thresholds of the other four. None where
+    undefined.
     """
 
     values: tuple[float, ...]
@@ -52,8 +59,8 @@ class TunedThresholds:
 class TaskTuning:
     """What `rows` validation rows say of a task: thresholds by way (see `WAYS`), and a temperature.
 
-    `thresholds` is empty for a head that does not answer by thresholds. `untuned` is macro F1 of the
-    same rows at 0.5.
+    `thresholds` is empty for a head that does not answer by thresholds. `untuned` is macro F1 of
+    the same rows at 0.5.
     """
 
     rows: int
@@ -74,10 +81,14 @@ class TaskTuning:
         said = [f"tuned on {self.rows:,} validation rows: temperature {self.temperature:.3g}"]
         names = {"tuned": "one threshold for all labels", "tuned_by_label": "one a label"}
         for way, one in self.thresholds.items():
-            if one.in_sample is not None and one.cross_fitted is not None and self.untuned is not None:
+            if (
+                one.in_sample is not None
+                and one.cross_fitted is not None
+                and self.untuned is not None
+            ):
                 said.append(
-                    f"{JUDGED_BY} {self.untuned:.4f} at 0.5, {one.in_sample:.4f} with {names.get(way, way)} "
-                    f"({one.cross_fitted:.4f} cross-fitted)"
+                    f"{JUDGED_BY} {self.untuned:.4f} at 0.5, {one.in_sample:.4f} with"
+                    f" {names.get(way, way)} ({one.cross_fitted:.4f} cross-fitted)"
                 )
         return "; ".join(said)
 
@@ -107,12 +118,22 @@ class TaskTuning:
         for way, one in found["thresholds"].items():
             values = tuple(_between(one["by_label"][label], 0, 1) for label in labels)
             numbers = (_number(one[JUDGED_BY]), _number(one[f"{JUDGED_BY}_cross_fitted"]))
-            thresholds[str(way)] = TunedThresholds(values, tuple(map(str, one["too_few_positives"])), *numbers)
+            thresholds[str(way)] = TunedThresholds(
+                values, tuple(map(str, one["too_few_positives"])), *numbers
+            )
         temperature = _between(found["temperature"], 0, 1e6)
-        return cls(int(found["rows"]), labels, thresholds, temperature, _number(found[f"{JUDGED_BY}_at_0.5"]))
+        return cls(
+            int(found["rows"]),
+            labels,
+            thresholds,
+            temperature,
+            _number(found[f"{JUDGED_BY}_at_0.5"]),
+        )
 
 
-def fit_task(head: Head, labels: Sequence[str], targets: NDArray[Any], probabilities: NDArray[Any]) -> TaskTuning | None:
+def fit_task(
+    head: Head, labels: Sequence[str], targets: NDArray[Any], probabilities: NDArray[Any]
+) -> TaskTuning | None:
     """Tune on these rows; None for a head that answers with no labels, and where there is no row.
 
     Targets are (n, L) with NaN where unknown, or label numbers (n,); probabilities are (n, L).
@@ -138,7 +159,9 @@ def fit_task(head: Head, labels: Sequence[str], targets: NDArray[Any], probabili
 
 
 def decided(probabilities: NDArray[Any], thresholds: Sequence[float]) -> NDArray[np.float64]:
-    """1 where a probability (n, L) reaches its label's threshold, else 0; 0 in columns without a threshold."""
+    """1 where a probability (n, L) reaches its label's threshold, else 0; 0 in columns without a
+    threshold.
+    """
     import numpy as np
 
     found = np.zeros(probabilities.shape, np.float64)
@@ -146,21 +169,34 @@ def decided(probabilities: NDArray[Any], thresholds: Sequence[float]) -> NDArray
     return found
 
 
-def cross_fitted_decisions(targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """By way, the decisions for rows that are tuned on themselves: each fifth at thresholds of the other four."""
-    return {way: (cross_fitted(probabilities, targets, kind).held_out >= 0.5).astype(float) for way, kind in WAYS.items()}
+def cross_fitted_decisions(
+    targets: NDArray[Any], probabilities: NDArray[Any]
+) -> dict[str, NDArray[np.float64]]:
+    """By way, the decisions for rows that are tuned on themselves: each fifth at thresholds of the
+    other four.
+    """
+    return {
+        way: (cross_fitted(probabilities, targets, kind).held_out >= 0.5).astype(float)
+        for way, kind in WAYS.items()
+    }
 
 
 def tuned_metrics(
-    head: Head, taxonomy: Taxonomy | None, targets: NDArray[Any], decisions: Mapping[str, NDArray[Any]]
+    head: Head,
+    taxonomy: Taxonomy | None,
+    targets: NDArray[Any],
+    decisions: Mapping[str, NDArray[Any]],
 ) -> dict[str, float | None]:
-    """The metrics of decisions (n, L) by way, as `macro_f1_tuned`, and as `ekman/macro_f1_tuned` on groupings.
+    """The metrics of decisions (n, L) by way, as `macro_f1_tuned`, and as `ekman/macro_f1_tuned` on
+    groupings.
 
     On a grouping a coarse label is decided where one of its members is.
     """
     found: dict[str, float | None] = {}
     for way, made in decisions.items():
-        found |= {f"{name}_{way}": value for name, value in head.decision_metrics(targets, made).items()}
+        found |= {
+            f"{name}_{way}": value for name, value in head.decision_metrics(targets, made).items()
+        }
         for grouping in taxonomy.groupings if taxonomy is not None else ():
             assert taxonomy is not None
             folded = head.decision_metrics(*head.fold(targets, made, grouping, taxonomy))
@@ -180,7 +216,9 @@ def tuned_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:
 
 
 def tuned_metric(name: str) -> tuple[str, str | None]:
-    """A metric's name without the way in which thresholds are tuned for it, and that way; None for any other metric."""
+    """A metric's name without the way in which thresholds are tuned for it, and that way; None for
+    any other metric.
+    """
     for way in sorted(WAYS, key=len, reverse=True):
         if name.endswith(f"_{way}"):
             return name.removesuffix(f"_{way}"), way

@@ -1,4 +1,6 @@
-"""Thresholds of a multi-label head: one for all labels, one a label, or one a group, tuned for F1 on validation."""
+"""Thresholds of a multi-label head: one for all labels, one a label, or one a group, tuned for F1
+on validation.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,18 @@ GRID = 99
 """Thresholds that are tried: 0.01 to 0.99."""
 
 MIN_SUPPORT = 20
-"""Positive rows below which a label, or a group, takes the global threshold: F1 of a handful of rows is noise."""
+"""Positive rows below which a label, or a group, takes the global threshold: F1 of a handful of
+rows is noise.
+"""
 
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A threshold for each label, (L,); `shared` are the labels that had too few positive rows for one of their own."""
+    """A threshold for each label, (L,); `shared` are the labels that had too few positive rows for
+    one of their own.
+    """
 
     kind: Kind
     values: NDArray[np.float64]
@@ -39,11 +45,13 @@ def fit_thresholds(
     min_support: int = MIN_SUPPORT,
     fixed: float = 0.5,
 ) -> Thresholds:
-    """The thresholds with the best F1 on these rows: probabilities and targets (n, L), NaN where a target is unknown.
+    """The thresholds with the best F1 on these rows: probabilities and targets (n, L), NaN where a
+    target is unknown.
 
-    `global`: the one with the best mean F1 over labels. `per-label`: each label's own best; `per-group`: the best mean F1 of
-    the group's labels (`groups` are label positions). Labels and groups with fewer than `min_support` positive rows take
-    the global one. Of equally good thresholds the one nearest to 0.5 is taken.
+    `global`: the one with the best mean F1 over labels. `per-label`: each label's own best;
+    `per-group`: the best mean F1 of the group's labels (`groups` are label positions). Labels and
+    groups with fewer than `min_support` positive rows take the global one. Of equally good
+    thresholds the one nearest to 0.5 is taken.
     """
     import numpy as np
 
@@ -55,7 +63,9 @@ def fit_thresholds(
     values = np.full(labels, grid[_best(mean_f1(curve), grid)])
     shared: list[int] = []
     parts: Sequence[Sequence[int]] = (
-        [[i] for i in range(labels)] if kind == "per-label" else groups if kind == "per-group" else ()
+        [[i] for i in range(labels)]
+        if kind == "per-label"
+        else groups if kind == "per-group" else ()
     )
     for members in parts:
         columns = list(members)
@@ -69,7 +79,9 @@ def fit_thresholds(
 def f1_curve(
     probabilities: NDArray[Any], targets: NDArray[Any], grid: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of each label at each threshold, (G, L), NaN where a label has neither a positive nor a prediction; and support (L,)."""
+    """F1 of each label at each threshold, (G, L), NaN where a label has neither a positive nor a
+    prediction; and support (L,).
+    """
     import numpy as np
 
     known = ~np.isnan(targets)
@@ -78,7 +90,9 @@ def f1_curve(
     curve = np.full((len(grid), targets.shape[1]), np.nan)
     for label in range(targets.shape[1]):
         rows = known[:, label]
-        values, positive = np.sort(probabilities[rows, label]), np.sort(probabilities[rows & truth[:, label], label])
+        values, positive = np.sort(probabilities[rows, label]), np.sort(
+            probabilities[rows & truth[:, label], label]
+        )
         predicted = len(values) - np.searchsorted(values, grid, side="left")
         both = len(positive) - np.searchsorted(positive, grid, side="left")
         whole = predicted + support[label]
@@ -104,15 +118,21 @@ def _best(values: NDArray[np.float64], grid: NDArray[np.float64]) -> int:
 
 
 def moved(probabilities: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities (n, L) bent so that each label's threshold comes to lie at 0.5; the order within a label stays.
+    """Probabilities (n, L) bent so that each label's threshold comes to lie at 0.5; the order
+    within a label stays.
 
-    So every figure at 0.5 is the figure at the tuned thresholds. The result is no probability and not to be calibrated.
+    So every figure at 0.5 is the figure at the tuned thresholds. The result is no probability and
+    not to be calibrated.
     """
     import numpy as np
 
     below = 0.5 * probabilities / values
     above = 0.5 + 0.5 * (probabilities - values) / (1 - values)
-    return np.asarray(np.where(probabilities >= values, np.maximum(above, 0.5), np.minimum(below, np.nextafter(0.5, 0))))
+    return np.asarray(
+        np.where(
+            probabilities >= values, np.maximum(above, 0.5), np.minimum(below, np.nextafter(0.5, 0))
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +140,8 @@ class CrossFitted:
     """Thresholds of some rows, and the rows' probabilities bent by them (see `moved`).
 
     `tuned` are bent by thresholds that have seen them, `held_out` by thresholds of the other folds.
-    A figure of `tuned` less that of `held_out` is its optimism: what tuning seems to gain and does not.
+    A figure of `tuned` less that of `held_out` is its optimism: what tuning seems to gain and does
+    not.
     """
 
     thresholds: Thresholds
@@ -128,7 +149,9 @@ class CrossFitted:
     held_out: NDArray[np.float64]
 
 
-def cross_fitted(probabilities: NDArray[Any], targets: NDArray[Any], kind: Kind, seed: int = 0, **options: Any) -> CrossFitted:
+def cross_fitted(
+    probabilities: NDArray[Any], targets: NDArray[Any], kind: Kind, seed: int = 0, **options: Any
+) -> CrossFitted:
     """Thresholds tuned on these rows, and what they are worth with and without having seen them."""
     import numpy as np
 
