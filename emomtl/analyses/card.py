@@ -13,7 +13,7 @@ from emomtl.metrics.intervals import SampledMetric
 from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.tuning import JUDGED_BY, WRITTEN, TaskTuning
 from emomtl.report.cells import spelt
-from emomtl.report.markdown import code, escape, fenced, markdown
+from emomtl.report.formats.markdown import code, escape, fenced, markdown
 from emomtl.run import find_checkpoint
 from emomtl.run.answers import kept_answers, scored_own_rows
 from emomtl.run.tuned import tuning_of

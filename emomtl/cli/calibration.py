@@ -28,7 +28,7 @@ def calibration(
     from emomtl.cli.output import console, print_json, say
     from emomtl.inference.opened import open_run
     from emomtl.plugins.discovery import Plugins
-    from emomtl.report.markdown import markdown
+    from emomtl.report.formats.markdown import markdown
     from emomtl.report.terminal import show
     from emomtl.safety.files import storage, write_bytes, write_json
 

@@ -19,9 +19,9 @@ def claims(
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.shipped import file_of
     from emomtl.plugins.discovery import Plugins
+    from emomtl.report.formats.markdown import markdown as written
     from emomtl.report.html_page import Section, page
     from emomtl.report.json_output import table_as_json
-    from emomtl.report.markdown import markdown as written
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes
     from emomtl.study.claims import claims_summary, claims_tables, judge, read_claims

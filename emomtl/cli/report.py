@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emomtl.cli.report_files import Outputs, write_outputs
+from emomtl.cli.report_files import Outputs, with_table_formats, write_outputs
 from emomtl.cli.results import Device, Sources, Trust
 
 if TYPE_CHECKING:
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
     from emomtl.report.parts import Part
 
 
+@with_table_formats
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or the folder of one study.", show_default=False)],
     split: Annotated[
         str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
     ] = "validation",
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as markdown to this file.")] = None,
     card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="Write the tables as LaTeX (booktabs) to this file.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV to this file.")] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
@@ -38,6 +37,8 @@ def report(
     trust_plugins: Trust = False,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    *,
+    files: Mapping[str, Path],
 ) -> None:
     """Tables and figures of one or several runs, single-task beside multi-task; or of a study, from its folder."""
     from emomtl.cli.output import console, print_json, say
@@ -48,7 +49,7 @@ def report(
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes
 
-    outputs = Outputs(markdown, html, latex, csv, figures, json)
+    outputs = Outputs(files, html, figures, json)
     if (folder := the_study(runs, card)) is not None:
         report_study(folder, outputs, trust_plugins)
         return
@@ -75,7 +76,7 @@ def _parts(results: Sequence[RunResult], split: str, outputs: Outputs) -> list[P
     """What the kept answers tell, where more than the terminal's tables is wanted."""
     from emomtl.analyses.answers import answered
 
-    return answered(results, split, every=outputs.figures is not None) if outputs.whole else []
+    return answered(results, split, every=outputs.figures is not None) if outputs.has_files else []
 
 
 def _pictures(results: Sequence[RunResult], parts: Sequence[Part]) -> list[Picture]:
@@ -107,7 +108,7 @@ def _full(
     from emomtl.errors import EmomtlError, Problem, suggest
     from emomtl.plugins.discovery import Plugins
 
-    if not outputs.whole:
+    if not outputs.has_files:
         raise EmomtlError(Problem("--full", "there is nothing to put it on", "--html FILE"))
     if split not in SPLITS:
         raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))

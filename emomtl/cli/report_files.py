@@ -1,11 +1,17 @@
-"""The files that a report is written into."""
+"""The files that a report is written into: tables in any format, figures, a page."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emomtl.report.formats import table_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,38 +21,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a report goes: files by form, the folder of its figures, and whether it is printed as JSON."""
+    """Where a report goes: files by table format, a page, a folder of figures, JSON on stdout."""
 
-    markdown: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
     html: Path | None = None
-    latex: Path | None = None
-    csv: Path | None = None
     figures: Path | None = None
     json: bool = False
 
     @property
-    def whole(self) -> bool:
-        """Whether more than the terminal's tables is wanted."""
-        return self.json or any((self.markdown, self.html, self.latex, self.csv, self.figures))
+    def has_files(self) -> bool:
+        """Whether more than the tables of the terminal is wanted."""
+        return bool(self.json or self.files or self.html or self.figures)
+
+
+def with_table_formats(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option `--NAME FILE` for each table format.
+
+    In place of these options the command gets `files`, the paths by format.
+    """
+    formats = table_formats()
+
+    def run(**arguments: Any) -> None:
+        paths = {one.name: arguments.pop(one.name) for one in formats}
+        command(**arguments, files={name: path for name, path in paths.items() if path})
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [one for one in signature.parameters.values() if one.name != "files"]
+    for one in formats:
+        option = Annotated[Path | None, typer.Option(f"--{one.name}", help=one.help)]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(one.name, kind, default=None, annotation=option))
+    run.__doc__ = command.__doc__
+    # typer reads the options from these two
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def write_outputs(outputs: Outputs, tables: Sequence[Table], pictures: Sequence[Picture]) -> None:
-    """Tables as Markdown (with links to the figures), LaTeX and CSV, and the figures, where a place is given."""
+    """Write the figures, and the tables in each format that has a path."""
     from emomtl.cli.output import say
-    from emomtl.report.csv_output import as_csv
     from emomtl.report.drawing import save_pictures
-    from emomtl.report.latex import latex
-    from emomtl.report.markdown import markdown
     from emomtl.safety.files import write_bytes
 
-    drawn: Mapping[str, Path] = save_pictures(pictures, outputs.figures) if outputs.figures is not None else {}
+    drawn: Mapping[str, Path] = {}
+    if outputs.figures is not None:
+        drawn = save_pictures(pictures, outputs.figures)
     for path in drawn.values():
         say(f"wrote {path}, .svg and .pdf")
-    if outputs.markdown is not None:
-        links = {caption: os.path.relpath(path, outputs.markdown.parent) for caption, path in drawn.items()}
-        write_bytes(outputs.markdown, markdown(tables, links).encode())
-        say(f"wrote {outputs.markdown}")
-    for out, write in ((outputs.latex, latex), (outputs.csv, as_csv)):
-        if out is not None:
-            write_bytes(out, write(tables).encode())
-            say(f"wrote {out}")
+    for table_format in table_formats():
+        file = outputs.files.get(table_format.name)
+        if file is not None:
+            links = {caption: os.path.relpath(path, file.parent) for caption, path in drawn.items()}
+            write_bytes(file, table_format.write(tables, links).encode())
+            say(f"wrote {file}")

@@ -56,16 +56,13 @@ def report_study(folder: Path, outputs: Outputs, trust: bool) -> None:
 
 def leave(report: StudyReport, tables: Sequence[Table]) -> None:
     """The tables in every form, and the page, in the study's folder: all together, or none of them."""
-    from emomtl.report.csv_output import as_csv
-    from emomtl.report.latex import latex
-    from emomtl.report.markdown import markdown
+    from emomtl.report.formats import table_formats
     from emomtl.safety.files import as_json_bytes, write_together
     from emomtl.study import study_page
     from emomtl.version import __version__
 
     folder = report.plan.folder
-    written = (("md", markdown), ("tex", latex), ("csv", as_csv))
-    contents = {folder / f"table.{form}": write(tables).encode() for form, write in written}
+    contents = {folder / f"table.{one.ending}": one.write(tables, {}).encode() for one in table_formats()}
     contents[folder / "page.html"] = study_page(report, __version__).encode()
     contents[folder / "result.json"] = as_json_bytes(report.result.as_json())
     write_together(contents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emomtl.contracts.analysis import Cell
+from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import clean
 
 LONGEST = 2_000
@@ -24,3 +24,16 @@ def spelt(cell: Cell, column: str = "") -> str:
     if cell and abs(cell) < 0.00005:
         return "<0.0001" if cell > 0 else ">-0.0001"
     return f"{cell:+.4f}" if column == "difference" else f"{cell:.4f}"
+
+
+def cells_as_text(table: Table) -> list[list[str]]:
+    """The rows of a table as people read them."""
+    rows = []
+    for row in table.rows:
+        rows.append([spelt(cell, name) for cell, name in zip(row, table.columns, strict=True)])
+    return rows
+
+
+def numeric_columns(table: Table) -> list[bool]:
+    """For each column whether it holds numbers, which stand flush right."""
+    return [table.numeric(place) for place in range(len(table.columns))]

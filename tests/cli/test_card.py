@@ -106,7 +106,7 @@ def test_the_base_model_of_a_card_is_an_id_of_the_hub_or_left_out(tmp_path: Path
 
 
 def test_brackets_of_a_corpus_s_card_stay_as_they_are() -> None:
-    from emomtl.report.markdown import escape
+    from emomtl.report.formats.markdown import escape
 
     assert escape("Rows [1] and labels [a, b] of the corpus") == "Rows [1] and labels [a, b] of the corpus"
     assert escape("a [link](http://x)") != "a [link](http://x)"

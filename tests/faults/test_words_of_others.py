@@ -267,7 +267,7 @@ def test_the_card_s_metadata_reads_back_and_its_text_is_text(outputs: Outputs) -
 
 def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[str]]) -> None:
     from emomtl.contracts.analysis import Table
-    from emomtl.report.markdown import code, escape, markdown
+    from emomtl.report.formats.markdown import code, escape, markdown
 
     for one in [*(one for group in payloads.values() for one in group), "12. item", "1) item"]:
         for around, inside in (("{}", "p"), ("- {}", "li"), ("# {}", "h1")):
@@ -284,8 +284,8 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
 def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
     from emomtl.analyses.card import front_matter
     from emomtl.contracts.analysis import Table
-    from emomtl.report.csv_output import as_csv
-    from emomtl.report.latex import escape
+    from emomtl.report.formats.csv_output import as_csv
+    from emomtl.report.formats.latex import escape
 
     words = [one for group in payloads.values() for one in group]
     content = {"words": words, "by": {one: one for one in words}, "figures": [1e-5, 0.25, -0.0, 1e22, 3, None, True]}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from emomtl.errors import EmomtlError
 from emomtl.report.collect import collect
+from emomtl.report.formats.markdown import markdown
 from emomtl.report.json_output import as_json
-from emomtl.report.markdown import markdown
 from emomtl.report.tables import tables
 from emomtl.run import Run
 

@@ -22,8 +22,8 @@ from emomtl.manifest import TaskTable
 from emomtl.report.cells import spelt
 from emomtl.report.collect import RunResult, collect
 from emomtl.report.figures import figures
+from emomtl.report.formats.markdown import markdown
 from emomtl.report.json_output import as_json
-from emomtl.report.markdown import markdown
 from emomtl.report.tables import tables
 from emomtl.report.terminal import show
 

@@ -9,7 +9,7 @@ from emomtl.analyses.attribution.focus import FOCUS, OF_WORDS, POINTING, SHARE
 from emomtl.analyses.attribution.gradients import TOLERANCE
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.bootstrap import LEVEL, RESAMPLES
-from emomtl.report.markdown import escape, markdown
+from emomtl.report.formats.markdown import escape, markdown
 
 if TYPE_CHECKING:
     from emomtl.analyses.attribution.result import Analysis, Explained

@@ -10,7 +10,7 @@ from typing import Any
 from emomtl.analyses.gap.measure import SPLITS, Gap, Measured
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.bootstrap import LEVEL, RESAMPLES, BootstrapEstimate
-from emomtl.report.markdown import escape, markdown
+from emomtl.report.formats.markdown import escape, markdown
 
 COLUMNS = ("figure", "run", "checkpoint", "step", *SPLITS, "gap", "low", "high", "difference", "its low", "its high")
 

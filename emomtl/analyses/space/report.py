@@ -26,7 +26,7 @@ from emomtl.analyses.space.neighbours import NEIGHBOURS
 from emomtl.analyses.space.vectors import Texts
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.metrics.bootstrap import RESAMPLES, BootstrapEstimate
-from emomtl.report.markdown import escape, markdown
+from emomtl.report.formats.markdown import escape, markdown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -65,7 +65,9 @@ def fit_thresholds(
     parts: Sequence[Sequence[int]] = (
         [[i] for i in range(labels)]
         if kind == "per-label"
-        else groups if kind == "per-group" else ()
+        else groups
+        if kind == "per-group"
+        else ()
     )
     for members in parts:
         columns = list(members)
@@ -90,8 +92,9 @@ def f1_curve(
     curve = np.full((len(grid), targets.shape[1]), np.nan)
     for label in range(targets.shape[1]):
         rows = known[:, label]
-        values, positive = np.sort(probabilities[rows, label]), np.sort(
-            probabilities[rows & truth[:, label], label]
+        values, positive = (
+            np.sort(probabilities[rows, label]),
+            np.sort(probabilities[rows & truth[:, label], label]),
         )
         predicted = len(values) - np.searchsorted(values, grid, side="left")
         both = len(positive) - np.searchsorted(positive, grid, side="left")
