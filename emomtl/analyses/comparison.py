@@ -12,7 +12,7 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.intervals import Estimate, SampledMetric
 from emomtl.metrics.predictions import TaskPredictions, metric_function
 from emomtl.metrics.significance import Comparison, compare
-from emomtl.report.differing import differing, told
+from emomtl.report.provenance import difference_table, manifest_values
 from emomtl.run import Run, find_checkpoint
 from emomtl.run.answers import all_kept_answers, scored_own_rows
 
@@ -35,14 +35,15 @@ def comparison(one: Run, other: Run, heads: Mapping[str, Head]) -> list[Table]:
 
 def _manifests(one: Run, other: Run) -> Iterator[Table]:
     names = ("key", _name(one, other), _name(other, one))
-    yield differing("Manifest", names, told(one.manifest), told(other.manifest), "the two manifests are equal")
+    before, after = manifest_values(one.manifest), manifest_values(other.manifest)
+    yield difference_table("Manifest", names, before, after, "the two manifests are equal")
 
 
 def _environments(one: Run, other: Run) -> Iterator[Table]:
     """Versions, device and plugins; then the rows that each task was trained on."""
     before, after = (dict(run.environment) for run in (one, other))
     data = tuple(environment.pop("data", {}) for environment in (before, after))
-    yield differing("Environment", ("what", _name(one, other), _name(other, one)), before, after)
+    yield difference_table("Environment", ("what", _name(one, other), _name(other, one)), before, after)
     common = [task for task in data[0] if task in data[1]]
     said = tuple(
         (task, "the same rows" if data[0][task] == data[1][task] else "other rows: scores do not compare") for task in common

@@ -14,7 +14,9 @@ def plain(text: str) -> str:
 
 
 def spelt(cell: Cell, column: str = "") -> str:
-    """A cell as people read it: 4 decimals, a sign for a difference, `undefined` and never 0 for None."""
+    """A cell as people read it: 4 decimals, a sign for a difference, `undefined` and never 0 for
+    None.
+    """
     if cell is None:
         return "undefined"
     if isinstance(cell, str):

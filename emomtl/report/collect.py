@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from emomtl.manifest import Manifest
 
 NUMBERS = ("losses", "weights", "probabilities", "counts", "updates")
+"""What a step event says of each task."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run as its folder tells it; `name` is its own among the runs that were collected together.
+    """One run as its folder tells it; `name` is its own among the runs collected together.
 
-    `evaluations` are the entries of scores.json, `steps` and `validations` the step and evaluation events in the order of
-    steps, `finish` the event that ended the run. `stopped` says where and why the run broke off with an error, `seconds` how
-    long each part of it trained that ended in order, and `missing` in words what an unfinished run lacks.
+    `evaluations` are the entries of scores.json, `steps` and `validations` the step and evaluation
+    events by rising step, `finish` the event that ended the run. `stopped` says where and why the
+    run broke off with an error, `seconds` how long each part of it trained that ended in order, and
+    `missing` in words what an unfinished run lacks.
     """
 
     name: str
@@ -45,7 +47,7 @@ class RunResult:
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks in the manifest's order."""
+        """The trained tasks in the manifest's order."""
         return tuple(name for name, table in self.manifest.tasks.items() if table.trained)
 
     @property
@@ -56,29 +58,34 @@ class RunResult:
     @property
     def step(self) -> int:
         """The last step that is known of; 0 where none was logged."""
-        logged = self.steps[-1]["step"] if self.steps else 0
-        return max(logged, self.finish["step"]) if self.finish else int(logged)
+        logged: int = self.steps[-1]["step"] if self.steps else 0
+        return max(logged, self.finish["step"]) if self.finish else logged
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """Labelled examples that each task had had at the last logged step."""
-        return self._last("counts")
+        return self._last_logged("counts")
 
     @cached_property
     def updates(self) -> dict[str, int]:
         """Steps in which each task had taken part at the last logged step."""
-        return self._last("updates")
+        return self._last_logged("updates")
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Training rows of each task, as far as the run noted them."""
         noted = self.environment.get("sizes")
-        return {task: noted[task] for task in self.tasks if _count(noted.get(task))} if isinstance(noted, dict) else {}
+        if not isinstance(noted, dict):
+            return {}
+        return {task: noted[task] for task in self.tasks if _is_count(noted.get(task))}
 
     @cached_property
     def passes(self) -> dict[str, float | None]:
-        """Passes over each task's training rows: examples had over rows there are; None where the rows are not known."""
-        return {task: n / self.sizes[task] if task in self.sizes else None for task, n in self.counts.items()}
+        """Passes over each task's training rows; None where their number is not known."""
+        passes: dict[str, float | None] = dict.fromkeys(self.counts)
+        for task, rows in self.sizes.items():
+            passes[task] = self.counts[task] / rows
+        return passes
 
     @property
     def ended(self) -> str:
@@ -92,16 +99,16 @@ class RunResult:
             return f"not finished: {self.stopped}"
         return f"not finished (killed, or still running) after step {self.step}"
 
-    def _last(self, key: str) -> dict[str, int]:
-        found = self.steps[-1][key] if self.steps else {}
-        return {task: found.get(task, 0) for task in self.tasks}
+    def _last_logged(self, key: str) -> dict[str, int]:
+        logged = self.steps[-1][key] if self.steps else {}
+        return {task: logged.get(task, 0) for task in self.tasks}
 
 
 def collect(folders: Sequence[Path]) -> list[RunResult]:
     """Read runs, each folder once, in the order given.
 
-    A run that was killed at any moment is read as far as it goes. EmomtlError with every folder that holds no run, or a run
-    whose files are damaged.
+    A run that was killed at any moment is read as far as it goes. EmomtlError with every folder
+    that holds no run, or a run whose files are damaged.
     """
     results: list[RunResult] = []
     problems: list[Problem] = []
@@ -112,32 +119,34 @@ def collect(folders: Sequence[Path]) -> list[RunResult]:
             problems += error.problems
     if problems:
         raise EmomtlError(*problems)
-    return _told_apart(results)
+    return _with_unique_names(results)
 
 
 def _read(folder: Path) -> RunResult:
     """One run, without a lock: it may be running."""
     run = Run.open(folder)
     events, file = list(run.events()), folder / "metrics.jsonl"
-    finish, stop = _end(events, file)
-    steps = _in_order(events, "step", file, _is_step)
+    finish, stopped = _end(events, file)
+    steps = []
+    for event in _by_step(events, "step", file, _is_step):
+        steps.append({**{key: {} for key in NUMBERS}, **event})
     result = RunResult(
         name=run.name,
         folder=folder,
         manifest=run.manifest,
         environment=run.environment,
         evaluations=run.scores(),
-        steps=[{**{key: {} for key in NUMBERS}, **event} for event in steps],
-        validations=_in_order(events, "evaluation", file, _is_validation),
+        steps=steps,
+        validations=_by_step(events, "evaluation", file, _is_validation),
         finish=finish,
-        stopped="" if stop is None else f"stopped at step {stop[0]}: {stop[1]}",
+        stopped=stopped,
         seconds=_seconds(events, folder),
     )
     return replace(result, missing=tuple(_missing(result)))
 
 
-def _end(events: Sequence[dict[str, Any]], file: Path) -> tuple[dict[str, Any] | None, tuple[int, str] | None]:
-    """The event that finished the run, and the step and the reason of what broke it off, unless it went on after that."""
+def _end(events: Sequence[dict[str, Any]], file: Path) -> tuple[dict[str, Any] | None, str]:
+    """The event that finished the run, and what broke it off, unless it went on after that."""
     finish, stop = None, None
     for event in events:
         kind = event.get("event")
@@ -148,10 +157,11 @@ def _end(events: Sequence[dict[str, Any]], file: Path) -> tuple[dict[str, Any] |
                 raise damaged(file, "a finish event without a step or a reason")
             finish = event
         elif kind == "stop":
-            if not (_count(event.get("step"), 0) and isinstance(event.get("error"), str)):
+            if not (_is_count(event.get("step"), 0) and isinstance(event.get("error"), str)):
                 raise damaged(file, "a stop event without a step or an error")
             stop = (event["step"], clean(event["error"], 300))
-    return finish, stop or stop_in_log(file.with_name("log.txt"))
+    stop = stop or stop_in_log(file.with_name("log.txt"))
+    return finish, "" if stop is None else f"stopped at step {stop[0]}: {stop[1]}"
 
 
 def _seconds(events: Sequence[dict[str, Any]], folder: Path) -> tuple[float, ...]:
@@ -162,81 +172,106 @@ def _seconds(events: Sequence[dict[str, Any]], folder: Path) -> tuple[float, ...
     return tuple(event["seconds"] for event in finishes)
 
 
-def _in_order(
-    events: Sequence[dict[str, Any]], kind: str, file: Path, right: Callable[[dict[str, Any]], bool]
+def _by_step(
+    events: Sequence[dict[str, Any]],
+    kind: str,
+    file: Path,
+    is_valid: Callable[[dict[str, Any]], bool],
 ) -> list[dict[str, Any]]:
-    """The events of a kind by rising step; where a resumed run tells a step again, what it told before is forgotten."""
-    kept: list[dict[str, Any]] = []
+    """The events of a kind by rising step; a resumed run's replace those of the same steps."""
+    by_step: list[dict[str, Any]] = []
     for event in events:
         if event.get("event") != kind:
             continue
-        if not right(event):
-            raise damaged(file, f"a{'n' if kind[0] == 'e' else ''} {kind} event that emomtl does not write")
-        while kept and kept[-1]["step"] >= event["step"]:
-            kept.pop()
-        kept.append(event)
-    return kept
+        if not is_valid(event):
+            article = "an" if kind == "evaluation" else "a"
+            raise damaged(file, f"{article} {kind} event that emomtl does not write")
+        while by_step and by_step[-1]["step"] >= event["step"]:
+            by_step.pop()
+        by_step.append(event)
+    return by_step
 
 
 def _missing(result: RunResult) -> list[str]:
     """What a report on the run will lack or has to warn of, in words."""
-    said: list[str] = []
+    missing: list[str] = []
     if result.baseline:
-        return said
+        return missing
     if not result.steps:
-        said.append("no step was logged: no losses, updates or passes are known")
+        missing.append("no step was logged: no losses, updates or passes are known")
     elif result.finish is None:
-        said.append(f"it has not finished: figures of its training go to step {result.steps[-1]['step']}, the last logged one")
-    kept = {str(entry.get("which")) for entry in result.evaluations if entry.get("by") == "train"}
-    if lacking := [which for which in ("best", "last") if which not in kept]:
-        said.append(f"no validation scores of its {' and '.join(lacking)} checkpoint: they are written when a run ends")
+        last = f"figures of its training go to step {result.steps[-1]['step']}, the last logged one"
+        missing.append(f"it has not finished: {last}")
+    scored = {entry.get("which") for entry in result.evaluations if entry.get("by") == "train"}
+    if unscored := [which for which in ("best", "last") if which not in scored]:
+        checkpoints = f"{' and '.join(unscored)} checkpoint"
+        missing.append(
+            f"no validation scores of its {checkpoints}: they are written when a run ends"
+        )
     if result.finish and result.finish.get("skipped"):
-        said.append(f"{result.finish['skipped']} step(s) were skipped: a loss or gradient was not finite")
+        skipped = f"{result.finish['skipped']} step(s) were skipped"
+        missing.append(f"{skipped}: a loss or gradient was not finite")
     for task in result.tasks:
         largest = max((abs(step["weights"].get(task, 0.0)) for step in result.steps), default=0.0)
         if largest > LARGE:
-            said.append(f"the weighting gave {task} a weight of up to {largest:.3g}: in such steps no other task counts")
-    return said
+            weight = f"the weighting gave {task} a weight of up to {largest:.3g}"
+            missing.append(f"{weight}: in such steps no other task counts")
+    return missing
 
 
-def _told_apart(results: Sequence[RunResult]) -> list[RunResult]:
+def _with_unique_names(results: Sequence[RunResult]) -> list[RunResult]:
     """Give runs of one name their folder's name too, and its path where even that is the same."""
     names = Counter(result.name for result in results)
-    short = Counter((result.name, result.folder.name) for result in results)
+    folders = Counter((result.name, result.folder.name) for result in results)
     named = []
     for result in results:
         if names[result.name] > 1:
-            place = result.folder.name if short[result.name, result.folder.name] == 1 else str(result.folder)
+            is_unique = folders[result.name, result.folder.name] == 1
+            place = result.folder.name if is_unique else str(result.folder)
             result = replace(result, name=f"{result.name} ({place})")
         named.append(result)
     return named
 
 
-def _count(value: object, least: int = 1) -> bool:
+def _is_count(value: object, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _figures(value: object, gaps: bool = False) -> bool:
-    """Whether it is a table of finite numbers by name, with None among them where `gaps` are allowed."""
-    if not isinstance(value, dict):
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return all(
-        (gaps and one is None) or (isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one))
-        for one in value.values()
+    return math.isfinite(value)
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether it is a table of finite numbers by name."""
+    return isinstance(value, dict) and all(map(_is_finite, value.values()))
+
+
+def _are_metrics(value: object) -> bool:
+    """Whether it is a table of finite numbers by name, with None for undefined ones."""
+    return isinstance(value, dict) and _are_numbers(
+        {name: number for name, number in value.items() if number is not None}
     )
 
 
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def _is_step(event: dict[str, Any]) -> bool:
-    return _count(event.get("step")) and all(_figures(event.get(key, {})) for key in NUMBERS)
+    return _is_count(event.get("step")) and all(_are_numbers(event.get(key, {})) for key in NUMBERS)
 
 
 def _is_validation(event: dict[str, Any]) -> bool:
-    scores, main = event.get("scores"), event.get("main_metrics", {})
-    if not (_count(event.get("step")) and isinstance(scores, dict) and isinstance(main, dict)):
+    scores, main_metrics = event.get("scores"), event.get("main_metrics", {})
+    if not (_is_count(event.get("step")) and isinstance(scores, dict)):
         return False
-    return all(_figures(one, gaps=True) for one in scores.values()) and all(isinstance(one, str) for one in main.values())
+    if not (isinstance(main_metrics, dict) and _are_texts(main_metrics.values())):
+        return False
+    return all(map(_are_metrics, scores.values()))
 
 
 def _is_finish(event: dict[str, Any]) -> bool:
-    known = _count(event.get("step"), 0) and isinstance(event.get("reason"), str)
-    return known and _figures({"seconds": event.get("seconds", 0.0)})
+    has_end = _is_count(event.get("step"), 0) and isinstance(event.get("reason"), str)
+    return has_end and _is_finite(event.get("seconds", 0.0))

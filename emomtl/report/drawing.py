@@ -1,4 +1,6 @@
-"""How every picture looks, and how it is saved: colours that all eyes tell apart, and no names read as formulas."""
+"""How every picture looks, and how it is saved: colours that all eyes tell apart, and no names read
+as formulas.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour vision."""
+"""Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour
+vision.
+"""
 
 HOVER = "hover:"
 """How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
@@ -52,7 +56,9 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def drawing(**changes: Any) -> Iterator[None]:
-    """Inside, pictures are drawn in `STYLE`, with `changes` of it; signs that no font has are drawn as boxes without a word."""
+    """Inside, pictures are drawn in `STYLE`, with `changes` of it; signs that no font has are drawn
+    as boxes without a word.
+    """
     from matplotlib import style
 
     _check_date()
@@ -65,9 +71,13 @@ def drawing(**changes: Any) -> Iterator[None]:
 def _check_date() -> None:
     """Refuse a SOURCE_DATE_EPOCH that matplotlib would fail on when it dates a file."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given and not (given.isascii() and given.isdigit() and int(given[:15]) < LAST_SECOND and len(given) < 15):
+    if given and not (
+        given.isascii() and given.isdigit() and int(given[:15]) < LAST_SECOND and len(given) < 15
+    ):
         found = f"'{clean(given, 40)}' is no number of seconds since 1970"
-        raise EmomtlError(Problem("SOURCE_DATE_EPOCH", found, "unset it, or give one such as 1700000000"))
+        raise EmomtlError(
+            Problem("SOURCE_DATE_EPOCH", found, "unset it, or give one such as 1700000000")
+        )
 
 
 def named(text: str) -> str:
@@ -77,18 +87,24 @@ def named(text: str) -> str:
 
 
 def hover(told: str) -> str:
-    """The name (`gid`) of an artist that tells something to a mouse: one line, no control characters."""
+    """The name (`gid`) of an artist that tells something to a mouse: one line, no control
+    characters.
+    """
     return HOVER + plain(told)
 
 
 def file_name(number: int, *parts: str) -> str:
-    """`01-run-task-kind`: safe as a file's name whatever runs and tasks are called; `number` keeps them apart."""
+    """`01-run-task-kind`: safe as a file's name whatever runs and tasks are called; `number` keeps
+    them apart.
+    """
     slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", part)[:60].strip("-.") for part in parts]
     return "-".join([f"{number:02d}", *(slug or "run" for slug in slugs)])
 
 
 def save_picture(figure: Figure, path: Path) -> Path:
-    """Save a figure as `path`, a PNG, and beside it as SVG and PDF, the same bytes every time; missing folders are made."""
+    """Save a figure as `path`, a PNG, and beside it as SVG and PDF, the same bytes every time;
+    missing folders are made.
+    """
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)

@@ -1,22 +1,26 @@
-"""A table that fits the terminal: upright, turned sideways, or a block a row; words and numbers are never cut inside."""
+"""A table that fits the terminal: upright, turned sideways, or a block a row; no word is cut."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
-    from rich.table import Table as Drawn
+    from rich.table import Table as RichTable
+
+GAP = 3
+"""Columns of the terminal between two columns of a table."""
 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """Cells as text under named columns; `numeric` columns stand flush right; `boxed` draws lines around all.
+    """Cells as text under named columns; `numeric` columns stand flush right.
 
-    Printed on a console it takes the first form that fits: a line a row (its words wrapped at spaces only), a line a column
-    (where that has fewer columns), a block of lines a row.
+    `boxed` draws lines around all. Printed on a console it takes the first form that fits: a line a
+    row (its words wrapped at spaces only), a line a column (where that has fewer columns), a block
+    of lines a row.
     """
 
     title: str
@@ -29,74 +33,85 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         from rich.text import Text
 
-        if self._least(self.columns, self.rows) <= options.max_width or not self.rows:
-            yield self._upright()
+        by_column = list(zip(self.columns, *self.rows, strict=True))
+        if not self.rows or self._least_width(by_column) <= options.max_width:
+            yield self._upright(by_column)
             return
         if self.title:
             yield Text(self.title, style="italic" if self.boxed else "")
-        turned = [[row[place] for row in self.rows] for place in range(len(self.columns))]
-        first = [[name, *cells] for name, cells in zip(self.columns, turned, strict=True)]
-        fits = self._least([""] * (len(self.rows) + 1), first) <= options.max_width
-        yield self._turned(first) if fits and len(self.rows) < len(self.columns) else self._blocks()
+        turned = list(zip(*by_column, strict=True))
+        fits = self._least_width(turned) <= options.max_width
+        if fits and len(self.rows) < len(self.columns):
+            yield self._turned(by_column)
+        else:
+            yield self._blocks()
         if self.caption:
             yield Text(self.caption, style="dim italic")
 
-    def _least(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    def _least_width(self, columns: Iterable[Sequence[str]]) -> int:
         """Columns of the terminal that a table takes at least where no word is cut."""
-        gap, edge = (3, 1) if self.boxed else (3, 0)
-        return sum(self._longest([name, *(row[place] for row in rows)]) + gap for place, name in enumerate(columns)) + edge
+        edge = 1 if self.boxed else 0
+        return sum(_longest_word(cells) + GAP for cells in columns) + edge
 
-    @staticmethod
-    def _longest(texts: Sequence[str]) -> int:
-        from rich.cells import cell_len
-
-        return max((cell_len(word) for text in texts for word in text.split()), default=1)
-
-    def _upright(self) -> Drawn:
+    def _upright(self, by_column: Sequence[Sequence[str]]) -> RichTable:
+        """A line a row."""
         from rich import box
-        from rich.table import Table as Drawn
+        from rich.table import Table as RichTable
         from rich.text import Text
 
-        look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False}
         if self.boxed:
-            look = {"title": Text(self.title), "title_justify": "left", "header_style": "bold"}
-            look |= {"caption": Text(self.caption), "caption_justify": "left"} if self.caption else {}
-        drawn = Drawn(**look)
-        for place, name in enumerate(self.columns):
-            least = self._longest([name, *(row[place] for row in self.rows)])
-            justify: Any = "right" if self.numeric[place] else "left"
+            caption = Text(self.caption) if self.caption else None
+            table = RichTable(
+                title=Text(self.title),
+                title_justify="left",
+                header_style="bold",
+                caption=caption,
+                caption_justify="left",
+            )
+        else:
+            table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for cells, numeric in zip(by_column, self.numeric, strict=True):
             # without rows nothing was measured, and the names may be folded
-            drawn.add_column(Text(name), justify=justify, overflow="fold", min_width=least if self.rows else None)
+            least = _longest_word(cells) if self.rows else None
+            justify: Any = "right" if numeric else "left"
+            table.add_column(Text(cells[0]), justify=justify, overflow="fold", min_width=least)
         for row in self.rows:
-            drawn.add_row(*(Text(cell) for cell in row))
-        return drawn
+            table.add_row(*map(Text, row))
+        return table
 
-    def _turned(self, lines: Sequence[Sequence[str]]) -> Drawn:
+    def _turned(self, by_column: Sequence[Sequence[str]]) -> RichTable:
         """A line a column, and a column a row."""
         from rich import box
-        from rich.table import Table as Drawn
+        from rich.table import Table as RichTable
         from rich.text import Text
 
-        drawn = Drawn(box=box.SIMPLE, pad_edge=False, show_header=False)
-        drawn.add_column(overflow="fold", style="bold", min_width=self._longest([line[0] for line in lines]))
-        for place in range(1, len(lines[0])):
-            least = self._longest([line[place] for line in lines])
-            drawn.add_column(justify="left" if len(self.rows) == 1 else "right", overflow="fold", min_width=least)
-        for line in lines:
-            drawn.add_row(*(Text(cell) for cell in line))
-        return drawn
+        table = RichTable(box=box.SIMPLE, pad_edge=False, show_header=False)
+        least = _longest_word(self.columns)
+        table.add_column(overflow="fold", style="bold", min_width=least)
+        justify: Any = "left" if len(self.rows) == 1 else "right"
+        for row in self.rows:
+            table.add_column(justify=justify, overflow="fold", min_width=_longest_word(row))
+        for cells in by_column:
+            table.add_row(*map(Text, cells))
+        return table
 
-    def _blocks(self) -> Drawn:
+    def _blocks(self) -> RichTable:
         """A block of lines a row, a line a column."""
-        from rich.table import Table as Drawn
+        from rich.table import Table as RichTable
         from rich.text import Text
 
-        drawn = Drawn.grid(padding=(0, 2))
-        drawn.add_column(overflow="fold", style="bold")
-        drawn.add_column(overflow="fold")
+        table = RichTable.grid(padding=(0, 2))
+        table.add_column(overflow="fold", style="bold")
+        table.add_column(overflow="fold")
         for number, row in enumerate(self.rows):
             if number:
-                drawn.add_row("", "")
+                table.add_row("", "")
             for name, cell in zip(self.columns, row, strict=True):
-                drawn.add_row(Text(name), Text(cell))
-        return drawn
+                table.add_row(Text(name), Text(cell))
+        return table
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for text in texts for word in text.split()), default=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emomtl.contracts.analysis import Table
@@ -10,8 +10,8 @@ from emomtl.report.collect import RunResult
 
 
 def as_json(results: Sequence[RunResult], tables: Sequence[Table]) -> dict[str, Any]:
-    """What JSON can hold: `runs` (with their evaluations, by task and full metric name) and `tables` (columns, rows, notes)."""
-    return {"runs": [_run(result) for result in results], "tables": [table_as_json(table) for table in tables]}
+    """`runs` with their evaluations by task and full metric name, and `tables`."""
+    return {"runs": list(map(_run, results)), "tables": list(map(table_as_json, tables))}
 
 
 def _run(result: RunResult) -> dict[str, Any]:
@@ -27,17 +27,22 @@ def _run(result: RunResult) -> dict[str, Any]:
         "examples": result.counts,
         "updates": result.updates,
         "passes": result.passes,
-        "evaluations": [_evaluation(entry) for entry in result.evaluations],
+        "evaluations": list(map(_evaluation, result.evaluations)),
     }
 
 
-def _evaluation(entry: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: entry.get(key) for key in ("split", "which", "checkpoint", "step", "by", "look")}
-    rows = {task: scores["rows"] for task, scores in entry["tasks"].items()}
-    return {**kept, "rows": rows, "tasks": {task: scores["metrics"] for task, scores in entry["tasks"].items()}}
+def _evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {key: entry.get(key) for key in ("split", "which", "checkpoint", "step", "by", "look")}
+    facts["rows"] = {task: scores["rows"] for task, scores in entry["tasks"].items()}
+    facts["tasks"] = {task: scores["metrics"] for task, scores in entry["tasks"].items()}
+    return facts
 
 
 def table_as_json(table: Table) -> dict[str, Any]:
-    """One table as JSON: title, columns, rows with numbers in full, notes."""
-    rows = [list(row) for row in table.rows]
-    return {"title": table.title, "columns": list(table.columns), "rows": rows, "notes": list(table.notes)}
+    """One table as JSON: title, columns, rows with numbers in full, notes; never its texts."""
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": list(map(list, table.rows)),
+        "notes": list(table.notes),
+    }

@@ -19,12 +19,18 @@ COLUMNS = 4
 
 
 def draw_lexicon(lexicon: Lexicon, labels: Sequence[str], words: int, path: Path) -> None:
-    """One panel a label: its `words` best words, and as bars Lex(w, e). PNG or SVG, by the ending of `path`."""
+    """One panel a label: its `words` best words, and as bars Lex(w, e). PNG or SVG, by the ending
+    of `path`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if path.suffix.lower() not in ENDINGS:
-        raise EmomtlError(Problem("--figure", f"'{path.name}' has no known ending", f"one of {', '.join(ENDINGS)}"))
+        raise EmomtlError(
+            Problem(
+                "--figure", f"'{path.name}' has no known ending", f"one of {', '.join(ENDINGS)}"
+            )
+        )
     columns = min(COLUMNS, len(labels))
     lines = -(-len(labels) // columns)
     with drawing():

@@ -1,71 +1,95 @@
-"""What the sampler was to do, and what it did: expected and realised shares of examples and of updates."""
+"""What the sampler was to do, and what it did: expected and realised shares of each task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emomtl.contracts.analysis import Cell, Table
+from emomtl.metrics.significance import chi_squared
 from emomtl.report.collect import RunResult
 
 COLUMNS = (
-    *("run", "task", "expected share", "expected share of examples", "share of examples", "share of updates"),
-    *("examples", "updates", "passes", "chi-squared p"),
+    *("run", "task", "expected share", "expected share of examples"),
+    *("share of examples", "share of updates", "examples", "updates", "passes", "chi-squared p"),
 )
 FEW = 5
 """Below so many expected updates the chi-squared approximation is poor (the usual rule)."""
-NOTE = "expected share: the mean probability over all steps; of examples: with the batch sizes of the run"
+
+NOTE = (
+    "expected share: the mean probability over all steps; of examples: with the batch sizes of"
+    " the run"
+)
+SAMPLED = (
+    "probabilities are sampled at logged steps, not at every step: expected figures are approximate"
+)
 
 
 def sampling_table(results: Sequence[RunResult]) -> list[Table]:
-    """Expected beside realised shares, a row for each run and task; no table where no run logged a step.
+    """Expected beside realised shares, a row for each run and task; no table without logged steps.
 
-    `chi-squared p` compares updates with the summed probabilities (Pearson's test), only where one task is drawn a step.
+    `chi-squared p` compares updates with the summed probabilities (Pearson's test), only where one
+    task is drawn a step.
     """
     rows: list[tuple[Cell, ...]] = []
-    notes: dict[str, list[str]] = {}
+    runs_by_note: dict[str, list[str]] = {}
     for result in results:
         if not result.steps:
             continue
         draws, examples = expected_draws(result), expected_examples(result)[-1]
-        p, said = _chi_squared(result, draws)
-        for note in said:
-            notes.setdefault(note, []).append(result.name)
+        p, notes = _chi_squared(result, draws)
+        for note in notes:
+            runs_by_note.setdefault(note, []).append(result.name)
         for task in result.tasks:
-            expected = (_share(draws, task), _share(examples, task))
-            realised = (_share(result.counts, task), _share(result.updates, task))
-            had = (result.counts[task], result.updates[task], result.passes[task])
-            rows.append((result.name, task, *expected, *realised, *had, p))
-    told = (NOTE, *(f"{', '.join(names)}: {note}" for note, names in notes.items()))
-    return [Table("Realised sampling in training", COLUMNS, tuple(rows), told)] if rows else []
+            rows.append(
+                (
+                    result.name,
+                    task,
+                    _share(draws, task),
+                    _share(examples, task),
+                    _share(result.counts, task),
+                    _share(result.updates, task),
+                    result.counts[task],
+                    result.updates[task],
+                    result.passes[task],
+                    p,
+                )
+            )
+    if not rows:
+        return []
+    named = [f"{', '.join(names)}: {note}" for note, names in runs_by_note.items()]
+    return [Table("Realised sampling in training", COLUMNS, tuple(rows), (NOTE, *named))]
 
 
 def expected_draws(result: RunResult) -> dict[str, float]:
-    """The sum over steps of each task's probability; a logged one stands for the steps since the log before it."""
+    """The sum of each task's probability over steps.
+
+    A logged probability stands for the steps since the log before it.
+    """
     total = dict.fromkeys(result.tasks, 0.0)
-    for n, event in _spans(result):
+    for steps, event in _logged_spans(result):
         for task in total:
-            total[task] += n * event["probabilities"].get(task, 0.0)
+            total[task] += steps * event["probabilities"].get(task, 0.0)
     return total
 
 
 def expected_examples(result: RunResult) -> list[dict[str, float]]:
     """The examples that each task should have had by each logged step, were every row labelled."""
     so_far = dict.fromkeys(result.tasks, 0.0)
-    found = []
-    for n, event in _spans(result):
-        for task, examples in _a_step(result, event["probabilities"]).items():
-            so_far[task] += n * examples
-        found.append(dict(so_far))
-    return found
+    by_step = []
+    for steps, event in _logged_spans(result):
+        for task, examples in _examples_of_step(result, event["probabilities"]).items():
+            so_far[task] += steps * examples
+        by_step.append(dict(so_far))
+    return by_step
 
 
 def exact(result: RunResult) -> bool:
     """Whether every step's probabilities were logged."""
-    return all(n == 1 for n, _ in _spans(result))
+    return all(steps == 1 for steps, _ in _logged_spans(result))
 
 
-def _spans(result: RunResult) -> Iterator[tuple[int, dict[str, Any]]]:
+def _logged_spans(result: RunResult) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each step event with the number of steps that it stands for."""
     before = 0
     for event in result.steps:
@@ -73,54 +97,67 @@ def _spans(result: RunResult) -> Iterator[tuple[int, dict[str, Any]]]:
         before = event["step"]
 
 
-def _a_step(result: RunResult, probabilities: dict[str, float]) -> dict[str, float]:
+def _examples_of_step(result: RunResult, probabilities: Mapping[str, float]) -> dict[str, float]:
     """The examples of each task that a step is expected to hold.
 
-    One task a step: its batch, when it is drawn. Every task: a batch of its own where the manifest gives one; the others
-    share the sum of their batches by probability. A task that has stopped has no probability, and no examples.
+    One task a step: its batch, when it is drawn. Every task: a batch of its own where the manifest
+    gives one; the others share the sum of their batches by probability. A task that has stopped has
+    no probability, and no examples.
     """
-    trained = [task for task in result.tasks if task in probabilities]
-    tables, train = {task: result.manifest.tasks[task] for task in trained}, result.manifest.train
-    batches = {task: table.batch_size or train.batch_size for task, table in tables.items()}
-    if result.manifest.sampler.per_step == "one":
-        return {task: probabilities.get(task, 0.0) * batches[task] for task in batches}
-    shared = {task: probabilities.get(task, 0.0) for task, table in tables.items() if table.batch_size is None}
-    pool, whole = sum(batches[task] for task in shared), sum(shared.values()) or 1.0
-    return {task: shared[task] / whole * pool if task in shared else float(batches[task]) for task in batches}
+    manifest = result.manifest
+    examples: dict[str, float] = {}
+    shared: dict[str, int] = {}
+    for task in result.tasks:
+        if task not in probabilities:
+            continue
+        own = manifest.tasks[task].batch_size
+        batch = own or manifest.train.batch_size
+        if manifest.sampler.per_step == "one":
+            examples[task] = probabilities[task] * batch
+        elif own is not None:
+            examples[task] = float(batch)
+        else:
+            shared[task] = batch
+    total = sum(probabilities[task] for task in shared) or 1.0
+    for task in shared:
+        examples[task] = probabilities[task] / total * sum(shared.values())
+    return examples
 
 
-def _share(parts: dict[str, int] | dict[str, float], task: str) -> float | None:
-    whole = sum(parts.values())
-    return parts[task] / whole if whole else None
+def _share(parts: Mapping[str, float], task: str) -> float | None:
+    total = sum(parts.values())
+    return parts[task] / total if total else None
 
 
-def _chi_squared(result: RunResult, draws: dict[str, float]) -> tuple[float | str | None, list[str]]:
-    """The p-value of the updates under the expectation (or why there is none), and what to know about it."""
-    from scipy.stats import chisquare
-
-    notes: list[str] = []
+def _chi_squared(
+    result: RunResult, draws: Mapping[str, float]
+) -> tuple[float | str | None, list[str]]:
+    """The p-value of the updates under the expectation, or why there is none; and notes on it."""
     if len(result.tasks) == 1:
-        return "not applicable", notes
-    if not exact(result):
-        notes.append("probabilities are sampled at logged steps, not at every step: expected figures are approximate")
+        return "not applicable", []
+    is_exact = exact(result)
+    notes = [] if is_exact else [SAMPLED]
     if result.manifest.sampler.per_step != "one":
         return "not applicable", notes
-    had, logged = result.updates, [event["probabilities"] for event in result.steps]
-    certain = any(p >= 1.0 for probabilities in logged for p in probabilities.values())
-    whole, number = sum(draws.values()), sum(had.values())
-    if not whole or not number:
+    updates, logged = result.updates, [event["probabilities"] for event in result.steps]
+    if not sum(draws.values()) or not sum(updates.values()):
         return None, notes
-    if certain and not exact(result):
-        notes.append("no chi-squared test: the sampler does not draw, and not every step was logged")
+    is_certain = any(max(probabilities.values(), default=0) >= 1 for probabilities in logged)
+    if is_certain and not is_exact:
+        notes.append(
+            "no chi-squared test: the sampler does not draw, and not every step was logged"
+        )
         return "not applicable", notes
-    if any(had[task] and not draws[task] for task in had):
+    if any(updates[task] and not draws[task] for task in updates):
         return 0.0, [*notes, "a task was trained that had no probability"]
-    cells = [task for task in had if draws[task] > 0]
-    if len(cells) < 2:
+    drawn = [task for task in updates if draws[task] > 0]
+    if len(drawn) < 2:
         return None, notes
-    expected = [draws[task] / whole * number for task in cells]
+    per_draw = sum(updates.values()) / sum(draws.values())
+    expected = [draws[task] * per_draw for task in drawn]
     if min(expected) < FEW:
         notes.append(f"fewer than {FEW} updates are expected of a task: its chi-squared p is rough")
     if any(probabilities != logged[0] for probabilities in logged):
-        notes.append("its probabilities change, so that its chi-squared p is rather too high than too low")
-    return float(chisquare([had[task] for task in cells], expected).pvalue), notes
+        change = "its probabilities change"
+        notes.append(f"{change}, so that its chi-squared p is rather too high than too low")
+    return chi_squared([updates[task] for task in drawn], expected), notes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emomtl.contracts.analysis import Table
-from emomtl.report.cells import plain, spelt
+from emomtl.report.cells import cells_as_text, numeric_columns, plain
 from emomtl.report.fitted import FittedTable
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(tables: Sequence[Table], console: Console) -> None:
-    """Print tables with their notes. Texts are never read as markup, and control characters in them are escaped.
+    """Print tables with their notes; no text is read as markup or holds control characters.
 
     A table that is wider than the terminal is turned, or becomes a block of lines a row.
     """
@@ -25,8 +25,9 @@ def show(tables: Sequence[Table], console: Console) -> None:
         if number:
             console.print()
         console.print(Text(plain(table.title), style="bold"))
-        rows = [[spelt(cell, name) for name, cell in zip(table.columns, row, strict=True)] for row in table.rows]
-        numeric = [table.numeric(place) for place in range(len(table.columns))]
-        console.print(FittedTable("", [plain(name) for name in table.columns], rows, numeric, boxed=False))
+        columns = list(map(plain, table.columns))
+        rows, numeric = cells_as_text(table), numeric_columns(table)
+        console.print(FittedTable("", columns, rows, numeric, boxed=False))
         for note in table.notes:
-            console.print(Padding(Text(plain(note), style="dim"), (0, 0, 0, 2), expand=False))
+            indented = Padding(Text(plain(note), style="dim"), (0, 0, 0, 2), expand=False)
+            console.print(indented)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.report.collect import RunResult, collect
-from emomtl.report.differing import differing, shortened, told
 from emomtl.report.html_page import Section, page, shown, warnings_of
+from emomtl.report.provenance import environment_tables, manifest_table
 from emomtl.report.sampling import sampling_table
 from emomtl.run import is_run
 from emomtl.study.auxiliaries import auxiliary_table
@@ -77,7 +77,7 @@ def study_page(report: StudyReport, version: str) -> str:
         Section("Labels", label_table(report.plan, result), about=note, closed=True),
         Section("Sampling of every run", sampling_table(report.every), closed=True),
         Section("What each row changes", list(_manifests(report)), about="Manifests against the reference's, key by key."),
-        Section("Environment and data", list(_environments(report.every)), closed=True),
+        Section("Environment and data", list(environment_tables(report.every)), closed=True),
     ]
     sections = [section for section in sections if section.tables or section.pictures]
     warned = dict.fromkeys([*_warnings(result), *warnings_of(sections)])
@@ -167,29 +167,9 @@ def _manifests(report: StudyReport) -> Iterator[Table]:
         common = [seed for seed in ours if seed in theirs]
         if row.name == against or not common:
             continue
-        before, after = (
-            {key: value for key, value in told(runs[common[0]].manifest).items() if key != "name"} for runs in (theirs, ours)
-        )
-        yield differing(f"{row.name} against {against}", ("key", against, row.name), before, after)
-
-
-def _environments(runs: Sequence[RunResult]) -> Iterator[Table]:
-    """Where and on what the runs were trained: a line for each value, with the runs that have it."""
-    if runs:
-        kept = [{key: value for key, value in run.environment.items() if key not in ("data", "plugins", "sizes")} for run in runs]
-        yield Table("Environment", ("what", "value", "runs"), tuple(_grouped(runs, kept)))
-        prints = [dict(run.environment.get("data", {})) for run in runs]
-        yield Table("Fingerprints of rows (SHA-256)", ("task", "fingerprint", "runs"), tuple(_grouped(runs, prints)))
-
-
-def _grouped(runs: Sequence[RunResult], found: Sequence[Mapping[str, object]]) -> Iterable[tuple[Cell, ...]]:
-    for key in dict.fromkeys(key for one in found for key in one):
-        values: dict[str, list[str]] = {}
-        for run, one in zip(runs, found, strict=True):
-            if key in one:
-                values.setdefault(shortened(one[key]), []).append(run.name)
-        for value, names in values.items():
-            yield key, value, f"all {len(runs)}" if len(names) == len(runs) else "; ".join(names)
+        seed = common[0]
+        reference, other = (against, theirs[seed].manifest), (row.name, ours[seed].manifest)
+        yield manifest_table(reference, other, with_names=False)
 
 
 def _warnings(result: StudyResult) -> Iterator[str]:

@@ -164,7 +164,20 @@ def test_no_runs_make_no_tables() -> None:
 
 
 def test_importing_the_report_loads_nothing_heavy() -> None:
-    names = ["collect", "cells", "figures", "json_output", "markdown", "pairs", "sampling", "scores", "tables", "terminal"]
+    names = [
+        "collect",
+        "cells",
+        "figures",
+        "formats",
+        "heat_map",
+        "provenance",
+        "json_output",
+        "pairs",
+        "sampling",
+        "scores",
+        "tables",
+        "terminal",
+    ]
     code = f"import sys, {', '.join(f'emomtl.report.{name}' for name in names)}\n"
     code += "print([m for m in ('torch', 'transformers', 'matplotlib', 'scipy', 'sklearn', 'numpy', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -39,7 +39,9 @@ def markdown(tables: Sequence[Table], figures: Mapping[str, str] = {}) -> str:
 
 def escape(text: str) -> str:
     """Text that stands for itself, by character references, which never count as markup."""
-    return SPECIAL.sub(lambda match: CHARACTER_NAMES.get(match[0], f"&#{ord(match[0])};"), plain(text))
+    return SPECIAL.sub(
+        lambda match: CHARACTER_NAMES.get(match[0], f"&#{ord(match[0])};"), plain(text)
+    )
 
 
 def _in_brackets(text: str) -> str:

@@ -5,4 +5,13 @@ from emomtl.report.html_page.sections import sections_of, shown, summary_of, war
 from emomtl.report.html_page.shell import rendered
 from emomtl.report.html_page.svg import inline
 
-__all__ = ["Section", "inline", "page", "rendered", "sections_of", "shown", "summary_of", "warnings_of"]
+__all__ = [
+    "Section",
+    "inline",
+    "page",
+    "rendered",
+    "sections_of",
+    "shown",
+    "summary_of",
+    "warnings_of",
+]

@@ -1,14 +1,14 @@
-"""The page of a report: a summary in one sentence, then sections with tables that sort and filter, and pictures."""
+"""The page of a report: a summary in one sentence, then sections with tables and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.report.cells import plain, spelt
+from emomtl.report.cells import numeric_columns, plain, spelt
 from emomtl.report.html_page.shell import rendered
 
 if TYPE_CHECKING:
@@ -24,12 +24,18 @@ MOST_ROWS = 1_000
 LARGEST = 5_000_000
 """Bytes that a page has at most, as long as leaving pictures out helps."""
 
-LEFT_OUT = '<p class="about">Left out, as the page would be larger than 5 MB: --figures FOLDER draws it.</p>'
+LEFT_OUT = (
+    '<p class="about">Left out, as the page would be larger than 5 MB: '
+    "--figures FOLDER draws it.</p>"
+)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page under a heading: words, tables and pictures (title and markup); `closed` behind a click."""
+    """A part of a page under a heading: words, tables and pictures (caption and markup).
+
+    A `closed` section is shown when its heading is clicked.
+    """
 
     title: str
     tables: Sequence[Table] = ()
@@ -40,65 +46,87 @@ class Section:
 
 @dataclass(frozen=True)
 class Shown:
-    """A table as the template draws it: cells as (text, number to sort by or None)."""
+    """A table as the template draws it: cells as (text, number to sort by or "")."""
 
     title: str
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
     rows: tuple[tuple[tuple[str, str], ...], ...]
     notes: tuple[str, ...]
-    filtered: bool = field(default=False)
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...]
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the table has a field to filter it."""
+        return len(self.rows) >= FILTERED
 
 
-def page(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
-    """The whole page as text; it opens from disk, loads nothing, and holds no text of a corpus that is not given to it.
+def page(
+    title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str
+) -> str:
+    """The whole page as text; it opens from disk and loads nothing.
 
-    Where it would be larger than `LARGEST`, the largest pictures give their place to a line that says so.
+    It holds no text of a corpus that is not given to it. Where it would be larger than `LARGEST`,
+    a line stands in the place of the largest pictures.
     """
-    made = _rendered(title, summary, sections, warnings, version)
-    over = len(made.encode()) - LARGEST
-    return made if over <= 0 else _rendered(title, summary, _lighter(sections, over), warnings, version)
+    context = {
+        "title": plain(title),
+        "summary": plain(summary),
+        "warnings": list(map(plain, warnings)),
+        "version": version,
+    }
+    text = _rendered(context, sections)
+    excess = len(text.encode()) - LARGEST
+    if excess > 0:
+        text = _rendered(context, _without_largest_pictures(sections, excess))
+    return text
 
 
-def _lighter(sections: Sequence[Section], over: int) -> list[Section]:
-    """The sections without the largest pictures: `over` bytes less, or all pictures less."""
+def _rendered(context: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    shown = [(section, list(map(_shown, section.tables))) for section in sections]
+    template, script = FOLDER / "page.html.jinja", FOLDER / "tables.js"
+    return rendered(template, {**context, "sections": shown}, script=script)
+
+
+def _without_largest_pictures(sections: Sequence[Section], excess: int) -> list[Section]:
+    """The sections without the largest pictures: `excess` bytes less, or all pictures less."""
     from markupsafe import Markup
 
-    sizes = {(s, p): len(svg) for s, section in enumerate(sections) for p, (_, svg) in enumerate(section.pictures)}
-    left_out = set()
-    for place, size in sorted(sizes.items(), key=lambda entry: -entry[1]):
-        if over <= 0:
+    pictures = [list(section.pictures) for section in sections]
+    sizes: list[tuple[int, int, int]] = []
+    for number, of_section in enumerate(pictures):
+        for place, (_, svg) in enumerate(of_section):
+            sizes.append((len(svg), number, place))
+    for size, number, place in sorted(sizes, reverse=True):
+        if excess <= 0:
             break
-        left_out.add(place)
-        over -= size - len(LEFT_OUT)
-    return [
-        replace(
-            section,
-            pictures=[
-                (caption, Markup(LEFT_OUT) if (s, p) in left_out else svg) for p, (caption, svg) in enumerate(section.pictures)
-            ],
-        )
-        for s, section in enumerate(sections)
-    ]
-
-
-def _rendered(title: str, summary: str, sections: Sequence[Section], warnings: Sequence[str], version: str) -> str:
-    shown = [(section, [_shown(table) for table in section.tables]) for section in sections]
-    context = {"title": plain(title), "summary": plain(summary), "warnings": [plain(one) for one in warnings], "version": version}
-    return rendered(FOLDER / "page.html.jinja", {**context, "sections": shown}, script=FOLDER / "tables.js")
+        caption, _ = pictures[number][place]
+        pictures[number][place] = (caption, Markup(LEFT_OUT))
+        excess -= size - len(LEFT_OUT)
+    lighter = []
+    for section, of_section in zip(sections, pictures, strict=True):
+        lighter.append(replace(section, pictures=of_section))
+    return lighter
 
 
 def _shown(table: Table) -> Shown:
-    numeric = tuple(table.numeric(place) for place in range(len(table.columns)))
-    shown = table.rows[:MOST_ROWS]
-    rows = tuple(tuple(_cell(cell, name) for cell, name in zip(row, table.columns, strict=True)) for row in shown)
-    left_out = len(table.rows) - len(shown)
-    more = (f"{left_out:,} more rows are left out of this page alone",) if left_out else ()
-    notes = tuple(plain(note) for note in (*more, *table.notes))
-    texts = tuple(plain(text) for text in table.texts[:MOST_ROWS])
-    return Shown(plain(table.title), tuple(map(plain, table.columns)), numeric, rows, notes, len(rows) >= FILTERED, texts)
+    left_out = len(table.rows) - MOST_ROWS
+    notes = list(map(plain, table.notes))
+    if left_out > 0:
+        notes.insert(0, f"{left_out:,} more rows are left out of this page alone")
+    rows = []
+    for row in table.rows[:MOST_ROWS]:
+        rows.append(tuple(map(_cell, row, table.columns)))
+    return Shown(
+        title=plain(table.title),
+        columns=tuple(map(plain, table.columns)),
+        numeric=tuple(numeric_columns(table)),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        texts=tuple(map(plain, table.texts[:MOST_ROWS])),
+    )
 
 
 def _cell(cell: Cell, column: str) -> tuple[str, str]:
+    """A cell as text, and the number to sort it by."""
     return spelt(cell, column), repr(cell) if isinstance(cell, (int, float)) else ""

@@ -1,4 +1,6 @@
-"""The shell of every page: a template, its style and script with their hashes in the policy, and nothing else allowed."""
+"""The shell of every page: a template, its style and script with their hashes in the policy, and
+nothing else allowed.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,21 @@ def rendered(
     script: Path | None = None,
     filters: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> str:
-    """The text of a page: everything that the template is given is escaped, but for what is markup already, and can be seen.
+    """The text of a page: everything that the template is given is escaped, but for what is markup
+    already, and can be seen.
 
-    The template gets `style`, `script` and `policy`: a content security policy by which the browser loads nothing, and runs
-    and styles only what stands in this page and has the right hash.
+    The template gets `style`, `script` and `policy`: a content security policy by which the browser
+    loads nothing, and runs and styles only what stands in this page and has the right hash.
     """
     from jinja2 import Environment, StrictUndefined
 
     style = "".join(path.read_text(encoding="utf-8") for path in (STYLE, *styles))
     code = script.read_text(encoding="utf-8") if script is not None else ""
     scripts = f"script-src '{_hash(code)}'; " if code else ""
-    policy = f"default-src 'none'; {scripts}style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; {scripts}style-src '{_hash(style)}'; base-uri 'none'; form-action"
+        " 'none'"
+    )
     how: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined, "finalize": _seen}
     environment = Environment(**how, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters or {})
@@ -40,7 +46,9 @@ def rendered(
 
 
 def _seen(value: Any) -> Any:
-    """What the template is given, with control and bidi characters of texts written out; markup as it is."""
+    """What the template is given, with control and bidi characters of texts written out; markup as
+    it is.
+    """
     return printable_lines(value) if type(value) is str else value
 
 

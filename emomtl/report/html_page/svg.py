@@ -1,4 +1,6 @@
-"""A picture of matplotlib as a part of a page: without styles of its own, with a title for whoever cannot see it."""
+"""A picture of matplotlib as a part of a page: without styles of its own, with a title for whoever
+cannot see it.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
 def inline(svg: str, title: str) -> Markup:
     """The picture as markup; `title` says what it shows.
 
-    Styles become attributes, as the page's policy allows no styles in elements. Comments and metadata are left out. Names
-    that begin with `HOVER` become titles to hover, and digits that no eye sees are cut. ValueError where there is a script in
-    it, which matplotlib never writes.
+    Styles become attributes, as the page's policy allows no styles in elements. Comments and
+    metadata are left out. Names that begin with `HOVER` become titles to hover, and digits that no
+    eye sees are cut. ValueError where there is a script in it, which matplotlib never writes.
     """
     from markupsafe import Markup
 
@@ -34,7 +36,9 @@ def inline(svg: str, title: str) -> Markup:
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
     body = TAG.sub(lambda tag: VALUE.sub(_in_double_quotes, tag[0]), body)
-    if re.search(r"<\s*(script|foreignObject)|\son\w+\s*=", QUOTED.sub('""', body), flags=re.IGNORECASE):
+    if re.search(
+        r"<\s*(script|foreignObject)|\son\w+\s*=", QUOTED.sub('""', body), flags=re.IGNORECASE
+    ):
         raise ValueError("the picture has a script in it")
     body = STYLED.sub(lambda found: _attributes(found[1]), body)
     body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
@@ -45,7 +49,9 @@ def inline(svg: str, title: str) -> Markup:
 
 
 def _in_double_quotes(value: re.Match[str]) -> str:
-    """A value of an attribute, which matplotlib puts into single quotes where it holds a double one."""
+    """A value of an attribute, which matplotlib puts into single quotes where it holds a double
+    one.
+    """
     return value[0] if value[1] is None else '"' + value[1].replace('"', "&quot;") + '"'
 
 
