@@ -15,7 +15,7 @@ import typer
 from emomtl.cli.results import Checkpoint, Device, RunArgument, Tasks, Trust, Weights
 
 if TYPE_CHECKING:
-    from emomtl.inference.predict import Choices, Predictor
+    from emomtl.inference.predict import FileOptions, Output, Predictor
 
 Thresholds = Annotated[
     str,
@@ -76,18 +76,19 @@ def predict(
 
     A file is read as the run's own tasks read theirs, unless --text, --pair, --delimiter, --encoding or --header say otherwise.
     """
-    from emomtl.inference.predict import Choices, Predictor
+    from emomtl.inference.predict import FileOptions, Output, Predictor
     from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
 
     given, wanted = inputs or [], task or []
-    choices = Choices(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
+    options = FileOptions(text, pair, _character(delimiter), encoding, header, _quoting(quoting))
     flags = {"--keep": keep, "--spreadsheet-safe": spreadsheet_safe}
-    _check_arguments(given, out, choices, [name for name, value in flags.items() if value], json)
+    _check_arguments(given, out, options, [name for name, value in flags.items() if value], json)
     predictor = Predictor.of(open_trained(run, checkpoint, Plugins.discover(trust_plugins), device, weights), wanted)
     predictor = _with_thresholds(predictor, thresholds)
     if out is not None:
-        _predict_file(predictor, Path(given[0]), out, choices, wanted, keep, only_labels, spreadsheet_safe)
+        output = Output(out, keep, only_labels, spreadsheet_safe)
+        _predict_file(predictor, Path(given[0]), output, options, wanted)
         return
     predictor = _without_pairs(predictor, wanted)
     if given:
@@ -128,7 +129,7 @@ def _quoting(quoting: str | None) -> Literal["csv", "none"] | None:
     raise EmomtlError(Problem("--quoting", f"'{clean(quoting)}' is not known", "csv or none"))
 
 
-def _check_arguments(given: list[str], out: Path | None, choices: Choices, flags: list[str], json: bool) -> None:
+def _check_arguments(given: list[str], out: Path | None, options: FileOptions, flags: list[str], json: bool) -> None:
     """Refuse what does not go together, and a text that is the name of a file."""
     from dataclasses import asdict
 
@@ -145,7 +146,7 @@ def _check_arguments(given: list[str], out: Path | None, choices: Choices, flags
     for one in given:
         _refuse_file(one)
     told = {"header": "--header or --no-header"}
-    about_files = [told.get(name, f"--{name}") for name, value in asdict(choices).items() if value is not None] + flags
+    about_files = [told.get(name, f"--{name}") for name, value in asdict(options).items() if value is not None] + flags
     if about_files:
         raise EmomtlError(Problem(about_files[0], "is about a file, and texts are answered", "name a file, and --out"))
 
@@ -194,32 +195,27 @@ def _lines_of_stdin() -> Iterator[list[str]]:
 
 
 def _predict_file(
-    predictor: Predictor,
-    source: Path,
-    out: Path,
-    choices: Choices,
-    wanted: list[str],
-    keep: bool,
-    only_labels: bool,
-    spreadsheet_safe: bool,
+    predictor: Predictor, source: Path, output: Output, options: FileOptions, wanted: list[str]
 ) -> None:
+    from dataclasses import replace
+
     from emomtl.cli.output import say
     from emomtl.cli.progress import counting
     from emomtl.errors import clean
     from emomtl.inference.predict import open_texts, predict_file
 
-    texts = open_texts(source, predictor, choices)
+    texts = open_texts(source, predictor, options)
     if texts.pair is None:
         predictor = _without_pairs(predictor, wanted)
     say(f"note: {texts.described()}")
     with counting("predicting") as progress:
-        done = predict_file(predictor, texts, out, keep, only_labels, spreadsheet_safe, progress)
+        done = predict_file(predictor, texts, replace(output, progress=progress))
     if done.empty:
         say(f"note: {done.empty:,} empty texts are answered like any other")
     if done.left_out:
         names = "" if predictor.sensitive else f": {', '.join(map(clean, done.left_out))}"
         say(f"note: {len(done.left_out)} columns with structs or maps inside are not copied{names}")
-    say(f"wrote {done.rows:,} rows to {out}")
+    say(f"wrote {done.rows:,} rows to {output.path}")
 
 
 def _print_answers(predictor: Predictor, texts: list[str], json: bool, only_labels: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.architectures import architecture_of, has_pooler
 from emomtl.model.folder import CONFIG, check_content, check_folder, check_size, weights_bytes
 from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.pretrained import WrongEncoder, load_pretrained, read_tensors, tensors_of, unwrapped
@@ -20,9 +20,6 @@ from emomtl.safety.untrusted import is_failure, loads
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout")
-"""What configurations call the probabilities of dropout."""
 
 SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
 """Packages that transformers needs to read a tokenizer of SentencePiece, with the module of each."""
@@ -126,9 +123,10 @@ def _config_and_tokenizer(choice: EncoderChoice, where: str) -> tuple[Any, Any]:
     _check_sentencepiece(choice.name, where, revision)
     tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
     choice.layers.check(config)
-    for key in DROPOUTS if choice.dropout is not None else ():
-        if hasattr(config, key):
-            setattr(config, key, choice.dropout)
+    if choice.dropout is not None:
+        for key in architecture_of(config).dropouts:
+            if hasattr(config, key):
+                setattr(config, key, choice.dropout)
     return config, tokenizer
 
 
@@ -167,7 +165,7 @@ def _module(
     import torch
     from transformers import AutoModel
 
-    extra = {"add_pooling_layer": choice.pooling == "pooler"} if _has_pooler(config) else {}
+    extra = {"add_pooling_layer": choice.pooling == "pooler"} if has_pooler(config) else {}
     with torch.device("meta"):
         model = AutoModel.from_config(config, **extra)
     check_reads_words(model, config, choice.name)
@@ -213,12 +211,3 @@ def add_tokens(module: Any, tokenizer: Any, wanted: Iterable[str]) -> None:
     with torch.no_grad():
         for token in tokens:
             weight[tokenizer.convert_tokens_to_ids(token)] = mean
-
-
-def _has_pooler(config: Any) -> bool:
-    """Whether the architecture has BERT's pooler, which is there and trained only where it is asked for."""
-    from transformers import MODEL_MAPPING
-
-    known = MODEL_MAPPING.get(type(config), None)
-    classes = known if isinstance(known, (list, tuple)) else [known]
-    return all(one is not None and "add_pooling_layer" in inspect.signature(one.__init__).parameters for one in classes)

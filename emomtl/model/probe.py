@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.architectures import POSITION_TABLES
 from emomtl.model.pretrained import WrongEncoder
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emomtl.model.loaded import EncoderChoice, LoadedEncoder
-
-POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
-"""What architectures call the table with a row for each position."""
 
 SHORT, LONG = 4, 1024
 """Tokens of the short text that is tried, and the most of the long one beside it."""

@@ -202,15 +202,15 @@ def test_a_coarse_name_is_answered_where_a_member_reaches_its_own_threshold() ->
     from types import SimpleNamespace
 
     from emomtl import Grouping, MultiLabel, Taxonomy
-    from emomtl.inference.predict.predictor import _decoded
+    from emomtl.inference.predict.predictor import decoded
 
     taxonomy = Taxonomy(["joy", "anger", "fear"], groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),))
     bound: Any = SimpleNamespace(head=MultiLabel(), taxonomy=taxonomy)
-    logits = np.log(np.array([[0.4, 0.6, 0.1]]) / (1 - np.array([[0.4, 0.6, 0.1]])))
-    (answer,) = _decoded(bound, logits, (0.3, 0.7, 0.05))
+    probabilities = np.array([[0.4, 0.6, 0.1]])
+    (answer,) = decoded(bound, probabilities, (0.3, 0.7, 0.05))
     assert answer["labels"] == ["joy", "fear"]
     assert answer["groupings"]["sign"]["labels"] == ["bad", "good"]
-    (fixed,) = _decoded(bound, logits, None)
+    (fixed,) = decoded(bound, probabilities, None)
     assert (fixed["labels"], fixed["groupings"]["sign"]["labels"]) == (["anger"], ["bad"])
 
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from emomtl import EmomtlError
+from emomtl.model.architectures import ARCHITECTURES, architecture_of
 from emomtl.model.encoder import load_encoder
 from emomtl.model.fast.lean import attention, layers, make_lean, spare
-from emomtl.model.fast.unpadded import FIRST_POSITION, choose_unpadded
+from emomtl.model.fast.unpadded import choose_unpadded
 from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import most_tokens, probe
@@ -152,7 +153,7 @@ def test_an_answer_does_not_depend_on_its_neighbours_by_any_path(
     assert close(trained, wanted)
     trained.square().sum().backward()
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
-    if family in FIRST_POSITION:
+    if not architecture_of(module.config).no_unpadded:
         module.set_attn_implementation(before)
         path, why = choose_unpadded("on", module, "cpu", "fp32", False)
         assert path is not None, why
@@ -190,3 +191,19 @@ def test_what_is_no_encoder_is_refused_with_one_plain_error(encoder: Path, tmp_p
     assert words in problem.found
     assert problem.found.startswith("'mine' ")
     assert "take an encoder such as BERT" in problem.remedy
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_the_dropouts_of_an_architecture_are_those_of_its_configuration(family: str) -> None:
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(family)
+    known = {key for key in config.to_dict() if "dropout" in key and not key.startswith(("classifier", "pooler", "summary"))}
+    assert set(architecture_of(config).dropouts) == known
+
+
+@pytest.mark.parametrize("family", sorted({*ARCHITECTURES} & {*ENCODERS}))
+def test_an_architecture_without_a_first_position_has_no_table(encoder: Path, tmp_path: Path, family: str) -> None:
+    loaded = load_encoder(choice(folder_of(family, ENCODERS[family], encoder, tmp_path / "model")))
+    assert (ARCHITECTURES[family].first_position is None) == (most_tokens(loaded.module) is None)
+    assert (ARCHITECTURES[family].first_position == "after padding") == (family in FROM_ONE)

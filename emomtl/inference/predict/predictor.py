@@ -1,4 +1,4 @@
-"""Labels and probabilities for new texts, at the task's labels and at every coarser grouping of them."""
+"""Predictions for texts in memory: labels and probabilities, also at each coarser grouping."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from emomtl.data.corpus import CorpusSplit
 from emomtl.errors import EmomtlError, Problem
 from emomtl.inference.evaluator import require_finite
 from emomtl.inference.predict.thresholds import Thresholds
+from emomtl.inference.predict.writing import encodable
 from emomtl.metrics.tuning import decided
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from emomtl.compose import BoundTask
+    from emomtl.contracts.heads import Head
     from emomtl.inference.trained import TrainedRun
     from emomtl.model.loaded import EncoderChoice
 
-Answer = dict[str, dict[str, Any]]
-"""For each task: `labels` (best first), `probabilities` by label, and `groupings` with the same two for each coarser one."""
+Prediction = dict[str, dict[str, Any]]
+"""For each task `labels` (best first), `probabilities` by label, and `groupings` with the same two
+for each coarser grouping; for a task with numbers `values` by name.
+"""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers for texts from one trained model; keeps nothing of them.
+    """Predicts texts with one trained model, and keeps nothing of them.
 
-    `paired` are the tasks that were trained on two texts a row; they answer for pairs only. `thresholds` (a number for
-    each label, by task) decide which labels are answered instead of the heads' own.
+    `paired` are the tasks that were trained on two texts a row; they predict pairs only.
+    `thresholds` (by task a number for each label) decide which labels are predicted, instead of the
+    heads' own.
     """
 
     trained: TrainedRun
@@ -37,118 +44,159 @@ class Predictor:
     thresholds: Thresholds = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trained: TrainedRun, tasks: Collection[str] = ()) -> Predictor:
-        """A predictor for all tasks of a run that answer with something, or for those named; an error where there is none."""
-        found = trained.tasks(tasks)
-        silent = [name for name, bound in found.items() if bound.head.answers == "nothing"]
-        if any(name in silent for name in tasks) or len(silent) == len(found):
-            said = f"{', '.join(silent)}: a head of the kind '{found[silent[0]].head.kind}' has no answer for a text"
-            raise EmomtlError(
-                Problem("--task", said, "name a task with labels or numbers; this one can be scored by `emomtl eval`")
-            )
-        answering = {name: bound for name, bound in found.items() if name not in silent}
-        return cls(trained, answering, frozenset(answering) & trained.paired)
+    def of(cls, trained: TrainedRun, names: Collection[str] = ()) -> Predictor:
+        """A predictor for the tasks with these names, or for all that predict something.
+
+        EmomtlError where there is none, or where one that is named predicts nothing.
+        """
+        tasks = trained.tasks(names)
+        silent = [name for name, bound in tasks.items() if bound.head.answers == "nothing"]
+        if len(silent) == len(tasks) or not set(names).isdisjoint(silent):
+            kind = tasks[silent[0]].head.kind
+            finding = f"{', '.join(silent)}: a head of the kind '{kind}' has no answer for a text"
+            remedy = "name a task with labels or numbers; this one can be scored by `emomtl eval`"
+            raise EmomtlError(Problem("--task", finding, remedy))
+        for name in silent:
+            del tasks[name]
+        return cls(trained, tasks, trained.paired & frozenset(tasks))
 
     @property
     def sensitive(self) -> bool:
         """Whether texts and names of columns must not be shown."""
         return any(bound.task.sensitive for bound in self.tasks.values())
 
-    def without_pairs(self, wanted: Collection[str] = ()) -> Predictor:
-        """The tasks that answer for a text alone; an error where none does, or where one that is `wanted` by name does not."""
+    def without_pairs(self, names: Collection[str] = ()) -> Predictor:
+        """The same for the tasks that predict a text alone.
+
+        EmomtlError where none does, or where one of `names` needs a second text.
+        """
         if not self.paired:
             return self
-        alone = {name: bound for name, bound in self.tasks.items() if name not in self.paired}
-        if not alone or not self.paired.isdisjoint(wanted):
-            found = f"{', '.join(sorted(self.paired))}: trained on pairs of texts, and there is no second text"
-            remedy = "give a file with --out, with the second texts in a column that --pair names"
-            raise EmomtlError(Problem("predict", found, remedy))
-        return replace(self, tasks=alone, paired=frozenset())
+        single = {name: bound for name, bound in self.tasks.items() if name not in self.paired}
+        if not single or not self.paired.isdisjoint(names):
+            paired = ", ".join(sorted(self.paired))
+            finding = f"{paired}: trained on pairs of texts, and there is no second text"
+            remedy = (
+                "give a file with --out, with the second texts in a column that --pair names"
+            )
+            raise EmomtlError(Problem("predict", finding, remedy))
+        return replace(self, tasks=single, paired=frozenset())
 
-    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
-        """One answer per text (n,); the second texts (n,) are for the tasks that were trained on pairs, and for no other."""
+    def probabilities(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """By task the probabilities (n, L) of its labels for n texts; for numbers their values.
+
+        Second texts (n,) are read by the tasks that were trained on pairs, and by no other.
+        EmomtlError where such a task gets none, or where an output is not finite.
+        """
         if pairs is None:
             self.without_pairs(self.tasks)
-        found: dict[str, list[dict[str, Any]]] = {}
-        encoder, first = self.trained.plan.encoder, _encodable(texts)
-        second = None if pairs is None else _encodable(pairs)
-        alike: dict[tuple[bool, EncoderChoice], list[str]] = {}
+        first_texts = [encodable(text) for text in texts]
+        second_texts = None if pairs is None else [encodable(text) for text in pairs]
+        # Tasks that read the same tokens share a pass of the encoder.
+        by_reading: dict[tuple[bool, EncoderChoice], list[str]] = {}
         for name in self.tasks:
-            alike.setdefault((name in self.paired, encoder.for_task(name)), []).append(name)
-        for (paired, _), names in alike.items():
-            found |= self._answers(names, first, second if paired else None)
-        return [{name: found[name][row] for name in self.tasks} for row in range(len(texts))]
+            reading = (name in self.paired, self.trained.plan.encoder.for_task(name))
+            by_reading.setdefault(reading, []).append(name)
+        probabilities: dict[str, NDArray[Any]] = {}
+        for (paired, _), names in by_reading.items():
+            numbers = np.arange(len(first_texts))
+            split = CorpusSplit(numbers, first_texts, second_texts if paired else None)
+            logits = self.trained.evaluator.logits(self.trained.tokens(split, names[0]), names)
+            for name in names:
+                require_finite(name, logits[name], "these texts")
+                probabilities[name] = self.tasks[name].head.probabilities(logits[name])
+        return probabilities
 
-    def _answers(
-        self, names: list[str], texts: list[str], pairs: list[str] | None
-    ) -> dict[str, list[dict[str, Any]]]:
-        """The answers of tasks that read the same texts, encoded as in training."""
-        split = CorpusSplit(np.arange(len(texts)), texts, pairs)
-        logits = self.trained.evaluator.logits(self.trained.tokens(split, names[0]), names)
-        for name in names:
-            require_finite(name, logits[name], "these texts")
-        return {name: _decoded(self.tasks[name], logits[name], self.thresholds.get(name)) for name in names}
+    def __call__(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """One prediction per text, from its `probabilities`."""
+        probabilities = self.probabilities(texts, pairs)
+        predictions: list[Prediction] = [{} for _ in texts]
+        for name, bound in self.tasks.items():
+            of_task = decoded(bound, probabilities[name], self.thresholds.get(name))
+            for prediction, of_text in zip(predictions, of_task, strict=True):
+                prediction[name] = of_text
+        return predictions
 
 
-def _encodable(texts: Sequence[str]) -> list[str]:
-    """The texts with lone surrogates replaced by U+FFFD, as training reads them: tokenizers refuse them."""
-    return [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+def decoded(
+    bound: BoundTask, probabilities: NDArray[Any], thresholds: Sequence[float] | None
+) -> list[dict[str, Any]]:
+    """A task's predictions from its probabilities (n, L), with those at its groupings.
 
-
-def _decoded(bound: BoundTask, logits: np.ndarray[Any, Any], thresholds: Sequence[float] | None) -> list[dict[str, Any]]:
-    """A task's answers, with those on its groupings, where thresholds decide that a name holds if one of its members does."""
+    With thresholds a coarse name is predicted where one of its members is.
+    """
     head, taxonomy = bound.head, bound.taxonomy
-    probabilities = head.probabilities(logits)
     decisions = None if thresholds is None else decided(probabilities, thresholds)
-    found = _level(bound, probabilities, head.outputs(taxonomy), decisions)
-    for grouping in taxonomy.groupings if taxonomy is not None else ():
-        assert taxonomy is not None
-        nothing = np.asarray([head.encode(None, taxonomy)] * len(logits))
-        _, coarse = head.fold(nothing, probabilities, grouping, taxonomy)
-        made = None if decisions is None else head.fold(nothing, decisions, grouping, taxonomy)[1]
-        for answer, level in zip(found, _level(bound, coarse, grouping.names, made), strict=True):
-            answer.setdefault("groupings", {})[grouping.name] = level
-    return found
+    predictions = _level(head, head.outputs(taxonomy), probabilities, decisions)
+    if taxonomy is None:
+        return predictions
+    # `fold` takes targets too, and there are none.
+    no_targets = np.asarray([head.encode(None, taxonomy)] * len(probabilities))
+    for grouping in taxonomy.groupings:
+        _, coarse = head.fold(no_targets, probabilities, grouping, taxonomy)
+        coarse_decisions = None
+        if decisions is not None:
+            _, coarse_decisions = head.fold(no_targets, decisions, grouping, taxonomy)
+        levels = _level(head, grouping.names, coarse, coarse_decisions)
+        for prediction, level in zip(predictions, levels, strict=True):
+            prediction.setdefault("groupings", {})[grouping.name] = level
+    return predictions
 
 
 def _level(
-    bound: BoundTask,
-    probabilities: np.ndarray[Any, Any],
+    head: Head,
     names: Sequence[str],
-    decisions: np.ndarray[Any, Any] | None = None,
+    probabilities: NDArray[Any],
+    decisions: NDArray[Any] | None,
 ) -> list[dict[str, Any]]:
-    if bound.head.answers == "numbers":
-        return [{"values": dict(zip(names, map(float, row), strict=True))} for row in probabilities]
+    """Predictions at one level: the labels themselves, or those of one grouping."""
+    by_name = [dict(zip(names, row, strict=True)) for row in probabilities.tolist()]
+    if head.answers == "numbers":
+        return [{"values": values} for values in by_name]
+    labels: list[list[str]] = []
     if decisions is None:
-        decoded = bound.head.decode(probabilities, names)
-        labels = [[name for name, _ in chosen] for chosen in decoded]
+        for chosen in head.decode(probabilities, names):
+            labels.append([name for name, _ in chosen])
     else:
         best_first = (-probabilities).argsort(axis=1, kind="stable")
-        labels = [[names[i] for i in order if row[i]] for order, row in zip(best_first, decisions, strict=True)]
-    return [
-        {"labels": chosen, "probabilities": dict(zip(names, map(float, row), strict=True))}
-        for chosen, row in zip(labels, probabilities, strict=True)
-    ]
+        for order, holds in zip(best_first, decisions, strict=True):
+            labels.append([names[i] for i in order if holds[i]])
+    rows = zip(labels, by_name, strict=True)
+    return [{"labels": chosen, "probabilities": values} for chosen, values in rows]
 
 
-def labels_only(answer: Answer) -> Answer:
-    """The same answer without probabilities; the numbers of a regression stay."""
-    return {task: _without_probabilities(found) for task, found in answer.items()}
+def labels_only(prediction: Prediction) -> Prediction:
+    """The prediction without probabilities; the numbers of a regression stay."""
+    return {name: _without_probabilities(of_task) for name, of_task in prediction.items()}
 
 
-def _without_probabilities(found: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in found.items() if key not in ("probabilities", "groupings")}
-    levels = {name: _without_probabilities(level) for name, level in found.get("groupings", {}).items()}
-    return kept | ({"groupings": levels} if levels else {})
+def _without_probabilities(of_task: Mapping[str, Any]) -> dict[str, Any]:
+    stripped = dict(of_task)
+    stripped.pop("probabilities", None)
+    if "groupings" in stripped:
+        stripped["groupings"] = labels_only(stripped["groupings"])
+    return stripped
 
 
-def flat(answer: Answer) -> dict[str, str | float]:
-    """An answer as columns: `goemotions` holds labels joined by |, `goemotions:joy` is a probability."""
+def flat(prediction: Prediction) -> dict[str, str | float]:
+    """A prediction as columns.
+
+    `goemotions` holds labels joined by |, `goemotions:joy` a probability, `goemotions/ekman` the
+    labels at a grouping.
+    """
     columns: dict[str, str | float] = {}
-    for task, found in answer.items():
-        levels = {task: found} | {f"{task}/{name}": level for name, level in found.get("groupings", {}).items()}
+    for task, of_task in prediction.items():
+        levels = {task: of_task}
+        for grouping, level in of_task.get("groupings", {}).items():
+            levels[f"{task}/{grouping}"] = level
         for name, level in levels.items():
             if "labels" in level:
                 columns[name] = "|".join(level["labels"])
-            columns |= {f"{name}:{label}": value for label, value in level.get("probabilities", level.get("values", {})).items()}
+            for key in ("probabilities", "values"):
+                for label, number in level.get(key, {}).items():
+                    columns[f"{name}:{label}"] = number
     return columns

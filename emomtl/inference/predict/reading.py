@@ -1,7 +1,8 @@
-"""How a file of new texts is read: as the run's own tasks read theirs, unless the caller says otherwise."""
+"""A file of new texts: read as the run's own tasks read theirs, unless the caller says otherwise."""
 
 from __future__ import annotations
 
+import codecs
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +17,16 @@ from emomtl.data.layouts import READERS, absence, wrong_with
 from emomtl.data.lines import Position, lines
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.inference.predict.choices import Choices
 from emomtl.inference.predict.columns import pair_column, text_column
-from emomtl.inference.predict.layout import chosen_layout, first_rows
+from emomtl.inference.predict.layout import FileOptions, chosen_layout, first_rows
 
 if TYPE_CHECKING:
     from emomtl.inference.predict.predictor import Predictor
 
 PLAIN, PLAIN_COLUMN = ".txt", "text"
-"""The ending of a file with one text a line, and what its only column is called."""
+"""The ending of a file with one text a line, and the name of its only column."""
 
-LEGACY_BLOCK = 2**20
+BLOCK = 2**20
 """Bytes of a file that are decoded at a time."""
 
 KEY = re.compile(r'`(delimiter|encoding|quoting) = "([^"]*)"`')
@@ -35,7 +35,7 @@ KEY = re.compile(r'`(delimiter|encoding|quoting) = "([^"]*)"`')
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file of new texts: how it is read, its columns, and which of them hold the texts and the second texts."""
+    """A file of new texts: how it is read, its columns, and those with the texts and pairs."""
 
     file: SourceFile
     columns: tuple[str, ...]
@@ -44,127 +44,160 @@ class TextFile:
     plain: bool = False
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Each row with its line (Parquet: its number), from 1."""
+        """Each row with its line (of Parquet its number), from 1."""
         try:
-            rows = _plain_rows(self.file) if self.plain else READERS[self.file.kind].rows(self.file)
-            for number, row in rows:
+            reader = _plain_rows if self.plain else READERS[self.file.kind].rows
+            for number, row in reader(self.file):
                 yield number, dict(row)
         except EmomtlError as error:
-            raise EmomtlError(*map(_as_flags, error.problems)) from error
+            raise _in_flags(error) from error
 
     def described(self) -> str:
-        """How the file is read, in one line; of a sensitive one no column is named."""
+        """How the file is read, in one line; no column of a sensitive one is named."""
         layout, kind = self.file.layout, self.file.kind
-        parts = ["one text a line"] if self.plain else []
-        if not self.plain and kind == "delimited":
-            parts = [f"{said_delimiter(self.file.delimiter)} between two cells", "a header" if layout.header else "no header"]
+        parts: list[str] = []
+        if self.plain:
+            parts.append("one text a line")
+        elif kind == "delimited":
+            parts.append(f"{said_delimiter(self.file.delimiter)} between two cells")
+            parts.append("a header" if layout.header else "no header")
         if self.plain or kind != "parquet":
             parts.append(layout.encoding)
-        if not (self.plain or layout.sensitive):
+        if not self.plain and not layout.sensitive:
             parts.append(f"texts in '{clean(self.text)}'")
-            parts += [f"second texts in '{clean(self.pair)}'"] if self.pair is not None else []
+            if self.pair is not None:
+                parts.append(f"second texts in '{clean(self.pair)}'")
         return f"{clean(self.file.path.name)} is read with {', '.join(parts)}"
 
 
-def open_texts(path: Path, predictor: Predictor, choices: Choices) -> TextFile:
-    """A file of new texts, looked at as far as its first rows; an error where it can be read in two ways."""
-    if reason := absence(path) or ("" if path.is_file() else f"'{clean(path.name)}' is a folder; give one file"):
+def open_texts(path: Path, predictor: Predictor, options: FileOptions) -> TextFile:
+    """A file of new texts, read as far as its first rows.
+
+    EmomtlError where it does not read, or where it can be read in two ways.
+    """
+    reason = absence(path)
+    if not reason and not path.is_file():
+        reason = f"'{clean(path.name)}' is a folder; give one file"
+    if reason:
         raise EmomtlError(Problem(str(path), reason, "name the file that holds the texts"))
-    layout, from_run = chosen_layout(path, predictor, choices)
+    layout, from_run = chosen_layout(path, predictor, options)
     plain = path.suffix.lower() == PLAIN and layout.delimiter is None
-    if not plain and (reason := unread_ending(path, layout)):
-        remedy = f"a text file with one text a line ends in {PLAIN}; --delimiter reads any file as a table"
+    reason = "" if plain else unread_ending(path, layout)
+    if reason:
+        remedy = f"a text file with one text a line ends in {PLAIN}; "
+        remedy += "--delimiter reads any file as a table"
         raise EmomtlError(Problem(str(path), reason, remedy))
     _check(layout)
-    if choices.encoding is None and from_run and (plain or KINDS.get(path.suffix.lower()) != "parquet"):
+    is_text = plain or KINDS.get(path.suffix.lower()) != "parquet"
+    if options.encoding is None and from_run and is_text:
         _refuse_two_encodings(path, layout)
+    file = SourceFile(path, layout, "predict")
     try:
-        return _plain(path, layout, predictor, choices) if plain else _table(path, layout, predictor, choices)
+        return _plain(file, options) if plain else _table(file, predictor, options)
     except EmomtlError as error:
-        raise EmomtlError(*map(_as_flags, error.problems)) from error
+        raise _in_flags(error) from error
 
 
 def _check(layout: Files) -> None:
     """Refuse a delimiter or an encoding that is none."""
-    plain = Files("*")
-    alone = {
-        "--delimiter": replace(plain, delimiter=layout.delimiter),
-        "--encoding": replace(plain, encoding=layout.encoding),
+    anything = Files("*")
+    with_option = {
+        "--delimiter": replace(anything, delimiter=layout.delimiter),
+        "--encoding": replace(anything, encoding=layout.encoding),
     }
-    for flag, part in alone.items():
-        for fault in wrong_with(part):
+    for flag, changed in with_option.items():
+        for fault in wrong_with(changed):
             raise EmomtlError(Problem(flag, fault, "give another"))
 
 
-def _plain(path: Path, layout: Files, predictor: Predictor, choices: Choices) -> TextFile:
+def _plain(file: SourceFile, options: FileOptions) -> TextFile:
     """A file with one text a line."""
-    told = {"--text": choices.text, "--pair": choices.pair, "--header or --no-header": choices.header}
-    for flag in (flag for flag, value in told.items() if value is not None):
-        found = f"{clean(path.name)} has one text a line, and no columns"
-        raise EmomtlError(Problem(flag, found, "leave it out; or --delimiter, which reads the file as a table"))
-    file = SourceFile(path, layout, "predict")
+    about_columns = {
+        "--text": options.text,
+        "--pair": options.pair,
+        "--header or --no-header": options.header,
+    }
+    for flag, value in about_columns.items():
+        if value is not None:
+            finding = f"{clean(file.path.name)} has one text a line, and no columns"
+            remedy = "leave it out; or --delimiter, which reads the file as a table"
+            raise EmomtlError(Problem(flag, finding, remedy))
     return TextFile(file, (PLAIN_COLUMN,), PLAIN_COLUMN, None, plain=True)
 
 
 def _plain_rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
-    at = Position()
-    for text in lines(file, "", at):
-        yield at.line, {PLAIN_COLUMN: text.rstrip("\r\n")}
-        at.next_row()
+    position = Position()
+    for text in lines(file, "", position):
+        yield position.line, {PLAIN_COLUMN: text.rstrip("\r\n")}
+        position.next_row()
 
 
-def _table(path: Path, layout: Files, predictor: Predictor, choices: Choices) -> TextFile:
+def _table(file: SourceFile, predictor: Predictor, options: FileOptions) -> TextFile:
     """A file with columns."""
-    file = SourceFile(path, layout, "predict")
-    if file.kind == "delimited" and not layout.header:
-        file = _without_header(file, choices)
-    columns = _columns(file)
-    text = text_column(file, columns, predictor, choices.text)
-    return TextFile(file, columns, text, pair_column(file, columns, predictor, choices.pair))
+    if file.kind == "delimited" and not file.layout.header:
+        file = _with_column_names(file, options)
+    if file.kind == "jsonl":  # its objects may differ: all columns of the first rows
+        columns = tuple(dict.fromkeys(column for row in first_rows(file) for column in row))
+    else:
+        columns = tuple(READERS[file.kind].names(file))
+    text = text_column(file, columns, predictor, options.text)
+    return TextFile(file, columns, text, pair_column(file, columns, predictor, options.pair))
 
 
-def _columns(file: SourceFile) -> tuple[str, ...]:
-    """The columns of a file; of JSON Lines, whose objects may differ, those of the first rows."""
-    if file.kind != "jsonl":
-        return tuple(READERS[file.kind].names(file))
-    return tuple(dict.fromkeys(column for row in first_rows(file) for column in row))
+def _with_column_names(file: SourceFile, options: FileOptions) -> SourceFile:
+    """A file without header, with the names that the run's task gives its columns.
 
-
-def _without_header(file: SourceFile, choices: Choices) -> SourceFile:
-    """A file without header, with the names that the run's task gives its columns, or with numbers where it has others."""
+    Where it has another number of columns, they are named by their numbers.
+    """
     declared = file.layout.columns
-    names: Sequence[str] = () if declared is None or isinstance(declared, Mapping) else declared
-    first = delimited.first_row(file)
-    if choices.header is None and tuple(first) == tuple(names):
-        found = f"{clean(file.path.name)} begins with the names of the columns, and the run's task reads files without header"
-        raise EmomtlError(Problem("predict", found, "--header: the row names the columns; --no-header: it is a row like others"))
-    if len(first) != len(names):
-        names = [str(number) for number in range(1, len(first) + 1)]
+    names: Sequence[str] = ()
+    if declared is not None and not isinstance(declared, Mapping):
+        names = declared
+    first_row = delimited.first_row(file)
+    if options.header is None and tuple(first_row) == tuple(names):
+        finding = (
+            f"{clean(file.path.name)} begins with the names of the columns, "
+            "and the run's task reads files without header"
+        )
+        remedy = "--header: the row names the columns; --no-header: it is a row like others"
+        raise EmomtlError(Problem("predict", finding, remedy))
+    if len(first_row) != len(names):
+        names = [str(number) for number in range(1, len(first_row) + 1)]
     return replace(file, layout=replace(file.layout, columns=tuple(names)))
 
 
 def _refuse_two_encodings(path: Path, layout: Files) -> None:
-    """Refuse a file that is whole as UTF-8 where the run's task reads a legacy encoding, in which nearly any bytes are text."""
-    import codecs
+    """Refuse a UTF-8 file that a run's task would read in a legacy encoding.
 
+    Nearly any bytes are text in a legacy encoding, so reading it would not fail.
+    """
     name = codecs.lookup(layout.encoding).name
     if name.startswith("utf") or name == "ascii":
         return
-    decoder, plain = codecs.getincrementaldecoder("utf-8")(), True
+    decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
     try:
         with path.open("rb") as stream:
-            while block := stream.read(LEGACY_BLOCK):
-                plain = plain and block.isascii()
+            while block := stream.read(BLOCK):
+                is_ascii = is_ascii and block.isascii()
                 decoder.decode(block)
             decoder.decode(b"", final=True)
-    except (UnicodeDecodeError, OSError):  # no UTF-8, or unreadable, which the reader says
+    except (UnicodeDecodeError, OSError):  # not UTF-8, or unreadable, which the reader will say
         return
-    if not plain:
-        found = f"{clean(path.name)} can be read as UTF-8 and as {layout.encoding}, which is how the run's task reads its files"
-        raise EmomtlError(Problem("--encoding", found, f"--encoding utf-8, or --encoding {layout.encoding}"))
+    if not is_ascii:
+        finding = (
+            f"{clean(path.name)} can be read as UTF-8 and as {layout.encoding}, "
+            "which is how the run's task reads its files"
+        )
+        remedy = f"--encoding utf-8, or --encoding {layout.encoding}"
+        raise EmomtlError(Problem("--encoding", finding, remedy))
 
 
-def _as_flags(problem: Problem) -> Problem:
-    """The problem with the remedy in the words of this command: `--encoding cp1252` for `encoding = "cp1252"`."""
-    remedy = problem.remedy.replace("give the layout's `encoding`", "give its --encoding").replace('"\\t"', '"tab"')
-    return replace(problem, remedy=KEY.sub(lambda found: f"--{found[1]} {shlex.quote(found[2])}", remedy))
+def _in_flags(error: EmomtlError) -> EmomtlError:
+    """The error with remedies in flags: `--encoding cp1252` for `encoding = "cp1252"`."""
+    problems: list[Problem] = []
+    for problem in error.problems:
+        remedy = problem.remedy.replace("give the layout's `encoding`", "give its --encoding")
+        remedy = remedy.replace('"\\t"', '"tab"')
+        remedy = KEY.sub(lambda key: f"--{key[1]} {shlex.quote(key[2])}", remedy)
+        problems.append(replace(problem, remedy=remedy))
+    return EmomtlError(*problems)

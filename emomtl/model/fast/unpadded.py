@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.model.architectures import architecture_of, first_position
 from emomtl.model.device import arithmetic, to_device
 from emomtl.model.fast.attention import use_attention
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 ATTENTION = "emomtl_unpadded"
 """The name under which transformers knows this attention."""
-
-FIRST_POSITION = {"bert": 0, "electra": 0, "roberta": None, "xlm-roberta": None, "camembert": None}
-"""Architectures whose attention goes through transformers' interface and whose positions are learned, with the number of a
-text's first position; None is the one after the padding's."""
 
 CLOSE = {"fp32": 1e-3, "bf16": 5e-2}
 """How far the two paths may differ on a few texts, as a part of the states' standard deviation (TF32 counts as fp32)."""
@@ -134,15 +131,14 @@ def choose_unpadded(wanted: str, encoder: Any, device: str, precision: str, chan
     """
     if wanted == "off" or (wanted == "auto" and device != "cuda"):
         return None, ""
-    kind = getattr(encoder.config, "model_type", "")
+    architecture = architecture_of(encoder.config)
     before = getattr(encoder.config, "_attn_implementation", "")
-    if kind not in FIRST_POSITION:
-        why = f"it is not known for encoders of the type '{clean(str(kind))}'"
+    if architecture.no_unpadded:
+        why = f"the type '{clean(str(encoder.config.model_type))}': {architecture.no_unpadded}"
     elif changed:
         why = "the encoder has changes of its layers"
     else:
-        first = FIRST_POSITION[kind]
-        made = Unpadded(encoder, device, int(encoder.config.pad_token_id or 0) + 1 if first is None else first)
+        made = Unpadded(encoder, device, first_position(encoder.config))
         use_attention(encoder, ATTENTION, attention)
         why = _differs(made, precision)
         if not why:

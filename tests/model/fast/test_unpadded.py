@@ -99,17 +99,17 @@ def test_what_is_not_known_or_goes_wrong_is_padded_or_an_error(monkeypatch: pyte
     assert choose_unpadded("auto", model, "cpu", "fp32", changed=False) == (None, "")
     with pytest.raises(EmomtlError, match="has changes of its layers"):
         choose_unpadded("on", model, "cpu", "fp32", changed=True)
-    monkeypatch.setattr("emomtl.model.fast.unpadded.FIRST_POSITION", {"bert": 1})
+    monkeypatch.setattr("emomtl.model.fast.unpadded.first_position", lambda config: 1)
     with pytest.raises(EmomtlError, match="differs from the padded path by"):
         choose_unpadded("on", model, "cpu", "fp32", changed=False)
-    monkeypatch.setattr("emomtl.model.fast.unpadded.FIRST_POSITION", {"bert": 100})
+    monkeypatch.setattr("emomtl.model.fast.unpadded.first_position", lambda config: 100)
     with pytest.raises(EmomtlError, match="it failed"):
         choose_unpadded("on", model, "cpu", "fp32", changed=False)
     assert model.config._attn_implementation == before
-    monkeypatch.setattr("emomtl.model.fast.unpadded.FIRST_POSITION", {})
+    monkeypatch.setattr("emomtl.model.architectures.ARCHITECTURES", {})
     assert choose_unpadded("auto", model, "cuda", "fp32", changed=False) == (
         None,
-        "texts are padded: it is not known for encoders of the type 'bert'",
+        "texts are padded: the type 'bert': it is not known",
     )
 
 

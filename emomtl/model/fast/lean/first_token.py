@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from emomtl.contracts.encoder import encoder_layers
 from emomtl.errors import EmomtlError
-
-KNOWN = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"})
-"""Architectures whose layers have the parts that are named here, each layer its own."""
+from emomtl.model.architectures import architecture_of
 
 
 class FirstToken:
@@ -50,7 +48,7 @@ class FirstToken:
 
 def read_first_token(encoder: Any) -> FirstToken | None:
     """Let the last layer of an encoder that is known compute its first token alone while it trains; None for others."""
-    if getattr(encoder.config, "model_type", "") in KNOWN:
+    if not architecture_of(encoder.config).no_first_token:
         with suppress(EmomtlError):  # it lists no layers
             return FirstToken(encoder_layers(encoder)[-1])
     return None
