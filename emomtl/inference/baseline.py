@@ -1,4 +1,4 @@
-"""Baselines without an encoder: logistic regression on a lexicon's figures or on TF-IDF, recorded for reports."""
+"""Baselines without an encoder: logistic regression on lexicon features or on TF-IDF."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from emomtl.contracts.feature import FOLDS
 from emomtl.data.corpus import TaskData
@@ -16,6 +18,7 @@ from emomtl.inference.feature_vectors import out_of_fold, training_rows, whole_t
 from emomtl.lexicon import Lexicon, not_cut, tokens
 from emomtl.metrics.scoring import TaskScores, score
 from emomtl.run import Run, is_run
+from emomtl.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,75 +35,70 @@ KINDS = {
 """What a text is turned into, and how the run's record says it."""
 
 MIN_ROWS = 5
-"""Training rows that have a word which counts, whatever the kind."""
+"""Training rows that a word needs in order to count, for every kind."""
 
 ITERATIONS = 2000
 CERTAIN = 20.0
-"""The logit of a label that every training row has, or none."""
+"""The logit of a label that every training row has; of one that none has, it is negative."""
 
 
 def read_task(plan: Plan, task: str, splits: Sequence[str]) -> TaskData:
-    """The rows of one task of a plan, with the limits that the manifest sets for training."""
+    """The rows of one task of a plan, with the manifest's limits."""
     if task not in plan.tasks:
-        raise EmomtlError(Problem("--task", f"'{task}' is no task of this manifest", suggest(task, plan.tasks)))
+        finding = f"'{task}' is no task of this manifest"
+        raise EmomtlError(Problem("--task", finding, suggest(task, plan.tasks)))
     bound = plan.tasks[task]
     assert bound.located is not None
-    one = TaskInput(task, bound.task, bound.head, bound.located, bound.table.limit, bound.table.eval_limit)
-    data = read_tasks([one], splits, plan.manifest.data.on_bad_row)
+    limits = (bound.table.limit, bound.table.eval_limit)
+    inputs = [TaskInput(task, bound.task, bound.head, bound.located, *limits)]
+    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row)
     if line := not_cut(next(iter(data.corpus(task).splits.values())).texts):
         data.notes.append(f"{task}: {line}")
     return data
 
 
 def score_baseline(plan: Plan, data: TaskData, task: str, kind: str, split: str) -> TaskScores:
-    """Fit on the task's training rows and score a split, by the scoring that runs have.
+    """Fit a baseline on the task's training rows and score it on a split, as runs are scored.
 
-    There is one binary logistic regression a label (L2, C = 1, scikit-learn's lbfgs); its log-odds are the logits. The figures
-    of a lexicon are standardised first, and those of the training rows come from lexica without them, as in a run. EmomtlError
-    for a task that answers with numbers.
+    Each label has a binary logistic regression (L2, C = 1, scikit-learn's lbfgs), whose log-odds
+    are the logits. Lexicon features are standardised first, and those of the training rows come
+    from lexica without them, as in a run. EmomtlError for a task with numbers.
     """
-    from sklearn.preprocessing import StandardScaler
-
     head, taxonomy = plan.tasks[task].head, data.taxonomies[task]
     if taxonomy is None:
-        raise EmomtlError(Problem(f"tasks.{task}", "it answers with numbers", "a baseline needs a task with labels"))
-    rows = training_rows(data, task)
-    every, found = whole_texts(data.corpus(task).splits[split]), data.rows(task, split)
-    texts = [every[i] for i in found.index]
-    if kind == "tfidf":
-        given, asked = _tfidf(rows.texts, texts)
-    else:
-        method: Literal["mixture", "pmi"] = "pmi" if kind == "pmi" else "mixture"
-
-        def figures(learned_from: TrainingRows, of: Sequence[str]) -> NDArray[Any]:
-            return Lexicon.learn(learned_from, method, min_rows=MIN_ROWS).features(of)
-
-        own = out_of_fold(rows, FOLDS, figures)
-        scaler = StandardScaler().fit(own)
-        given, asked = scaler.transform(own), scaler.transform(figures(rows, texts))
-    logits = _logits(given, rows, data.rows(task, "train").targets, asked, head)
-    return score(head, taxonomy, found.targets, logits)
+        remedy = "a baseline needs a task with labels"
+        raise EmomtlError(Problem(f"tasks.{task}", "it answers with numbers", remedy))
+    training, scored = training_rows(data, task), data.rows(task, split)
+    all_texts = whole_texts(data.corpus(task).splits[split])
+    texts = [all_texts[i] for i in scored.index]
+    inputs = _tfidf(training, texts) if kind == "tfidf" else _lexicon(training, texts, kind)
+    logits = _logits(*inputs, training, data.rows(task, "train").targets, head)
+    return score(head, taxonomy, scored.targets, logits)
 
 
-def record(plan: Plan, data: TaskData, task: str, kind: str, split: str, scores: TaskScores, folder: Path) -> tuple[Run, int]:
-    """Write the scores into a run's folder of their own, `folder`, made at the first time; says which look at the split it is.
+def record(
+    plan: Plan, data: TaskData, task: str, kind: str, split: str, scores: TaskScores, folder: Path
+) -> tuple[Run, int]:
+    """Write the scores into a run's folder, made at the first time.
 
-    A folder that holds another run, or the same baseline on other rows, is refused.
+    Gives the run, and how often it has been scored on the split. EmomtlError where the folder holds
+    another run, or the same baseline on other rows.
     """
-    import numpy
     import sklearn
 
-    from emomtl.version import __version__
-
-    bound = plan.tasks[task]
-    select = plan.manifest.eval.model_copy(update={"select": f"{task}/{bound.head.main_metric}"})
-    only = {"name": f"{task}-{kind}", "tasks": {task: plan.manifest.tasks[task]}, "features": {}, "eval": select}
-    manifest = plan.manifest.model_copy(update=only)
+    select = f"{task}/{plan.tasks[task].head.main_metric}"
+    changes = {
+        "name": f"{task}-{kind}",
+        "tasks": {task: plan.manifest.tasks[task]},
+        "features": {},
+        "eval": plan.manifest.eval.model_copy(update={"select": select}),
+    }
+    manifest = plan.manifest.model_copy(update=changes)
     environment: dict[str, Any] = {
         "baseline": KINDS[kind],
         "emomtl": __version__,
         "python": platform.python_version(),
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "scikit-learn": sklearn.__version__,
         "plugins": {plugin.label: plugin.record() for plugin in plan.plugins.active},
         "data": data.fingerprints,
@@ -108,37 +106,62 @@ def record(plan: Plan, data: TaskData, task: str, kind: str, split: str, scores:
     }
     if is_run(folder):
         run = Run.open(folder)
-        same = all(run.environment.get(key) == environment[key] for key in ("baseline", "data", "sizes"))
-        if not same or run.manifest.tasks != manifest.tasks:
-            found = f"{folder} holds another run, or this baseline on other rows"
-            raise EmomtlError(Problem("--out", found, "name another folder"))
+        rows = ("baseline", "data", "sizes")
+        is_same = all(run.environment.get(key) == environment[key] for key in rows)
+        if not is_same or run.manifest.tasks != manifest.tasks:
+            finding = f"{folder} holds another run, or this baseline on other rows"
+            raise EmomtlError(Problem("--out", finding, "name another folder"))
     else:
         run = Run.create(folder, manifest, environment)
         run.close()
-    entry = {"split": split, "which": "best", "checkpoint": "baseline", "step": 0, "by": "baseline", "data": data.fingerprints}
-    return run, run.add_scores({**entry, "tasks": {task: scores.as_json()}})
+    entry = {
+        "split": split,
+        "which": "best",
+        "checkpoint": "baseline",
+        "step": 0,
+        "by": "baseline",
+        "data": data.fingerprints,
+        "tasks": {task: scores.as_json()},
+    }
+    return run, run.add_scores(entry)
 
 
-def _tfidf(given: Sequence[str], asked: Sequence[str]) -> tuple[Any, Any]:
-    """TF-IDF of the same words that a lexicon counts, with 1 + ln of counts."""
+def _lexicon(training: TrainingRows, texts: Sequence[str], kind: str) -> tuple[Any, Any]:
+    """Standardised lexicon features of the training rows (m, F) and of texts (n, F)."""
+    from sklearn.preprocessing import StandardScaler
+
+    method: Literal["mixture", "pmi"] = "pmi" if kind == "pmi" else "mixture"
+
+    def vectors_of(rows: TrainingRows, of: Sequence[str]) -> NDArray[Any]:
+        return Lexicon.learn(rows, method, min_rows=MIN_ROWS).features(of)
+
+    own = out_of_fold(training, FOLDS, vectors_of)
+    scaler = StandardScaler().fit(own)
+    return scaler.transform(own), scaler.transform(vectors_of(training, texts))
+
+
+def _tfidf(training: TrainingRows, texts: Sequence[str]) -> tuple[Any, Any]:
+    """TF-IDF of the words that a lexicon counts, with 1 + ln of counts: (m, V) and (n, V)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer=tokens, min_df=MIN_ROWS, sublinear_tf=True)
-    return vectorizer.fit_transform(given), vectorizer.transform(asked)
+    return vectorizer.fit_transform(training.texts), vectorizer.transform(texts)
 
 
-def _logits(given: Any, rows: TrainingRows, targets: NDArray[Any], asked: Any, head: Head) -> NDArray[Any]:
-    """The log-odds of each label for the rows asked about, (n, L); rows without a known target teach nothing."""
-    import numpy as np
+def _logits(
+    inputs: Any, scored_inputs: Any, rows: TrainingRows, targets: NDArray[Any], head: Head
+) -> NDArray[Any]:
+    """The log-odds (n, L) of each label; rows without a known target are not fitted on."""
     from sklearn.linear_model import LogisticRegression
 
     known = head.present(targets)
-    logits = np.empty((asked.shape[0], len(rows.labels)))
+    logits = np.empty((scored_inputs.shape[0], len(rows.labels)))
     for place in range(len(rows.labels)):
         usable = known & ~np.isnan(targets[:, place]) if targets.ndim == 2 else known
         has = rows.has[usable, place]
         if has.all() or not has.any():
             logits[:, place] = CERTAIN if has.all() else -CERTAIN
         else:
-            logits[:, place] = LogisticRegression(max_iter=ITERATIONS).fit(given[usable], has).decision_function(asked)
+            model = LogisticRegression(max_iter=ITERATIONS).fit(inputs[usable], has)
+            logits[:, place] = model.decision_function(scored_inputs)
     return logits

@@ -1,4 +1,4 @@
-"""Feature vectors beside the encoder's: learned and standardised once before a run, kept in its folder, made for any text."""
+"""Feature vectors beside the encoder's: fitted and standardised once before a run, kept in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from emomtl.contracts.feature import Feature, Learned, TrainingRows
 from emomtl.contracts.sources import stable_fraction
@@ -27,14 +29,18 @@ OWN = "own."
 """What stands before the names of a feature's own arrays in its file, beside `mean` and `scale`."""
 
 FURTHEST = 10.0
-"""Standard deviations at which a number is cut: a text of another corpus, ten times as long, must not drown the encoder."""
+"""Standard deviations at which a number is clipped.
+
+A text of another corpus, ten times as long, must not drown the encoder.
+"""
 
 
 @dataclass(frozen=True)
 class FittedFeature:
-    """One feature that has learned, with the mean and the scale, (F,) each, of its columns over its training rows.
+    """A fitted feature, with the mean and scale (F,) of its columns over its training rows.
 
-    `own` are those rows' vectors, (n, F), not yet standardised, where it learned just now: they cost as many fits as folds.
+    `own` are those rows' vectors (n, F), not yet standardised, where it was fitted just now: they
+    cost as many fits as there are folds.
     """
 
     bound: BoundFeature
@@ -48,71 +54,80 @@ class FittedFeature:
         return self._standardised(_transformed(self.bound, self.learned, texts))
 
     def training_vectors(self, data: TaskData) -> NDArray[Any]:
-        """The same for the training rows that it learned from, each by a fit without it; computed anew after a resume."""
-        own = self.own if self.own is not None else _own_vectors(self.bound, self.learned, training_rows(data, self.bound.of))
+        """The same for its training rows, each by a fit without it; recomputed after a resume."""
+        own = self.own
+        if own is None:
+            own = _own_vectors(self.bound, self.learned, training_rows(data, self.bound.of))
         return self._standardised(own)
 
     def _standardised(self, values: NDArray[Any]) -> NDArray[Any]:
-        import numpy as np
-
-        return np.asarray(np.clip((values - self.mean) / self.scale, -FURTHEST, FURTHEST), np.float32)
+        standardised = (values - self.mean) / self.scale
+        return np.asarray(np.clip(standardised, -FURTHEST, FURTHEST), np.float32)
 
     def to_bytes(self) -> bytes:
-        """The file of the run."""
+        """The feature as a file of the run."""
         arrays = {f"{OWN}{name}": array for name, array in self.learned.arrays.items()}
-        return Learned({**arrays, "mean": self.mean, "scale": self.scale}, {"own": dict(self.learned.about)}).to_bytes()
+        arrays |= {"mean": self.mean, "scale": self.scale}
+        return Learned(arrays, {"own": dict(self.learned.about)}).to_bytes()
 
     @classmethod
     def from_bytes(cls, bound: BoundFeature, data: bytes, place: str) -> FittedFeature:
-        """What `to_bytes` wrote."""
-        kept = Learned.from_bytes(data, place)
-        mean, scale, about = kept.arrays.get("mean"), kept.arrays.get("scale"), kept.about.get("own")
-        if mean is None or scale is None or mean.ndim != 1 or mean.shape != scale.shape or not isinstance(about, dict):
-            raise EmomtlError("holds no feature of a run", place=place, remedy="put back the file that the run wrote")
-        own = {name.removeprefix(OWN): array for name, array in kept.arrays.items() if name.startswith(OWN)}
+        """The feature that `to_bytes` wrote; `place` names the file in errors."""
+        saved = Learned.from_bytes(data, place)
+        arrays, about = dict(saved.arrays), saved.about.get("own")
+        mean, scale = arrays.pop("mean", np.empty(())), arrays.pop("scale", np.empty(()))
+        if not isinstance(about, dict) or mean.ndim != 1 or mean.shape != scale.shape:
+            remedy = "put back the file that the run wrote"
+            raise EmomtlError("holds no feature of a run", place=place, remedy=remedy)
+        own = {name.removeprefix(OWN): array for name, array in arrays.items()}
         return cls(bound, Learned(own, about), mean, scale)
 
 
 @dataclass(frozen=True)
 class FittedFeatures:
-    """The features of a run, in the manifest's order; without any it leaves everything as it is."""
+    """The features of a run, in the manifest's order; without any, nothing is changed by it."""
 
     fitted: tuple[FittedFeature, ...] = ()
 
     @property
     def width(self) -> int:
-        """The numbers that heads read beside the encoder's."""
-        return sum(len(one.mean) for one in self.fitted)
+        """How many numbers heads read beside the encoder's."""
+        return sum(len(feature.mean) for feature in self.fitted)
 
     @property
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of each feature's file, which the run's environment notes."""
-        return {one.bound.name: hashlib.sha256(one.to_bytes()).hexdigest() for one in self.fitted}
+        """The SHA-256 of each feature's file, which the run's environment records."""
+        return {f.bound.name: hashlib.sha256(f.to_bytes()).hexdigest() for f in self.fitted}
 
     def beside(self, tokens: Tokens, split: CorpusSplit) -> Tokens:
-        """The tokens of a split with the vectors of its texts; of a pair both texts are read, as one."""
-        import numpy as np
-
+        """The tokens of a split with the vectors of its texts; a pair is read as one text."""
         if not self.fitted:
             return tokens
         texts = whole_texts(split)
-        vectors = np.concatenate([one.vectors(texts) for one in self.fitted], axis=1)
-        return replace(tokens, features=vectors)
+        vectors = [feature.vectors(texts) for feature in self.fitted]
+        return replace(tokens, features=np.concatenate(vectors, axis=1))
 
     def beside_all(
         self, data: TaskData, tokens: Mapping[tuple[str, str], Tokens], training: bool = False
     ) -> dict[tuple[str, str], Tokens]:
-        """The same for every (corpus, split); for `training` the rows that a feature learned from have vectors without them."""
-        splits = {(corpus.name, split): found for corpus in data.corpora for split, found in corpus.splits.items()}
-        found = {key: self.beside(one, splits[key]) for key, one in tokens.items()}
+        """The same for every (corpus, split).
+
+        For `training` the rows that a feature was fitted on have vectors of fits without them.
+        """
+        extended: dict[tuple[str, str], Tokens] = {}
+        for corpus in data.corpora:
+            for split, texts in corpus.splits.items():
+                key = (corpus.name, split)
+                if key in tokens:
+                    extended[key] = self.beside(tokens[key], texts)
         start = 0
-        for one in self.fitted if training else ():
-            corpus, columns = data.corpus(one.bound.of), slice(start, start + len(one.mean))
-            vectors = found[corpus.name, "train"].features
+        for feature in self.fitted if training else ():
+            task, columns = feature.bound.of, slice(start, start + len(feature.mean))
+            vectors = extended[data.corpus(task).name, "train"].features
             assert vectors is not None
-            vectors[data.rows(one.bound.of, "train").index, columns] = one.training_vectors(data)
+            vectors[data.rows(task, "train").index, columns] = feature.training_vectors(data)
             start = columns.stop
-        return found
+        return extended
 
     def keep(self, folder: Path) -> None:
         """Write each feature into the run's folder, so that the run opens without the rows."""
@@ -120,109 +135,121 @@ class FittedFeatures:
             return
         with storage(folder / FOLDER):
             (folder / FOLDER).mkdir(exist_ok=True)
-        for one in self.fitted:
-            write_bytes(folder / FOLDER / f"{one.bound.name}{SUFFIX}", one.to_bytes())
+        for feature in self.fitted:
+            write_bytes(_path(folder, feature.bound), feature.to_bytes())
 
 
 def learn(features: Mapping[str, BoundFeature], data: TaskData) -> FittedFeatures:
-    """Let each feature learn from the training rows of its task, those that the run trains on; all problems at once."""
+    """Fit each feature on the training rows of its task; one EmomtlError with all problems."""
     fitted: list[FittedFeature] = []
     problems: list[Problem] = []
     for bound in features.values():
         try:
-            fitted.append(_fitted(bound, data))
+            fitted.append(_fit(bound, data))
         except EmomtlError as error:
-            place = f"features.{bound.name}"
-            problems += [replace(one, place=f"{place}.{one.place}" if one.place else place) for one in error.problems]
+            for problem in error.problems:
+                place = f"features.{bound.name}.{problem.place}".rstrip(".")
+                problems.append(replace(problem, place=place))
     if problems:
         raise EmomtlError(*problems)
     return FittedFeatures(tuple(fitted))
 
 
 def reopen(features: Mapping[str, BoundFeature], run: Run) -> FittedFeatures:
-    """The features of a run as it kept them; a file that is not the one that the run began with is refused."""
+    """The features of a run from their files, which have to be those that it began with."""
     fitted = []
     for bound in features.values():
-        path = run.folder / FOLDER / f"{bound.name}{SUFFIX}"
+        path = _path(run.folder, bound)
         data = read_bytes(path, sys.maxsize)
-        if hashlib.sha256(data).hexdigest() != run.environment.get("features", {}).get(bound.name):
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != run.environment.get("features", {}).get(bound.name):
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
         fitted.append(FittedFeature.from_bytes(bound, data, str(path)))
     return FittedFeatures(tuple(fitted))
 
 
+def _path(folder: Path, bound: BoundFeature) -> Path:
+    return folder / FOLDER / f"{bound.name}{SUFFIX}"
+
+
 def whole_texts(split: CorpusSplit) -> list[str]:
     """What features read of each row: the text, and after it that of a pair."""
-    pairs = split.pairs or [""] * len(split)
-    return [f"{text}\n{pair}" if pair else text for text, pair in zip(split.texts, pairs, strict=True)]
+    if split.pairs is None:
+        return list(split.texts)
+    rows = zip(split.texts, split.pairs, strict=True)
+    return [f"{text}\n{pair}" if pair else text for text, pair in rows]
 
 
 def training_rows(data: TaskData, task: str) -> TrainingRows:
     """A task's training texts with their labels, whatever its head."""
-    import numpy as np
-
     corpus, rows = data.corpus(task), data.rows(task, "train")
-    split, taxonomy = corpus.splits["train"], data.taxonomies[task]
-    every = whole_texts(split)
-    texts = [every[i] for i in rows.index]
+    taxonomy = data.taxonomies[task]
+    all_texts = whole_texts(corpus.splits["train"])
+    texts = [all_texts[i] for i in rows.index]
     if taxonomy is None:
         return TrainingRows(texts, (), np.zeros((len(texts), 0), bool), corpus.sensitive)
-    labels = np.arange(len(taxonomy))
-    has = rows.targets >= 0.5 if rows.targets.ndim == 2 else rows.targets[:, None] == labels
+    classes = np.arange(len(taxonomy))
+    has = rows.targets >= 0.5 if rows.targets.ndim == 2 else rows.targets[:, None] == classes
     return TrainingRows(texts, taxonomy.names, has, corpus.sensitive)
 
 
-def _fitted(bound: BoundFeature, data: TaskData) -> FittedFeature:
-    import numpy as np
-
+def _fit(bound: BoundFeature, data: TaskData) -> FittedFeature:
     rows = training_rows(data, bound.of)
     learned = bound.feature.fit(rows)
     own = _own_vectors(bound, learned, rows)
-    spread = own.std(axis=0)
-    return FittedFeature(bound, learned, own.mean(axis=0), np.where(spread > 0, spread, 1.0), own)
+    deviation = own.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1.0)  # a constant column stays as it is
+    return FittedFeature(bound, learned, own.mean(axis=0), scale, own)
 
 
 def out_of_fold(
-    rows: TrainingRows, folds: int, vectors_of: Callable[[TrainingRows, Sequence[str]], NDArray[Any]]
+    rows: TrainingRows,
+    folds: int,
+    vectors_of: Callable[[TrainingRows, Sequence[str]], NDArray[Any]],
 ) -> NDArray[Any]:
-    """(n, F): each row's vector by `vectors_of(the rows of all other folds, its text)`, so that it does not know its labels.
+    """(n, F): each row's vector by `vectors_of(rows of all other folds, its text)`.
 
-    A hash of the text says the fold: equal texts share one, and neither the order nor the number of rows moves any.
+    So it does not know its own labels. A hash of the text chooses the fold: equal texts share one,
+    and neither the order nor the number of rows moves any.
     """
-    import numpy as np
-
     fold = np.array([int(stable_fraction(text, seed=3) * folds) for text in rows.texts])
-    parts = [(fold == number, rows.only(fold == number).texts) for number in range(folds)]
-    made = [(inside, vectors_of(rows.only(~inside), texts)) for inside, texts in parts if texts]
-    found = np.empty((len(rows.texts), made[0][1].shape[1]))
-    for inside, vectors in made:
-        found[inside] = vectors
-    return found
+    vectors: NDArray[Any] | None = None
+    for number in range(folds):
+        inside = fold == number
+        if inside.any():
+            of_fold = vectors_of(rows.only(~inside), rows.only(inside).texts)
+            if vectors is None:
+                vectors = np.empty((len(rows.texts), of_fold.shape[1]))
+            vectors[inside] = of_fold
+    assert vectors is not None
+    return vectors
 
 
 def _own_vectors(bound: BoundFeature, learned: Learned, rows: TrainingRows) -> NDArray[Any]:
-    """The vectors of the rows that a feature learned from; one that remembers nothing needs no folds."""
+    """The vectors of a feature's training rows; one that learns nothing needs no folds."""
     if bound.folds == 1 or type(bound.feature).fit is Feature.fit:
         return _transformed(bound, learned, rows.texts)
     names = bound.feature.names(learned)
 
     def vectors_of(others: TrainingRows, texts: Sequence[str]) -> NDArray[Any]:
-        partly = bound.feature.fit(others)
-        if bound.feature.names(partly) != names:
-            raise EmomtlError("without some of its rows it has other columns", remedy="folds = 1", place="folds")
-        return _transformed(bound, partly, texts)
+        refitted = bound.feature.fit(others)
+        if bound.feature.names(refitted) != names:
+            finding = "without some of its rows it has other columns"
+            raise EmomtlError(finding, remedy="folds = 1", place="folds")
+        return _transformed(bound, refitted, texts)
 
     return out_of_fold(rows, bound.folds, vectors_of)
 
 
 def _transformed(bound: BoundFeature, learned: Learned, texts: Sequence[str]) -> NDArray[Any]:
-    """What the feature makes of texts, in double precision; an answer of another shape, or not finite, is named."""
-    import numpy as np
-
+    """What a feature makes of texts (n, F), float64; EmomtlError for other shapes, and for NaN."""
     values = np.asarray(bound.feature.transform(learned, texts), np.float64)
-    wanted = (len(texts), len(bound.feature.names(learned)))
-    if values.shape != wanted:
-        raise EmomtlError(Problem("", f"'{clean(bound.use)}' gave {values.shape} numbers, not {wanted}", "mend the plugin"))
-    if not np.isfinite(values).all():
-        raise EmomtlError(Problem("", f"'{clean(bound.use)}' gave numbers that are not finite", "mend the plugin"))
+    shape = (len(texts), len(bound.feature.names(learned)))
+    finding = ""
+    if values.shape != shape:
+        finding = f"'{clean(bound.use)}' gave {values.shape} numbers, not {shape}"
+    elif not np.isfinite(values).all():
+        finding = f"'{clean(bound.use)}' gave numbers that are not finite"
+    if finding:
+        raise EmomtlError(finding, remedy="mend the plugin")
     return values

@@ -49,9 +49,7 @@ def pair_column(
     return _common(file, "--pair", by_task, columns) if by_task else None
 
 
-def _common(
-    file: SourceFile, flag: str, by_task: Mapping[str, str], columns: Sequence[str]
-) -> str:
+def _common(file: SourceFile, flag: str, by_task: Mapping[str, str], columns: Sequence[str]) -> str:
     """The one column of the file from which tasks take their texts."""
     task_by_column: dict[str, str] = {}
     for task, column in by_task.items():

@@ -76,9 +76,7 @@ class Predictor:
         if not single or not self.paired.isdisjoint(names):
             paired = ", ".join(sorted(self.paired))
             finding = f"{paired}: trained on pairs of texts, and there is no second text"
-            remedy = (
-                "give a file with --out, with the second texts in a column that --pair names"
-            )
+            remedy = "give a file with --out, with the second texts in a column that --pair names"
             raise EmomtlError(Problem("predict", finding, remedy))
         return replace(self, tasks=single, paired=frozenset())
 
