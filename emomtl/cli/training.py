@@ -34,13 +34,13 @@ def train(
     from emomtl.cli.shipped import compose_given
     from emomtl.compose import left, stages
     from emomtl.errors import EmomtlError, Problem
-    from emomtl.model.parallel.ranks import joined
+    from emomtl.model.parallel.ranks import process_group
     from emomtl.plugins.discovery import Plugins
     from emomtl.run import check_new
 
     if allow_changed and not resume:
         raise EmomtlError(Problem("--allow-changed", "it lets a run that is resumed differ", "give --resume, too"))
-    with joined() as ranks:
+    with process_group() as ranks:
         plugins = Plugins.discover()
         whole = compose_given(manifest, set_ or [], plugins)
         for note in plugins.notes if ranks.first else ():

@@ -26,7 +26,7 @@ class Architecture:
     `first_position` is the number of a text's first token in the table of positions: 0, or in the
     RoBERTa family the one after the padding token's; None without a table.
     `no_unpadded` says why texts are padded on CUDA (`fast/unpadded.py`), `no_first_token` why the
-    last layer is computed for all tokens on a CPU (`fast/lean/first_token.py`); empty where they
+    last layer is computed for all tokens on a CPU (`fast/first_token.py`); empty where they
     have the fast path.
     """
 

@@ -15,7 +15,7 @@ from emomtl.contracts.heads import Vocabulary
 from emomtl.contracts.weighting import SharedParameters
 from emomtl.errors import EmomtlError
 from emomtl.model.encoder_changes import AppliedChanges
-from emomtl.model.fast.lean.first_token import FirstToken
+from emomtl.model.fast.first_token import FirstToken
 from emomtl.model.layers import LAST, LastLayers, layer_factors
 
 if TYPE_CHECKING:

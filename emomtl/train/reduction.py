@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emomtl.contracts.heads import MISSING_TOKEN
-from emomtl.model.parallel.ranks import Ranks, together
+from emomtl.model.parallel.ranks import Ranks, collective
 from emomtl.train.signals import Signals
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Reduction:
         for bucket in _buckets([*rest, *kept, values, flags]):
             self._send(bucket)
         for one in self._sent:
-            with together():
+            with collective():
                 one.work.wait()
             one.flat.div_(self.ranks.world_size)
             pieces = torch.split(one.flat, [tensor.numel() for tensor in one.tensors])
@@ -103,7 +103,7 @@ class Reduction:
 
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         self.bytes += flat.numel() * flat.element_size()
-        with together():
+        with collective():
             work = all_reduce(flat, async_op=True)
         self._sent.append(_Sent(tensors, flat, work))
 

@@ -20,7 +20,7 @@ from emomtl.model.averaging import Average
 from emomtl.model.build import build_model, change_encoder
 from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import rebuild_encoder
-from emomtl.model.fast.lean import spare, try_lean
+from emomtl.model.fast.cpu import skip_unread, try_cpu_kernels
 from emomtl.model.fast.unpadded import choose_unpadded
 from emomtl.model.loaded import LoadedEncoder
 from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
@@ -169,7 +169,7 @@ def _session(
     tokens = features.beside_all(data, tokens, training=True)
     heads = {name: bound.head for name, bound in plan.tasks.items()}
     model = build_model(plan, encoder, features.width).to(device)
-    notes = try_lean(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
+    notes = try_cpu_kernels(model, encoder, next(iter(plan.tasks)), plan.encoder.max_tokens) if device == "cpu" else []
     recompute_layers(encoder.module, manifest.encoder.checkpoint_layers, model.changes.switch)
     changed = bool(manifest.encoder.changes)
     unpadded, why = choose_unpadded(manifest.train.unpadded, encoder.module, device, precision, changed)
@@ -218,10 +218,10 @@ def _begun(session: Session, origin: Origin) -> Session:
 
 
 def _spare(plan: Plan, model: MultiTaskModel, padded: bool, alone: bool) -> None:
-    """Let the model spare on a CPU what this run allows."""
+    """Skip, on a CPU, computation that nobody reads, as far as this run allows."""
     published = padded and not plan.manifest.encoder.changes
     plain = plan.weighting.sums_losses and plan.manifest.train.clip_by == "all"  # gradients go into `.grad` alone
-    spare(model, first_token=published, word_gradient=alone and plain)
+    skip_unread(model, first_token=published, word_gradient=alone and plain)
 
 
 def _facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:

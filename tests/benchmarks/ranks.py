@@ -63,7 +63,7 @@ def ratio(over: list[float], under: list[float]) -> str:
 
 def measure(given: argparse.Namespace) -> None:
     """Steps in turns; see `step` above."""
-    from emomtl.model.parallel.ranks import ALONE, joined
+    from emomtl.model.parallel.ranks import ALONE, process_group
     from emomtl.train.reduction import Reduction
     from emomtl.train.step import remember, take_step
 
@@ -80,7 +80,7 @@ def measure(given: argparse.Namespace) -> None:
 
     Reduction.finish = timed  # type: ignore[method-assign]
     names = ("alone", "together", "after")
-    with joined() as ranks:
+    with process_group() as ranks:
         folder = Path(ranks.broadcast_object(tempfile.mkdtemp() if ranks.first else ""))
         sides = {"together": session_of(given.corpus, folder / "together", ranks, 32, given.accumulate)}
         sides["after"] = sides["together"]

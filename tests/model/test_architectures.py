@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from emomtl import EmomtlError
 from emomtl.model.architectures import ARCHITECTURES, architecture_of
 from emomtl.model.encoder import load_encoder
-from emomtl.model.fast.lean import attention, layers, make_lean, spare
+from emomtl.model.fast.cpu import skip_unread, use_cpu_kernels
 from emomtl.model.fast.unpadded import choose_unpadded
 from emomtl.model.loaded import EncoderChoice, LoadedEncoder
 from emomtl.model.network import MultiTaskModel
@@ -138,14 +138,13 @@ def test_an_answer_does_not_depend_on_its_neighbours_by_any_path(
             for order in ([0, 1, 2, 3], [3, 0], [2, 1]):
                 assert close(model.encode(batch([texts[i] for i in order])), alone[order]), pooling
     # in training, by our layers for the CPU, with every dropout taken for none
-    for place in (layers, attention):
-        monkeypatch.setattr(place, "masked", lambda x, p: x)
+    monkeypatch.setattr("emomtl.model.fast.cpu.masked", lambda x, p: x)
     monkeypatch.setattr(nn.functional, "dropout", lambda input, p=0.5, training=True, inplace=False: input)
     model = MultiTaskModel(module, "cls", {})
     few = batch(texts)
     before = module.config._attn_implementation
-    assert make_lean(model, module, lambda: model.encode(few)) == ""
-    spare(model, first_token=True, word_gradient=True)
+    assert use_cpu_kernels(model, module, lambda: model.encode(few)) == ""
+    skip_unread(model, first_token=True, word_gradient=True)
     model.train()
     with torch.no_grad():
         wanted = torch.cat([model.eval().encode(batch([text])) for text in texts])

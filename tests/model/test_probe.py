@@ -72,7 +72,7 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
 
 
 def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emomtl.model.fast import lean
+    from emomtl.model.fast import cpu
 
     class Broken(nn.Linear):
         """A layer of ours that an encoder does not go with."""
@@ -80,7 +80,7 @@ def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeyp
         def forward(self, input: Tensor) -> Tensor:
             raise RuntimeError("Output 0 of _Linear is a view and is being modified inplace")
 
-    monkeypatch.setattr(lean, "Linear", Broken)
+    monkeypatch.setattr(cpu, "Linear", Broken)
     session = desk.begin(desk.manifest(train={"device": "cpu"}))
     session.run.close()
     (note,) = session.encoder_notes

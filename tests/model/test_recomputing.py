@@ -52,7 +52,7 @@ def test_gradients_are_the_same_bit_for_bit(desk: Any, case: str) -> None:
 
 
 def test_torch_s_own_layers_and_unpadded_texts_are_recomputed_too(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.starting.try_lean", lambda *_: [])
+    monkeypatch.setattr("emomtl.train.starting.try_cpu_kernels", lambda *_: [])
     for way in ("off", "on"):
         case: dict[str, Any] = {"weighting": {"use": "equal"}, "train": {"unpadded": way}}
         assert same(gradients(desk, f"plain-{way}", False, **case), gradients(desk, f"again-{way}", True, **case))

@@ -19,7 +19,7 @@ import torch
 
 from emomtl.errors import EmomtlError
 from emomtl.inference.trained import open_trained
-from emomtl.model.parallel.ranks import ALONE, Ranks, joined, launched
+from emomtl.model.parallel.ranks import ALONE, Ranks, process_group, ranks_from_environment
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
 
@@ -371,19 +371,19 @@ def test_commands_for_one_process_refuse_a_launcher(desk: Any, together: Togethe
 def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert launched() == ALONE
-    with joined() as ranks:
+    assert ranks_from_environment() == ALONE
+    with process_group() as ranks:
         assert ranks == ALONE
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EmomtlError, match="these do not go together"):
-        launched()
+        ranks_from_environment()
 
 
 def test_a_launcher_s_variables_say_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert launched() == Ranks(rank=3, world_size=4, local_rank=1)
+    assert ranks_from_environment() == Ranks(rank=3, world_size=4, local_rank=1)
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED"])
@@ -401,10 +401,10 @@ def test_one_process_refuses_an_engine_too(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(EmomtlError, match="ACCELERATE_USE_FSDP is set, but emomtl has no FSDP"), joined():
+    with pytest.raises(EmomtlError, match="ACCELERATE_USE_FSDP is set, but emomtl has no FSDP"), process_group():
         pass
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
-    with joined() as ranks:
+    with process_group() as ranks:
         assert ranks == ALONE
 
 

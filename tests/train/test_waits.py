@@ -53,7 +53,7 @@ class Questions(TorchDispatchMode):
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
 def test_a_step_asks_for_nothing(desk: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.starting.spare", lambda *_, **__: None)  # what is for CPUs alone
+    monkeypatch.setattr("emomtl.train.starting.skip_unread", lambda *_, **__: None)  # what is for CPUs alone
     manifest = desk.manifest(
         weighting={"use": name, **WEIGHTINGS[name]}, sampler={"use": "proportional", "per_step": "all"}, train={"accumulate": 2}
     )

@@ -1,4 +1,4 @@
-"""A file of new texts: read as the run's own tasks read theirs, unless the caller says otherwise."""
+"""A file of new texts, read as the run's tasks read theirs unless the caller says otherwise."""
 
 from __future__ import annotations
 

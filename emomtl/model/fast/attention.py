@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def use_attention(encoder: Any, name: str, attend: Callable[..., tuple[Tensor, None]]) -> None:
-    """Let an encoder attend by a function of ours, under a name that transformers then knows; masks are those of torch's."""
+    """Let an encoder attend by a function, registered under a name; masks are those of sdpa."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

@@ -1,7 +1,8 @@
-"""Training without padding: the texts of all micro-batches of a step stand in one sequence, and each attends to itself alone.
+"""Training without padding: all texts of a step stand in one sequence, each attends to itself.
 
-Meant for CUDA, where it saves the arithmetic of padding and joins corpora in one pass of the encoder. The attention is torch's
-own over jagged nested tensors, which keeps dropout. Before it is used it is held against the padded path on the device itself.
+Meant for CUDA, where it saves the arithmetic of padding, and joins the micro-batches of several
+corpora in one pass of the encoder. The attention is torch's own over jagged nested tensors, which
+keeps dropout. Before it is used it is compared with the padded path on the device itself.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
 ATTENTION = "emomtl_unpadded"
 """The name under which transformers knows this attention."""
 
-CLOSE = {"fp32": 1e-3, "bf16": 5e-2}
-"""How far the two paths may differ on a few texts, as a part of the states' standard deviation (TF32 counts as fp32)."""
+TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
+"""How far the two paths may differ, as a part of the states' deviation (TF32 counts as fp32)."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Texts of several batches behind one another: N tokens in all, and where they stand in the batches, (B, T) each.
+    """Texts of several batches in one sequence of N tokens, and the shapes of the batches.
 
-    `arrays` has `input_ids`, `position_ids` and `token_type_ids` (1, N), the bounds of the texts (`offsets`), and the place of
-    each token in its batch, flattened (`places`, (N,)).
+    `arrays` has `input_ids`, `position_ids` and `token_type_ids` (1, N), the bounds of the texts
+    (`offsets`), and the place of each token in its flattened batch (`places`, (N,)). `shapes` are
+    (B, T), `tokens` the numbers of real tokens of each batch.
     """
 
     arrays: Mapping[str, NDArray[np.int64]]
@@ -45,7 +47,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Output:
-    """What an encoder gives for one batch, padded again with zeros: as transformers names it."""
+    """What an encoder gives for one batch, padded again with zeros; names are transformers'."""
 
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None
@@ -53,20 +55,29 @@ class Output:
 
 
 def pack(batches: Sequence[Mapping[str, NDArray[Any]]], first_position: int) -> Packing:
-    """Join padded batches, of which each text's real tokens come first."""
+    """Join padded batches, in each text of which the real tokens come first."""
     masks = [batch["attention_mask"].astype(bool) for batch in batches]
     lengths = np.concatenate([mask.sum(axis=1) for mask in masks])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+    def joined(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        real = [array[mask] for array, mask in zip(values, masks, strict=True)]
+        return np.concatenate(real)[None]
+
+    # the number of a token in its text: its place in the sequence less that of the text's start
+    positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + first_position
     arrays = {
-        "input_ids": np.concatenate([batch["input_ids"][mask] for batch, mask in zip(batches, masks, strict=True)])[None],
-        "position_ids": (np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + first_position)[None],
+        "input_ids": joined([batch["input_ids"] for batch in batches]),
+        "position_ids": positions[None],
         "offsets": offsets,
         "places": np.concatenate([np.flatnonzero(mask) for mask in masks]),
     }
     if any("token_type_ids" in batch for batch in batches):
-        types = (batch.get("token_type_ids", np.zeros_like(batch["input_ids"])) for batch in batches)
-        arrays["token_type_ids"] = np.concatenate([one[mask] for one, mask in zip(types, masks, strict=True)])[None]
-    return Packing(arrays, [mask.shape for mask in masks], [int(mask.sum()) for mask in masks], int(lengths.max()))
+        zeros = [np.zeros_like(batch["input_ids"]) for batch in batches]
+        pairs = zip(batches, zeros, strict=True)
+        arrays["token_type_ids"] = joined([b.get("token_type_ids", zero) for b, zero in pairs])
+    shapes = [mask.shape for mask in masks]
+    return Packing(arrays, shapes, [int(mask.sum()) for mask in masks], int(lengths.max()))
 
 
 @dataclass(frozen=True)
@@ -77,99 +88,142 @@ class Unpadded:
     device: str
     first_position: int
 
-    def outputs(self, batches: Sequence[Mapping[str, NDArray[Any]]], asked: Mapping[str, Any]) -> list[Output]:
-        """One pass of the encoder over all batches; what it gives for each of them."""
+    def outputs(
+        self, batches: Sequence[Mapping[str, NDArray[Any]]], options: Mapping[str, Any]
+    ) -> list[Output]:
+        """What the encoder gives for each batch, from one pass over all of them.
+
+        `options` are what it is asked for beside its last layer.
+        """
         packing = pack(batches, self.first_position)
         tensors = to_device(packing.arrays, self.device)
-        offsets, places = tensors.pop("offsets"), tensors.pop("places").split(list(packing.tokens))
-        bounds = {"cu_seq_lens_q": offsets, "cu_seq_lens_k": offsets}
-        bounds |= {"max_length_q": packing.longest, "max_length_k": packing.longest}
-        output = self.encoder(**tensors, **bounds, **asked)
+        counts = list(packing.tokens)
+        offsets, places = tensors.pop("offsets"), tensors.pop("places").split(counts)
+        output = self.encoder(
+            **tensors,
+            cu_seq_lens_q=offsets,
+            cu_seq_lens_k=offsets,
+            max_length_q=packing.longest,
+            max_length_k=packing.longest,
+            **options,
+        )
 
         def padded(states: Tensor) -> list[Tensor]:
-            parts = zip(torch.split(states[0], list(packing.tokens)), places, packing.shapes, strict=True)
-            empty = states.new_zeros
-            return [empty(b * t, part.shape[-1]).index_copy(0, at, part).view(b, t, -1) for part, at, (b, t) in parts]
+            batched = []
+            parts = torch.split(states[0], counts)
+            for part, place, (b, t) in zip(parts, places, packing.shapes, strict=True):
+                zeros = states.new_zeros(b * t, part.shape[-1])
+                batched.append(zeros.index_copy(0, place, part).view(b, t, -1))
+            return batched
 
         last = padded(output.last_hidden_state)
-        hidden = None if output.hidden_states is None else list(zip(*map(padded, output.hidden_states), strict=True))
+        hidden: list[Any] = [None] * len(batches)
+        if output.hidden_states is not None:
+            hidden = list(zip(*map(padded, output.hidden_states), strict=True))
         pooler = getattr(self.encoder, "pooler", None)
-        return [
-            Output(states, None if hidden is None else hidden[number], None if pooler is None else pooler(states))
-            for number, states in enumerate(last)
-        ]
+        pooled = [None if pooler is None else pooler(states) for states in last]
+        return [Output(*of_batch) for of_batch in zip(last, hidden, pooled, strict=True)]
 
 
 def attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention of each text on itself, (1, H, N, D) each -> (1, N, H, D); padded batches go torch's way.
+    """Scaled dot-product attention of each text on itself, (1, H, N, D) each -> (1, N, H, D).
 
-    On CUDA by one kernel over all texts; elsewhere text by text, which is there to be held against.
+    On CUDA one kernel computes all texts; elsewhere it goes text by text, for comparison only.
+    Padded batches are computed by transformers.
     """
     offsets = options.get("cu_seq_lens_q")
     if offsets is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward  # untyped, as all of transformers
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
-    given: dict[str, Any] = {"dropout_p": options.get("dropout") or 0.0, "scale": options.get("scaling")}
+        # transformers is untyped
+        return sdpa(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+    how: dict[str, Any] = {
+        "dropout_p": options.get("dropout") or 0.0,
+        "scale": options.get("scaling"),
+    }
     attend = nn.functional.scaled_dot_product_attention
     if query.device.type == "cuda":
-        most: dict[str, Any] = {"min_seqlen": 1, "max_seqlen": options["max_length_q"]}
-        flat = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))
-        q, k, v = (torch.nested.nested_tensor_from_jagged(states, offsets, **most).transpose(1, 2) for states in flat)
-        return attend(q, k, v, **given).transpose(1, 2).values()[None], None
+        nested = []
+        for states in (query, key, value):
+            flat = states[0].transpose(0, 1).contiguous()
+            jagged = torch.nested.nested_tensor_from_jagged(
+                flat, offsets, min_seqlen=1, max_seqlen=options["max_length_q"]
+            )
+            nested.append(jagged.transpose(1, 2))
+        q, k, v = nested
+        return attend(q, k, v, **how).transpose(1, 2).values()[None], None
     lengths = offsets.diff().tolist()
     texts = zip(*(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True)
-    return torch.cat([attend(q, k, v, **given) for q, k, v in texts], dim=2).transpose(1, 2), None
+    attended = torch.cat([attend(q, k, v, **how) for q, k, v in texts], dim=2)
+    return attended.transpose(1, 2), None
 
 
-def choose_unpadded(wanted: str, encoder: Any, device: str, precision: str, changed: bool) -> tuple[Unpadded | None, str]:
-    """The path without padding, where it is wanted, known for the encoder, and gives what the padded one gives; and why not.
+def choose_unpadded(
+    wanted: str, encoder: Any, device: str, precision: str, changed: bool
+) -> tuple[Unpadded | None, str]:
+    """The path without padding where it is wanted and gives what the padded path gives.
 
-    `auto` wants it on CUDA alone; with `on`, an encoder for which it is not known or goes wrong is an error.
+    `auto` wants it on CUDA alone. Where it is not used, a note says why, and is an error with `on`.
+    `changed` says that the encoder's layers were changed.
     """
     if wanted == "off" or (wanted == "auto" and device != "cuda"):
         return None, ""
     architecture = architecture_of(encoder.config)
     before = getattr(encoder.config, "_attn_implementation", "")
     if architecture.no_unpadded:
-        why = f"the type '{clean(str(encoder.config.model_type))}': {architecture.no_unpadded}"
+        reason = f"the type '{clean(str(encoder.config.model_type))}': {architecture.no_unpadded}"
     elif changed:
-        why = "the encoder has changes of its layers"
+        reason = "the encoder has changes of its layers"
     else:
-        made = Unpadded(encoder, device, first_position(encoder.config))
+        unpadded = Unpadded(encoder, device, first_position(encoder.config))
         use_attention(encoder, ATTENTION, attention)
-        why = _differs(made, precision)
-        if not why:
-            return made, ""
+        reason = _difference(unpadded, precision)
+        if not reason:
+            return unpadded, ""
         encoder.set_attn_implementation(before)
     if wanted == "on":
-        raise EmomtlError(Problem("train.unpadded", f"texts cannot be trained without padding: {why}", '"auto" or "off"'))
-    return None, f"texts are padded: {why}"
+        finding = f"texts cannot be trained without padding: {reason}"
+        raise EmomtlError(Problem("train.unpadded", finding, '"auto" or "off"'))
+    return None, f"texts are padded: {reason}"
 
 
-def _differs(made: Unpadded, precision: str) -> str:
-    """In words, how the path differs from the padded one on two batches of a few tokens; empty where it does not."""
-    draw, most = np.random.default_rng(0), int(made.encoder.get_input_embeddings().num_embeddings)
-    batches = []
+def _difference(unpadded: Unpadded, precision: str) -> str:
+    """In words, how the path differs from the padded one on two small batches; else empty."""
+    encoder, device = unpadded.encoder, unpadded.device
+    pad, words = int(encoder.config.pad_token_id or 0), encoder.get_input_embeddings()
+    draw = np.random.default_rng(0)
+    batches, masks = [], []
     for lengths in ((7, 2, 5), (4, 11)):
-        mask = (np.arange(max(lengths)) < np.asarray(lengths)[:, None]).astype(np.int64)
-        pad = int(made.encoder.config.pad_token_id or 0)
-        batches.append({"input_ids": np.where(mask == 1, draw.integers(pad + 1, most, mask.shape), pad), "attention_mask": mask})
-    training = made.encoder.training
-    made.encoder.eval()
+        mask = np.arange(max(lengths)) < np.asarray(lengths)[:, None]
+        ids = np.where(mask, draw.integers(pad + 1, int(words.num_embeddings), mask.shape), pad)
+        batches.append({"input_ids": ids, "attention_mask": mask.astype(np.int64)})
+        masks.append(torch.from_numpy(mask))
+
+    def real(outputs: Sequence[Any]) -> Tensor:
+        """The states (N, W) of the real tokens of both batches."""
+        states = [output.last_hidden_state.float().cpu() for output in outputs]
+        return torch.cat([batch[mask] for batch, mask in zip(states, masks, strict=True)])
+
+    training = encoder.training
+    encoder.eval()
     try:
-        with torch.no_grad(), arithmetic(made.device, precision):
-            found = [output.last_hidden_state.float() for output in made.outputs(batches, {})]
-            wanted = [made.encoder(**to_device(batch, made.device)).last_hidden_state.float() for batch in batches]
-        masks = [torch.from_numpy(batch["attention_mask"]).bool() for batch in batches]
-        left, right = (
-            torch.cat([one.cpu()[mask] for one, mask in zip(states, masks, strict=True)]) for states in (found, wanted)
-        )
-        far = float((left - right).abs().max() / right.std())
-    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # what kernels and models say where they cannot
-        return f"it failed ({type(error).__name__}: {clean(str(error).splitlines()[0], 120)})"
+        with torch.no_grad(), arithmetic(device, precision):
+            ours = real(unpadded.outputs(batches, {}))
+            padded = real([encoder(**to_device(batch, device)) for batch in batches])
+        distance = float((ours - padded).abs().max() / padded.std())
+    # what kernels and models raise where they cannot
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        first_line = clean(str(error).splitlines()[0], 120)
+        return f"it failed ({type(error).__name__}: {first_line})"
     finally:
-        made.encoder.train(training)
-    return "" if far <= CLOSE[precision] else f"it differs from the padded path by {far:.2g} of the states' deviation"
+        encoder.train(training)
+    if distance <= TOLERANCE[precision]:
+        return ""
+    return f"it differs from the padded path by {distance:.2g} of the states' deviation"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from emomtl import EmomtlError
-from emomtl.model.fast.lean import make_lean
+from emomtl.model.fast.cpu import use_cpu_kernels
 from emomtl.model.network import shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.frozen import Frozen
@@ -81,7 +81,7 @@ def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, 
     encoder = bert()
     model = build(encoder, LowRank(per_task_adapters=True))
     fill(encoder)
-    make_lean(model, encoder)
+    use_cpu_kernels(model, encoder)
     model.train()
     pooled = model.pooled(inputs, dict.fromkeys(TASKS, 2))
     assert not torch.allclose(pooled["sst-2"], pooled["goemotions"])

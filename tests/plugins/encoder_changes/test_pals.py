@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from emomtl import EmomtlError
 from emomtl.model.encoder_changes import AppliedChanges
-from emomtl.model.fast.lean import make_lean
+from emomtl.model.fast.cpu import use_cpu_kernels
 from emomtl.model.network import count_parameters, shared_parameters
 from emomtl.testing import check_change
 from emomtl_plugins.encoder_changes.pals import ProjectedAttention
@@ -166,19 +166,19 @@ def test_a_rank_that_the_heads_do_not_divide_is_refused():
         ProjectedAttention(heads=5).check(("a",), ())
 
 
-def test_lean_layers_compute_pals_too(bert, inputs, build):
+def test_layers_for_the_cpu_compute_pals_too(bert, inputs, build):
     found = []
-    for lean in (False, True):
+    for on_cpu in (False, True):
         encoder = bert(initializer_range=0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         model = build(encoder, PALS, tasks=("x", "y"))
-        if lean:
-            make_lean(model, encoder)
+        if on_cpu:
+            use_cpu_kernels(model, encoder)
         model.train()
         model.encode(inputs, "x").square().sum().backward()
         found.append([p.grad for p in (*shared_parameters(model), *encoder.pals["x"].parameters())])
         assert all(p.grad is None for p in encoder.pals["y"].parameters())
-    for plain, lean_one in zip(*found, strict=True):
-        assert torch.allclose(plain, lean_one, atol=1e-5)
+    for plain, changed in zip(*found, strict=True):
+        assert torch.allclose(plain, changed, atol=1e-5)
 
 
 def test_the_check_for_authors_passes():

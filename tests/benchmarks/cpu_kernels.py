@@ -1,6 +1,6 @@
-"""What each part of emomtl/model/fast/lean saves: the plain loop's model, changed part by part, in turns on the same batches.
+"""What each part of emomtl/model/fast/cpu.py saves: the plain loop's model, changed part by part, in turns on the same batches.
 
-    python tests/benchmarks/lean.py CORPUS [--batches 30] [--compiled]
+    python tests/benchmarks/cpu_kernels.py CORPUS [--batches 30] [--compiled]
 
 Ratios are (time of a step of torch's own layers) / (time with the parts), the geometric mean over batches with its
 standard error, on one thread. Texts are read from their first token (`cls`). --compiled puts torch's own encoder beside them,
@@ -37,14 +37,15 @@ def changed(model, parts: str):
     """The model with these parts, each by its letter."""
     from torch import nn
 
-    from emomtl.model.fast.lean import layers, make_lean
-    from emomtl.model.fast.lean.first_token import read_first_token
-    from emomtl.model.fast.lean.word_gradient import keep_gradient
+    from emomtl.model.fast import cpu
+    from emomtl.model.fast.cpu import use_cpu_kernels
+    from emomtl.model.fast.first_token import read_first_token
+    from emomtl.model.fast.word_gradient import keep_gradient
 
     if "A" in parts:
-        make_lean(nn.Module(), model.encoder)
-    wanted = {nn.Dropout: layers.Dropout} if "D" in parts else {}
-    wanted |= {nn.Linear: layers.Linear} if "L" in parts else {}
+        use_cpu_kernels(nn.Module(), model.encoder)
+    wanted = {nn.Dropout: cpu.Dropout} if "D" in parts else {}
+    wanted |= {nn.Linear: cpu.Linear} if "L" in parts else {}
     for module in model.modules():
         if type(module) in wanted:
             module.__class__ = wanted[type(module)]

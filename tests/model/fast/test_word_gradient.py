@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emomtl.model.fast.lean.word_gradient import WordGradient, keep_gradient
+from emomtl.model.fast.word_gradient import WordGradient, keep_gradient
 
 
 class Words(nn.Module):

@@ -1,7 +1,8 @@
-"""Where a text's vector is read from its first token, the last layer is computed for that token alone, in training.
+"""The last layer computed for a text's first token alone, in training.
 
-Its keys and values still come from all tokens; its query, output, and feed-forward layers for the others would be thrown
-away. The states, losses and gradients are those of the whole layer; dropout draws fewer numbers. Scoring computes all.
+Where a text's vector is read from its first token, the query, output and feed-forward layers of the
+other tokens would be thrown away; keys and values still come from all tokens. States, losses and
+gradients are those of the whole layer; dropout draws fewer numbers. Scoring computes all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from emomtl.model.architectures import architecture_of
 
 
 class FirstToken:
-    """Hooks of one layer, (B, T, W) -> (B, 1, W) while it trains; between the two of the query T is remembered."""
+    """Hooks of one layer, (B, T, W) -> (B, 1, W) while it trains.
+
+    T is remembered from before the query to after it.
+    """
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -29,17 +33,18 @@ class FirstToken:
 
     @property
     def parameters(self) -> int:
-        """Parameters that one token of a text is multiplied with: all of the layer but those of keys and values."""
+        """Parameters that one token is multiplied with: all but those of keys and values."""
         attention = self.layer.attention.self
-        whole, key, value = (sum(p.numel() for p in part.parameters()) for part in (self.layer, attention.key, attention.value))
-        return int(whole - key - value)
+        parts = (self.layer, attention.key, attention.value)
+        layer, key, value = (sum(p.numel() for p in part.parameters()) for part in parts)
+        return int(layer - key - value)
 
     def _before_query(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self._length = args[0].shape[1]
         return (args[0][:, :1],) if module.training else args
 
     def _after_query(self, module: nn.Module, args: tuple[Tensor, ...], query: Tensor) -> Tensor:
-        """The layer reshapes its query as it does its keys, so it is repeated, without memory of its own."""
+        """Repeat the query, without new memory: the layer reshapes it as it does its keys."""
         return query.expand(-1, self._length, -1)
 
     def _before_output(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -47,8 +52,11 @@ class FirstToken:
 
 
 def read_first_token(encoder: Any) -> FirstToken | None:
-    """Let the last layer of an encoder that is known compute its first token alone while it trains; None for others."""
+    """Let an encoder's last layer compute the first token alone while it trains; None if it can't.
+
+    That depends on the architecture, whose layers must each have weights of their own.
+    """
     if not architecture_of(encoder.config).no_first_token:
-        with suppress(EmomtlError):  # it lists no layers
+        with suppress(EmomtlError):  # the encoder lists no layers
             return FirstToken(encoder_layers(encoder)[-1])
     return None

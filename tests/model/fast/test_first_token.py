@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from emomtl.model.architectures import ARCHITECTURES
-from emomtl.model.fast.lean import attention, make_lean, spare
-from emomtl.model.fast.lean.first_token import read_first_token
+from emomtl.model.fast import cpu
+from emomtl.model.fast.cpu import skip_unread, use_cpu_kernels
+from emomtl.model.fast.first_token import read_first_token
 from emomtl.model.network import MultiTaskModel
 
 SIZES: dict[str, Any] = {
@@ -54,8 +55,8 @@ def test_vectors_and_all_gradients_are_those_of_the_whole_layer(kind, pooling):
         pytest.skip("ELECTRA has no pooler")
     whole = model_of(encoder_of(kind), pooling)
     sparing = copy.deepcopy(whole)
-    make_lean(sparing, sparing.encoder)
-    spare(sparing, first_token=True, word_gradient=False)
+    use_cpu_kernels(sparing, sparing.encoder)
+    skip_unread(sparing, first_token=True, word_gradient=False)
     assert sparing.first_token is not None
     found = []
     for model in (whole, sparing):
@@ -88,9 +89,9 @@ def test_with_dropout_a_repeated_query_is_answered_once(monkeypatch):
     real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[:, None, None, :].expand(2, 1, 6, 6)
     expected = nn.functional.scaled_dot_product_attention(query, key, value, real).transpose(1, 2)
     drawn = []
-    monkeypatch.setattr(attention, "masked", lambda x, p: drawn.append(x.shape) or x)
+    monkeypatch.setattr(cpu, "masked", lambda x, p: drawn.append(x.shape) or x)
     for mask in (real, torch.zeros(real.shape).masked_fill(~real, torch.finfo(torch.float32).min)):
-        ours, _ = attention.attend(nn.Module(), query, key, value, mask, dropout=0.1, scaling=8**-0.5)
+        ours, _ = cpu.attend(nn.Module(), query, key, value, mask, dropout=0.1, scaling=8**-0.5)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     assert drawn == [(2, 4, 1, 6)] * 2
 
@@ -98,8 +99,8 @@ def test_with_dropout_a_repeated_query_is_answered_once(monkeypatch):
 def test_dropout_in_the_last_layer_falls_on_the_first_token_as_often_as_it_should():
     encoder = encoder_of("bert", num_hidden_layers=1, attention_probs_dropout_prob=0.5)
     model = model_of(encoder, "cls")
-    make_lean(model, encoder)
-    spare(model, first_token=True, word_gradient=False)
+    use_cpu_kernels(model, encoder)
+    skip_unread(model, first_token=True, word_gradient=False)
     one = {name: tensor[:1] for name, tensor in texts().items()}
     with torch.no_grad():
         vectors = torch.stack([model.encode(one)[0] for _ in range(64)])
@@ -119,7 +120,7 @@ def test_an_encoder_without_layers_is_left_alone():
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_nothing_is_spared_where_all_tokens_are_read(pooling):
     model = model_of(encoder_of("bert"), pooling)
-    spare(model, first_token=True, word_gradient=False)
+    skip_unread(model, first_token=True, word_gradient=False)
     assert model.first_token is None
     assert model.encoder(**texts()).last_hidden_state.shape == (4, 12, 12)
 
