@@ -1,4 +1,6 @@
-"""The exponential moving average of a model's weights: kept beside them, scored beside them, and saved beside them."""
+"""The exponential moving average of a model's weights: kept beside them, scored beside them, and
+saved beside them.
+"""
 
 from __future__ import annotations
 
@@ -15,33 +17,43 @@ UPDATES = "updates"
 class Average:
     """The moving average of the parameters of a model that learn.
 
-    After each update of the optimiser, a <- d_t a + (1 - d_t) w with d_t = min(decay, (1 + t) / (10 + t)), where w
-    are the weights and t counts the updates before this one, from 0. The average begins as the weights do. The
-    warm-up of the decay is that of TensorFlow's `ExponentialMovingAverage` with `num_updates`: without it the first
-    weights would stay in the average for some 1 / (1 - decay) updates.
+    After each update of the optimiser, a <- d_t a + (1 - d_t) w with d_t = min(decay, (1 + t) / (10
+    + t)), where w are the weights and t counts the updates before this one, from 0. The average
+    begins as the weights do. The warm-up of the decay is that of TensorFlow's
+    `ExponentialMovingAverage` with `num_updates`: without it the first weights would stay in the
+    average for some 1 / (1 - decay) updates.
 
-    What does not learn has no average: it is the same in both. Buffers, such as counters, are the model's own. A
-    parameter that two parts of the model share is averaged once.
+    What does not learn has no average: it is the same in both. Buffers, such as counters, are the
+    model's own. A parameter that two parts of the model share is averaged once.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        learning = {id(parameter): parameter for parameter in model.parameters() if parameter.requires_grad}
+        learning = {
+            id(parameter): parameter for parameter in model.parameters() if parameter.requires_grad
+        }
         self.decay = decay
         self._parameters = list(learning.values())
-        self._names = {name: id(tensor) for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in learning}
+        self._names = {
+            name: id(tensor)
+            for name, tensor in model.state_dict(keep_vars=True).items()
+            if id(tensor) in learning
+        }
         self._averages: dict[int, Tensor] = {}
         self._updates = torch.zeros((), dtype=torch.float64)
         self.begin()
 
     def begin(self) -> None:
         """Begin anew with the weights as they are."""
-        self._averages = {id(parameter): parameter.detach().clone() for parameter in self._parameters}
+        self._averages = {
+            id(parameter): parameter.detach().clone() for parameter in self._parameters
+        }
         device = self._parameters[0].device if self._parameters else torch.device("cpu")
         self._updates = torch.zeros((), dtype=torch.float64, device=device)
 
     @torch.no_grad()
     def update(self, finite: Tensor) -> None:
-        """Move the average on after an update; `finite` is False where the optimiser was masked, and then nothing moves.
+        """Move the average on after an update; `finite` is False where the optimiser was masked,
+        and then nothing moves.
 
         The flag stays on the device, so that the host need not wait for it.
         """
@@ -70,7 +82,9 @@ class Average:
             average.copy_(weights)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The averages by the names that the model's state has for them, and how many updates they have seen."""
+        """The averages by the names that the model's state has for them, and how many updates they
+        have seen.
+        """
         averages = {name: self._averages[which] for name, which in self._names.items()}
         return {**averages, UPDATES: self._updates}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from emomtl.contracts.encoder_change import modules_by_name
 from emomtl.contracts.heads import TokenHead
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.metrics.selection import RAW
@@ -49,9 +50,9 @@ def build_model(plan: Plan, encoder: LoadedEncoder, feature_count: int = 0) -> M
             taxonomy = plan.tasks[objective.task].taxonomy
             objectives[name] = objective.objective.build(encoder.width, taxonomy)
     choice = plan.encoder
-    model = MultiTaskModel(
-        encoder.module, choice.pooling, heads, ties, encoder.changes, objectives, choice.layers
-    )
+    module, changes = encoder.module, encoder.changes
+    model = MultiTaskModel(module, choice.pooling, heads, ties, changes, choice.layers)
+    model.objectives = modules_by_name(objectives)
     if has_token_head:
         model.vocabulary = encoder.vocabulary
     return model

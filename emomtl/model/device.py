@@ -18,13 +18,17 @@ class OutOfMemory(EmomtlError):
 
 @contextlib.contextmanager
 def memory(problem: Callable[[], Problem]) -> Iterator[None]:
-    """Turn an out-of-memory error inside, of CUDA or of the CPU's allocator, into `OutOfMemory` with the given problem."""
+    """Turn an out-of-memory error inside, of CUDA or of the CPU's allocator, into `OutOfMemory`
+    with the given problem.
+    """
     import torch
 
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(
+            error
+        ):
             raise
         raise OutOfMemory(problem()) from error
 
@@ -34,7 +38,13 @@ def choose_device(wanted: str) -> str:
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise EmomtlError(Problem("train.device", "'cuda' is asked for and torch sees no CUDA device", "'auto' or 'cpu'"))
+        raise EmomtlError(
+            Problem(
+                "train.device",
+                "'cuda' is asked for and torch sees no CUDA device",
+                "'auto' or 'cpu'",
+            )
+        )
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
@@ -43,19 +53,26 @@ def choose_device(wanted: str) -> str:
 def choose_precision(wanted: str, device: str) -> str:
     """`fp32` or `bf16`; `auto` takes bf16 on CUDA devices that have it, and fp32 on every CPU.
 
-    A CPU without bf16 units computes it a hundred times slower, and one with them would train other weights than
-    its neighbour: on a CPU bf16 has to be asked for, and is refused where it is emulated.
+    A CPU without bf16 units computes it a hundred times slower, and one with them would train other
+    weights than its neighbour: on a CPU bf16 has to be asked for, and is refused where it is
+    emulated.
     """
     import torch
 
     if device == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         if wanted == "bf16" and not fast:
-            raise EmomtlError(Problem("train.precision", "this CUDA device has no bf16", "'auto' or 'fp32'"))
+            raise EmomtlError(
+                Problem("train.precision", "this CUDA device has no bf16", "'auto' or 'fp32'")
+            )
         return "bf16" if wanted in ("auto", "bf16") and fast else "fp32"
     if wanted == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise EmomtlError(
-            Problem("train.precision", "this CPU computes bf16 a hundred times slower than fp32", "'auto' or 'fp32'")
+            Problem(
+                "train.precision",
+                "this CPU computes bf16 a hundred times slower than fp32",
+                "'auto' or 'fp32'",
+            )
         )
     return "bf16" if wanted == "bf16" else "fp32"
 
@@ -76,18 +93,24 @@ def to_device(arrays: Mapping[str, Any], device: str) -> dict[str, Any]:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if device == "cpu":
         return tensors
-    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()}
+    return {
+        name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()
+    }
 
 
 class Later:
-    """A truth value (a tensor of one element) that the host may read while the device goes on with what was queued after it."""
+    """A truth value (a tensor of one element) that the host may read while the device goes on with
+    what was queued after it.
+    """
 
     def __init__(self, value: Tensor) -> None:
         import torch
 
         self._value, self._made = value, None
         if value.device.type == "cuda":
-            self._value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
+            self._value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(
+                value, non_blocking=True
+            )
             self._made = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch does not type it
             self._made.record()
 

@@ -1,4 +1,4 @@
-"""What tasks share and what is their own: changes of the encoder, heads that answer for several tasks, and counts of both."""
+"""Changes of the encoder, applied: which new parameters are one task's own, and what follows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AppliedChanges:
-    """How the encoder was changed: the switch that its changes read, whose each new parameter is, and what is due at a moment.
+    """What changes did to an encoder, with the switch that they read.
 
-    `own` names the parameters of the encoder (as it names them) that belong to one task alone, by name. `added` says of
-    parameters and buffers that are no part of the pretrained encoder which change added them, by its number.
+    `per_task` says that the encoder answers each task in its own way. `own` gives by name the task
+    of each parameter of the encoder that belongs to one alone. `schedules` are called before each
+    step. `added` gives by name the number of the change that added a parameter or buffer.
     """
 
     switch: TaskSwitch
@@ -29,27 +30,38 @@ class AppliedChanges:
     added: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int) -> AppliedChanges:
-        """Apply the changes to the encoder, in their order; what one of them cannot do is an error with its place."""
+    def of(
+        cls, encoder: nn.Module, changes: Sequence[EncoderChange], tasks: Sequence[str], seed: int
+    ) -> AppliedChanges:
+        """Apply changes in their order; EmomtlError, with its place, where one does not fit."""
         switch = TaskSwitch(tasks, seed)
         pretrained = list(encoder.parameters())
-        owners: dict[int, str] = {}
-        added_by: dict[int, int] = dict.fromkeys(_identities(encoder).values(), -1)
-        schedules = []
+        task_by_id: dict[int, str] = {}
+        # tensors are told apart by identity, as a change may rename those that were there
+        change_by_id = dict.fromkeys(_ids(encoder).values(), -1)
+        schedules: list[Callable[[Moment], None]] = []
         for number, change in enumerate(changes):
             try:
                 applied = change.apply(encoder, pretrained, switch)
             except EmomtlError as error:
                 place = f"encoder.changes[{number}]"
-                placed = (replace(problem, place=f"{place}.{problem.place}".strip(".")) for problem in error.problems)
-                raise EmomtlError(*placed) from error
-            owners |= {id(parameter): task for task, theirs in applied.own.items() for parameter in theirs}
-            for tensor in _identities(encoder).values():
-                added_by.setdefault(tensor, number)
-            schedules += [applied.at] if applied.at is not None else []
-        encoder.train(encoder.training)  # what was added answers in the mode of the encoder
-        own = {name: owners[id(parameter)] for name, parameter in encoder.named_parameters() if id(parameter) in owners}
-        added = {name: number for name, tensor in _identities(encoder).items() if (number := added_by[tensor]) >= 0}
+                raise EmomtlError(
+                    *(replace(p, place=f"{place}.{p.place}".strip(".")) for p in error.problems)
+                ) from error
+            for task, parameters in applied.own.items():
+                task_by_id |= dict.fromkeys(map(id, parameters), task)
+            for tensor in _ids(encoder).values():
+                change_by_id.setdefault(tensor, number)
+            if applied.at is not None:
+                schedules.append(applied.at)
+        encoder.train(encoder.training)  # what was added gets the mode of the encoder
+        own: dict[str, str] = {}
+        added: dict[str, int] = {}
+        for name, tensor in _ids(encoder).items():
+            if tensor in task_by_id:
+                own[name] = task_by_id[tensor]
+            if change_by_id[tensor] >= 0:
+                added[name] = change_by_id[tensor]
         return cls(switch, any(change.per_task for change in changes), own, schedules, added)
 
     def at(self, moment: Moment) -> None:
@@ -58,6 +70,7 @@ class AppliedChanges:
             schedule(moment)
 
 
-def _identities(encoder: nn.Module) -> dict[str, int]:
-    """What tells the parameters and buffers of an encoder apart, whatever a change makes of their names, by name."""
-    return {name: id(tensor) for name, tensor in [*encoder.named_parameters(), *encoder.named_buffers()]}
+def _ids(encoder: nn.Module) -> dict[str, int]:
+    """The identity of each parameter and buffer, by name."""
+    named = [*encoder.named_parameters(), *encoder.named_buffers()]
+    return {name: id(tensor) for name, tensor in named}

@@ -1,4 +1,4 @@
-"""The layers of an encoder: which of them are read for a text's vector, and how fast each learns (Sun et al., 2019)."""
+"""The layers of an encoder: which are read for a vector, and how fast each learns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Joining = Literal["mean", "max", "concat"]
-"""How the vectors that several layers give for a token become one."""
+"""How a token's vectors of several layers become one."""
 
 
 @dataclass(frozen=True)
 class LastLayers:
-    """The last `number` layers of an encoder, whose vectors of a token are joined before tokens are pooled.
+    """The last `number` layers of an encoder, joined to one vector a token before pooling.
 
-    Sun et al. (2019, section 5.3.2) read the first token of the last four; here `pooling` says which tokens, as for one layer.
+    Sun et al. (2019, section 5.3.2) read the first token of the last four; here `pooling` says
+    which tokens are read, as for one layer.
     """
 
     number: int = 1
@@ -28,7 +29,7 @@ class LastLayers:
 
     @property
     def asked(self) -> Mapping[str, Any]:
-        """What the encoder is asked for beside its last layer."""
+        """Arguments of the encoder's forward pass that ask for these layers."""
         return {} if self.number == 1 else {"output_hidden_states": True}
 
     def width(self, hidden: int) -> int:
@@ -42,6 +43,7 @@ class LastLayers:
             return last
         import torch
 
+        # `last` stands for the last of `hidden_states`: some encoders normalise it after them
         layers = [*output.hidden_states[-self.number : -1], last]
         if self.by == "concat":
             return torch.cat(layers, dim=-1)
@@ -52,8 +54,9 @@ class LastLayers:
         """Refuse more layers than the encoder has."""
         depth = getattr(config, "num_hidden_layers", None)
         if depth is not None and self.number > depth:
+            finding = f"{self.number} layers, and the encoder has {depth}"
             remedy = f"layers = 1 (the last) to {depth}"
-            raise EmomtlError(Problem("encoder.layers", f"{self.number} layers, and the encoder has {depth}", remedy))
+            raise EmomtlError(Problem("encoder.layers", finding, remedy))
 
 
 LAST = LastLayers()
@@ -61,17 +64,22 @@ LAST = LastLayers()
 
 
 def layer_factors(encoder: nn.Module, decay: float) -> dict[nn.Parameter, float]:
-    """The part of the learning rate at which each parameter of a layer learns: decay^(L - 1 - i) in layer i of L, from 0.
+    """The part of the learning rate for each parameter of a layer: empty where `decay` is 1.
 
-    The last layer has the whole rate. Parameters outside of the layers (embeddings, pooler, final norm) are not named: they
-    keep it too, as in the authors' code; in the paper's formula, the embeddings would come below layer 0. Nothing is named
-    where `decay` is 1.
+    Sun et al. (2019, section 5.3.3): layer i of L, from 0, learns at decay^(L - 1 - i) of the rate
+    of the last. Parameters outside the layers (embeddings, pooler, final norm) keep the whole rate,
+    as in the authors' code; by the paper's formula the embeddings would come below layer 0.
     """
     if decay == 1.0:
         return {}
     try:
         layers = encoder_layers(encoder)
     except EmomtlError as error:
-        found = error.problems[0].found
-        raise EmomtlError(Problem("train.layer_decay", found, "layer_decay = 1.0: all parameters learn at one rate")) from error
-    return {p: decay ** (len(layers) - 1 - number) for number, layer in enumerate(layers) for p in layer.parameters()}
+        remedy = "layer_decay = 1.0: all parameters learn at one rate"
+        problem = Problem("train.layer_decay", error.problems[0].found, remedy)
+        raise EmomtlError(problem) from error
+    factors: dict[nn.Parameter, float] = {}
+    for number, layer in enumerate(layers):
+        factor = decay ** (len(layers) - 1 - number)
+        factors |= dict.fromkeys(layer.parameters(), factor)
+    return factors

@@ -1,9 +1,10 @@
-"""The network: one encoder, a pooled vector per text, one head per task (hard sharing, unless the manifest changes it)."""
+"""The model: one encoder, a pooled vector per text, one head per task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 
 class MultiTaskModel(nn.Module):
-    """`pooled` turns token ids (B, T) into vectors (B, W) by task; `logits` turns those into a task's logits (B, L).
+    """Token ids (B, T) -> pooled vectors (B, W) by task (`pooled`) -> logits (B, L) (`logits`).
 
-    `ties` says with whose head a task answers that has none of its own; such a head is in the model, and in a checkpoint, once.
-    `objectives` holds what extra losses learn, by name; nothing but training reads it. `first_token` is set where training
-    computes the last layer for that token alone.
+    A task in `ties` answers with another task's head, which is in the model once. `objectives` are
+    modules of extra losses, which only training reads. `vocabulary` is set where a head reads
+    tokens, `first_token` where training computes the last layer for that token alone.
     """
+
+    encoder: Any
+    """A transformers model, which is untyped."""
 
     def __init__(
         self,
@@ -38,7 +42,6 @@ class MultiTaskModel(nn.Module):
         heads: Mapping[str, nn.Module],
         ties: Mapping[str, str] | None = None,
         changes: AppliedChanges | None = None,
-        objectives: Mapping[str, nn.Module] | None = None,
         layers: LastLayers = LAST,
     ) -> None:
         super().__init__()
@@ -48,32 +51,41 @@ class MultiTaskModel(nn.Module):
         self.heads = modules_by_name(heads)
         self.ties = dict(ties or {})
         self.changes = changes or AppliedChanges.of(encoder, (), (*heads, *self.ties), 0)
-        self.objectives = modules_by_name(objectives or {})
+        self.objectives = modules_by_name({})
         self.vocabulary: Vocabulary | None = None
         self.first_token: FirstToken | None = None
 
-    def pooled(self, inputs: Mapping[str, Tensor], rows: Mapping[str, int], output: Any = None) -> dict[str, Tensor]:
-        """The vectors of the first n texts for each task, (n, W); `rows` gives n by task.
+    def pooled(
+        self, inputs: Mapping[str, Tensor], rows: Mapping[str, int], output: Any = None
+    ) -> dict[str, Tensor]:
+        """The vectors (n, W) of the first n texts for each task; `rows` gives n by task.
 
-        The texts are encoded once for all tasks (or were: `output` is what the encoder gave); where a change of the encoder
-        depends on the task, once for each.
+        All tasks share one pass of the encoder (or its `output`, where it was computed); where a
+        change of the encoder depends on the task, each has its own.
         """
         if not self.changes.per_task:
-            every = self.encode(inputs, output=output)
-            return {task: every[:n] for task, n in rows.items()}
-        return {task: self.encode({name: tensor[:n] for name, tensor in inputs.items()}, task) for task, n in rows.items()}
+            vectors = self.encode(inputs, output=output)
+            return {task: vectors[:n] for task, n in rows.items()}
+        by_task: dict[str, Tensor] = {}
+        for task, n in rows.items():
+            own_inputs = {name: tensor[:n] for name, tensor in inputs.items()}
+            by_task[task] = self.encode(own_inputs, task)
+        return by_task
 
-    def encode(self, inputs: Mapping[str, Tensor], task: str | None = None, output: Any = None) -> Tensor:
-        """Pooled vectors (B, W): the first token's, the mean or maximum over real tokens, or the pooler's.
+    def encode(
+        self, inputs: Mapping[str, Tensor], task: str | None = None, output: Any = None
+    ) -> Tensor:
+        """Pooled vectors (B, W): the first token's, the mean or maximum of tokens, or the pooler's.
 
-        `task` is needed where a change of the encoder depends on it, and makes no difference elsewhere. `output` is what the
-        encoder gave, where it was asked already.
+        `task` is needed where a change of the encoder depends on it, and has no effect elsewhere.
+        `output` is what the encoder gave, where it was computed already.
         """
         if output is None:
             with self.changes.switch.using(task):
                 output = self.encoder(**inputs, **self.layers.asked)
         if self.pooling == "pooler":
-            return output.pooler_output  # type: ignore[no-any-return]
+            pooled: Tensor = output.pooler_output
+            return pooled
         states = self.layers.states(output)
         if self.pooling == "cls":
             return states[:, 0]
@@ -85,83 +97,97 @@ class MultiTaskModel(nn.Module):
 
     def logits(self, task: str, pooled: Tensor) -> Tensor:
         """The logits of a task's head, (B, W) -> (B, L)."""
-        return self.heads[self.ties.get(task, task)](pooled)  # type: ignore[no-any-return]
+        logits: Tensor = self.heads[self.ties.get(task, task)](pooled)
+        return logits
 
-    def token_outputs(self, task: str, inputs: Mapping[str, Tensor], targets: Tensor, output: Any = None) -> Tensor:
-        """What a head that reads token states gives for inputs and targets (B, T) that it prepared: (B, L)."""
+    def token_outputs(
+        self, task: str, inputs: Mapping[str, Tensor], targets: Tensor, output: Any = None
+    ) -> Tensor:
+        """What a head over tokens gives (B, L) for inputs and targets (B, T) that it prepared."""
         if output is None:
             with self.changes.switch.using(task):
                 output = self.encoder(**inputs)
-        states = output.last_hidden_state
-        words = self.encoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
-        return self.heads[task](states, targets, words)  # type: ignore[no-any-return]
+        words = self.encoder.get_input_embeddings().weight
+        outputs: Tensor = self.heads[task](output.last_hidden_state, targets, words)
+        return outputs
 
 
 def beside(pooled: Tensor, features: NDArray[np.float32] | None) -> Tensor:
-    """What heads read: pooled vectors (n, W), and after them the features of the first n texts where the run has any."""
+    """What heads read: pooled vectors (n, W), followed by the features of those texts, if any."""
     if features is None:
         return pooled
-    return torch.cat([pooled, torch.from_numpy(features[: len(pooled)]).to(pooled.device, pooled.dtype)], dim=1)
+    of_texts = torch.from_numpy(features[: len(pooled)]).to(pooled.device, pooled.dtype)
+    return torch.cat([pooled, of_texts], dim=1)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rates: of the encoder, by task or objective, and of a learned weighting.
+
+    `layer_decay` lowers those of the encoder's layers, see `layer_factors`.
+    """
+
+    encoder: float
+    heads: Mapping[str, float]
+    weighting: float
+    layer_decay: float = 1.0
 
 
 def parameter_groups(
-    model: MultiTaskModel,
-    state: nn.Module,
-    lr: float,
-    head_lrs: Mapping[str, float],
-    weighting_lr: float,
-    decay: float,
-    layer_decay: float = 1.0,
+    model: MultiTaskModel, weighting: nn.Module, rates: Rates, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW: each with its peak rate, and no decay on biases, norms and a weighting's own parameters.
+    """Groups for AdamW: each has its peak rate; biases and norms have no weight decay.
 
-    The group of a weighting's parameters is marked `constant`: it has no warm-up and no decay of its rate, and
-    its gradients are no part of the norm that is clipped.
-
-    `head_lrs` are the rates of heads by task, and of objectives by name. `layer_decay` lowers the rates of the encoder's
-    layers, see `layer_factors`.
+    Nor have the parameters of a weighting, whose group is marked `constant`: its rate has no
+    warm-up and no schedule, and its gradients are no part of the norm that is clipped.
     """
-    factors = layer_factors(model.encoder, layer_decay)
+    factors = layer_factors(model.encoder, rates.layer_decay)
     groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
 
-    def add(name: str, parameter: nn.Parameter, rate: float, weight_decay: float, constant: bool = False) -> None:
-        empty: dict[str, Any] = {"params": [], "names": [], "peak": rate, "lr": rate, "weight_decay": weight_decay}
-        empty["constant"] = constant
-        group = groups.setdefault((rate, weight_decay, constant), empty)
-        group["params"].append(parameter)
-        group["names"].append(name)
+    def add(name: str, parameter: nn.Parameter, rate: float, decay: float, constant: bool) -> None:
+        key = (rate, decay, constant)
+        if key not in groups:
+            options = {"peak": rate, "lr": rate, "weight_decay": decay, "constant": constant}
+            groups[key] = {"params": [], "names": [], **options}
+        groups[key]["params"].append(parameter)
+        groups[key]["names"].append(name)
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            own = name.startswith(("heads.", "objectives."))
-            rate = head_lrs[name.split(".")[1]] if own else lr * factors.get(parameter, 1.0)
-            add(name, parameter, rate, decay if parameter.ndim > 1 else 0.0)
-    for name, parameter in state.named_parameters():
-        add(f"weighting.{name}", parameter, weighting_lr, 0.0, constant=True)
+            if name.startswith(("heads.", "objectives.")):
+                rate = rates.heads[name.split(".")[1]]
+            else:
+                rate = rates.encoder * factors.get(parameter, 1.0)
+            decay = weight_decay if parameter.ndim > 1 else 0.0
+            add(name, parameter, rate, decay, constant=False)
+    for name, parameter in weighting.named_parameters():
+        add(f"weighting.{name}", parameter, rates.weighting, 0.0, constant=True)
     return list(groups.values())
 
 
 def shared_parameters(model: MultiTaskModel) -> SharedParameters:
-    """The encoder's trainable parameters that all tasks share, and which of them are the last layer's.
+    """The encoder's trainable parameters that all tasks share, and those of the last layer.
 
-    Those which belong to one task alone are no part of them. Of the layers the last one with something to train counts; where
-    an encoder lists none, every parameter does.
+    It is the last layer with such parameters; where an encoder lists no layers, all parameters.
     """
-    named = model.encoder.named_parameters()
-    shared = [parameter for name, parameter in named if parameter.requires_grad and name not in model.changes.own]
-    ours = {id(parameter) for parameter in shared}
+    shared: list[nn.Parameter] = []
+    for name, parameter in model.encoder.named_parameters():
+        if parameter.requires_grad and name not in model.changes.own:
+            shared.append(parameter)
+    shared_ids = set(map(id, shared))
     with suppress(EmomtlError):
         for layer in reversed(encoder_layers(model.encoder)):
-            if last := [parameter for parameter in layer.parameters() if id(parameter) in ours]:
+            last = [parameter for parameter in layer.parameters() if id(parameter) in shared_ids]
+            if last:
                 return SharedParameters(shared, last)
     return SharedParameters(shared)
 
 
 def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
-    """Parameters: `total`, `trainable`, `shared` (of the encoder), and by task (`tasks`) those of its own with its head.
+    """Parameters: `total`, `trainable`, `shared` (of the encoder), and each task's own (`tasks`).
 
-    `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for the one whose it is. What is
-    frozen now and opened later by a schedule counts as trainable only where it is open: count before the first step.
+    `total` is `shared` plus those of all tasks. A head that several tasks answer with counts for
+    its owner. Call it before the first step: what a schedule opens later is not `trainable` yet.
     """
     tasks = dict.fromkeys(model.changes.switch.tasks, 0)
     for task, head in model.heads.items():
@@ -172,5 +198,6 @@ def count_parameters(model: MultiTaskModel) -> dict[str, Any]:
             tasks[model.changes.own[name]] += parameter.numel()
         else:
             shared += parameter.numel()
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return {"total": shared + sum(tasks.values()), "trainable": trainable, "shared": shared, "tasks": tasks}
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = shared + sum(tasks.values())
+    return {"total": total, "trainable": trainable, "shared": shared, "tasks": tasks}

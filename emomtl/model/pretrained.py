@@ -1,7 +1,9 @@
-"""Pretrained weights, held by name against the encoder that is to have them: none stays random without a word.
+"""Pretrained weights, held by name against the encoder that is to have them: none stays random
+without a word.
 
-transformers fills what a file lacks with random numbers and warns in a table. Here the table is read: known wrappers around
-the names are stripped, and whatever of the encoder is missing all the same, or has another shape, is an error.
+transformers fills what a file lacks with random numbers and warns in a table. Here the table is
+read: known wrappers around the names are stripped, and whatever of the encoder is missing all the
+same, or has another shape, is an error.
 """
 
 from __future__ import annotations
@@ -19,11 +21,22 @@ from emomtl.safety.untrusted import loads
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-INNER_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
-"""Parts of a tensor's name that torch.compile, FSDP and DeepSpeed put in, at any place; no model has them."""
+INNER_WRAPPERS = (
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+)
+"""Parts of a tensor's name that torch.compile, FSDP and DeepSpeed put in, at any place; no model
+has them.
+"""
 
-OUTER_WRAPPERS = frozenset({"module", "model", "encoder", "backbone", "transformer", "auto_model", "0", "1"})
-"""Parts that stand before all names of an encoder inside of another module: DataParallel's, Lightning's, usual ones."""
+OUTER_WRAPPERS = frozenset(
+    {"module", "model", "encoder", "backbone", "transformer", "auto_model", "0", "1"}
+)
+"""Parts that stand before all names of an encoder inside of another module: DataParallel's,
+Lightning's, usual ones.
+"""
 
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 """What BERT's first files call the parts of a layer norm; transformers knows them."""
@@ -37,7 +50,10 @@ ADAPTER = re.compile(r"\.(lora_[A-Za-z_]+|base_layer|adapters)\.")
 NAMED = 3
 """Tensors that a message names."""
 
-REMEDY = "save the encoder alone with its own `save_pretrained`; are config.json and the weights of one model?"
+REMEDY = (
+    "save the encoder alone with its own `save_pretrained`; are config.json and the weights of one"
+    " model?"
+)
 
 
 class WrongEncoder(EmomtlError):
@@ -52,7 +68,9 @@ class Pretrained:
     notes: tuple[str, ...]
 
 
-def load_pretrained(where: str, revision: str, config: Any, name: str, pooling: str, extra: Mapping[str, Any]) -> Pretrained:
+def load_pretrained(
+    where: str, revision: str, config: Any, name: str, pooling: str, extra: Mapping[str, Any]
+) -> Pretrained:
     """The encoder of a folder or hub id with all of its weights.
 
     WrongEncoder counts and names the tensors that lack or do not fit. A pooler may lack, which is
@@ -78,7 +96,9 @@ def tensors_of(where: str, revision: str) -> dict[str, Path]:
     from transformers.utils import cached_file
 
     def path_of(name: str) -> Path | None:
-        found = cached_file(where, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+        found = cached_file(
+            where, name, revision=revision, _raise_exceptions_for_missing_entries=False
+        )
         return None if found is None else Path(found)
 
     paths = [path_of("model.safetensors")]
@@ -104,7 +124,9 @@ def read_tensors(tensors: Mapping[str, Path], names: Iterable[str]) -> dict[str,
     return values
 
 
-def unwrapped(names: Iterable[str], wanted: Collection[str], base: str, encoder: str) -> tuple[str, dict[str, str]]:
+def unwrapped(
+    names: Iterable[str], wanted: Collection[str], base: str, encoder: str
+) -> tuple[str, dict[str, str]]:
     """The wrapper before the wanted names of a file, and the names that are other without wrappers.
 
     `base` is the word that transformers itself strips, such as `bert`. Where two wrappers hold the
@@ -120,7 +142,10 @@ def unwrapped(names: Iterable[str], wanted: Collection[str], base: str, encoder:
     known = OUTER_WRAPPERS | {base}
     if len(best) > 1 or not set(best[0].split(".")[:-1]) <= known:
         shown = " and under ".join(quoted(prefix) for prefix in best[:NAMED])
-        found = f"'{clean(encoder)}' does not load: its file has {most} tensors of the encoder under {shown}"
+        found = (
+            f"'{clean(encoder)}' does not load: its file has {most} tensors of the encoder under"
+            f" {shown}"
+        )
         raise WrongEncoder(Problem("encoder.use", found, REMEDY))
     prefix = best[0]
     inside = ((name, short) for name, short in bare.items() if short.startswith(prefix))
@@ -129,7 +154,7 @@ def unwrapped(names: Iterable[str], wanted: Collection[str], base: str, encoder:
 
 
 def _load(where: str, options: Mapping[str, Any], renamed: Mapping[str, str]) -> tuple[Any, Any]:
-    """What transformers makes of the files, and its account of tensors; `renamed` are names there."""
+    """What transformers loads, and its account of tensors; `renamed` are names in the files."""
     from transformers import AutoModel
 
     mapping = {f"^{re.escape(name)}$": short for name, short in renamed.items()}
@@ -155,21 +180,39 @@ def _check(encoder: str, module: Any, info: Mapping[str, Any]) -> None:
     if missing := _missing(info):
         there = len(info["unexpected_keys"])
         others = f"; it has {there} others: {_some(info['unexpected_keys'])}" if there else ""
-        faults.append(f"{len(missing)} of the encoder's {total} tensors are not in its file: {_some(missing)}{others}")
+        faults.append(
+            f"{len(missing)} of the encoder's {total} tensors are not in its file:"
+            f" {_some(missing)}{others}"
+        )
     if mismatched := info["mismatched_keys"]:
-        shapes = (f"{name} {tuple(there)} and not {tuple(here)}" for name, there, here in mismatched)
-        faults.append(f"{len(mismatched)} of the encoder's {total} tensors have another shape: {_some(shapes)}")
+        shapes = (
+            f"{name} {tuple(there)} and not {tuple(here)}" for name, there, here in mismatched
+        )
+        faults.append(
+            f"{len(mismatched)} of the encoder's {total} tensors have another shape:"
+            f" {_some(shapes)}"
+        )
     if adapters := [name for name in info["unexpected_keys"] if ADAPTER.search(name)]:
-        faults.append(f"its file has {len(adapters)} tensors of adapters that are not merged: {_some(adapters)}")
+        faults.append(
+            f"its file has {len(adapters)} tensors of adapters that are not merged:"
+            f" {_some(adapters)}"
+        )
     if info["error_msgs"]:
         faults.append(clean(str(info["error_msgs"][0]), 200))
     if faults:
-        problems = (Problem("encoder.use", f"'{clean(encoder)}' does not load: {fault}", REMEDY) for fault in faults)
+        problems = (
+            Problem("encoder.use", f"'{clean(encoder)}' does not load: {fault}", REMEDY)
+            for fault in faults
+        )
         raise WrongEncoder(*problems)
 
 
-def _check_file(encoder: str, module: Any, tensors: Mapping[str, Path], prefixes: Iterable[str]) -> None:
-    """Refuse two tensors for one place, and weights that are kept as codes (int8, fp8): as numbers they are other weights."""
+def _check_file(
+    encoder: str, module: Any, tensors: Mapping[str, Path], prefixes: Iterable[str]
+) -> None:
+    """Refuse two tensors for one place, and weights that are kept as codes (int8, fp8): as numbers
+    they are other weights.
+    """
     from safetensors import safe_open
 
     state = module.state_dict()
@@ -190,32 +233,53 @@ def _check_file(encoder: str, module: Any, tensors: Mapping[str, Path], prefixes
                     codes[name] = kind
     twice = [" and ".join(names) for names in claims.values() if len(names) > 1]
     if twice:
-        found = f"'{clean(encoder)}' does not load: its file has two tensors for {len(twice)} of its places: {_some(twice)}"
+        found = (
+            f"'{clean(encoder)}' does not load: its file has two tensors for {len(twice)} of its"
+            f" places: {_some(twice)}"
+        )
         raise WrongEncoder(Problem("encoder.use", found, REMEDY))
     if codes:
         shown = f"{_some(codes)}, {min(codes.values())}"
-        found = f"'{clean(encoder)}' does not load: {len(codes)} of its tensors are quantised ({shown})"
-        raise WrongEncoder(Problem("encoder.use", found, "take the model's files in fp32, fp16 or bf16"))
+        found = (
+            f"'{clean(encoder)}' does not load: {len(codes)} of its tensors are quantised ({shown})"
+        )
+        raise WrongEncoder(
+            Problem("encoder.use", found, "take the model's files in fp32, fp16 or bf16")
+        )
 
 
-def _notes(encoder: str, module: Any, info: Mapping[str, Any], pooling: str, renamed: Mapping[str, str]) -> Iterator[str]:
+def _notes(
+    encoder: str, module: Any, info: Mapping[str, Any], pooling: str, renamed: Mapping[str, str]
+) -> Iterator[str]:
     """What is to be said of an encoder that loaded."""
     about = f"encoder '{clean(encoder)}'"
     if renamed:
         example = min(renamed)
-        yield f"{about}: a wrapper was stripped from {len(renamed)} names of tensors ({clean(example, 120)})"
+        yield (
+            f"{about}: a wrapper was stripped from {len(renamed)} names of tensors"
+            f" ({clean(example, 120)})"
+        )
     if any(name.startswith("pooler.") for name in info["missing_keys"]):
         if pooling == "pooler":
-            yield f"{about}: its file has no pooler, so the pooler begins with random weights, as a head does"
+            yield (
+                f"{about}: its file has no pooler, so the pooler begins with random weights, as a"
+                " head does"
+            )
         else:
             yield f"{about}: its file has no pooler, and none is read"
     patterns = {_pattern(name) for name in module.state_dict()}
     left = sorted(name for name in info["unexpected_keys"] if "pooler." not in name)
     deeper = [name for name in left if _pattern(name) in patterns]
     if deeper:
-        yield (f"{about}: config.json has fewer layers than the file: {len(deeper)} tensors of it are left out ({_some(deeper)})")
+        yield (
+            f"{about}: config.json has fewer layers than the file: {len(deeper)} tensors of it are"
+            f" left out ({_some(deeper)})"
+        )
     if heads := [name for name in left if name not in set(deeper)]:
-        yield f"{about}: {len(heads)} tensors of its file are no part of it and are left out, such as heads ({_some(heads)})"
+        yield (
+            f"{about}: {len(heads)} tensors of its file are no part of it and are left out, such as"
+            f" heads ({_some(heads)})"
+        )
 
 
 def _some(names: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.fast.cpu import skip_unread, try_cpu_kernels
 from emomtl.model.fast.unpadded import choose_unpadded
 from emomtl.model.loaded import LoadedEncoder
-from emomtl.model.network import MultiTaskModel, parameter_groups, shared_parameters
+from emomtl.model.network import MultiTaskModel, Rates, parameter_groups, shared_parameters
 from emomtl.model.parallel.ranks import ALONE, Ranks
 from emomtl.model.recomputing import recompute_layers
 from emomtl.run import Checkpoint, Run, align, check_new, is_run, open_own, resume_point
@@ -180,7 +180,9 @@ def _session(
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
     rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
-    groups = parameter_groups(model, weighting, train.lr, rates, train.weighting_lr, train.weight_decay, train.layer_decay)
+    groups = parameter_groups(
+        model, weighting, Rates(train.lr, rates, train.weighting_lr, train.layer_decay), train.weight_decay
+    )
     optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
     batches = batch_sizes(manifest)
     feeder = Feeder(

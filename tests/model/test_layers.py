@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emomtl import EmomtlError, encoder_layers
 from emomtl.compose import compose_file
 from emomtl.model.layers import LAST, LastLayers, layer_factors
-from emomtl.model.network import MultiTaskModel, parameter_groups
+from emomtl.model.network import MultiTaskModel, Rates, parameter_groups
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 
@@ -55,7 +55,7 @@ def rates(groups: list[dict[str, Any]]) -> dict[str, float]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_layer_learns_at_xi_to_the_layers_above_it(family: str) -> None:
     heads = {"mood": 2e-2, "topics": 3e-2}
-    groups = parameter_groups(model_of(encoder_of(family)), nn.Linear(1, 1), 1e-3, heads, 4e-2, 0.1, 0.95)
+    groups = parameter_groups(model_of(encoder_of(family)), nn.Linear(1, 1), Rates(1e-3, heads, 4e-2, 0.95), 0.1)
     wanted = {0: 1e-3 * 0.95 * 0.95, 1: 1e-3 * 0.95, 2: 1e-3}
     seen = set()
     for name, rate in rates(groups).items():
@@ -74,8 +74,9 @@ def test_each_layer_learns_at_xi_to_the_layers_above_it(family: str) -> None:
 
 def test_a_decay_of_one_leaves_the_groups_as_they_are() -> None:
     model, state = model_of(encoder_of("bert")), nn.Linear(1, 1)
-    arguments = (model, state, 1e-3, {"mood": 1e-3, "topics": 2e-3}, 1e-3, 0.1)
-    plain, given = parameter_groups(*arguments), parameter_groups(*arguments, 1.0)
+    rates = (1e-3, {"mood": 1e-3, "topics": 2e-3}, 1e-3)
+    plain = parameter_groups(model, state, Rates(*rates), 0.1)
+    given = parameter_groups(model, state, Rates(*rates, 1.0), 0.1)
     assert [{**group, "params": [id(p) for p in group["params"]]} for group in given] == [
         {**group, "params": [id(p) for p in group["params"]]} for group in plain
     ]

@@ -160,7 +160,9 @@ def attention(
         q, k, v = nested
         return attend(q, k, v, **how).transpose(1, 2).values()[None], None
     lengths = offsets.diff().tolist()
-    texts = zip(*(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True)
+    texts = zip(
+        *(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True
+    )
     attended = torch.cat([attend(q, k, v, **how) for q, k, v in texts], dim=2)
     return attended.transpose(1, 2), None
 

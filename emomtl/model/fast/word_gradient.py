@@ -55,7 +55,7 @@ class WordGradient:
 
 
 def keep_gradient(encoder: nn.Module) -> WordGradient | None:
-    """Keep the gradient of a word embedding; None where it is not torch's own, or sparse already."""
+    """Keep the gradient of a word embedding; None where it is not torch's own, or is sparse."""
     # nn.Module has no such method, transformers' encoders do
     words = encoder.get_input_embeddings()  # type: ignore[operator]
     if type(words) is not nn.Embedding or words.sparse or words.max_norm is not None:

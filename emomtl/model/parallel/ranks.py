@@ -162,7 +162,9 @@ class Ranks:
         first_facts = self.broadcast_object(dict(facts))
         for name, value in facts.items():
             if first_facts[name] != value:
-                finding = f"process {self.rank} of {self.world_size} has other {name} than the first"
+                finding = (
+                    f"process {self.rank} of {self.world_size} has other {name} than the first"
+                )
                 remedy = "give all machines the same files and packages"
                 raise EmomtlError(Problem("processes", finding, remedy))
 
@@ -245,8 +247,7 @@ def refuse_engines() -> None:
     for variable, engine in ENGINES.items():
         if os.environ.get(variable, "").lower() in ("true", "1"):
             finding = (
-                f"{variable} is set, but emomtl has no {engine}: "
-                "each process holds the whole model"
+                f"{variable} is set, but emomtl has no {engine}: each process holds the whole model"
             )
             remedy = (
                 "start with torchrun or `accelerate launch --multi_gpu`; "
