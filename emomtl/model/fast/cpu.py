@@ -55,7 +55,7 @@ class _Masked(torch.autograd.Function):
 
 def masked(x: Tensor, p: float) -> Tensor:
     """Inverted dropout (Srivastava et al. 2014) of a CPU tensor of any shape; its mean is exact."""
-    return _Masked.apply(x, p)  # type: ignore[no-any-return, no-untyped-call]  # see above
+    return _Masked.apply(x, p)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Dropout(nn.Dropout):
@@ -77,14 +77,14 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         multiply = torch.ops.mkldnn._linear_pointwise
-        return multiply(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]  # see above
+        return multiply(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         grad, of_x, of_weight = grads[0], None, None
         if ctx.needs_input_grad[0]:  # dL/dx = dL/dy W
-            of_x = _Linear.apply(grad, weight.t(), None)  # type: ignore[no-untyped-call]  # see above
+            of_x = _Linear.apply(grad, weight.t(), None)  # type: ignore[no-untyped-call]
         if ctx.needs_input_grad[1]:  # dL/dW = (dL/dy)ᵀ x
             of_weight = grad.t() @ x
         return of_x, of_weight, grad.sum(0) if ctx.needs_input_grad[2] else None
@@ -102,8 +102,8 @@ class Linear(nn.Linear):
         # Longformer and DeBERTa do with their queries: so it is given two dimensions, and autograd
         # makes the view.
         rows = input.reshape(-1, input.shape[-1])
-        flat = _Linear.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]  # see above
-        return flat.view(*input.shape[:-1], -1)  # type: ignore[no-any-return]  # see above
+        flat = _Linear.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return flat.view(*input.shape[:-1], -1)  # type: ignore[no-any-return]
 
 
 def attend(
@@ -116,11 +116,11 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention with dropout, (B, H, T, D) each -> (B, T, H, D).
 
-    softmax(s Q Kᵀ + mask) V with dropout on the softmax (Vaswani et al. 2017, equation 1), where s
-    is 1 / √D unless `options` has another. torch's fused kernel for the CPU has no dropout, and its
+    softmax(s Q Kᵀ + mask) V with dropout on the softmax (Vaswani et al. 2017, equation 1); s is
+    1 / √D unless `options` has another. torch's fused kernel for the CPU has no dropout, and its
     fallback copies and draws slowly. A query that is one token's, repeated (`first_token`), is
-    computed once. What it does not know (no dropout, grouped keys, causal masks, other devices)
-    is left to transformers' implementation.
+    computed once. What it does not know (no dropout, grouped keys, causal masks, other devices) is
+    left to transformers' implementation.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
@@ -128,8 +128,9 @@ def attend(
     causal = options.get("is_causal", getattr(module, "is_causal", False))
     is_known = 0.0 < dropout < 1.0 and not causal and key.shape == query.shape
     if not is_known or query.device.type != "cpu":
-        # transformers is untyped
-        return sdpa(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+        attended: tuple[Tensor, None]
+        attended = sdpa(module, query, key, value, attention_mask, **options)
+        return attended
     scale, length = options.get("scaling"), query.shape[-2]
     if query.stride(-2) == 0:
         query = query[..., :1, :]

@@ -142,8 +142,9 @@ def attention(
     if offsets is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
-        # transformers is untyped
-        return sdpa(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+        padded: tuple[Tensor, None]
+        padded = sdpa(module, query, key, value, attention_mask, **options)
+        return padded
     how: dict[str, Any] = {
         "dropout_p": options.get("dropout") or 0.0,
         "scale": options.get("scaling"),
