@@ -194,9 +194,7 @@ def _lines_of_stdin() -> Iterator[list[str]]:
         yield batch
 
 
-def _predict_file(
-    predictor: Predictor, source: Path, output: Output, options: FileOptions, wanted: list[str]
-) -> None:
+def _predict_file(predictor: Predictor, source: Path, output: Output, options: FileOptions, wanted: list[str]) -> None:
     from dataclasses import replace
 
     from emomtl.cli.output import say

@@ -180,9 +180,7 @@ def _session(
     train = manifest.train
     rates = {name: head.lr or train.head_lr or train.lr for name, head in heads.items()}
     rates |= {name: rates[one.task] for name, one in plan.objectives.items()}
-    groups = parameter_groups(
-        model, weighting, Rates(train.lr, rates, train.weighting_lr, train.layer_decay), train.weight_decay
-    )
+    groups = parameter_groups(model, weighting, Rates(train.lr, rates, train.weighting_lr, train.layer_decay), train.weight_decay)
     optimizer = torch.optim.AdamW(groups, betas=train.betas, eps=train.eps, fused=True)
     batches = batch_sizes(manifest)
     feeder = Feeder(
