@@ -38,7 +38,7 @@ class Architecture:
 
 ROBERTA = Architecture(first_position="after padding")
 DEBERTA = Architecture(
-    first_position=None,
+    first_position=None,  # as published, with `position_biased_input = false`
     no_unpadded="its attention adds terms for relative positions, which torch's kernels cannot",
     no_first_token="the relative positions of a text's queries and keys are computed together",
 )
