@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from emomtl.compose import Plan
     from emomtl.data.corpus import TaskData
     from emomtl.plugins.discovery import Plugins
-    from emomtl.train.cost import Calibration
-    from emomtl.train.forecast import Lengths
+    from emomtl.train.cost import MeasuredCost
+    from emomtl.train.forecast import MeanLengths
 
 MOST_NAMED = 8
 """Tasks whose parameters are said one by one."""
@@ -131,15 +131,15 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     """What a run would do and, with `step`, what it would cost; leaks that it would train on are warned of."""
     from emomtl.cli.output import say
     from emomtl.train.balance import label_shares
-    from emomtl.train.cost import calibrate, estimate
-    from emomtl.train.forecast import forecast, said_of_tasks, shared_step
+    from emomtl.train.cost import estimate, measure_cost
+    from emomtl.train.forecast import forecast, shared_step, task_notes
     from emomtl.train.scale import task_scales, with_fitted_heads
 
     data = _read(plan)
     fitted = with_fitted_heads(plan.with_taxonomies(data.taxonomies), data)
     scales = {task: scale.sentence for task, scale in task_scales(fitted, data).items()}
     if step:
-        found = _tried(lambda: calibrate(plan))
+        found = _tried(lambda: measure_cost(plan))
         for line in found.notes:
             say(f"note: {line}")
         expected = forecast(plan, data, found.lengths)
@@ -150,7 +150,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     expected["loss_scale"] = scales
     if shares := label_shares(plan, data):
         expected["label_shares"] = shares
-    if said := said_of_tasks(fitted):
+    if said := task_notes(fitted):
         expected["along_the_run"] = said
     if plan.manifest.devices is not None:
         expected |= {"processes": shared_step(plan.manifest)}
@@ -162,7 +162,7 @@ def _expected(plan: Plan, step: bool) -> dict[str, Any]:
     return expected | ({"leaks": {task: leak.as_json() for task, leak in leaks.items()}} if leaks else {})
 
 
-def _tried(steps: Callable[[], Calibration]) -> Calibration:
+def _tried(steps: Callable[[], MeasuredCost]) -> MeasuredCost:
     """What a few steps measured; an error in them, of a plugin or of emomtl, is a finding with the line that raised it."""
     import traceback
 
@@ -184,8 +184,8 @@ def _read(plan: Plan) -> TaskData:
     from emomtl.cli.output import say
     from emomtl.contracts.sources import SPLITS
     from emomtl.train import Display
+    from emomtl.train.checks import check_targets
     from emomtl.train.reading import read
-    from emomtl.train.targets import check_targets
 
     class Notes(Display):
         """Only the notes."""
@@ -199,7 +199,7 @@ def _read(plan: Plan) -> TaskData:
     return data
 
 
-def _lengths(plan: Plan) -> Lengths | None:
+def _lengths(plan: Plan) -> MeanLengths | None:
     """Mean lengths, or None (and a note) where the encoder is not at hand: no step needs it here.
 
     One that is there and not whole is an error all the same.

@@ -82,7 +82,7 @@ def _train(plan: Plan, folder: Path, begun: bool, allowed: list[str], profile: b
         tuned = any(one.tuned for found in outcome.scores.values() for one in found.values())
         said = _chosen(plan, outcome) + ("; metrics with `_tuned` are cross-fitted" if tuned else "")
         other = "raw" if plan.manifest.eval.weights == "ema" else "ema"
-        others = {f"{which}, {other} weights": scores for which, scores in outcome.others.items()}
+        others = {f"{which}, {other} weights": scores for which, scores in outcome.other_scores.items()}
         console().print(scores_table(title, {**outcome.scores, **others}, said))
     return outcome
 
@@ -92,7 +92,7 @@ def _chosen(plan: Plan, outcome: Outcome) -> str:
     chooser = plan.selection_in_words
     if outcome.best_step is None or outcome.best_value is None:
         return f"best is the last checkpoint: {chooser}, which would choose it, was undefined at every evaluation"
-    weights = f" with its {plan.manifest.eval.weights} weights" if outcome.others else ""
+    weights = f" with its {plan.manifest.eval.weights} weights" if outcome.other_scores else ""
     return f"best is step {outcome.best_step:,}, where {chooser} is {outcome.best_value:.4f}{weights}"
 
 

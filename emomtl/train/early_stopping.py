@@ -1,4 +1,4 @@
-"""Tasks that stop on their own: one that gains nothing more on validation is trained no more, and the run goes on."""
+"""Tasks with a `patience`: one that no longer improves on validation is no longer trained."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from emomtl.train.session import Session
 
 
-def stop_tasks(session: Session, found: Mapping[str, TaskScores]) -> list[str]:
-    """Stop the tasks that have had `patience` evaluations without gain; gives why the whole run is to stop, if it is.
+def stop_tasks(session: Session, scores: Mapping[str, TaskScores]) -> list[str]:
+    """Stop the tasks that have had `patience` evaluations without a gain in their main metric.
 
-    A task's gain is one in its head's main metric. An undefined metric is no gain, and neither is an equal one.
+    An undefined metric is no gain, nor is an equal one. Returns reasons to stop the whole run.
     """
-    state, tables = session.state, session.plan.manifest.tasks
+    state = session.state
     stopping = []
     for task, bound in session.plan.tasks.items():
-        patience = tables[task].patience
+        patience = bound.table.patience
         if not patience or task in state.stopped_tasks:
             continue
-        skill = bound.head.skill(found[task].metrics) if task in found else None
+        skill = bound.head.skill(scores[task].metrics) if task in scores else None
         best = state.task_best.get(task)
         if skill is not None and (best is None or skill > best):
             state.task_best[task], state.task_stale[task] = skill, 0
@@ -32,40 +32,41 @@ def stop_tasks(session: Session, found: Mapping[str, TaskScores]) -> list[str]:
         if state.task_stale[task] >= patience:
             state.stopped_tasks[task] = state.step
             stopping.append(task)
-            _tell(session, task, f"{task}/{bound.head.main_metric} has not improved in {patience} evaluation(s)")
-    return _reasons(session, stopping) if stopping else []
+            metric = f"{task}/{bound.head.main_metric}"
+            reason = f"{metric} has not improved in {patience} evaluation(s)"
+            session.run.log_event("task_stopped", step=state.step, task=task, reason=reason)
+            line = f"{task} is trained no more from step {state.step:,} on: {reason}"
+            session.reporter.note(line)
+    return _reasons_to_end(session, stopping) if stopping else []
 
 
-def _tell(session: Session, task: str, reason: str) -> None:
-    """Write down when and why a task stopped, and say it."""
-    step = session.state.step
-    session.run.log_event("task_stopped", step=step, task=task, reason=reason)
-    line = f"{task} is trained no more from step {step:,} on: {reason}"
-    session.run.log(line)
-    session.display.note(line)
-
-
-def _reasons(session: Session, stopping: list[str]) -> list[str]:
-    """Why a run ends with the tasks that stop now: none is left, its length counts updates of one, or no other is drawn."""
-    state, target = session.state, session.length.target
-    left = [task for task in session.plan.tasks if task not in state.stopped_tasks]
-    if not left:
+def _reasons_to_end(session: Session, stopping: list[str]) -> list[str]:
+    """Why the run ends with the tasks that stop now, if it does."""
+    stopped, target = session.state.stopped_tasks, session.length.target
+    remaining = [task for task in session.plan.tasks if task not in stopped]
+    if not remaining:
         return ["every task has stopped improving"]
     if target in stopping:
         return [f"{target}, whose updates are the run's length, has stopped improving"]
-    if not _drawn(session, left):
-        return [f"the sampler never draws what is still trained ({', '.join(left)})"]
+    if not _are_drawn(session, remaining):
+        return [f"the sampler never draws what is still trained ({', '.join(remaining)})"]
     return []
 
 
-def _drawn(session: Session, left: list[str]) -> bool:
-    """Whether the sampler gives any task that is left a probability, within a round over them."""
-    sizes = {task: session.data.sizes[task] for task in left}
-    progress = session.length.progress(session.state)
-    epoch, epochs = session.length.passed(progress), session.length.passes
-    joint, seed = session.feeder.joint, session.plan.manifest.seed
-    for offset in range(len(left)):
-        moment = Moment(session.state.step + offset, progress, epoch, epochs, sizes, joint=joint, seed=seed)
+def _are_drawn(session: Session, tasks: list[str]) -> bool:
+    """Whether the sampler gives any of the tasks a probability, within one round over them."""
+    length, step = session.length, session.state.step
+    progress = length.progress(session.state)
+    for offset in range(len(tasks)):
+        moment = Moment(
+            step + offset,
+            progress,
+            length.passed(progress),
+            length.passes,
+            sizes={task: session.data.sizes[task] for task in tasks},
+            joint=session.feeder.joint,
+            seed=session.plan.manifest.seed,
+        )
         if any(session.plan.sampler.probabilities(moment).values()):
             return True
     return False

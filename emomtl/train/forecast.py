@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emomtl.compose import Plan
@@ -20,177 +20,225 @@ from emomtl.train.length import Length, batch_sizes
 GRID = 200
 """Points of progress at which the sampler is asked."""
 
-MANY = 16
+MANY_TASKS = 16
 """Tasks up to which it is asked at every step of a cycle."""
-
 
 UNEQUAL = 0.01
 """Two forecasts differ where they are further apart than this part of the greater one."""
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """Mean real tokens of a text: of each task's training rows, and of all texts by (corpus, split)."""
+class MeanLengths:
+    """Mean real tokens of a text: of each task's training rows, and by (corpus, split)."""
 
     tasks: dict[str, float]
     corpora: dict[tuple[str, str], float]
 
     @classmethod
-    def of(cls, data: TaskData, tokens: Mapping[tuple[str, str], Tokens]) -> Lengths:
+    def of(cls, data: TaskData, tokens: Mapping[tuple[str, str], Tokens]) -> MeanLengths:
         """The means over all rows that were read."""
         tasks = {}
         for task in data.taxonomies:
             corpus = data.corpus(task)
-            tasks[task] = float(tokens[corpus.name, "train"].lengths[corpus.rows[task, "train"].index].mean())
-        return cls(tasks, {key: float(found.lengths.mean()) for key, found in tokens.items() if len(found.lengths)})
+            rows = corpus.rows[task, "train"].index
+            tasks[task] = float(tokens[corpus.name, "train"].lengths[rows].mean())
+        lengths = {key: of_split.lengths for key, of_split in tokens.items()}
+        return cls(tasks, {key: float(n.mean()) for key, n in lengths.items() if len(n)})
 
 
-def forecast(plan: Plan, data: TaskData, lengths: Lengths | None = None) -> dict[str, Any]:
-    """Expected steps and, per task, rows, labels, updates, share of updates, examples, passes; with lengths also tokens.
+class _Counts:
+    """Sums over the run: steps, updates and examples by task, and encoded texts by corpus."""
 
-    `tokens` of a task are its examples times the mean of its rows; those of the run are what the encoder reads: a text that
-    several tasks of a corpus share in a step counts once, unless the encoder answers each task in its own way or a head reads
-    tokens. Padding is in neither. The sampler is asked along the run with the sizes alone; one that looks at losses or
-    scores will differ.
+    def __init__(self, plan: Plan, data: TaskData) -> None:
+        self.plan, self.data = plan, data
+        self.batches = batch_sizes(plan.manifest)
+        self.joint = plan.manifest.sampler.per_step == "all"
+        self.heads = {name: bound.head for name, bound in plan.tasks.items()}
+        tables = plan.manifest.tasks
+        self.fixed = {name for name in data.sizes if self.joint and tables[name].batch_size}
+        self.steps = 0.0
+        self.updates = dict.fromkeys(data.sizes, 0.0)
+        self.examples = dict.fromkeys(data.sizes, 0.0)
+        self.texts = {corpus.name: 0.0 for corpus in data.corpora}
+
+    def add(self, steps: float, probabilities: Mapping[str, float]) -> None:
+        """Add so many steps with these probabilities of the tasks."""
+        self.steps += steps
+        # Joint steps: tasks that are not fixed share the sum of their batches by probability.
+        free = sum(p for task, p in probabilities.items() if task not in self.fixed) or 1.0
+        pool = sum(size for task, size in self.batches.items() if task not in self.fixed)
+        texts_by_task: dict[str, float] = {}
+        for task, p in probabilities.items():
+            per_step: float = self.batches[task]
+            if self.joint and task not in self.fixed:
+                per_step = max(1.0, pool * p / free)
+            self.updates[task] += steps if self.joint else steps * p
+            self.examples[task] += steps * per_step * (1 if self.joint else p)
+            texts_by_task[task] = steps * per_step
+        if self.joint:
+            for corpus in self.data.corpora:
+                for together in encoder_passes(corpus.tasks, self.heads):
+                    self.texts[corpus.name] += max(texts_by_task[task] for task in together)
+
+
+def forecast(plan: Plan, data: TaskData, lengths: MeanLengths | None = None) -> dict[str, Any]:
+    """Expected steps and, by task, rows, labels, updates, examples, passes; with lengths tokens.
+
+    `tokens` of a task are its examples times the mean of its rows. Those of the run are what the
+    encoder reads: a text that several tasks of a corpus share in a step counts once, unless the
+    encoder encodes it for each task or a head reads tokens. Padding is in neither. The sampler is
+    asked along the run with the sizes alone; one that looks at losses or scores will differ.
     """
-    manifest, sizes, batches = plan.manifest, data.sizes, batch_sizes(plan.manifest)
-    joint = manifest.sampler.per_step == "all"
-    length = Length.of(manifest.train, sizes, batches, joint)
+    manifest, sizes = plan.manifest, data.sizes
+    counts = _Counts(plan, data)
+    length = Length.of(manifest.train, sizes, counts.batches, counts.joint)
     plan.sampler.check_length(length.epochs)
-    updates = dict.fromkeys(sizes, 0.0)
-    examples = dict.fromkeys(sizes, 0.0)
-    read = dict.fromkeys((corpus.name for corpus in data.corpora), 0.0)
-    heads = {name: bound.head for name, bound in plan.tasks.items()}
-    steps = 0.0
-    fixed = {name for name, table in manifest.tasks.items() if table.batch_size} if joint else set()
     for point in range(GRID):
         progress = (point + 0.5) / GRID
-        at = round(progress * length.total)
-        moment = Moment(at, progress, length.passed(progress), length.passes, sizes, joint=joint, seed=manifest.seed)
-        shares = _over_a_cycle(plan, moment)
-        here = length.total / GRID
-        if length.target is not None and not joint:
-            here /= max(shares[length.target], 1e-9)
-        steps += here
-        free = sum(p for task, p in shares.items() if task not in fixed) or 1.0
-        pool = sum(batches[task] for task in sizes if task not in fixed)
-        shared: dict[str, float] = {}
-        for task, p in shares.items():
-            updates[task] += here if joint else here * p
-            each = batches[task] if not joint or task in fixed else max(1.0, pool * p / free)
-            examples[task] += here * each * (1 if joint else p)
-            shared[task] = here * each
-        for corpus in data.corpora if joint else ():
-            read[corpus.name] += sum(max(shared[task] for task in together) for together in encoder_passes(corpus.tasks, heads))
-    total = sum(updates.values())
-    tasks = {
-        task: {
-            "rows": sizes[task],
-            "labels": 0 if heads[task].answers == "nothing" else len(heads[task].outputs(data.taxonomies[task])),
-            "updates": round(updates[task]),
-            "share of updates": updates[task] / total,
-            "examples": round(examples[task]),
-            "passes": examples[task] / sizes[task],
+        moment = Moment(
+            round(progress * length.total),
+            progress,
+            length.passed(progress),
+            length.passes,
+            sizes,
+            joint=counts.joint,
+            seed=manifest.seed,
+        )
+        probabilities = _mean_over_a_cycle(plan, moment)
+        steps = length.total / GRID
+        if length.target is not None and not counts.joint:
+            # The length counts updates of the target, each of which takes 1 / p steps.
+            steps /= max(probabilities[length.target], 1e-9)
+        counts.add(steps, probabilities)
+    tasks: dict[str, dict[str, Any]] = {}
+    total_updates = sum(counts.updates.values())
+    for task, rows in sizes.items():
+        head = counts.heads[task]
+        answers_nothing = head.answers == "nothing"
+        tasks[task] = {
+            "rows": rows,
+            "labels": 0 if answers_nothing else len(head.outputs(data.taxonomies[task])),
+            "updates": round(counts.updates[task]),
+            "share of updates": counts.updates[task] / total_updates,
+            "examples": round(counts.examples[task]),
+            "passes": counts.examples[task] / rows,
         }
-        for task in sizes
-    }
-    expected = {"run": manifest.name, "steps": round(steps), "epochs": length.epochs, "tasks": tasks}
+    expected: dict[str, Any] = {"run": manifest.name, "steps": round(counts.steps)}
+    expected |= {"epochs": length.epochs, "tasks": tasks}
     if lengths is None:
         return expected
     for task, facts in tasks.items():
-        facts["tokens"] = round(examples[task] * lengths.tasks[task])
-    means = {corpus: lengths.corpora[corpus, "train"] for corpus in read}
-    whole = sum(read[corpus] * mean for corpus, mean in means.items())
-    once = joint and not plan.per_task
-    return {**expected, "tokens": round(whole) if once else sum(facts["tokens"] for facts in tasks.values())}
+        facts["tokens"] = round(counts.examples[task] * lengths.tasks[task])
+    if counts.joint and not plan.per_task:
+        means = {corpus: lengths.corpora[corpus, "train"] for corpus in counts.texts}
+        expected["tokens"] = round(sum(counts.texts[name] * mean for name, mean in means.items()))
+    else:
+        expected["tokens"] = sum(facts["tokens"] for facts in tasks.values())
+    return expected
 
 
-def said_of_tasks(plan: Plan) -> dict[str, list[str]]:
-    """What there is to say of tasks that are read in their own way, move along the run, or may leave it, and of their losses.
+def _mean_over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
+    """The sampler's mean probabilities over as many steps as there are tasks: a whole cycle.
 
-    The forecast counts as though none left.
+    With many tasks, a sampler that answers the same at the first two steps and at the last one is
+    not asked between them.
     """
-    said: dict[str, list[str]] = {}
+
+    def ask(offset: int) -> Mapping[str, float]:
+        return plan.sampler.probabilities(replace(moment, step=moment.step + offset))
+
+    steps = range(len(moment.sizes))
+    if len(steps) > MANY_TASKS and ask(0) == ask(1) == ask(len(steps) - 1):
+        steps = range(1)
+    means = dict.fromkeys(moment.sizes, 0.0)
+    for offset in steps:
+        answer = ask(offset)
+        total = sum(answer.values())
+        for task in means:
+            means[task] += answer.get(task, 0.0) / total / len(steps)
+    return means
+
+
+def task_notes(plan: Plan) -> dict[str, list[str]]:
+    """Notes on tasks with options of their own: weight schedules, lengths, patience, losses.
+
+    The forecast counts as though no task left the run early.
+    """
+    notes: dict[str, list[str]] = {}
     for name, bound in plan.tasks.items():
-        table, lines = bound.table, []
+        table = bound.table
+        lines = []
         if isinstance(table.weight, WeightSchedule):
-            line = f"its weight goes from {table.weight.from_:g} to {table.weight.to:g} over the run, in a straight line"
-            lines.append(line)
+            course = f"from {table.weight.from_:g} to {table.weight.to:g}"
+            lines.append(f"its weight goes {course} over the run, in a straight line")
         if table.max_tokens is not None:
             lines.append(f"{table.max_tokens} tokens of its texts are read")
-        if twice := [one.name for one in plan.objectives.values() if one.task == name and one.objective.second_pass]:
-            lines.append(f"its texts are encoded twice a step, for {', '.join(twice)}")
+        own = [objective for objective in plan.objectives.values() if objective.task == name]
+        second_passes = [bound.name for bound in own if bound.objective.second_pass]
+        if second_passes:
+            lines.append(f"its texts are encoded twice a step, for {', '.join(second_passes)}")
         if table.patience:
             metric = f"{name}/{bound.head.main_metric}"
-            lines.append(f"it is trained until {metric} has not improved in {table.patience} evaluation(s)")
+            lines.append(
+                f"it is trained until {metric} has not improved in {table.patience} evaluation(s)"
+            )
         lines += bound.head.loss_notes(bound.taxonomy)
         if lines:
-            said[name] = lines
-    return said
+            notes[name] = lines
+    return notes
 
 
 def shared_step(manifest: Manifest) -> dict[str, Any]:
-    """How a step's examples, those of the largest task where each has its own step, are shared among the processes asked for."""
+    """How many examples of a step each of the `devices` processes has.
+
+    Of the largest task, where each task has its own step.
+    """
     assert manifest.devices is not None
     sizes = batch_sizes(manifest).values()
     examples = sum(sizes) if manifest.sampler.per_step == "all" else max(sizes)
-    number = manifest.devices
-    return {"number": number, "examples": examples, "each": [examples // number, -(-examples // number)]}
+    fewest, more = divmod(examples, manifest.devices)
+    most = fewest + 1 if more else fewest
+    return {"number": manifest.devices, "examples": examples, "each": [fewest, most]}
 
 
-def _over_a_cycle(plan: Plan, moment: Moment) -> dict[str, float]:
-    """The sampler's mean probabilities over as many steps as there are tasks, so that a cycle counts whole.
-
-    Of many tasks, a sampler that says the same of the first two steps and the last one is not asked for those between.
-    """
-    from dataclasses import replace
-
-    def given(offset: int) -> Mapping[str, float]:
-        return plan.sampler.probabilities(replace(moment, step=moment.step + offset))
-
-    found = dict.fromkeys(moment.sizes, 0.0)
-    steps = range(len(found))
-    if len(found) > MANY and given(0) == given(1) == given(len(found) - 1):
-        steps = range(1)
-    for offset in steps:
-        answer = given(offset)
-        total = sum(answer.values())
-        for task in found:
-            found[task] += answer.get(task, 0.0) / total / len(steps)
-    return found
-
-
-def over_stages(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The updates and examples of each task in all stages together, from the forecast of each."""
-    tasks: dict[str, dict[str, float]] = {}
-    for expected in every:
+def over_stages(forecasts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The updates and examples of each task in all stages together."""
+    totals: dict[str, dict[str, float]] = {}
+    for expected in forecasts:
         for task, facts in expected["tasks"].items():
-            own = tasks.setdefault(task, {"updates": 0, "examples": 0})
-            for what in own:
-                own[what] += facts[what]
-    return {"tasks": tasks}
+            total = totals.setdefault(task, {"updates": 0, "examples": 0})
+            total["updates"] += facts["updates"]
+            total["examples"] += facts["examples"]
+    return {"tasks": totals}
 
 
-def compare(one: Plan, expected: Mapping[str, Any], other: Plan, other_expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether two runs give a task equally many updates and examples; `warnings` says where they do not.
+def compare(
+    plan: Plan, expected: Mapping[str, Any], other: Plan, other_expected: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Whether two runs give a task equally many updates and examples; `warnings` where not.
 
-    The task is `train.target` of either, else the task of `eval.select` of either, else the first that both have.
-    EmomtlError where that is no task of both.
+    The task is `train.target` of either, else the task of `eval.select` of either, else the first
+    that both have. EmomtlError where they have none in common.
     """
-    plans = (one, other)
-    common = [task for task in one.tasks if task in other.tasks]
-    asked = [plan.manifest.train.target for plan in plans if plan.manifest.train.target is not None]
-    asked += [task for plan in plans if (task := selecting_task(plan.manifest.eval.select)) is not None]
-    asked += common
-    task = next((name for name in asked if name in common), None)
+    manifests = [plan.manifest, other.manifest]
+    names = [manifest.name for manifest in manifests]
+    candidates = [manifest.train.target for manifest in manifests]
+    candidates += [selecting_task(manifest.eval.select) for manifest in manifests]
+    common = [task for task in plan.tasks if task in other.tasks]
+    task = next((task for task in [*candidates, *common] if task in common), None)
     if task is None:
-        found = f"{one.manifest.name} has {', '.join(one.tasks)}, and {other.manifest.name} has {', '.join(other.tasks)}"
-        raise EmomtlError(Problem("--against", found, "compare manifests that have a task in common"))
-    result: dict[str, Any] = {"run": other.manifest.name, "task": task}
+        finding = (
+            f"{names[0]} has {', '.join(plan.tasks)}, and {names[1]} has {', '.join(other.tasks)}"
+        )
+        remedy = "compare manifests that have a task in common"
+        raise EmomtlError(Problem("--against", finding, remedy))
+    result: dict[str, Any] = {"run": names[1], "task": task}
     warnings = []
     for what in ("updates", "examples"):
-        mine, theirs = expected["tasks"][task][what], other_expected["tasks"][task][what]
-        result[what] = [mine, theirs]
-        if abs(mine - theirs) > UNEQUAL * max(mine, theirs):
-            warnings.append(f"{task} gets {mine:,} {what} in {one.manifest.name} and {theirs:,} in {other.manifest.name}")
+        first, second = expected["tasks"][task][what], other_expected["tasks"][task][what]
+        result[what] = [first, second]
+        if abs(first - second) > UNEQUAL * max(first, second):
+            warnings.append(
+                f"{task} gets {first:,} {what} in {names[0]} and {second:,} in {names[1]}"
+            )
     return {**result, "warnings": warnings}

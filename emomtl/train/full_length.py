@@ -1,8 +1,9 @@
-"""One pass of scoring and one of training over a text as long as `max_tokens`, by every path that the run would take."""
+"""A trial on texts as long as `max_tokens`, by every path that the run would take."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,70 +15,89 @@ from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import beside
 from emomtl.model.probe import FAILURES
 from emomtl.seeds import generator
-from emomtl.train.session import Session
 
-MOST_TRIED = 2048
-"""Tokens of the text that is tried; a longer one would take minutes on a CPU."""
+if TYPE_CHECKING:
+    from emomtl.data.corpus import TaskData
+    from emomtl.train.losses import TaskLosses
+
+LONGEST = 2048
+"""Tokens of the longest text that is tried; a longer one would take minutes on a CPU."""
 
 
-def try_full_length(session: Session) -> None:
-    """Score and train on two texts, one of them of full length; EmomtlError where that fails. Nothing is updated."""
-    training = session.model.training
+def try_full_length(
+    losses: TaskLosses, data: TaskData, tokens: Mapping[tuple[str, str], Tokens], max_tokens: int
+) -> None:
+    """Score and train on two texts of each corpus, one of them of full length; updates nothing.
+
+    EmomtlError where that fails.
+    """
+    model, device = losses.model, losses.device
+    was_training = model.training
     try:
-        for corpus in session.data.corpora:
-            tokens = session.tokens[corpus.name, "train"]
-            length = min(corpus.max_tokens or session.plan.encoder.max_tokens, MOST_TRIED)
-            inputs = _inputs(tokens, length)
-            session.model.eval()
+        for corpus in data.corpora:
+            place, length = "encoder.max_tokens", min(max_tokens, LONGEST)
+            if corpus.max_tokens is not None:
+                place = f"tasks.{corpus.name}.max_tokens"
+                length = min(corpus.max_tokens, LONGEST)
+            trial = _Trial(losses, corpus.tasks, tokens[corpus.name, "train"], length)
+            model.eval()
             with torch.inference_mode():
-                _outputs(session, list(corpus.tasks), inputs, tokens, train=False)
-            session.model.train()
-            with torch.random.fork_rng(devices=[session.device] if session.device == "cuda" else []):
-                total = _outputs(session, list(corpus.tasks), inputs, tokens, train=True)
+                trial.outputs(train=False)
+            model.train()
+            with torch.random.fork_rng(devices=[device] if device == "cuda" else []):
+                total = trial.outputs(train=True)
                 if total.requires_grad:
                     total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
     except EmomtlError:
         raise
     except FAILURES as error:
         reason = clean((str(error).strip() or type(error).__name__).splitlines()[0], 200)
-        found = f"a text of {length} tokens cannot be trained on: {reason}"
-        place = "encoder.max_tokens" if corpus.max_tokens is None else f"tasks.{corpus.name}.max_tokens"
-        raise EmomtlError(Problem(place, found, "fewer max_tokens, or another encoder")) from error
+        finding = f"a text of {length} tokens cannot be trained on: {reason}"
+        raise EmomtlError(
+            Problem(place, finding, "fewer max_tokens, or another encoder")
+        ) from error
     finally:
-        session.model.zero_grad(set_to_none=True)
-        session.model.train(training)
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
 
 
-def _inputs(tokens: Tokens, length: int) -> dict[str, Any]:
-    """A text of full length and one of two tokens, made of a corpus's own tokens: (2, length)."""
-    ids = np.stack([np.resize(tokens.ids, length)] * 2).astype(np.int64)
-    mask = np.ones_like(ids)
-    ids[1, 2:], mask[1, 2:] = tokens.pad, 0
-    return {"input_ids": ids, "attention_mask": mask}
+class _Trial:
+    """A text of full length and one of two tokens, made of a corpus's own tokens."""
 
+    def __init__(
+        self, losses: TaskLosses, tasks: Sequence[str], tokens: Tokens, length: int
+    ) -> None:
+        self.losses, self.tokens = losses, tokens
+        self.heads = {task: losses.tasks[task].head for task in tasks}
+        ids = np.stack([np.resize(tokens.ids, length)] * 2).astype(np.int64)  # (2, length)
+        mask = np.ones_like(ids)
+        ids[1, 2:], mask[1, 2:] = tokens.pad, 0
+        self.inputs = {"input_ids": ids, "attention_mask": mask}
 
-def _outputs(session: Session, tasks: list[str], arrays: dict[str, Any], tokens: Tokens, train: bool) -> torch.Tensor:
-    """The sum of all that the heads of some tasks give for the texts, as one number to take gradients of."""
-    model, device = session.model, session.device
-    heads = {task: session.plan.tasks[task].head for task in tasks}
-    plain = [task for task in tasks if not isinstance(heads[task], TokenHead)]
-    features = tokens.beside(np.zeros(2, np.int64))
-    sums = []
-    with arithmetic(device, session.precision):
-        if plain:
-            pooled = model.pooled(to_device(arrays, device), dict.fromkeys(plain, 2), _unpadded(session, arrays, train))
-            sums += [model.logits(task, beside(vectors, features)).float().sum() for task, vectors in pooled.items()]
-        for task, head in heads.items():
-            if isinstance(head, TokenHead):
-                assert model.vocabulary is not None
-                inputs, targets = head.prepare(arrays, model.vocabulary, generator(0))
-                asked = to_device(inputs, device), torch.from_numpy(targets).to(device)
-                sums.append(model.token_outputs(task, *asked, _unpadded(session, inputs, train)).float().sum())
-    return torch.stack(sums).sum()
+    def outputs(self, train: bool) -> torch.Tensor:
+        """The sum of all that the heads give, as one number to take gradients of."""
+        losses, model = self.losses, self.losses.model
+        pooled_tasks = [t for t, head in self.heads.items() if not isinstance(head, TokenHead)]
+        features = self.tokens.beside(np.zeros(2, np.int64))
+        sums = []
+        with arithmetic(losses.device, losses.precision):
+            if pooled_tasks:
+                encoded = self._encoded(self.inputs, train)
+                inputs = to_device(self.inputs, losses.device)
+                pooled = model.pooled(inputs, dict.fromkeys(pooled_tasks, 2), encoded)
+                for task, vectors in pooled.items():
+                    sums.append(model.logits(task, beside(vectors, features)).float().sum())
+            for task, head in self.heads.items():
+                if isinstance(head, TokenHead):
+                    assert model.vocabulary is not None
+                    arrays, targets = head.prepare(self.inputs, model.vocabulary, generator(0))
+                    encoded = self._encoded(arrays, train)
+                    inputs = to_device(arrays, losses.device)
+                    wanted = torch.from_numpy(targets).to(losses.device)
+                    outputs = model.token_outputs(task, inputs, wanted, encoded)
+                    sums.append(outputs.float().sum())
+        return torch.stack(sums).sum()
 
-
-def _unpadded(session: Session, inputs: dict[str, Any], train: bool) -> Any:
-    """What the encoder gives on the path without padding, where training takes it; else nothing yet."""
-    if session.unpadded is None or not train:
-        return None
-    return session.unpadded.outputs([inputs], session.model.layers.asked)[0]
+    def _encoded(self, inputs: dict[str, Any], train: bool) -> Any:
+        """The encoder's output without padding, on which only training computes; else None."""
+        return self.losses.encoder_outputs([inputs])[0] if train else None

@@ -1,4 +1,4 @@
-"""The rows and the tokens of a plan, read for training, with what there is to say about them said."""
+"""The rows and the tokens of a plan, read for training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(
 ) -> TaskData:
     """The rows of a plan's tasks (all, or those named) in some splits.
 
-    `leaks` says what becomes of training rows whose text is scored, unless the manifest drops them (`data.drop_leaks`).
+    `leaks` says what becomes of training rows whose text is scored; `data.drop_leaks` drops them.
     """
     display.phase("reading")
     kept, inputs = recipes(plan), []
@@ -54,13 +54,17 @@ def read(
             )
         )
     policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy, display.note)
+    data = read_tasks(
+        inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy, display.note
+    )
     for line in data.notes:
         display.note(line)
     return data
 
 
-def tokenise_all(data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display) -> dict[tuple[str, str], Tokens]:
+def tokenise_all(
+    data: TaskData, tokenizer: Any, choice: EncoderChoice, display: Display
+) -> dict[tuple[str, str], Tokens]:
     """Tokens by (corpus, split), from the cache where they are kept."""
     display.phase("tokenising")
     return corpus_tokens(data, tokenizer, choice.max_tokens, display.note, choice.truncation)

@@ -1,49 +1,70 @@
-"""Everything that one run needs, brought up from a plan: rows, tokens, model, optimiser, state; fresh or from a checkpoint."""
+"""A run in memory, as `start` and `resume` make it and the loop trains it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from emomtl.compose import Plan
-from emomtl.data.corpus import TaskData
-from emomtl.data.tokens import Tokens
-from emomtl.errors import EmomtlError, Problem
-from emomtl.inference.evaluator import Evaluator
-from emomtl.inference.feature_vectors import FittedFeatures
 from emomtl.metrics.selection import EMA
-from emomtl.model.averaging import Average
-from emomtl.model.fast.unpadded import Unpadded
-from emomtl.model.network import MultiTaskModel
 from emomtl.model.parallel.ranks import ALONE, Ranks
-from emomtl.run import Run
-from emomtl.train.by_task import TaskGradients
-from emomtl.train.display import Display
-from emomtl.train.draw import Feeder
-from emomtl.train.environment import Change, amended
-from emomtl.train.kept import keep_plugins
-from emomtl.train.length import Length
-from emomtl.train.outcome import Validated
-from emomtl.train.phases import Phases
-from emomtl.train.reduction import Reduction
-from emomtl.train.scale import TaskScale
-from emomtl.train.state import State
+from emomtl.train.display import Phases
+from emomtl.train.state import LossWindow
 
 if TYPE_CHECKING:
-    from emomtl.train.step_record import Step
+    import torch
+    from torch import Tensor, nn
+
+    from emomtl.compose import Plan
+    from emomtl.contracts.sampler import Moment
+    from emomtl.data.corpus import TaskData
+    from emomtl.data.tokens import Tokens
+    from emomtl.inference.evaluator import Evaluator
+    from emomtl.inference.feature_vectors import FittedFeatures
+    from emomtl.model.averaging import Average
+    from emomtl.model.device import Later
+    from emomtl.model.network import MultiTaskModel
+    from emomtl.run import Run
+    from emomtl.train.display import Reporter
+    from emomtl.train.draw import Drawing, Feeder
+    from emomtl.train.gradients import TaskGradients
+    from emomtl.train.length import Length
+    from emomtl.train.losses import TaskLosses
+    from emomtl.train.reduction import Reduction
+    from emomtl.train.state import State
+
+
+@dataclass
+class Step:
+    """What one step leaves for the log, still on the device.
+
+    `rate` is the learning rate as a part of its peak, `norm` that of the gradient before clipping.
+    `finite` says whether the weights were updated. The others are those of `Losses`.
+    """
+
+    moment: Moment
+    drawing: Drawing
+    rate: float
+    norm: Tensor
+    finite: Later
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    raw: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    encoder_norms: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
 class Session:
-    """A run in memory; `unchanged_losses` and `warned` are what warnings remember, and no part of any result.
+    """A run in memory.
 
-    `unsettled` are steps that were taken, of which the host does not know yet whether they were finite. `changed` is the
-    environment of a resumed run that differs from its record, until it is written.
+    A checkpoint holds `model`, `optimizer`, `weighting` (the state of the weighting method),
+    `average` and `state`. `feeder` draws the rows of a step, `losses` computes its losses, and
+    `evaluator` scores. `unsettled` are steps of which the host does not know yet whether they were
+    finite.
+
+    `resumed_elsewhere` are facts such as versions that are not those of the run's start.
+    `amended_environment` is to be written with the next checkpoint: what was changed on resuming
+    holds from there on.
     """
 
     plan: Plan
@@ -51,114 +72,45 @@ class Session:
     data: TaskData
     tokens: dict[tuple[str, str], Tokens]
     model: MultiTaskModel
-    weighting: nn.Module
     optimizer: torch.optim.AdamW
+    weighting: nn.Module
+    losses: TaskLosses
+    evaluator: Evaluator
     feeder: Feeder
     length: Length
     state: State
-    device: str
-    precision: str
-    display: Display
-    window: dict[str, torch.Tensor] = field(default_factory=dict)
-    scored: Validated | None = None
-    phases: Phases = field(default_factory=Phases)
-    features: FittedFeatures = field(default_factory=FittedFeatures)
-    elsewhere: dict[str, list[Any]] = field(default_factory=dict)
-    unchanged_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
-    warned: set[str] = field(default_factory=set)
+    reporter: Reporter
+    features: FittedFeatures
+    average: Average | None = None
     ranks: Ranks = ALONE
     reduction: Reduction | None = None
-    unpadded: Unpadded | None = None
-    scales: dict[str, TaskScale] = field(default_factory=dict)
-    by_task: TaskGradients | None = None
-    average: Average | None = None
+    task_gradients: TaskGradients | None = None
+    window: LossWindow = field(default_factory=LossWindow)
     unsettled: deque[Step] = field(default_factory=deque)
-    slimmed: bool = False
-    changed: dict[str, Any] | None = None
-    encoder_notes: list[str] = field(default_factory=list)
+    phases: Phases = field(default_factory=Phases)
+    resumed_elsewhere: dict[str, list[Any]] = field(default_factory=dict)
+    amended_environment: dict[str, Any] | None = None
 
-    def must_train(self) -> None:
-        """EmomtlError where the run cannot go on, since `emomtl slim` removed the optimiser's state: it would begin anew."""
-        if self.slimmed:
-            found = "was slimmed: without its optimiser's state it cannot be trained further"
-            remedy = "begin another run from its weights: `[start] run = ...` in a manifest"
-            raise EmomtlError(Problem(str(self.run.folder), found, remedy))
+    def labels(self) -> dict[str, list[str]]:
+        """The labels that each task's head answers with, in the order of its logits."""
+        taxonomies = self.data.taxonomies
+        return {
+            name: list(bound.head.outputs(taxonomies[name]))
+            for name, bound in self.plan.tasks.items()
+        }
 
-    def change(self, changes: Sequence[Change], now: Mapping[str, Any]) -> None:
-        """Go on with what has changed since the run was recorded; the record follows with the next checkpoint.
-
-        A run that has finished takes no step, so nothing would be trained under what changed: it is refused.
-        """
-        counted = [one for one in changes if one.counts]
-        if self.state.finished and counted:
-            found = f"the run has finished, at step {self.state.step:,}, so nothing would be trained under what changed"
-            remedy = "leave it as it was, or train a new run that begins with this one's weights ([start] in its manifest)"
-            raise EmomtlError(*(Problem(one.place, f"{one}; {found}", remedy) for one in counted))
-        if not changes or self.state.finished:
-            return
-        for one in counted:
-            self.display.note(f"from step {self.state.step:,} on: {one.place}: {one}")
-        self.changed = amended(self.run, now, changes, self.state.step)
-
-    def record_changes(self) -> None:
-        """Bring the record up to date, once a checkpoint holds a step that was trained under what changed."""
-        if self.changed is not None:
-            self.run.amend(self.plan.manifest, self.changed)
-            keep_plugins(self.plan, self.run)  # after it: the record by then knows the old copies and the new
-            self.changed = None
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """What scores the model as it is now."""
-        return Evaluator(self.model, self.device, self.precision, self.plan.manifest.eval.batch_size, self.ranks)
-
-    @property
-    def lag(self) -> int:
-        """How many steps the host may be behind the device before it looks whether they were finite."""
-        return 1 if self.device == "cuda" else 0
-
-    def warn_once(self, about: str, line: str) -> None:
-        """Say something once about a thing, on the display and in the run's log."""
-        if about not in self.warned:
-            self.warned.add(about)
-            self.display.note(line)
-            self.run.log(f"warning: {line}")
-
-    def say_of_encoder(self, lines: Iterable[str]) -> None:
-        """Say what there is to say of the encoder and its weights, on the display and in the run's log."""
-        for line in lines:
-            self.encoder_notes.append(line)
-            self.display.note(line)
-            self.run.log(f"note: {line}")
-
-    def emit(self, event: str, **facts: Any) -> list[Any]:
-        """Emit an event to the active plugins and return their answers; a plugin that has become slow is named once.
-
-        Of several processes only the first emits it.
-        """
-        if not self.ranks.first:
-            return []
-        answers = self.plan.plugins.emit(event, **facts)
-        for line in self.plan.plugins.events.new_slow_listeners():
-            self.display.note(line)
-            self.run.log(line)
-        return answers
-
-    def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """The tensors of a checkpoint: model, optimiser (by parameter name), weighting, and the average where there is one."""
-        optimizer: dict[str, torch.Tensor] = {}
+    def checkpoint_tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of a checkpoint by part; the optimiser's are named `slot:parameter`."""
+        optimizer: dict[str, Tensor] = {}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
-                for key, value in self.optimizer.state.get(parameter, {}).items():
-                    optimizer[f"{key}:{name}"] = value
-        parts = {"model": self.model.state_dict(), "optimizer": optimizer, "weighting": self.weighting.state_dict()}
+                for slot, value in self.optimizer.state.get(parameter, {}).items():
+                    optimizer[f"{slot}:{name}"] = value
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer,
+            "weighting": self.weighting.state_dict(),
+        }
         if self.average is not None:
             parts[EMA] = self.average.tensors()
         return parts
-
-    def joined(self) -> Session:
-        """The same session, its weights and those of the weighting the first process's, bit for bit."""
-        every = [*self.model.state_dict().values(), *self.weighting.state_dict().values()]
-        every += self.average.tensors().values() if self.average is not None else []
-        self.ranks.broadcast(every)
-        return self

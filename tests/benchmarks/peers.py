@@ -190,7 +190,7 @@ def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -
     from emomtl.compose import compose_file
     from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, start, train
-    from emomtl.train.phases import Phases
+    from emomtl.train.display import Phases
 
     class Count(Phases):
         """The real tokens of a step, once for each task that learns from them."""

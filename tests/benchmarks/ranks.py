@@ -120,13 +120,13 @@ def draws(given: argparse.Namespace) -> None:
     """The draw of one of N processes, each with 32 texts of the step's; no communication is in it."""
     from emomtl.data.batches import Stream
     from emomtl.model.parallel.ranks import ALONE, Ranks
-    from emomtl.train.step import _moment
+    from emomtl.train.step import moment_of
 
     print(f"{'N':>5} {'rows':>7} {'draw ms':>8} {'longest / mean':>14}")
     with tempfile.TemporaryDirectory() as folder:
         for size in (1, 2, 8, 64, 512, 1000):
             session = session_of(given.corpus, Path(folder) / str(size), ALONE, 32 * size, limit=43410)
-            feeder, moment = session.feeder, _moment(session)
+            feeder, moment = session.feeder, moment_of(session)
             spent, longest = [], []
             for step in range(12):
                 at = replace(moment, step=step)

@@ -71,7 +71,7 @@ def test_one_training_row_is_trained_on_and_said(desk: Any, cli: Any) -> None:
         "mood: 1 training row(s) with a label for a batch of 8: a step sees rows several times",
         "mood: no training row has anger, so the run cannot learn it",
         "mood: joy is the only label of the training rows: there is nothing to tell apart",
-        "mood: figures on 1 validation row(s) say little",
+        "mood: metrics on 1 validation row(s) say little",
     ]
     assert "the training rows have 1 label(s)" in cli("train", mood(desk), "--out", desk.folder / "learned").err
 
@@ -121,7 +121,7 @@ def test_a_constant_target_is_said_and_a_figure_that_it_leaves_undefined_is_no_0
     said = cli("train", numbers(desk, {"joy": "1", "anger": "1", "sadness": "1"}), "--out", desk.folder / "run")
     assert said.code == 0
     assert "mood: every training row has 1 for value: there is nothing to learn" in notes(said.err)
-    assert any(note.startswith("mood/pearson_r, which chooses the best checkpoint, is undefined") for note in notes(said.err))
+    assert any(note.startswith("mood/pearson_r is undefined on validation, so it cannot choose") for note in notes(said.err))
     assert "undefined" in said.out
     kept = json.loads((desk.folder / "run" / "scores.json").read_text())["evaluations"]
     assert [entry["tasks"]["mood"]["metrics"]["pearson_r"] for entry in kept] == [None, None]

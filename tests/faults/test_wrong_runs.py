@@ -198,7 +198,7 @@ def test_a_run_whose_new_plugin_was_not_copied_when_it_was_killed_still_opens(cl
     folder = interrupted(desk, manifest)
     (desk.folder / "mine.py").write_text(source + "CHANGED = True\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("emomtl.train.session.keep_plugins", lambda plan, run: 1 / 0)
+        patch.setattr("emomtl.train.loop.keep_plugins", lambda plan, run: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             desk.train(manifest, resume=True, allow_changed=["plugins"])
     assert (folder / "plugins" / "mine.py").read_text() == source

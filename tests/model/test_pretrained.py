@@ -251,7 +251,7 @@ def test_a_head_whose_file_cannot_be_read_is_an_error(desk: Any, monkeypatch: py
 def test_a_masked_word_head_without_one_in_the_file_says_so(desk: Any) -> None:
     session = desk.begin(desk.manifest(tasks=WORDS))
     session.run.close()
-    (note,) = session.encoder_notes
+    (note,) = session.reporter.notes
     assert note.startswith("tasks.words: its 'masked-tokens' head begins fresh: the files of ")
     assert note.endswith("have no such head")
 
@@ -261,4 +261,4 @@ def test_heads_wanted_from_another_run_that_it_does_not_have_are_named(desk: Any
     session = desk.begin(desk.manifest("second", start={"run": str(first.folder), "heads": True}), "second")
     session.run.close()
     found = "1 head(s) come from that run; it has none of the same name, kind and outputs for topics"
-    assert session.encoder_notes == [f"start.heads: {found}"]
+    assert session.reporter.notes == [f"start.heads: {found}"]

@@ -48,7 +48,7 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
     from emomtl.compose import compose_file
     from emomtl.model.network import MultiTaskModel
     from emomtl.plugins.discovery import Plugins
-    from emomtl.train.cost import calibrate
+    from emomtl.train.cost import measure_cost
 
     seen: set[tuple[int, bool]] = set()
     encode = MultiTaskModel.encode
@@ -62,13 +62,13 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
     monkeypatch.setattr(MultiTaskModel, "encode", told)
     plan = compose_file(desk.manifest(encoder={"max_tokens": 100}), [], Plugins.discover())
     failing = False
-    calibrate(plan)
+    measure_cost(plan)
     assert {(100, True), (100, False)} <= seen
     failing = True
     with pytest.raises(
         EmomtlError, match=r"encoder\.max_tokens: a text of 100 tokens cannot be trained on: no kernel for so long"
     ):
-        calibrate(plan)
+        measure_cost(plan)
 
 
 def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeyp
     monkeypatch.setattr(cpu, "Linear", Broken)
     session = desk.begin(desk.manifest(train={"device": "cpu"}))
     session.run.close()
-    (note,) = session.encoder_notes
+    (note,) = session.reporter.notes
     assert note.startswith("texts train with torch's own layers, as ours do not fit this encoder (Output 0 of _Linear is a view")
     assert f"note: {note}" in (session.run.folder / "log.txt").read_text()
     assert {type(m) for m in session.model.modules() if isinstance(m, (nn.Linear, nn.Dropout))} == {nn.Linear, nn.Dropout}
@@ -93,7 +93,7 @@ def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeyp
 def test_a_frozen_encoder_keeps_our_layers(desk: Any) -> None:
     session = desk.begin(desk.manifest(encoder={"changes": [{"use": "frozen", "layers": 2}]}, train={"device": "cpu"}))
     session.run.close()
-    assert session.encoder_notes == []
+    assert session.reporter.notes == []
 
 
 def test_what_is_tried_draws_no_random_numbers_and_leaves_no_gradients(desk: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from emomtl import EmomtlError
 from emomtl.testing import tiny_encoder
-from emomtl.train.step import _drawn, _moment, losses_of
+from emomtl.train.step import draw_gradients, losses_of, moment_of
 
 JOINT = {"use": "proportional", "per_step": "all"}
 
@@ -21,7 +22,7 @@ def gradients(desk: Any, out: str, layers: bool | int, **changes: Any) -> dict[s
     session = desk.begin(desk.manifest(encoder=encoder, sampler=JOINT, **changes), out)
     session.run.close()
     session.model.train()
-    _drawn(session, _moment(session))
+    draw_gradients(session, moment_of(session))
     found = {name: p.grad.detach().clone() for name, p in session.model.named_parameters() if p.grad is not None}
     assert found
     return found
@@ -52,7 +53,7 @@ def test_gradients_are_the_same_bit_for_bit(desk: Any, case: str) -> None:
 
 
 def test_torch_s_own_layers_and_unpadded_texts_are_recomputed_too(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.starting.try_cpu_kernels", lambda *_: [])
+    monkeypatch.setattr(sys.modules["emomtl.train.start"], "try_cpu_kernels", lambda *_: [])
     for way in ("off", "on"):
         case: dict[str, Any] = {"weighting": {"use": "equal"}, "train": {"unpadded": way}}
         assert same(gradients(desk, f"plain-{way}", False, **case), gradients(desk, f"again-{way}", True, **case))
@@ -97,7 +98,7 @@ def _kept(session: Any) -> int:
         sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    parts = session.feeder.draw(session.plan.sampler, _moment(session), session.state).micro[0]
+    parts = session.feeder.draw(session.plan.sampler, moment_of(session), session.state).micro[0]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         losses = losses_of(session, parts)
     assert losses

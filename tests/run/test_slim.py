@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_a_run_that_has_not_finished_keeps_everything(cli: Any, desk: Any, monke
         if state.step == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(session.display, "stepped", stepped)
+    monkeypatch.setattr(session.reporter.display, "stepped", stepped)
     with pytest.raises(KeyboardInterrupt):
         train(session)
     before = parts(session.run.folder)
@@ -89,10 +90,14 @@ def test_a_slimmed_run_is_not_trained_further(cli: Any, desk: Any) -> None:
     said = cli("train", manifest, "--out", run.folder, "--resume")
     assert said.code == 0, said.err  # a finished run only prints its scores again
     assert run.scores() == scores
-    session = desk.begin(manifest, resume=True)
-    session.state.finished = False
-    with pytest.raises(EmomtlError, match="was slimmed: without its optimiser's state it cannot be trained further"):
+    session = desk.begin(manifest, "interrupted", plugins=desk.stopping())
+    with pytest.raises(KeyboardInterrupt):
         train(session)
+    path = find_checkpoint(session.run, "last").resolve()
+    with Run.open(session.run.folder, lock=True) as run:
+        checkpoint.drop_part(run, open_checkpoint(path), "optimizer")
+    with pytest.raises(EmomtlError, match="was slimmed: without its optimiser's state it cannot be trained further"):
+        desk.begin(manifest, "interrupted", resume=True)
 
 
 def test_a_new_run_starts_from_a_slimmed_one(desk: Any, cli: Any) -> None:
@@ -137,7 +142,7 @@ def test_a_kill_at_any_write_rename_or_removal_leaves_a_run_that_slim_finishes(
 def test_train_says_that_a_folder_is_taken_before_it_reads_rows(
     cli: Any, desk: Any, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emomtl.train.starting.read", pytest.fail)
+    monkeypatch.setattr(sys.modules["emomtl.train.start"], "read", pytest.fail)
     said = cli("train", desk.manifest(), "--out", copied)
     assert said.code == 1
     assert "holds a run already (go on with it by --resume, or choose another folder with --out)" in said.err

@@ -121,14 +121,14 @@ def test_another_study_finds_a_finished_run_under_another_row(write_study: Write
 
 
 def test_a_run_that_was_killed_is_gone_on_with(write_study: WriteStudy, desk: Any) -> None:
-    from emomtl.train.loop import _save
+    from emomtl.train.loop import save
     from emomtl.train.step import try_step
 
     path = write_study(rows={"alone": {}}, seeds=[1])
     job = _jobs(path)[0]
     session = desk.begin(Path(job.manifest), job.folder)
     try_step(session)
-    _save(session, False)
+    save(session, False)
     session.run.close()
     assert state_of(job) == "begun"
     assert [event.error for event in InProcess().run([job]) if isinstance(event, Ended)] == [None]

@@ -126,14 +126,14 @@ def test_a_resumed_run_draws_the_same_rows(desk: Any, contents: Any, monkeypatch
     manifest = desk.manifest(tasks={"rare": rare(desk)}, train={"steps": 4})
     whole = desk.train(manifest, "whole")
     session = desk.begin(manifest, "cut")
-    save = loop._save
+    save = loop.save
 
     def stopping(one: Any, improved: bool) -> None:
         save(one, improved)
         if one.state.step == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_save", stopping)
+    monkeypatch.setattr(loop, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(session)
     monkeypatch.undo()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from emomtl.train import Session, train
-from emomtl.train.cost import memory
-from emomtl.train.phases import Phases
+from emomtl.train.cost import static_memory
+from emomtl.train.display import Phases
 from emomtl.train.profiling import PHASES, Profile, non_embedding_parameters, profiled
 from emomtl.train.step import try_step
 
@@ -91,7 +91,7 @@ def test_parameters_gradients_and_moments_are_foretold_to_the_byte(cli: Any, des
     gradients += sum(buffer.nbytes for buffer in session.weighting.buffers())
     said = found["memory_bytes"]
     assert (said["parameters"], said["gradients"], said["moments"]) == (parameters, gradients, moments)
-    assert memory(session) == {"parameters": parameters, "gradients": gradients, "moments": moments}
+    assert static_memory(session) == {"parameters": parameters, "gradients": gradients, "moments": moments}
     assert said["total"] == sum(size for part, size in said.items() if part != "total")
     assert found["parameters"] == sum(p.numel() for p in session.model.parameters())
 

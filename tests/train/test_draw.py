@@ -132,6 +132,7 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from emomtl.train.step import take_step
+    from emomtl.train.validation import validate
 
     mood = {"use": "table", "source": "mood.csv", "options": {"split": "part"}}
     tasks = {"topics": None, "again": mood, "third": {**mood, "head": {"use": "multi-label"}}}
@@ -144,9 +145,7 @@ def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monke
         assert set(done.losses) == {"mood", "again", "third"}
     assert rows == [8] * 4
     rows.clear()
-    from emomtl.train.loop import _validate
-
-    _validate(session, 0)
+    validate(session, 0)
     assert sum(rows) == 24, "validation too is encoded once for all three"
     session.run.close()
 

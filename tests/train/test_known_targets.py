@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from emomtl.plugins.discovery import Plugins
-from emomtl.train.draw import _known
-from emomtl.train.step import _gradients, _moment, remember, settle, take_step
+from emomtl.train.draw import known_targets
+from emomtl.train.step import compute_gradients, moment_of, remember, settle, take_step
 
 STILL = {"head": {"dropout": 0.0}}
 NUMBERS = {"use": "regression", "dimensions": ["valence", "arousal", "dominance"], "dropout": 0.0}
@@ -47,7 +47,7 @@ def unlabel(session: Any, task: str, rows: Any = slice(None), columns: Any = Non
         targets[rows] = missing
     else:
         targets[rows, columns] = missing
-    feeder.targets[task], feeder.known[task] = targets, _known(head, targets)
+    feeder.targets[task], feeder.known[task] = targets, known_targets(head, targets)
 
 
 def numbers(desk: Any) -> dict[str, Any]:
@@ -72,9 +72,9 @@ def uneven(session: Any) -> None:
 
 def gradient(session: Any, raw: bool = False) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """The losses of the next step (`raw`: the heads' means, before the scale) and its gradients by parameter."""
-    moment = _moment(session)
+    moment = moment_of(session)
     drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
-    made = _gradients(session, drawing, moment)
+    made = compute_gradients(session, drawing, moment)
     losses = made.raw if raw else made.losses
     found = {name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None}
     return {task: float(loss) for task, loss in losses.items()}, found
@@ -102,7 +102,7 @@ def test_loss_and_gradient_do_not_depend_on_how_a_step_is_cut(desk: Any, weighti
 def test_the_loss_of_a_step_is_the_heads_own_over_all_of_its_rows(desk: Any) -> None:
     session = begun(desk, "run", 5)
     uneven(session)
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     losses, _ = gradient(session, raw=True)
     for task, loss in losses.items():
         figures, targets = [], []
@@ -118,7 +118,7 @@ def test_the_loss_of_a_step_is_the_heads_own_over_all_of_its_rows(desk: Any) -> 
 @pytest.mark.parametrize("accumulate", [1, 3, 7])
 def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bit(desk: Any, accumulate: int) -> None:
     session = begun(desk, "run", accumulate)
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     totals = drawing.totals
     for part in (part for parts in drawing.micro for part in parts):
         for task in part.targets:
@@ -127,7 +127,7 @@ def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bi
 
 def test_a_step_is_cut_into_no_more_pieces_than_it_has_rows(desk: Any) -> None:
     session = begun(desk, "run", 10**6)
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     assert len(drawing.micro) == 16
 
 
@@ -150,7 +150,7 @@ def test_a_task_without_a_label_in_a_step_is_absent_and_not_0(desk: Any, weighti
         remember(session, done)
         settle(session)
         session.feeder.targets, session.feeder.known = targets, known
-    assert session.state.window["topics"][1] == 2
+    assert session.window.totals()["topics"][1] == 2
     assert session.state.updates == {"mood": 3, "topics": 2, "third": 3}
     assert all(bool(torch.isfinite(value).all()) for value in session.weighting.state_dict().values())
 
@@ -176,7 +176,7 @@ def test_without_its_labels_a_task_leaves_the_others_what_they_have_without_it(d
 def test_a_step_without_any_label_changes_nothing_and_is_said_once(desk: Any, weighting: str) -> None:
     session = begun(desk, "run", weighting=weighting)
     notes: list[str] = []
-    session.display.note = notes.append
+    session.reporter.display.note = notes.append
     remember(session, take_step(session))
     for task in ("mood", "topics"):
         unlabel(session, task)
@@ -229,7 +229,7 @@ WORDS = {"use": "masked-tokens", "options": {"of": "mood"}, "head": {"share": 0.
 
 def test_hidden_tokens_are_counted_over_the_pieces_of_a_step(desk: Any) -> None:
     session = begun(desk, "run", 4, tasks={"mood": STILL, "topics": None, "words": WORDS})
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     parts = [part for parts in drawing.micro for part in parts if part.tokens]
     hidden = [int((part.targets["words"] != -100).sum()) for part in parts]
     assert len(set(hidden)) > 1

@@ -127,7 +127,7 @@ def test_learned_weights_start_at_the_optimum_of_the_base_rate(desk: Any) -> Non
         session = desk.begin(desk.manifest(use, sampler=JOINT, weighting={"use": use}), use)
         session.run.close()
         done = take_step(session)
-        for task, scale in session.scales.items():
+        for task, scale in session.losses.scales.items():
             assert float(done.weights[task]) * scale.base_loss == pytest.approx(optimum, rel=1e-5)
 
 

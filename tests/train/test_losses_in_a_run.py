@@ -26,7 +26,7 @@ def test_weights_are_those_of_the_training_rows(desk: Any) -> None:
     assert head._facts is not None
     holds = targets.sum(axis=0)
     assert head._facts.weights == pytest.approx((len(targets) - holds) / holds)
-    for scale in session.scales.values():
+    for scale in session.losses.scales.values():
         assert scale.base is not None
         assert scale.base.nats != 1.0
 

@@ -10,7 +10,7 @@ import torch
 
 from emomtl import EmomtlError
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train import Session
+from emomtl.train import loop
 
 PLUGIN = '''
 """A single-label head whose loss is NaN at its calls number {calls}."""
@@ -88,10 +88,12 @@ def test_a_step_that_is_skipped_changes_neither_weights_nor_the_optimiser(desk: 
     session.run.close()
     session.state.step = 1
     take_step(session)
-    before = {f"{part}:{name}": tensor.clone() for part, found in session.parts().items() for name, tensor in found.items()}
+    before = {
+        f"{part}:{name}": tensor.clone() for part, found in session.checkpoint_tensors().items() for name, tensor in found.items()
+    }
     session.state.step = 2
     assert not bool(take_step(session).finite)
-    for part, found in session.parts().items():
+    for part, found in session.checkpoint_tensors().items():
         for name, tensor in found.items():
             assert torch.equal(tensor, before[f"{part}:{name}"]), f"{part} {name}"
 
@@ -109,7 +111,7 @@ def test_a_host_that_looks_a_step_late_as_beside_cuda_writes_the_same_run(
         desk, 3, 4, 7, 12, train={"on_nonfinite": "skip", "log_every": 4, "steps": 12}, checkpoint={"every": 5}, eval={"every": 6}
     )
     at_once = desk.train(manifest, "at-once")
-    monkeypatch.setattr(Session, "lag", 1)
+    monkeypatch.setitem(loop.LAG, "cpu", 1)
     late = desk.train(manifest, "late")
     assert contents(late) == contents(at_once)
     assert [event["step"] for event in late.events() if event["event"] == "skipped"] == [3, 4, 7, 12]
@@ -118,7 +120,7 @@ def test_a_host_that_looks_a_step_late_as_beside_cuda_writes_the_same_run(
 def test_a_host_that_looks_a_step_late_stops_for_the_step_that_was_wrong(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from emomtl.train import train
 
-    monkeypatch.setattr(Session, "lag", 1)
+    monkeypatch.setitem(loop.LAG, "cpu", 1)
     session = desk.begin(poisoned(desk, 5, train={"log_every": 8}))
     with pytest.raises(EmomtlError, match="the loss of mood is not finite at step 5"):
         train(session)

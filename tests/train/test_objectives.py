@@ -13,8 +13,8 @@ from emomtl import Answers
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
 from emomtl.plugins.discovery import Plugins
-from emomtl.train.objectives import _view
-from emomtl.train.step import losses_of, take_step, try_step
+from emomtl.train.losses import view_of
+from emomtl.train.step import losses_of, moment_of, take_step, try_step
 
 CONTRAST = {"use": "supervised-contrastive", "task": "mood", "weight": 0.5, "projection": 4}
 ALL = {"sampler": {"per_step": "all"}}
@@ -60,18 +60,12 @@ def test_losses_without_a_step_are_those_of_the_step_and_change_nothing(desk: An
     session = desk.begin(desk.manifest(**ALL, objectives={"near": CONTRAST}))
     session.model.eval()
     before = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     found = losses_of(session, drawing.micro[0])
     assert set(found) == {"mood", "topics"}
     assert all(loss.requires_grad for loss in found.values())
     assert all(torch.equal(before[name], tensor) for name, tensor in session.model.state_dict().items())
     assert session.state.step == 0
-
-
-def _moment(session: Any) -> Any:
-    from emomtl.train.step import _moment as moment
-
-    return moment(session)
 
 
 def test_its_loss_is_logged_under_its_task_and_its_options_are_written_into_the_run(desk: Any) -> None:
@@ -86,13 +80,13 @@ def test_its_loss_is_logged_under_its_task_and_its_options_are_written_into_the_
 def test_samplers_and_weightings_see_the_losses_of_tasks_alone(desk: Any) -> None:
     session = desk.begin(desk.manifest(**ALL, objectives={"near": CONTRAST}))
     session.state.losses = {"mood": 1.0, "topics": 2.0, "mood/near": 3.0}
-    assert _moment(session).losses == {"mood": 1.0, "topics": 2.0}
+    assert moment_of(session).losses == {"mood": 1.0, "topics": 2.0}
 
 
 def test_an_objective_sees_the_texts_of_its_task_and_what_others_answer_for_these() -> None:
     pooled = torch.arange(12.0).reshape(6, 2)
     answers = {task: Answers(pooled[:n], torch.zeros(n, 2)) for task, n in (("few", 2), ("some", 4), ("all", 6))}
-    view = _view("some", pooled[:4], answers)
+    view = view_of("some", pooled[:4], answers)
     assert torch.equal(view.pooled, pooled[:4])
     assert view.own is answers["some"]
     assert {task: len(one.logits) for task, one in view.others.items()} == {"few": 2, "all": 4}

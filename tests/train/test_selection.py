@@ -16,8 +16,8 @@ from emomtl.metrics.scoring import TaskScores
 from emomtl.metrics.selection import averaged, default_selection, is_as_good, is_better, selected, selection_in_words
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
-from emomtl.train import loop
-from emomtl.train.outcome import Validated
+from emomtl.train import loop, validation
+from emomtl.train.validation import Validated
 
 HEADS: dict[str, Any] = {"mood": SingleLabel(), "topics": MultiLabel(), "values": Regression()}
 Script = Mapping[int, Sequence[float | None]]
@@ -51,8 +51,8 @@ def scripted(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **chang
             found[task] = TaskScores(8, {"macro_f1": value, "other": 0.5}, {"": []}, MetricFacts("macro_f1"))
         return Validated(step, found, {})
 
-    monkeypatch.setattr(loop, "_validate", validate)
-    monkeypatch.setattr(loop, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "validate", validate)
+    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
     train = {"steps": max(script), **changes.pop("train", {})}
     session = desk.begin(desk.manifest(train=train, eval={"every": 1, **changes.pop("eval", {})}, **changes))
     outcome = loop.train(session)
@@ -168,7 +168,7 @@ def test_a_state_of_an_older_emomtl_goes_on_from_its_best_value(desk: Any, monke
     session.run.close()
     session.state = State.from_json({**old, "step": 4, "best_step": 2, "best_value": 0.5})
     found = {task: TaskScores(8, {"macro_f1": 0.4}, {"": []}, MetricFacts("macro_f1")) for task in session.plan.tasks}
-    assert loop._choose(session, found) == (0.4, False)
+    assert validation.choose(session, found) == (0.4, False)
     assert (session.state.best_step, session.state.stale) == (2, 1)
 
 
@@ -183,8 +183,8 @@ def test_ties_and_patience_are_the_same_after_a_kill(desk: Any, monkeypatch: pyt
         found = {task: TaskScores(8, {"macro_f1": 0.0}, {"": []}, MetricFacts("macro_f1")) for task in session.plan.tasks}
         return Validated(step, found, {})
 
-    monkeypatch.setattr(loop, "_validate", validate)
-    monkeypatch.setattr(loop, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "validate", validate)
+    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 1, "patience": 3})
     with pytest.raises(RuntimeError, match="killed"):
         loop.train(desk.begin(manifest))

@@ -13,7 +13,7 @@ from emomtl.inference.trained import open_trained
 from emomtl.model.network import shared_parameters
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint, open_checkpoint
-from emomtl.train.step import _losses, _moment, try_step
+from emomtl.train.step import moment_of, try_step
 
 PALS = {"use": "pals", "rank": 6, "heads": 3}
 LORA = {"use": "lora", "r": 2, "targets": ["query", "dense"]}
@@ -84,9 +84,9 @@ def test_in_a_joint_step_each_task_is_encoded_by_its_own_parts(desk: Any) -> Non
     manifest = desk.manifest(encoder=quiet, tasks=tasks, sampler={"use": "uniform", "per_step": "all"})
     session = desk.begin(manifest)
     session.model.eval()
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     (part,) = drawing.micro[0]
-    losses = _losses(session, [part], 1.0, drawing.totals).raw
+    losses = session.losses.of([part], 1.0, drawing.totals, moment_of(session)).raw
     pooled = []
     for task, targets in part.targets.items():
         inputs = {name: torch.from_numpy(array[: len(targets)]) for name, array in part.inputs.items()}
@@ -203,7 +203,7 @@ def test_texts_that_each_task_encodes_count_once_a_task(cli: Any, desk: Any) -> 
     session = desk.begin(manifest)
     profile = Profile("cpu", session.model.changes.per_task)
     for _ in range(session.length.total):
-        drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+        drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
         profile.saw(drawing)
         for stream, n in drawing.advance.items():
             session.state.positions[stream] = session.state.positions.get(stream, 0) + n

@@ -13,7 +13,7 @@ from emomtl.compose import compose_file
 from emomtl.contracts.encoder import Truncation
 from emomtl.plugins.discovery import Plugins
 from emomtl.train.reading import read
-from emomtl.train.step import _moment, take_step
+from emomtl.train.step import moment_of, take_step
 
 JOINT = {"use": "proportional", "per_step": "all"}
 
@@ -26,7 +26,7 @@ def test_a_task_reads_as_many_tokens_as_it_says(desk: Any) -> None:
     session = desk.begin(desk.manifest(tasks={"mood": {"max_tokens": 6}}, sampler=JOINT))
     session.run.close()
     assert lengths_of(session) == {"mood": 6, "topics": 16}
-    parts = session.feeder.draw(session.plan.sampler, _moment(session), session.state).micro[0]
+    parts = session.feeder.draw(session.plan.sampler, moment_of(session), session.state).micro[0]
     widths = {part.corpus: part.inputs["input_ids"].shape[1] for part in parts}
     assert widths["mood"] == 6
     assert widths["topics"] > 6

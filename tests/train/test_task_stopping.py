@@ -17,11 +17,11 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.report.collect import collect
 from emomtl.report.sampling import expected_examples
 from emomtl.run import Run
-from emomtl.train import loop
+from emomtl.train import loop, validation
 from emomtl.train.length import rate_factor
-from emomtl.train.outcome import Validated
 from emomtl.train.state import State, without_stopped
 from emomtl.train.step import remember, take_step
+from emomtl.train.validation import Validated
 
 Script = Mapping[int, Sequence[float | None]]
 JOINT = {"use": "proportional", "per_step": "all"}
@@ -41,8 +41,8 @@ def begun(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **changes:
             found[task] = TaskScores(8, {"macro_f1": value}, {"": []}, MetricFacts("macro_f1"))
         return Validated(step, found, {})
 
-    monkeypatch.setattr(loop, "_validate", validate)
-    monkeypatch.setattr(loop, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "validate", validate)
+    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
     more = {name: changes.pop(name, None) for name in ("out", "resume") if name in changes}
     train = {"steps": max(script), "log_every": 1, **changes.pop("train", {})}
     return desk.begin(desk.manifest(train=train, eval={"every": 1}, **changes), **more)
@@ -168,12 +168,12 @@ def test_a_resumed_run_stops_the_same_tasks(desk: Any, monkeypatch: pytest.Monke
         if session.state.step in (2, 4):
             raise KeyboardInterrupt
 
-    save = loop._save
+    save = loop.save
     for resume in (False, True):
-        monkeypatch.setattr(loop, "_save", killed)
+        monkeypatch.setattr(loop, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             scripted(desk, monkeypatch, script, out="cut", resume=resume, **given)
-    monkeypatch.setattr(loop, "_save", save)
+    monkeypatch.setattr(loop, "save", save)
     cut = scripted(desk, monkeypatch, script, out="cut", resume=True, **given)
     assert contents(whole, "last") == contents(cut, "last")
     assert events(cut, "task_stopped") == events(whole, "task_stopped")
@@ -234,9 +234,9 @@ def test_a_weight_that_moves_is_the_static_factor_of_every_step(desk: Any) -> No
 
 
 def losses(session: Any) -> Any:
-    from emomtl.train.step import _moment, losses_of
+    from emomtl.train.step import losses_of, moment_of
 
-    drawing = session.feeder.draw(session.plan.sampler, _moment(session), session.state)
+    drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     return losses_of(session, drawing.micro[0])
 
 

@@ -6,6 +6,7 @@ the encoders that `emomtl.model.fast.unpadded` knows.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import Any
 
@@ -53,7 +54,7 @@ class Questions(TorchDispatchMode):
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
 def test_a_step_asks_for_nothing(desk: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emomtl.train.starting.skip_unread", lambda *_, **__: None)  # what is for CPUs alone
+    monkeypatch.setattr(sys.modules["emomtl.train.start"], "skip_unread", lambda *_, **__: None)  # what is for CPUs alone
     manifest = desk.manifest(
         weighting={"use": name, **WEIGHTINGS[name]}, sampler={"use": "proportional", "per_step": "all"}, train={"accumulate": 2}
     )

@@ -49,7 +49,7 @@ def affinity(
     step of each measurement.
     """
     from emomtl.train import Display
-    from emomtl.train.starting import start
+    from emomtl.train.start import start
     from emomtl.train.step import try_step
 
     if len(plan.tasks) < 2:
@@ -127,14 +127,14 @@ def _ordered(session: Session, losses: Mapping[str, Tensor]) -> dict[str, Tensor
 @contextmanager
 def _calm(session: Session) -> Iterator[None]:
     """Without dropout, and in fp32: a small step changes a loss by less than bf16 can tell."""
-    training, precision = session.model.training, session.precision
+    training, precision = session.model.training, session.losses.precision
     session.model.eval()
-    session.precision = "fp32"
+    session.losses.precision = "fp32"
     try:
         yield
     finally:
         session.model.train(training)
-        session.precision = precision
+        session.losses.precision = precision
 
 
 def _of_length(plan: Plan, steps: int) -> Plan:

@@ -154,7 +154,7 @@ def test_soft_sets_say_from_which_share_on_a_label_counts() -> None:
 def test_objectives_see_one_label_of_a_soft_one() -> None:
     import torch
 
-    from emomtl.train.objectives import decided_targets
+    from emomtl.train.losses import decided_targets
 
     shares = torch.tensor([[0.6, 0.4, 0.0], [float("nan")] * 3])
     assert decided_targets(SOFT, shares).tolist() == [0, -100]

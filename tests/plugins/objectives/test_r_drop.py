@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from emomtl import Answers, EmomtlError, Regression, SingleLabel, View
 from emomtl.testing import check_objective
-from emomtl.train.step import _moment, losses_of, try_step
+from emomtl.train.step import losses_of, moment_of, try_step
 from emomtl_plugins.objectives.r_drop import RDrop
 
 JOINT = {"use": "proportional", "per_step": "all"}
@@ -113,7 +113,7 @@ def test_in_a_step_the_task_s_loss_is_the_mean_of_two_passes(
         return found
 
     monkeypatch.setattr(session.model, "logits", heard)
-    (parts,) = session.feeder.draw(session.plan.sampler, _moment(session), session.state).micro
+    (parts,) = session.feeder.draw(session.plan.sampler, moment_of(session), session.state).micro
     torch.manual_seed(1)
     losses = losses_of(session, parts)
     one, other = answers
@@ -145,14 +145,14 @@ def test_a_run_with_micro_batches_is_resumed_bit_for_bit(desk: Any, contents: An
     objectives = {"steady": {"use": "r-drop", "task": "topics", "weight": 0.25}}
     manifest = desk.manifest(objectives=objectives, train={"accumulate": 2, "steps": 4})
     whole = desk.train(manifest, "whole")
-    save = loop._save
+    save = loop.save
 
     def stopping(session: Any, improved: bool) -> None:
         save(session, improved)
         if session.state.step == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_save", stopping)
+    monkeypatch.setattr(loop, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(desk.begin(manifest, "cut"))
     monkeypatch.undo()
