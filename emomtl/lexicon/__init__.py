@@ -1,4 +1,6 @@
-"""Emotion lexica: learned from a task's training rows, shown as words, and turned into five figures a label for any text."""
+"""Emotion lexica: learned from a task's training rows, shown as words, and turned into five figures
+a label for any text.
+"""
 
 from emomtl.lexicon.lexicon import FIGURES, NEUTRAL, Lexicon
 from emomtl.lexicon.scripts import not_cut

@@ -10,7 +10,7 @@ from emomtl.lexicon.tokens import tokens
 
 
 def vocabulary_of(texts: Sequence[str], min_rows: int) -> tuple[tuple[str, ...], Any]:
-    """The V words that at least `min_rows` of n texts have, sorted, and the counts: a sparse (n, V) matrix in rows.
+    """The sorted V words that at least `min_rows` of n texts have, and counts (n, V), sparse.
 
     `EmomtlError` where no word is that frequent.
     """
@@ -26,7 +26,7 @@ def vocabulary_of(texts: Sequence[str], min_rows: int) -> tuple[tuple[str, ...],
 
 
 def counts_of(texts: Sequence[str], words: Sequence[str]) -> Any:
-    """The counts of known words in n texts: a sparse (n, V) matrix in rows; every other word is passed over."""
+    """The counts of V known words in n texts, a sparse (n, V) matrix; other words do not count."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     return CountVectorizer(analyzer=tokens, vocabulary=words).transform(texts)

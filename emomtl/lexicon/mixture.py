@@ -1,9 +1,10 @@
-"""The unigram mixture model of Bandhakavi et al. (2017): an emotion's words, separated from those of all text, by EM.
+"""The unigram mixture model of Bandhakavi et al. (2017), which separates an emotion's words by EM.
 
-Source: "Lexicon based feature extraction for emotion text classification", Pattern Recognition Letters 93, 133-142. The
-words of the texts with label e are drawn from P(w) = lambda_e theta_e(w) + (1 - lambda_e) N(w): theta_e is the emotion's own
-language, N that of the background, which is counted and held fixed. Since a word's origin depends on the word alone, EM needs
-no more of the texts than how often each word stands in them.
+Source: "Lexicon based feature extraction for emotion text classification", Pattern Recognition
+Letters 93, 133-142. The words of the texts with label e are drawn from P(w) = lambda_e theta_e(w) +
+(1 - lambda_e) N(w): theta_e is the emotion's own language, N that of the background, which is
+counted and held fixed. Since a word's origin depends on the word alone, EM needs no more of the
+texts than how often each word stands in them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ UNTUNED = 0.5
 """lambda of a label without any held-out row."""
 
 SMOOTHING = 0.1
-"""Added to each count of the background. The source has none; then a word that the background lacks would be the emotion's
-alone by definition, and a held-out text with it impossible under every lambda."""
+"""Added to each count of the background. The source has none; then a word that the background lacks
+would be the emotion's alone by definition, and a held-out text with it impossible under every
+lambda.
+"""
 
 TOLERANCE, COARSE = 1e-7, 1e-5
-"""EM ends when no label's log-likelihood gains more than this part of itself; the coarse one is for trying lambda."""
+"""EM ends when no label's log-likelihood gains more than this part of itself.
+
+The coarse one is for trying lambda.
+"""
 
 MOST = 1000
 """Iterations after which EM ends in any case."""
@@ -33,7 +39,7 @@ MOST = 1000
 
 @dataclass(frozen=True)
 class Fit:
-    """`theta` (L, V), each row a distribution (or zero, for a label without words); log-likelihoods (iterations, L)."""
+    """`theta` (L, V), rows of probabilities or zeros; log-`likelihoods` (iterations, L)."""
 
     theta: NDArray[Any]
     likelihoods: NDArray[Any]
@@ -46,13 +52,17 @@ def background(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def expectation_maximisation(
-    counts: NDArray[Any], noise: NDArray[Any], share: NDArray[Any], tolerance: float = TOLERANCE, most: int = MOST
+    counts: NDArray[Any],
+    noise: NDArray[Any],
+    share: NDArray[Any],
+    tolerance: float = TOLERANCE,
+    most: int = MOST,
 ) -> Fit:
-    """theta of each label from its word counts (L, V), the background `noise` (V,) and lambda, `share` (L,).
+    """theta of each label from word counts (L, V), background `noise` (V,) and lambda `share` (L,).
 
-    It starts from the relative frequencies. E: z = lambda theta / (lambda theta + (1 - lambda) N), the probability that the
-    emotion wrote the word. M: theta proportional to z times the count. The likelihood is concave in theta, so where it ends
-    is the maximum, whatever the start.
+    It starts from the relative frequencies. E: z = lambda theta / (lambda theta + (1 - lambda) N),
+    the probability that the emotion wrote the word. M: theta proportional to z times the count. The
+    likelihood is concave in theta, so where it ends is the maximum, whatever the start.
     """
     import numpy as np
     from scipy.special import xlogy
@@ -65,16 +75,19 @@ def expectation_maximisation(
         mixed = own + rest
         likelihoods.append(xlogy(counts, mixed).sum(axis=1))
         ended = len(likelihoods) > most
-        if ended or (len(likelihoods) > 1 and (_gains(likelihoods) <= tolerance * np.abs(likelihoods[-1])).all()):
+        if len(likelihoods) > 1:
+            gains = likelihoods[-1] - likelihoods[-2]
+            ended = ended or bool((gains <= tolerance * np.abs(likelihoods[-1])).all())
+        if ended:
             return Fit(theta, np.stack(likelihoods))
         theta = _normalised(counts * np.divide(own, mixed, out=np.zeros_like(own), where=mixed > 0))
 
 
 def tuned_shares(counts: NDArray[Any], noise: NDArray[Any], held_out: NDArray[Any]) -> NDArray[Any]:
-    """For each label the lambda of SHARES under which its held-out counts (L, V) are likeliest, (L,).
+    """For each label (L,) the lambda of SHARES with the likeliest held-out counts (L, V).
 
-    It is a choice of how much to smooth, and no measure of how emotional the texts are: above the true share, theta takes the
-    background's words in and fits as well.
+    It is a choice of how much to smooth, and no measure of how emotional the texts are: above the
+    true share, theta takes the background's words in and fits as well.
     """
     import numpy as np
     from scipy.special import xlogy
@@ -86,10 +99,6 @@ def tuned_shares(counts: NDArray[Any], noise: NDArray[Any], held_out: NDArray[An
         found.append(xlogy(held_out, value * theta + (1.0 - value) * noise).sum(axis=1))
     best = np.asarray(SHARES)[np.argmax(np.stack(found), axis=0)]
     return np.where((held_out.sum(axis=1) > 0) & (counts.sum(axis=1) > 0), best, UNTUNED)
-
-
-def _gains(likelihoods: list[NDArray[Any]]) -> NDArray[Any]:
-    return likelihoods[-1] - likelihoods[-2]  # type: ignore[no-any-return]
 
 
 def _normalised(rows: NDArray[Any]) -> NDArray[Any]:

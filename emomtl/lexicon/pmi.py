@@ -1,4 +1,4 @@
-"""Pointwise mutual information of words and labels: the lexicon that the mixture model is compared with."""
+"""Pointwise mutual information of words and labels, the baseline of the mixture model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ if TYPE_CHECKING:
 
 
 def positive_pmi(counts: NDArray[Any], total: NDArray[Any]) -> NDArray[Any]:
-    """max(0, log P(w, e) / (P(w) P(e))) by tokens, (L, V), from the counts of each label's texts (L, V) and of all texts (V,).
+    """max(0, log P(w, e) / (P(w) P(e))) by tokens, (L, V).
 
-    Negative values are cut (Church and Hanks 1990 count only attraction), so that a word's values can be shares of one.
+    `counts` (L, V) are those of each label's texts, `total` (V,) of all texts.
+
+    Negative values are cut (Church and Hanks 1990 count only attraction), so that a word's values
+    can be shares of one.
     """
     import numpy as np
 
     labels, words, all_tokens = counts.sum(axis=1, keepdims=True), total[None, :], total.sum()
-    ratio = np.divide(counts * all_tokens, labels * words, out=np.ones_like(counts), where=(counts > 0) & (words > 0))
+    is_known = (counts > 0) & (words > 0)
+    one = np.ones_like(counts)
+    ratio = np.divide(counts * all_tokens, labels * words, out=one, where=is_known)
     return np.asarray(np.maximum(0.0, np.log(ratio)))

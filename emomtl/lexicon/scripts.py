@@ -1,4 +1,4 @@
-"""Scripts and their words: what belongs to a letter, and which scripts put no spaces between words."""
+"""Scripts and their words: what a letter is, and which scripts put no spaces between words."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import regex
 
 UNCUT_SCRIPTS = ("Han", "Hiragana", "Thai", "Lao", "Khmer", "Myanmar")
-"""Scripts without spaces between words, by their Unicode names. Only a dictionary cuts them, and none is used here."""
+"""Scripts without spaces between words; only a dictionary could segment them, and none is used."""
 
 UNCUT = "".join(rf"\p{{{script}}}" for script in UNCUT_SCRIPTS)
 """Their letters and marks, for the inside of a character class of `regex`."""
 
 SIGN = rf"(?=[[{UNCUT}]&&\p{{L}}])\X"
-"""One sign of such a script, with its marks: a piece of its own, as Unicode's default rules have it (UAX 29, WB999)."""
+"""One character of such a script with its marks, a token of its own (UAX 29, WB999)."""
 
 WORD_CHARACTER = rf"[[\w\p{{N}}]--[{UNCUT}]]"
-"""One character of a word or number of any other script; `regex` counts combining marks and joiners among them."""
+"""One character of a word or number of any other script, combining marks and joiners included."""
 
 JOINERS = "\u00ad\u200c\u200d\u2060"
-"""Invisible characters inside of words: soft hyphen, the joiners of Persian and Indic scripts, word joiner (UAX 29, WB4)."""
+"""Invisible characters in words: soft hyphen, zero-width joiners, word joiner (UAX 29, WB4)."""
 
 MOST_TEXTS, MOST_CHARACTERS = 1_000, 500
 """Texts, evenly spaced, and characters of each, that are looked at."""
@@ -30,7 +30,7 @@ UNCUT_LETTER = regex.compile("|".join(rf"(?P<{script}>\p{{{script}}})" for scrip
 
 
 def not_cut(texts: Sequence[str]) -> str:
-    """What to say of texts whose letters are mostly of scripts that are not cut into words; "" for all others."""
+    """A note on texts whose letters are mostly of scripts without spaces; "" for all others."""
     letters = 0
     found: Counter[str] = Counter()
     for text in texts[:: max(1, len(texts) // MOST_TEXTS)]:
@@ -45,4 +45,5 @@ def not_cut(texts: Sequence[str]) -> str:
         return ""
     scripts = " and ".join(script for script, _ in found.most_common(2))
     share = found.total() / letters
-    return f"{share:.0%} of the letters are {scripts}, whose words are not cut (there are no spaces): each sign counts as a word"
+    cause = "whose words are not cut (there are no spaces)"
+    return f"{share:.0%} of the letters are {scripts}, {cause}: each sign counts as a word"

@@ -1,4 +1,4 @@
-"""From a text to the tokens that a lexicon counts: words, placeholders, emoticons, emoji, and runs of ! and ?."""
+"""The tokens that a lexicon counts: words, placeholders, emoticons, emoji, runs of ! and ?."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from emomtl.lexicon.scripts import JOINERS, SIGN, UNCUT
 
 ASCII_WORD = "[a-z]+ (?: ' [a-z]+ )*"
 
-# A word of any script, as Unicode segments words (UAX 29): letters, with their combining marks and invisible joiners, and
-# inner apostrophes, Hebrew's geresh and gershayim, and Catalan's middle dot. Letter-like numbers (Roman, superscript) count.
+# A word of any script, as Unicode segments words (UAX 29): letters, with their combining marks and
+# invisible joiners, and inner apostrophes, Hebrew's geresh and gershayim, and Catalan's middle dot.
+# Letter-like numbers (Roman, superscript) count.
 LETTER = rf"[[\p{{L}}\p{{Nl}}\p{{No}}]--[{UNCUT}]]"
 INSIDE = rf"[[\p{{L}}\p{{Nl}}\p{{No}}\p{{M}}{JOINERS}]--[{UNCUT}]]"
 WORD = rf"{SIGN} | {LETTER} {INSIDE}* (?: ['·׳״] {LETTER} {INSIDE}* )*"
 
 PATTERN = r"""
-      \[\w+\]                                                            # a placeholder such as [name]
-    | </?3+                                                              # a heart, whole or broken
-    | (?<!\w) [:;=x] ['`]? [-o^]? [)(\[\]dp/\\|*3]+ (?![\w/])           # an emoticon such as :-) ;p x'd
+      \[\w+\]                # a placeholder such as [name]
+    | </?3+                  # a heart, whole or broken
+    | (?<!\w) [:;=x] ['`]? [-o^]? [)(\[\]dp/\\|*3]+ (?![\w/])   # an emoticon such as :-) ;p x'd
     | {word}
-    | [\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001f3fa\U0001f400-\U0001faff]   # one emoji, without tones and joiners
+      # one emoji, without tones and joiners
+    | [\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001f3fa\U0001f400-\U0001faff]
     | [!?]+
     """
 
@@ -35,8 +37,8 @@ TOKEN = regex.compile(PATTERN.replace("{word}", WORD), regex.VERBOSE | regex.VER
 def tokens(text: str) -> list[str]:
     """The tokens of a text, lower-cased and in Unicode's form NFC, in order.
 
-    Numbers and other punctuation are no tokens; nothing is stemmed. Scripts without spaces are not cut into words: each of
-    their signs is a token, see `not_cut`.
+    Numbers and other punctuation are no tokens; nothing is stemmed. Scripts without spaces are not
+    cut into words: each of their signs is a token, see `not_cut`.
     """
     lower = text.lower().replace("\u2019", "'")
     if lower.isascii():
@@ -47,15 +49,22 @@ def tokens(text: str) -> list[str]:
 def token_spans(text: str) -> list[tuple[str, int, int]]:
     """The same tokens with their first character in the text and the one after the last.
 
-    A character that lower case would make longer stays as it is, so that places are those of the text.
+    A character whose lower case is longer stays as it is, so that places are those of the text.
     """
-    lower = "".join(small if len(small := one.lower()) == 1 else one for one in text).replace("\u2019", "'")
+    characters = [_lower_if_as_long(character) for character in text]
+    lower = "".join(characters).replace("\u2019", "'")
     pattern = ASCII_TOKEN if lower.isascii() else TOKEN
     return [(_plain(found[0]), found.start(), found.end()) for found in pattern.finditer(lower)]
 
 
 def _plain(token: str) -> str:
-    """A token in lower case and NFC, without what nobody sees: soft hyphens, word joiners, and joiners at its end."""
+    """A token in lower case and NFC, without soft hyphens, word joiners, and joiners at its end."""
     if token.isascii():
         return token
-    return unicodedata.normalize("NFC", token.replace("\u00ad", "").replace("\u2060", "").rstrip("\u200c\u200d").lower())
+    visible = token.replace("\u00ad", "").replace("\u2060", "").rstrip("\u200c\u200d")
+    return unicodedata.normalize("NFC", visible.lower())
+
+
+def _lower_if_as_long(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 else character

@@ -1,6 +1,4 @@
-"""Figures of one task on one split: by full name, by label, and on every coarser grouping of its
-labels.
-"""
+"""Scores of one task on one split: by metric, by label, and on each grouping of its labels."""
 
 from __future__ import annotations
 
@@ -20,16 +18,15 @@ if TYPE_CHECKING:
     from emomtl.data.reading import BadRows
 
 Decide = Callable[["NDArray[Any]", "NDArray[Any]"], Mapping[str, "NDArray[Any]"]]
-"""Decisions (n, L) at tuned thresholds, by the way in which they were tuned, from targets and
-probabilities.
-"""
+"""From targets and probabilities (n, L) to decisions at tuned thresholds, by way of tuning."""
+
+OWN = (SingleLabel, MultiLabel, Regression)
+"""The heads of emomtl itself; a subclass is somebody else's code."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """How the rows of a task are decided at tuned thresholds, and a sentence for the reader of the
-    metrics.
-    """
+    """How rows are decided at tuned thresholds, and a sentence on that for the metrics' reader."""
 
     decide: Decide
     sentence: str
@@ -43,26 +40,19 @@ class Tuned:
     @classmethod
     def cross_fitted(cls) -> Tuned:
         """For validation itself: each fifth of the rows at thresholds tuned on the other four."""
-        sentence = (
-            "metrics with `_tuned` are cross-fitted: each fifth of these rows at thresholds tuned"
-            " on the other four"
-        )
-        return cls(cross_fitted_decisions, sentence)
-
-
-OWN = (SingleLabel, MultiLabel, Regression)
-"""The heads of emomtl itself; a subclass is somebody else's code."""
+        how = "each fifth of these rows at thresholds tuned on the other four"
+        return cls(cross_fitted_decisions, f"metrics with `_tuned` are cross-fitted: {how}")
 
 
 @dataclass(frozen=True)
 class TaskScores:
-    """`metrics` by full name (`macro_f1`, `ekman/macro_f1`; None: undefined), `tables` by grouping
-    ('': its own labels).
+    """The scores of one task: `metrics` by full name, `tables` of labels by grouping.
 
-    `facts` are what the head says of the metrics: which one stands for the task, of which less is
-    better, which are shown. A report needs them, since it reads a run without the head's code. For
-    the same reason `head` says its kind, what it answers with and whether it is one of emomtl's
-    own, and `groupings` the members of each coarser name.
+    An undefined metric (`macro_f1`, `ekman/macro_f1`) is None. The grouping "" is that of the
+    task's own labels. `facts` are what the head says of the metrics: which one stands for the task,
+    of which less is better, which are shown. A report needs them, since it reads a run without the
+    head's code. For the same reason `head` says its kind, what it answers with and whether it is
+    one of emomtl's own, and `groupings` the members of each coarser name.
     """
 
     rows: int
@@ -84,78 +74,70 @@ class TaskScores:
         targets: NDArray[Any],
         probabilities: NDArray[Any],
     ) -> TaskScores:
-        """The same with the metrics at tuned thresholds; as it is for a head that has none, or
-        without them.
-        """
+        """These scores with the metrics at tuned thresholds, where there are any."""
         if tuned is None or not head.by_thresholds or not len(targets):
             return self
-        metrics = self.metrics | tuned_metrics(
-            head, taxonomy, targets, tuned.decide(targets, probabilities)
-        )
-        return replace(
-            self, metrics=metrics, facts=MetricFacts.of(head, metrics), tuned=tuned.sentence
-        )
+        decisions = tuned.decide(targets, probabilities)
+        metrics = self.metrics | tuned_metrics(head, taxonomy, targets, decisions)
+        facts = MetricFacts.of(head, metrics)
+        return replace(self, metrics=metrics, facts=facts, tuned=tuned.sentence)
 
     @property
     def defined(self) -> dict[str, float]:
-        """The figures that are defined."""
+        """The metrics that are defined."""
         return {name: value for name, value in self.metrics.items() if value is not None}
 
     @property
     def said(self) -> list[str]:
-        """All that a reader of the metrics has to know: rows that are not scored, how targets are
-        taken, what is undefined.
-        """
-        total = self.rows + self.unlabelled
-        left_out = (
-            [f"{self.unlabelled:,} of {total:,} rows have no label and are not scored"]
-            if self.unlabelled
-            else []
-        )
-        left_out += (
-            [f"{self.left_out:,} bad row(s) are left out of the score"] if self.left_out else []
-        )
-        return [*left_out, *([self.tuned] if self.tuned else []), *self.remarks, *self.undefined]
+        """All notes for a reader: unscored rows, how targets are taken, what is undefined."""
+        notes = []
+        if self.unlabelled:
+            total = self.rows + self.unlabelled
+            notes.append(f"{self.unlabelled:,} of {total:,} rows have no label and are not scored")
+        if self.left_out:
+            notes.append(f"{self.left_out:,} bad row(s) are left out of the score")
+        if self.tuned:
+            notes.append(self.tuned)
+        return [*notes, *self.remarks, *self.undefined]
 
     @property
     def undefined(self) -> list[str]:
         """What could not be computed, and why, in words."""
-        names = [name for name, value in self.metrics.items() if value is None]
-        said = [f"{', '.join(names)}: undefined on these rows"] if names else []
-        counted = [row for row in self.tables[""] if "predicted" in row]
-        absent = [
-            str(row["label"]) for row in counted if not row["support"] and not row["predicted"]
-        ]
-        only = [str(row["label"]) for row in counted if not row["support"] and row["predicted"]]
-        never = [str(row["label"]) for row in counted if row["support"] and not row["predicted"]]
-        said += (
-            [f"no row has {', '.join(absent)}: left out of macro means where nothing was predicted"]
-            if absent
-            else []
+        undefined = [name for name, value in self.metrics.items() if value is None]
+        absent: list[str] = []
+        only_predicted: list[str] = []
+        never_predicted: list[str] = []
+        unranked: list[str] = []
+        in_all_rows: list[str] = []
+        for row in self.tables[""]:
+            label = str(row["label"])
+            if "predicted" in row:
+                if row["support"] and not row["predicted"]:
+                    never_predicted.append(label)
+                elif not row["support"]:
+                    (only_predicted if row["predicted"] else absent).append(label)
+            if "auroc" in row:
+                if not row["support"]:
+                    unranked.append(label)
+                elif row["auroc"] is None:
+                    in_all_rows.append(label)
+        sentences = (
+            (undefined, "{}: undefined on these rows"),
+            (absent, "no row has {}: left out of macro means where nothing was predicted"),
+            (
+                only_predicted,
+                "no row has, but some were predicted to have {}: recall counts as 0",
+            ),
+            (never_predicted, "nothing was predicted as {}: precision counts as 0"),
+            (unranked, "no row has {}: left out of macro average precision and AUROC"),
+            (in_all_rows, "every row has {}: left out of macro AUROC"),
         )
-        said += (
-            [f"no row has, but some were predicted to have {', '.join(only)}: recall counts as 0"]
-            if only
-            else []
-        )
-        said += (
-            [f"nothing was predicted as {', '.join(never)}: precision counts as 0"] if never else []
-        )
-        ranked = [row for row in self.tables[""] if "auroc" in row]
-        without = [str(row["label"]) for row in ranked if not row["support"]]
-        full = [str(row["label"]) for row in ranked if row["support"] and row["auroc"] is None]
-        said += (
-            [f"no row has {', '.join(without)}: left out of macro average precision and AUROC"]
-            if without
-            else []
-        )
-        return said + (
-            [f"every row has {', '.join(full)}: left out of macro AUROC"] if full else []
-        )
+        # `replace` and not `format`: a label may have braces
+        return [text.replace("{}", ", ".join(names)) for names, text in sentences if names]
 
     def as_json(self) -> dict[str, Any]:
         """What is written into a run's scores."""
-        told = {
+        scores = {
             "rows": self.rows,
             "metrics": self.metrics,
             **self.facts.as_json(),
@@ -164,13 +146,11 @@ class TaskScores:
             "tables": self.tables,
             "undefined": self.undefined,
         }
-        odd = {
-            "unlabelled": self.unlabelled,
-            "left_out": self.left_out,
-            "remarks": list(self.remarks),
-            "tuned": self.tuned,
-        }
-        return told | {name: value for name, value in odd.items() if value}
+        for name in ("unlabelled", "left_out", "remarks", "tuned"):
+            value = getattr(self, name)
+            if value:
+                scores[name] = list(value) if name == "remarks" else value
+        return scores
 
 
 def score(
@@ -182,9 +162,9 @@ def score(
     bad: BadRows | None = None,
     tuned: Tuned | None = None,
 ) -> TaskScores:
-    """All figures from targets (n, ...) and logits (n, L); rows without any target are left out.
+    """All metrics from targets (n, ...) and logits (n, L); rows without any target are left out.
 
-    `unseen` are labels that targets have after those of the taxonomy. The model never answers with
+    `unseen` are labels that targets have after those of the taxonomy. The model never predicts
     them, so they have a probability of 0: their rows are wrong, and each counts in macro means as a
     label that is never found. `bad` are rows that were skipped. With `tuned` the metrics at tuned
     thresholds are among them.
@@ -195,51 +175,44 @@ def score(
     targets, probabilities = targets[known], head.probabilities(logits[known])
     names, remarks = head.outputs(taxonomy), head.remarks(targets)
     if unseen:
+        remarks = [_unseen(head, targets, unseen, len(names)), *remarks]
         names = (*names, *unseen)
-        probabilities = np.concatenate(
-            [probabilities, np.zeros((len(probabilities), len(unseen)))], axis=1
-        )
-        remarks = [_unseen(head, targets, unseen, len(names) - len(unseen)), *remarks]
+        never = np.zeros((len(probabilities), len(unseen)))
+        probabilities = np.concatenate([probabilities, never], axis=1)
     metrics = dict(head.metrics(targets, probabilities))
     tables = {"": head.table(targets, probabilities, names)}
-    for grouping in taxonomy.groupings if taxonomy is not None else ():
-        assert taxonomy is not None
-        folded = head.fold(targets, probabilities, grouping, taxonomy)
-        metrics |= {
-            f"{grouping.name}/{name}": value for name, value in head.metrics(*folded).items()
-        }
-        tables[grouping.name] = head.table(*folded, grouping.names)
+    groupings: dict[str, dict[str, list[str]]] = {}
+    if taxonomy is not None:
+        for grouping in taxonomy.groupings:
+            folded = head.fold(targets, probabilities, grouping, taxonomy)
+            for name, value in head.metrics(*folded).items():
+                metrics[f"{grouping.name}/{name}"] = value
+            tables[grouping.name] = head.table(*folded, grouping.names)
+            members = {name: list(labels) for name, labels in grouping.groups.items()}
+            groupings[grouping.name] = members
     unfit, unread = (bad.unfit, bad.unread) if bad is not None else (0, 0)
-    unlabelled = int((~known).sum()) - unfit
-    about_rows = (unlabelled, unfit + unread, tuple(remarks))
-    about_head = {"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN}
     scores = TaskScores(
-        int(known.sum()),
-        metrics,
-        tables,
-        MetricFacts.of(head, metrics),
-        *about_rows,
-        about_head,
-        _members(taxonomy),
+        rows=int(known.sum()),
+        metrics=metrics,
+        tables=tables,
+        facts=MetricFacts.of(head, metrics),
+        unlabelled=int((~known).sum()) - unfit,
+        left_out=unfit + unread,
+        remarks=tuple(remarks),
+        head={"kind": head.kind, "answers": head.answers, "of_emomtl": type(head) in OWN},
+        groupings=groupings,
     )
     return scores.with_tuned(tuned, head, taxonomy, targets, probabilities)
 
 
-def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], known: int) -> str:
-    """How many rows have a label that the model does not have; it has the first `known` ones."""
+def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], labels: int) -> str:
+    """How many rows have a label that the model does not have; it has the first `labels` ones."""
     decided = head.decided(targets)
-    beyond = decided >= known if decided.ndim == 1 else (decided[:, known:] > 0).any(axis=1)
-    rows = int(beyond.sum())
+    by_label = decided.ndim > 1
+    is_unseen = (decided[:, labels:] > 0).any(axis=1) if by_label else decided >= labels
     shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
-    return f"{rows:,} row(s) count as wrong: the model does not have their label ({shown})"
-
-
-def _members(taxonomy: Taxonomy | None) -> dict[str, dict[str, list[str]]]:
-    """By grouping the members of each coarser name, as JSON holds them."""
-    groupings = taxonomy.groupings if taxonomy is not None else ()
-    return {
-        one.name: {name: list(members) for name, members in one.groups.items()} for one in groupings
-    }
+    rows = f"{int(is_unseen.sum()):,} row(s) count as wrong"
+    return f"{rows}: the model does not have their label ({shown})"
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:

@@ -72,14 +72,14 @@ def test_metadata_is_read_once_a_distribution_however_many_names_it_offers(
 
 @pytest.mark.parametrize("tasks", [20, 40])
 def test_a_report_looks_at_each_task_a_fixed_number_of_times(tasks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked, real = 0, collect._count
+    looked, real = 0, collect._is_count
 
     def counted(value: object, least: int = 1) -> bool:
         nonlocal looked
         looked += 1
         return real(value, least)
 
-    monkeypatch.setattr(collect, "_count", counted)
+    monkeypatch.setattr(collect, "_is_count", counted)
     names = [f"task-{number}" for number in range(tasks)]
     table = SimpleNamespace(trained=True, batch_size=None)
     run: Any = SimpleNamespace(

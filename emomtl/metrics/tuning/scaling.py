@@ -12,19 +12,15 @@ if TYPE_CHECKING:
 Method = Literal["temperature", "vector"]
 
 RIDGE = 1e-3
-"""Weight of the penalty on vector scaling, per label: a label with a handful of positive rows stays
-near the temperature.
-"""
+"""Weight of the penalty on vector scaling; by it rare labels stay near the temperature."""
 
 LEAST = 1e-7
-"""Probabilities are kept this far from 0 and 1 before their logits are taken."""
+"""Probabilities are clipped this far from 0 and 1 before their logits are taken."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Logits times `slope` plus `shift`, both (L,): one slope and no shift for a temperature (slope
-    = 1 / T).
-    """
+    """Logits times `slope` plus `shift`, both (L,); a temperature T is a slope of 1 / T."""
 
     method: Method
     slope: NDArray[np.float64]
@@ -38,20 +34,18 @@ class Scaling:
 
     def __call__(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
         """Scaled probabilities (n, L)."""
-        return _squash(
-            _logits(probabilities, self.exclusive) * self.slope + self.shift, self.exclusive
-        )
+        scaled = _logits(probabilities, self.exclusive) * self.slope + self.shift
+        return _squash(scaled, self.exclusive)
 
 
 def fit_scaling(
     probabilities: NDArray[Any], targets: NDArray[Any], method: Method = "temperature"
 ) -> Scaling:
-    """The scaling with the least negative log-likelihood on these rows (Guo et al. 2017, section
-    4.2).
+    """The scaling with the least negative log-likelihood on these rows.
 
-    Targets are (n, L) for labels that do not exclude each other (NaN: unknown), or (n,) label
-    numbers, of which one holds. Vector scaling has a slope and a shift for each label, with a small
-    ridge towards the temperature's.
+    Guo et al. (2017), section 4.2. Targets are (n, L) for labels that do not exclude each other
+    (NaN: unknown), or label numbers (n,). Vector scaling has a slope and a shift for each label,
+    with a small ridge towards the temperature's.
     """
     import numpy as np
     from scipy import optimize
@@ -59,35 +53,31 @@ def fit_scaling(
     exclusive = targets.ndim == 1
     logits = _logits(probabilities, exclusive)
     labels = logits.shape[1]
+    no_shift = np.zeros(labels)
 
-    def cost(slope: NDArray[np.float64], shift: NDArray[np.float64]) -> float:
-        return negative_log_likelihood(_squash(logits * slope + shift, exclusive), targets)
+    def loss_at(log_temperature: float) -> float:
+        scaled = _squash(logits * np.exp(-log_temperature), exclusive)
+        return negative_log_likelihood(scaled, targets)
 
-    found = optimize.minimize_scalar(
-        lambda t: cost(np.full(labels, np.exp(-t)), np.zeros(labels)),
-        bounds=(-4, 4),
-        method="bounded",
-    )
-    start = np.full(labels, np.exp(-found.x))
+    best = optimize.minimize_scalar(loss_at, bounds=(-4, 4), method="bounded")
+    slope = np.full(labels, np.exp(-best.x))
     if method == "temperature":
-        return Scaling(method, start, np.zeros(labels), exclusive)
+        return Scaling(method, slope, no_shift, exclusive)
 
-    centre = np.concatenate([start, np.zeros(labels)])
+    # slopes, then shifts; the penalty is RIDGE / L times the squared distance from this centre
+    centre = np.concatenate([slope, no_shift])
 
     def penalised(both: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scaled, away = _squash(logits * both[:labels] + both[labels:], exclusive), both - centre
+        scaled = _squash(logits * both[:labels] + both[labels:], exclusive)
+        distance = both - centre
         by_logit = _gradient(scaled, targets)
-        gradient = (
-            np.concatenate([(by_logit * logits).sum(axis=0), by_logit.sum(axis=0)])
-            + 2 * RIDGE / labels * away
-        )
-        return (
-            negative_log_likelihood(scaled, targets) + RIDGE / labels * float((away**2).sum()),
-            gradient,
-        )
+        gradient = np.concatenate([(by_logit * logits).sum(axis=0), by_logit.sum(axis=0)])
+        penalty = RIDGE / labels * float((distance**2).sum())
+        loss = negative_log_likelihood(scaled, targets) + penalty
+        return loss, gradient + 2 * RIDGE / labels * distance
 
-    best = optimize.minimize(penalised, centre, method="L-BFGS-B", jac=True).x
-    return Scaling(method, best[:labels], best[labels:], exclusive)
+    fitted = optimize.minimize(penalised, centre, method="L-BFGS-B", jac=True).x
+    return Scaling(method, fitted[:labels], fitted[labels:], exclusive)
 
 
 def negative_log_likelihood(probabilities: NDArray[Any], targets: NDArray[Any]) -> float:
@@ -104,10 +94,10 @@ def negative_log_likelihood(probabilities: NDArray[Any], targets: NDArray[Any]) 
 
 
 def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-    """The derivative of `negative_log_likelihood` by each logit, (n, L): what is said less what is
-    true, over what is counted.
+    """The derivative of `negative_log_likelihood` by each logit, (n, L).
 
-    Numerical differences would take a look at all rows for each of 2 L parameters.
+    For softmax and for sigmoids that is (p - y) over the number of targets. Numerical differences
+    would compute all rows once for each of the 2 L parameters.
     """
     import numpy as np
 
@@ -115,19 +105,16 @@ def _gradient(probabilities: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.
         rows = np.arange(len(targets))
         by_logit = probabilities / len(targets)
         by_logit[rows, targets] -= 1 / len(targets)
-        by_logit[_cut(probabilities[rows, targets])] = 0.0
+        by_logit[_is_clipped(probabilities[rows, targets])] = 0.0
         return np.asarray(by_logit)
     known = ~np.isnan(targets)
-    away = np.where(
-        known & ~_cut(probabilities), probabilities - np.where(known, targets, 0.0), 0.0
-    )
-    return np.asarray(away / known.sum())
+    difference = probabilities - np.where(known, targets, 0.0)
+    counted = known & ~_is_clipped(probabilities)
+    return np.asarray(np.where(counted, difference, 0.0) / known.sum())
 
 
-def _cut(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which probabilities are so near to 0 or 1 that `LEAST` stands in for them, whatever the
-    logit.
-    """
+def _is_clipped(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which probabilities `LEAST` replaces, so that the loss does not depend on their logits."""
     import numpy as np
 
     return np.asarray((probabilities < LEAST) | (probabilities > 1 - LEAST))
@@ -136,8 +123,8 @@ def _cut(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
 def _logits(probabilities: NDArray[Any], exclusive: bool) -> NDArray[np.float64]:
     import numpy as np
 
-    kept = np.clip(probabilities.astype(np.float64), LEAST, 1 - LEAST)
-    return np.log(kept) if exclusive else np.log(kept) - np.log1p(-kept)
+    clipped = np.clip(probabilities.astype(np.float64), LEAST, 1 - LEAST)
+    return np.log(clipped) if exclusive else np.log(clipped) - np.log1p(-clipped)
 
 
 def _squash(logits: NDArray[np.float64], exclusive: bool) -> NDArray[np.float64]:

@@ -74,61 +74,54 @@ class TaskTuning:
 
         Columns after those of the labels are labels that the model does not have: they are 0.
         """
-        return {way: decided(probabilities, found.values) for way, found in self.thresholds.items()}
+        return {way: decided(probabilities, of.values) for way, of in self.thresholds.items()}
 
     def described(self) -> str:
         """What tuning is worth on these rows, in a sentence."""
-        said = [f"tuned on {self.rows:,} validation rows: temperature {self.temperature:.3g}"]
+        parts = [f"tuned on {self.rows:,} validation rows: temperature {self.temperature:.3g}"]
         names = {"tuned": "one threshold for all labels", "tuned_by_label": "one a label"}
-        for way, one in self.thresholds.items():
-            if (
-                one.in_sample is not None
-                and one.cross_fitted is not None
-                and self.untuned is not None
-            ):
-                said.append(
-                    f"{JUDGED_BY} {self.untuned:.4f} at 0.5, {one.in_sample:.4f} with"
-                    f" {names.get(way, way)} ({one.cross_fitted:.4f} cross-fitted)"
-                )
-        return "; ".join(said)
+        for way, tuned in self.thresholds.items():
+            scores = (self.untuned, tuned.in_sample, tuned.cross_fitted)
+            if None not in scores:
+                untuned, in_sample, cross_fitted = (f"{score:.4f}" for score in scores)
+                name = names.get(way, way)
+                tuned_score = f"{in_sample} with {name} ({cross_fitted} cross-fitted)"
+                parts.append(f"{JUDGED_BY} {untuned} at 0.5, {tuned_score}")
+        return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         """What is kept in a run."""
+        thresholds = {}
+        for way, tuned in self.thresholds.items():
+            thresholds[way] = {
+                "by_label": dict(zip(self.labels, tuned.values, strict=True)),
+                "too_few_positives": list(tuned.shared),
+                JUDGED_BY: tuned.in_sample,
+                f"{JUDGED_BY}_cross_fitted": tuned.cross_fitted,
+            }
         return {
             "rows": self.rows,
             "labels": list(self.labels),
             "temperature": self.temperature,
             f"{JUDGED_BY}_at_0.5": self.untuned,
-            "thresholds": {
-                way: {
-                    "by_label": dict(zip(self.labels, one.values, strict=True)),
-                    "too_few_positives": list(one.shared),
-                    JUDGED_BY: one.in_sample,
-                    f"{JUDGED_BY}_cross_fitted": one.cross_fitted,
-                }
-                for way, one in self.thresholds.items()
-            },
+            "thresholds": thresholds,
         }
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> TaskTuning:
+    def from_json(cls, data: Mapping[str, Any]) -> TaskTuning:
         """What `as_json` wrote; KeyError, TypeError or ValueError where it is something else."""
-        labels = tuple(str(label) for label in found["labels"])
+        labels = tuple(map(str, data["labels"]))
         thresholds = {}
-        for way, one in found["thresholds"].items():
-            values = tuple(_between(one["by_label"][label], 0, 1) for label in labels)
-            numbers = (_number(one[JUDGED_BY]), _number(one[f"{JUDGED_BY}_cross_fitted"]))
+        for way, tuned in data["thresholds"].items():
             thresholds[str(way)] = TunedThresholds(
-                values, tuple(map(str, one["too_few_positives"])), *numbers
+                values=tuple(_between(tuned["by_label"][label], 0, 1) for label in labels),
+                shared=tuple(map(str, tuned["too_few_positives"])),
+                in_sample=_number(tuned[JUDGED_BY]),
+                cross_fitted=_number(tuned[f"{JUDGED_BY}_cross_fitted"]),
             )
-        temperature = _between(found["temperature"], 0, 1e6)
-        return cls(
-            int(found["rows"]),
-            labels,
-            thresholds,
-            temperature,
-            _number(found[f"{JUDGED_BY}_at_0.5"]),
-        )
+        temperature = _between(data["temperature"], 0, 1e6)
+        untuned = _number(data[f"{JUDGED_BY}_at_0.5"])
+        return cls(int(data["rows"]), labels, thresholds, temperature, untuned)
 
 
 def fit_task(
@@ -138,47 +131,52 @@ def fit_task(
 
     Targets are (n, L) with NaN where unknown, or label numbers (n,); probabilities are (n, L).
     """
-    numbers = targets.ndim == 1 and targets.dtype.kind in "iu"
-    if head.answers != "labels" or not len(targets) or not (head.by_thresholds or numbers):
+    label_numbers = targets.ndim == 1 and targets.dtype.kind in "iu"
+    if head.answers != "labels" or not len(targets) or not (head.by_thresholds or label_numbers):
         return None
     temperature = fit_scaling(probabilities, targets, "temperature").temperature
     if not head.by_thresholds:
         return TaskTuning(len(targets), tuple(labels), {}, temperature)
-    found = {}
+
+    def judged(bent: NDArray[Any]) -> float | None:
+        """The metric of probabilities that are bent so that each threshold is at 0.5."""
+        return head.decision_metrics(targets, _at_half(bent)).get(JUDGED_BY)
+
+    thresholds = {}
     for way, kind in WAYS.items():
         fitted = cross_fitted(probabilities, targets, kind, min_support=MIN_SUPPORT)
-        shared = tuple(labels[place] for place in fitted.thresholds.shared)
-        # both are moved so that the threshold of each label lies at 0.5
-        macro = [
-            head.decision_metrics(targets, (moved >= 0.5).astype(float)).get(JUDGED_BY)
-            for moved in (fitted.tuned, fitted.held_out)
-        ]
-        found[way] = TunedThresholds(tuple(fitted.thresholds.values.tolist()), shared, *macro)
-    untuned = head.decision_metrics(targets, (probabilities >= 0.5).astype(float)).get(JUDGED_BY)
-    return TaskTuning(len(targets), tuple(labels), found, temperature, untuned)
+        thresholds[way] = TunedThresholds(
+            values=tuple(fitted.thresholds.values.tolist()),
+            shared=tuple(labels[place] for place in fitted.thresholds.shared),
+            in_sample=judged(fitted.tuned),
+            cross_fitted=judged(fitted.held_out),
+        )
+    untuned = judged(probabilities)
+    return TaskTuning(len(targets), tuple(labels), thresholds, temperature, untuned)
 
 
 def decided(probabilities: NDArray[Any], thresholds: Sequence[float]) -> NDArray[np.float64]:
-    """1 where a probability (n, L) reaches its label's threshold, else 0; 0 in columns without a
-    threshold.
-    """
+    """1 where a probability (n, L) reaches its label's threshold, else 0; 0 without a threshold."""
     import numpy as np
 
-    found = np.zeros(probabilities.shape, np.float64)
-    found[:, : len(thresholds)] = probabilities[:, : len(thresholds)] >= np.asarray(thresholds)
-    return found
+    decisions = np.zeros(probabilities.shape, np.float64)
+    columns = slice(len(thresholds))
+    decisions[:, columns] = probabilities[:, columns] >= np.asarray(thresholds)
+    return decisions
+
+
+def _at_half(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    return (probabilities >= 0.5).astype(float)
 
 
 def cross_fitted_decisions(
     targets: NDArray[Any], probabilities: NDArray[Any]
 ) -> dict[str, NDArray[np.float64]]:
-    """By way, the decisions for rows that are tuned on themselves: each fifth at thresholds of the
-    other four.
-    """
-    return {
-        way: (cross_fitted(probabilities, targets, kind).held_out >= 0.5).astype(float)
-        for way, kind in WAYS.items()
-    }
+    """By way, the decisions for rows tuned on themselves: each fifth at thresholds of the rest."""
+    decisions = {}
+    for way, kind in WAYS.items():
+        decisions[way] = _at_half(cross_fitted(probabilities, targets, kind).held_out)
+    return decisions
 
 
 def tuned_metrics(
@@ -187,21 +185,21 @@ def tuned_metrics(
     targets: NDArray[Any],
     decisions: Mapping[str, NDArray[Any]],
 ) -> dict[str, float | None]:
-    """The metrics of decisions (n, L) by way, as `macro_f1_tuned`, and as `ekman/macro_f1_tuned` on
-    groupings.
+    """The metrics of decisions (n, L) by way: `macro_f1_tuned`, `ekman/macro_f1_tuned`, ...
 
     On a grouping a coarse label is decided where one of its members is.
     """
-    found: dict[str, float | None] = {}
-    for way, made in decisions.items():
-        found |= {
-            f"{name}_{way}": value for name, value in head.decision_metrics(targets, made).items()
-        }
-        for grouping in taxonomy.groupings if taxonomy is not None else ():
-            assert taxonomy is not None
-            folded = head.decision_metrics(*head.fold(targets, made, grouping, taxonomy))
-            found |= {f"{grouping.name}/{name}_{way}": value for name, value in folded.items()}
-    return found
+    metrics: dict[str, float | None] = {}
+    for way, of_way in decisions.items():
+        for name, value in head.decision_metrics(targets, of_way).items():
+            metrics[f"{name}_{way}"] = value
+        if taxonomy is None:
+            continue
+        for grouping in taxonomy.groupings:
+            folded = head.fold(targets, of_way, grouping, taxonomy)
+            for name, value in head.decision_metrics(*folded).items():
+                metrics[f"{grouping.name}/{name}_{way}"] = value
+    return metrics
 
 
 def tuned_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:
@@ -216,9 +214,7 @@ def tuned_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:
 
 
 def tuned_metric(name: str) -> tuple[str, str | None]:
-    """A metric's name without the way in which thresholds are tuned for it, and that way; None for
-    any other metric.
-    """
+    """A metric's name without its way of tuning, and that way; None for an untuned metric."""
     for way in sorted(WAYS, key=len, reverse=True):
         if name.endswith(f"_{way}"):
             return name.removesuffix(f"_{way}"), way

@@ -28,8 +28,9 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A threshold for each label, (L,); `shared` are the labels that had too few positive rows for
-    one of their own.
+    """A threshold for each label, (L,).
+
+    `shared` are the labels that had too few positive rows for a threshold of their own.
     """
 
     kind: Kind
@@ -45,8 +46,7 @@ def fit_thresholds(
     min_support: int = MIN_SUPPORT,
     fixed: float = 0.5,
 ) -> Thresholds:
-    """The thresholds with the best F1 on these rows: probabilities and targets (n, L), NaN where a
-    target is unknown.
+    """The thresholds with the best F1 on rows (n, L); targets are NaN where unknown.
 
     `global`: the one with the best mean F1 over labels. `per-label`: each label's own best;
     `per-group`: the best mean F1 of the group's labels (`groups` are label positions). Labels and
@@ -58,18 +58,15 @@ def fit_thresholds(
     labels = probabilities.shape[1]
     if kind == "fixed":
         return Thresholds(kind, np.full(labels, fixed))
+    if kind == "global":
+        groups = ()
+    elif kind == "per-label":
+        groups = [[label] for label in range(labels)]
     grid = np.arange(1, GRID + 1) / (GRID + 1)
     curve, support = f1_curve(probabilities, targets, grid)
     values = np.full(labels, grid[_best(mean_f1(curve), grid)])
     shared: list[int] = []
-    parts: Sequence[Sequence[int]] = (
-        [[i] for i in range(labels)]
-        if kind == "per-label"
-        else groups
-        if kind == "per-group"
-        else ()
-    )
-    for members in parts:
+    for members in groups:
         columns = list(members)
         if support[columns].sum() < min_support:
             shared += columns
@@ -81,8 +78,9 @@ def fit_thresholds(
 def f1_curve(
     probabilities: NDArray[Any], targets: NDArray[Any], grid: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of each label at each threshold, (G, L), NaN where a label has neither a positive nor a
-    prediction; and support (L,).
+    """F1 of each label at each threshold of the grid, (G, L), and its positive rows (L,).
+
+    F1 is NaN where a label has neither a positive row nor a prediction.
     """
     import numpy as np
 
@@ -91,20 +89,18 @@ def f1_curve(
     support = truth.sum(axis=0)
     curve = np.full((len(grid), targets.shape[1]), np.nan)
     for label in range(targets.shape[1]):
-        rows = known[:, label]
-        values, positive = (
-            np.sort(probabilities[rows, label]),
-            np.sort(probabilities[rows & truth[:, label], label]),
-        )
+        values = np.sort(probabilities[known[:, label], label])
+        positive = np.sort(probabilities[known[:, label] & truth[:, label], label])
         predicted = len(values) - np.searchsorted(values, grid, side="left")
-        both = len(positive) - np.searchsorted(positive, grid, side="left")
-        whole = predicted + support[label]
-        curve[:, label] = np.where(whole > 0, 2 * both / np.maximum(whole, 1), np.nan)
+        true_positives = len(positive) - np.searchsorted(positive, grid, side="left")
+        # F1 = 2 TP / (predicted positives + positives)
+        total = predicted + support[label]
+        curve[:, label] = np.where(total > 0, 2 * true_positives / np.maximum(total, 1), np.nan)
     return curve, support
 
 
 def mean_f1(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the labels whose F1 is defined; 0 where none is."""
+    """The mean over the labels (G, L) whose F1 is defined, (G,); 0 where none is."""
     import numpy as np
 
     defined = ~np.isnan(curve)
@@ -121,21 +117,17 @@ def _best(values: NDArray[np.float64], grid: NDArray[np.float64]) -> int:
 
 
 def moved(probabilities: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities (n, L) bent so that each label's threshold comes to lie at 0.5; the order
-    within a label stays.
+    """Probabilities (n, L) bent so that each label's threshold is at 0.5; their order stays.
 
-    So every figure at 0.5 is the figure at the tuned thresholds. The result is no probability and
-    not to be calibrated.
+    So every metric at 0.5 is the metric at the tuned thresholds. The results are no probabilities
+    and not to be calibrated.
     """
     import numpy as np
 
-    below = 0.5 * probabilities / values
-    above = 0.5 + 0.5 * (probabilities - values) / (1 - values)
-    return np.asarray(
-        np.where(
-            probabilities >= values, np.maximum(above, 0.5), np.minimum(below, np.nextafter(0.5, 0))
-        )
-    )
+    # two straight lines: from 0 to the threshold, and from the threshold to 1
+    below = np.minimum(0.5 * probabilities / values, np.nextafter(0.5, 0))
+    above = np.maximum(0.5 + 0.5 * (probabilities - values) / (1 - values), 0.5)
+    return np.asarray(np.where(probabilities >= values, above, below))
 
 
 @dataclass(frozen=True)
@@ -143,8 +135,7 @@ class CrossFitted:
     """Thresholds of some rows, and the rows' probabilities bent by them (see `moved`).
 
     `tuned` are bent by thresholds that have seen them, `held_out` by thresholds of the other folds.
-    A figure of `tuned` less that of `held_out` is its optimism: what tuning seems to gain and does
-    not.
+    A metric of `tuned` less that of `held_out` is its optimism: what tuning seems to gain.
     """
 
     thresholds: Thresholds
@@ -155,14 +146,14 @@ class CrossFitted:
 def cross_fitted(
     probabilities: NDArray[Any], targets: NDArray[Any], kind: Kind, seed: int = 0, **options: Any
 ) -> CrossFitted:
-    """Thresholds tuned on these rows, and what they are worth with and without having seen them."""
+    """Thresholds tuned on these rows, and their worth with and without having seen them."""
     import numpy as np
 
-    whole = fit_thresholds(probabilities, targets, kind, **options)
+    thresholds = fit_thresholds(probabilities, targets, kind, **options)
     folds = np.random.default_rng(seed).permutation(len(targets)) % FOLDS
     held_out = np.empty_like(probabilities, dtype=np.float64)
     for fold in range(FOLDS):
-        inside = folds != fold
-        fitted = fit_thresholds(probabilities[inside], targets[inside], kind, **options)
-        held_out[~inside] = moved(probabilities[~inside], fitted.values)
-    return CrossFitted(whole, moved(probabilities, whole.values), held_out)
+        others = folds != fold
+        fitted = fit_thresholds(probabilities[others], targets[others], kind, **options)
+        held_out[~others] = moved(probabilities[~others], fitted.values)
+    return CrossFitted(thresholds, moved(probabilities, thresholds.values), held_out)
