@@ -1,8 +1,12 @@
 """emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from emomtl.contracts.analysis import AnalysedRun, Analysis, Finding, ManifestAnalysis, Picture, Predictions, Result, Runs, Table
 from emomtl.contracts.encoder import EncoderSource, encoder_layers
 from emomtl.contracts.encoder_change import Applied, EncoderChange, TaskSwitch, modules_by_name
+from emomtl.contracts.exporter import Exporter, ModelToExport, TaskToExport
 from emomtl.contracts.feature import Feature, Learned, TrainingRows
 from emomtl.contracts.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.contracts.hookspecs import hookimpl
@@ -18,6 +22,20 @@ from emomtl.lexicon import Lexicon
 from emomtl.run import Run
 from emomtl.version import __version__
 
+if TYPE_CHECKING:
+    from emomtl.api.model import Model
+    from emomtl.api.runs import load
+
+_LATER = {"Model": "emomtl.api.model", "load": "emomtl.api.runs"}
+"""Public names whose modules need torch or numpy: imported when they are first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'emomtl' has no attribute '{name}'")
+    return getattr(import_module(_LATER[name]), name)
+
+
 __all__ = [
     "AmbiguousLabel",
     "AnalysedRun",
@@ -30,6 +48,7 @@ __all__ = [
     "EncoderChange",
     "EncoderSource",
     "Example",
+    "Exporter",
     "Feature",
     "Files",
     "Finding",
@@ -41,6 +60,8 @@ __all__ = [
     "Learned",
     "Lexicon",
     "ManifestAnalysis",
+    "Model",
+    "ModelToExport",
     "Moment",
     "MultiLabel",
     "Objective",
@@ -61,6 +82,7 @@ __all__ = [
     "TaskFacts",
     "TaskFamily",
     "TaskSwitch",
+    "TaskToExport",
     "Taxonomy",
     "TokenHead",
     "TrainingRows",
@@ -70,6 +92,7 @@ __all__ = [
     "__version__",
     "encoder_layers",
     "hookimpl",
+    "load",
     "modules_by_name",
     "stable_fraction",
 ]

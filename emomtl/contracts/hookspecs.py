@@ -11,6 +11,7 @@ import pluggy
 if TYPE_CHECKING:
     from emomtl.contracts.encoder import EncoderSource
     from emomtl.contracts.encoder_change import EncoderChange
+    from emomtl.contracts.exporter import Exporter
     from emomtl.contracts.feature import Feature
     from emomtl.contracts.heads import Head
     from emomtl.contracts.objective import Objective
@@ -76,6 +77,11 @@ def emomtl_studies() -> Mapping[str, Path]:  # type: ignore[empty-body]
 @hookspec
 def emomtl_claims() -> Mapping[str, Path]:  # type: ignore[empty-body]
     """Offer claims for `emomtl claims NAME`: names and the files that hold them."""
+
+
+@hookspec
+def emomtl_exporters() -> Mapping[str, type[Exporter]]:  # type: ignore[empty-body]
+    """Offer formats for `emomtl export --format NAME`; the dataclass fields are options."""
 
 
 @hookspec

@@ -31,6 +31,7 @@ KINDS = {
     "manifest": "emomtl_manifests",
     "study": "emomtl_studies",
     "claims": "emomtl_claims",
+    "exporter": "emomtl_exporters",
 }
 """What can be offered, and the hook that asks for it."""
 

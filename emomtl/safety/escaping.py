@@ -35,3 +35,10 @@ def json_text(value: Any, indent: int | None = None, allow_nan: bool = False) ->
 def no_formula(text: str) -> str:
     """A cell of CSV: a text that a spreadsheet would compute gets `'` before it; plain numbers, signed ones too, stay."""
     return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 and tokenizers refuse, replaced by U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -10,16 +10,15 @@ import numpy as np
 
 from emomtl.data.corpus import CorpusSplit
 from emomtl.errors import EmomtlError, Problem
+from emomtl.inference.decoding import decoded
 from emomtl.inference.evaluator import require_finite
 from emomtl.inference.predict.thresholds import Thresholds
-from emomtl.inference.predict.writing import encodable
-from emomtl.metrics.tuning import decided
+from emomtl.safety.escaping import encodable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emomtl.compose import BoundTask
-    from emomtl.contracts.heads import Head
     from emomtl.inference.trained import TrainedRun
     from emomtl.model.loaded import EncoderChoice
 
@@ -114,57 +113,11 @@ class Predictor:
         probabilities = self.probabilities(texts, pairs)
         predictions: list[Prediction] = [{} for _ in texts]
         for name, bound in self.tasks.items():
-            of_task = decoded(bound, probabilities[name], self.thresholds.get(name))
+            thresholds = self.thresholds.get(name)
+            of_task = decoded(bound.head, bound.taxonomy, probabilities[name], thresholds)
             for prediction, of_text in zip(predictions, of_task, strict=True):
                 prediction[name] = of_text
         return predictions
-
-
-def decoded(
-    bound: BoundTask, probabilities: NDArray[Any], thresholds: Sequence[float] | None
-) -> list[dict[str, Any]]:
-    """A task's predictions from its probabilities (n, L), with those at its groupings.
-
-    With thresholds a coarse name is predicted where one of its members is.
-    """
-    head, taxonomy = bound.head, bound.taxonomy
-    decisions = None if thresholds is None else decided(probabilities, thresholds)
-    predictions = _level(head, head.outputs(taxonomy), probabilities, decisions)
-    if taxonomy is None:
-        return predictions
-    # `fold` takes targets too, and there are none.
-    no_targets = np.asarray([head.encode(None, taxonomy)] * len(probabilities))
-    for grouping in taxonomy.groupings:
-        _, coarse = head.fold(no_targets, probabilities, grouping, taxonomy)
-        coarse_decisions = None
-        if decisions is not None:
-            _, coarse_decisions = head.fold(no_targets, decisions, grouping, taxonomy)
-        levels = _level(head, grouping.names, coarse, coarse_decisions)
-        for prediction, level in zip(predictions, levels, strict=True):
-            prediction.setdefault("groupings", {})[grouping.name] = level
-    return predictions
-
-
-def _level(
-    head: Head,
-    names: Sequence[str],
-    probabilities: NDArray[Any],
-    decisions: NDArray[Any] | None,
-) -> list[dict[str, Any]]:
-    """Predictions at one level: the labels themselves, or those of one grouping."""
-    by_name = [dict(zip(names, row, strict=True)) for row in probabilities.tolist()]
-    if head.answers == "numbers":
-        return [{"values": values} for values in by_name]
-    labels: list[list[str]] = []
-    if decisions is None:
-        for chosen in head.decode(probabilities, names):
-            labels.append([name for name, _ in chosen])
-    else:
-        best_first = (-probabilities).argsort(axis=1, kind="stable")
-        for order, holds in zip(best_first, decisions, strict=True):
-            labels.append([names[i] for i in order if holds[i]])
-    rows = zip(labels, by_name, strict=True)
-    return [{"labels": chosen, "probabilities": values} for chosen, values in rows]
 
 
 def labels_only(prediction: Prediction) -> Prediction:

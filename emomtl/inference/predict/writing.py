@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.safety.escaping import json_text, no_formula
+from emomtl.safety.escaping import encodable, json_text, no_formula
 
 if TYPE_CHECKING:
     import pyarrow
@@ -151,10 +151,3 @@ def mixed_types(column: str) -> EmomtlError:
     )
     remedy = "write .jsonl, or --no-keep, which leaves the input's columns out"
     return EmomtlError(Problem("--out", finding, remedy))
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 and tokenizers refuse, replaced by U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -43,3 +43,14 @@ def test_a_run_goes_on_without_a_stop_file_and_ends_with_one(run):
     assert stop.emit("emomtl_should_stop", run=run, scores={}) == []
     (run.folder / "STOP").write_text("the figures are good enough\n", encoding="utf-8")
     assert stop.emit("emomtl_should_stop", run=run, scores={}) == ["the figures are good enough"]
+
+
+def test_the_exporter_writes_what_gives_the_logits_of_the_run(tmp_path):
+    from emomtl.export.exporting import ExportOrder, export_run
+
+    manifest = tmp_path / "alone.toml"
+    manifest.write_text('name = "alone"\n[encoder]\nuse = "minilm"\n[tasks.isear-like]\n', encoding="utf-8")
+    run = train_briefly(manifest, tmp_path / "run", steps=4)
+    (exported,) = export_run(ExportOrder(run.folder, "plain-heads", tmp_path / "out"), Plugins.discover())
+    assert {"heads.json", "config.json", "emomtl.json"} <= {path.name for path in exported.folder.iterdir()}
+    assert all(facts["largest_logit_difference"] < 1e-4 for facts in exported.verified.values())

@@ -1,0 +1,1 @@
+"""emomtl from Python: train a manifest, open a run, predict, evaluate, export."""

@@ -1,0 +1,1 @@
+"""A trained run leaves emomtl: other formats, verified against it, and exports opened again."""

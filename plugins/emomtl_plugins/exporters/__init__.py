@@ -1,0 +1,1 @@
+"""Exporters: formats in which a trained model leaves emomtl."""
