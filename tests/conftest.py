@@ -43,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
 
 
+QUICK_WEIGHTINGS = {"equal", "famo", "gradnorm", "pcgrad", "task-prioritisation", "uncertainty"}
+"""One weighting of each kind: tests that train with every weighting train with the others where `--long` is given."""
+
+
+def weightings_mostly_long(names: Sequence[str]) -> list[Any]:
+    """Parameters for tests that train with each of these weightings."""
+    return [name if name in QUICK_WEIGHTINGS else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
 def _has_cuda() -> bool:
     import torch
 

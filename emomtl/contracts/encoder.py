@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from emomtl.errors import EmomtlError
-from emomtl.safety.untrusted import sha256_of
+from emomtl.safety.untrusted import sha256_unless_changed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +72,7 @@ class EncoderSource:
             path = folder / name
             if not path.is_file():
                 raise EmomtlError(f"{path} is missing", remedy=f"install the package anew: {self.install}")
-            if (found := sha256_of(path)) != digest:
+            if (found := sha256_unless_changed(path)) != digest:
                 raise EmomtlError(
                     f"{path} has the sha256 {found}, expected {digest}",
                     remedy=f"do not use this file; install the package anew: {self.install}",

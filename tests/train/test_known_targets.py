@@ -13,8 +13,10 @@ import torch
 from emomtl.plugins.discovery import Plugins
 from emomtl.train.draw import known_targets
 from emomtl.train.step import compute_gradients, moment_of, remember, settle, take_step
+from tests.conftest import weightings_mostly_long
 
 STILL = {"head": {"dropout": 0.0}}
+
 NUMBERS = {"use": "regression", "dimensions": ["valence", "arousal", "dominance"], "dropout": 0.0}
 JOINT = {"use": "uniform", "per_step": "all"}
 
@@ -135,7 +137,7 @@ WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("weighting", weightings_mostly_long(WEIGHTINGS))
 def test_a_task_without_a_label_in_a_step_is_absent_and_not_0(desk: Any, weighting: str, accumulate: int) -> None:
     session = begun(desk, "run", accumulate, weighting, tasks={"mood": STILL, "topics": STILL, "third": third(desk)})
     for step in range(3):

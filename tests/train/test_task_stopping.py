@@ -22,8 +22,10 @@ from emomtl.train.length import rate_factor
 from emomtl.train.state import State, without_stopped
 from emomtl.train.step import remember, take_step
 from emomtl.train.validation import Validated
+from tests.conftest import weightings_mostly_long
 
 Script = Mapping[int, Sequence[float | None]]
+
 JOINT = {"use": "proportional", "per_step": "all"}
 
 
@@ -86,7 +88,7 @@ def test_in_joint_steps_it_is_absent_and_the_others_keep_their_rows(desk: Any, m
     assert expected_examples(result)[-1] == pytest.approx({"mood": 48, "topics": 16})
 
 
-@pytest.mark.parametrize("use", sorted(Plugins.discover().offers("weighting")))
+@pytest.mark.parametrize("use", weightings_mostly_long(sorted(Plugins.discover().offers("weighting"))))
 def test_every_weighting_goes_on_without_it(desk: Any, use: str) -> None:
     options = {"weights": {"mood": 0.5}} if use == "static" else {}
     manifest = desk.manifest(sampler=JOINT, weighting={"use": use, **options}, train={"warmup": 0.0})

@@ -12,8 +12,10 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.train import Session
 from emomtl.train.step import remember, take_step
+from tests.conftest import weightings_mostly_long
 
 WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
+
 OPTIONS = {"static": {"weights": {"mood": 0.5}}}
 STILL = {
     "encoder": {"dropout": 0.0},
@@ -47,7 +49,7 @@ def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[s
 
 
 @pytest.mark.parametrize("size", [32, 3], ids=["even parts", "parts without a task"])
-@pytest.mark.parametrize("use", WEIGHTINGS)
+@pytest.mark.parametrize("use", weightings_mostly_long(WEIGHTINGS))
 def test_a_step_of_32_is_four_micro_batches_of_8(desk: Any, monkeypatch: pytest.MonkeyPatch, use: str, size: int) -> None:
     options = {"batch_size": size, "clip": 0.0}
     whole_weights, whole = gradients(begun(desk, "whole", use, **options), monkeypatch)
@@ -59,7 +61,7 @@ def test_a_step_of_32_is_four_micro_batches_of_8(desk: Any, monkeypatch: pytest.
         torch.testing.assert_close(parts[name], gradient, atol=1e-5 * largest, rtol=2e-3, msg=name)
 
 
-@pytest.mark.parametrize("use", WEIGHTINGS)
+@pytest.mark.parametrize("use", weightings_mostly_long(WEIGHTINGS))
 def test_weights_of_every_logged_step_are_in_the_events(desk: Any, use: str) -> None:
     options = {"use": use, **OPTIONS.get(use, {})}
     train = {"steps": 3, "log_every": 1, "accumulate": 2}
