@@ -10,19 +10,15 @@ import typer
 import typer.main
 
 from emomtl.cli import (
-    affinity,
     analyse,
     cached,
-    calibration,
     claims,
     compare,
-    data,
     export,
     installed,
     lexicon,
     manifests,
     predict,
-    reasons,
     report,
     results,
     slim,
@@ -68,7 +64,6 @@ for function, name in (
     (training.train, "train"),
     (study.study, "study"),
     (claims.claims, "claims"),
-    (affinity.affinity, "affinity"),
     (results.evaluate, "eval"),
     (report.report, "report"),
     (compare.compare, "compare"),
@@ -85,22 +80,16 @@ for function, name in (
 
 
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-    "analyse": (
-        "What is asked of runs beside their scores.",
-        {
-            "space": analyse.space,
-            "calibration": calibration.calibration,
-            "attribution": reasons.attribution,
-            "gap": reasons.gap,
-        },
-    ),
-    "data": ("What is wrong with the rows of a run.", {"audit": data.audit}),
     "lexicon": (
         "Emotion lexica: learn one, show its words, score it without an encoder.",
         {"build": lexicon.build, "show": lexicon.show, "baseline": lexicon.baseline},
     ),
 }
 """Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
+
+ANALYSES = "Questions to runs beside their scores, or to a manifest: one command for each analysis that is installed."
+app.add_typer(typer.Typer(name="analyse", help=ANALYSES, cls=analyse.AnalysesGroup, no_args_is_help=True, rich_markup_mode=None))
+analyse.add_older_spellings(app)
 
 for word, (about, functions) in GROUPS.items():
     group = typer.Typer(name=word, help=about, no_args_is_help=True, rich_markup_mode=None)
@@ -117,7 +106,8 @@ def command() -> Any:
 def commands(root: Any = None, words: str = "") -> dict[str, Any]:
     """Every command that does something by its words, such as `train` or `data audit`."""
     found: dict[str, Any] = {}
-    for name, one in (root or command()).commands.items():
-        said = f"{words} {name}".strip()
-        found |= commands(one, said) if getattr(one, "commands", None) else {said: one}
+    group = root or command()
+    for name in group.list_commands(None):
+        inner, path = group.get_command(None, name), f"{words} {name}".strip()
+        found |= commands(inner, path) if hasattr(inner, "list_commands") else {path: inner}
     return found

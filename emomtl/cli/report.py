@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,21 +98,27 @@ def _card(runs: Sequence[Path], trust: bool) -> str:
 
 
 def _full(
-    results: Sequence[RunResult], split: str, outputs: Outputs, errors: int, source: Sequence[str], device: str, trust: bool
+    results: Sequence[RunResult],
+    split: str,
+    outputs: Outputs,
+    errors: int,
+    source: Sequence[str],
+    device: str,
+    trust: bool,
 ) -> list[Part]:
     """The parts of `--full`, which need the models and the corpora."""
-    from emomtl.analyses.sections.full import full_parts
+    from emomtl.analyses.full_report import analysis_parts
+    from emomtl.analyses.runs import RunFolders, check_split
     from emomtl.cli.output import say, sources_of
-    from emomtl.contracts.sources import SPLITS
-    from emomtl.errors import EmomtlError, Problem, suggest
+    from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins.discovery import Plugins
 
     if not outputs.has_files:
         raise EmomtlError(Problem("--full", "there is nothing to put it on", "--html FILE"))
-    if split not in SPLITS:
-        raise EmomtlError(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
-    runs = {result.name: result.folder for result in results}
-    return full_parts(runs, partial(Plugins.discover, trust), split, sources_of(source), device, errors, say)
+    check_split(split)
+    folders = [result.folder for result in results]
+    runs = RunFolders(folders, sources_of(source), False, device, trust, say)
+    return analysis_parts(runs, Plugins.discover(), {"split": split, "most": errors})
 
 
 def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:

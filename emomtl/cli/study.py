@@ -84,15 +84,13 @@ def _draw(planned: StudyPlan, jobs: Sequence[Job], failed: Mapping[str, EmomtlEr
     """Gather what there is, leave it in the study's folder, and print the table."""
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.study_report import leave
-    from emomtl.plugins.discovery import Plugins
     from emomtl.report.terminal import show
     from emomtl.study import auxiliary_table, gather, study_report, study_space, study_table, trusted_by
 
     result = gather(planned, failed)
     tables = [study_table(result), *auxiliary_table(result)]
     if planned.file.study.space is not None:
-        discover = partial(Plugins.discover, frozenset().union(*map(trusted_by, jobs)))
-        spaces = study_space(planned, discover, say)
+        spaces = study_space(planned, frozenset().union(*map(trusted_by, jobs)), say)
         tables += [spaces] if spaces is not None else []
     leave(study_report(planned, result), tables)
     if as_json:

@@ -64,14 +64,16 @@ class Picture:
 class Finding:
     """One thing that an analysis found wrong; an `error` makes the command exit with code 1.
 
-    `kind` is a short name by which findings are counted, `about` the tasks that it concerns, and
-    `examples` a table of rows, with their texts unless the task is sensitive.
+    `kind` is a short name by which findings are counted, `about` the tasks that it concerns,
+    `remedy` what an error's message proposes, and `examples` a table of rows, with their texts
+    unless the task is sensitive.
     """
 
     severity: Severity
     kind: str
     about: str
     text: str
+    remedy: str = ""
     examples: Table | None = None
 
 
@@ -163,8 +165,11 @@ class Analysis(ABC):
     """
 
     @abstractmethod
-    def run(self, runs: Runs) -> Result:
-        """Answer the question; raises EmomtlError where these runs cannot answer it."""
+    def run(self, runs: Any) -> Result:
+        """Answer the question about `runs`, which are `Runs`.
+
+        EmomtlError where these runs cannot answer it.
+        """
 
 
 class ManifestAnalysis(ABC):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from emomtl.contracts.analysis import Analysis, ManifestAnalysis
     from emomtl.contracts.encoder import EncoderSource
     from emomtl.contracts.encoder_change import EncoderChange
     from emomtl.contracts.exporter import Exporter
@@ -62,6 +63,11 @@ def emomtl_encoder_changes() -> Mapping[str, type[EncoderChange]]:  # type: igno
 @hookspec
 def emomtl_features() -> Mapping[str, type[Feature]]:  # type: ignore[empty-body]
     """Offer features, vectors made of texts, by name; the dataclass fields are the options of `[features.NAME]`."""
+
+
+@hookspec
+def emomtl_analyses() -> Mapping[str, type[Analysis | ManifestAnalysis]]:  # type: ignore[empty-body]
+    """Offer analyses by name for `emomtl analyse NAME`; the dataclass fields are its options."""
 
 
 @hookspec

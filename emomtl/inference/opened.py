@@ -117,6 +117,12 @@ class OpenedRun:
         on_bad_row = self.plan.manifest.data.on_bad_row
         return read_tasks(inputs, ["train"], on_bad_row, leaks="count").leaks
 
+    def check_corpora(
+        self, sources: Mapping[str, str] | None = None, allow_changed: bool = False
+    ) -> None:
+        """Raise `EmomtlError` where a corpus is missing, or is not the one trained on."""
+        self._inputs((), sources, allow_changed)
+
     def _inputs(
         self, names: Collection[str], sources: Mapping[str, str] | None, allow_changed: bool
     ) -> list[TaskInput]:

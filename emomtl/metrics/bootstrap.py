@@ -184,6 +184,13 @@ class BootstrapEstimate:
             draws = self.draws - other.draws
         return BootstrapEstimate(self.value - other.value, draws)
 
+    def as_json(self) -> dict[str, float | None]:
+        """Value and interval, and of the rest what is known."""
+        low, high = self.interval or (None, None)
+        numbers = {"value": self.value, "low": low, "high": high}
+        known = {"chance": self.chance, "shuffled": self.shuffled, "p": self.p}
+        return numbers | {name: number for name, number in known.items() if number is not None}
+
 
 def bootstrap_mean(
     values: NDArray[np.float64],

@@ -28,6 +28,7 @@ KINDS = {
     "encoder": "emomtl_encoders",
     "change": "emomtl_encoder_changes",
     "feature": "emomtl_features",
+    "analysis": "emomtl_analyses",
     "manifest": "emomtl_manifests",
     "study": "emomtl_studies",
     "claims": "emomtl_claims",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import clean
+from emomtl.metrics.bootstrap import BootstrapEstimate
 
 LONGEST = 2_000
+DIFFERENCE_COLUMNS = ("difference", "its low", "its high")
 
 
 def plain(text: str) -> str:
@@ -39,3 +41,14 @@ def cells_as_text(table: Table) -> list[list[str]]:
 def numeric_columns(table: Table) -> list[bool]:
     """For each column whether it holds numbers, which stand flush right."""
     return [table.numeric(place) for place in range(len(table.columns))]
+
+
+def estimate_cells(estimate: BootstrapEstimate) -> tuple[Cell, Cell, Cell]:
+    """Value, low and high end of the interval."""
+    low, high = estimate.interval or (None, None)
+    return estimate.value, low, high
+
+
+def difference_cells(difference: BootstrapEstimate | None) -> tuple[Cell, ...]:
+    """The cells of `DIFFERENCE_COLUMNS`; empty for the first run, which is the reference."""
+    return ("", "", "") if difference is None else estimate_cells(difference)

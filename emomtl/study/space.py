@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.analysis import Cell, Table
-from emomtl.metrics.bootstrap import LEVEL, MOST_UNDEFINED
+from emomtl.metrics.bootstrap import LEVEL, MOST_UNDEFINED, BootstrapEstimate
 from emomtl.metrics.intervals import Estimate, Spread, estimate, spread
 from emomtl.safety.files import read_json, write_json
 from emomtl.study.performing import Job, state_of
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emomtl.analyses.space.measures import Key, Measured
-    from emomtl.metrics.bootstrap import BootstrapEstimate
-    from emomtl.plugins.discovery import Plugins
     from emomtl.study.planning import PlannedRun, StudyPlan
 
 FILE = "embedding.json"
@@ -50,7 +48,7 @@ class Placed:
         return found
 
 
-def study_space(plan: StudyPlan, plugins: Callable[[], Plugins], say: Callable[[str], None] = lambda line: None) -> Table | None:
+def study_space(plan: StudyPlan, trust: Collection[str], say: Callable[[str], None] = lambda line: None) -> Table | None:
     """The table of a study's spaces, as far as its runs have come; it is kept in the study's folder until there are new runs.
 
     Validation texts of the target with exactly one label, at the best checkpoint. None before the reference has a run.
@@ -64,7 +62,7 @@ def study_space(plan: StudyPlan, plugins: Callable[[], Plugins], say: Callable[[
     wanted = {run.row + f", seed {run.seed}": run.identity for run in ready}
     kept = _kept(plan.folder / FILE)
     if kept.get("runs") != wanted:
-        found = list(_measured(plan, ready, plugins, say))
+        found = list(_measured(plan, ready, trust, say))
         if not found:
             return None
         rows = {one.row: {other.measure: other.as_json() for other in found if other.row == one.row} for one in found}
@@ -84,18 +82,18 @@ def _kept(path: Path) -> dict[str, Any]:
 
 
 def _measured(
-    plan: StudyPlan, ready: Sequence[PlannedRun], plugins: Callable[[], Plugins], say: Callable[[str], None]
+    plan: StudyPlan, ready: Sequence[PlannedRun], trust: Collection[str], say: Callable[[str], None]
 ) -> Iterator[Placed]:
     """Every measure of every row; the differences of one seed are of runs with that seed."""
-    by_seed = {seed: list(_of_seed(plan, ready, seed, plugins, say)) for seed in dict.fromkeys(run.seed for run in ready)}
+    by_seed = {seed: list(_of_seed(plan, ready, seed, trust, say)) for seed in dict.fromkeys(run.seed for run in ready)}
     texts = max((number for found in by_seed.values() for number, _, _ in found), default=0)
     rows: dict[str, list[Measured]] = {}
     for found in by_seed.values():
         for _, row, measured in found:
             rows.setdefault(row, []).append(measured)
     for row, spaces in rows.items():
-        for key in spaces[0].figures:
-            values = _known([one.figures.get(key) for one in spaces])
+        for key in spaces[0].values:
+            values = _known([one.values.get(key) for one in spaces])
             apart = _known([one.differences.get(key) for one in spaces])
             if not values:
                 continue
@@ -113,20 +111,23 @@ def _known(figures: Sequence[BootstrapEstimate | None]) -> list[BootstrapEstimat
 
 
 def _of_seed(
-    plan: StudyPlan, ready: Sequence[PlannedRun], seed: int, plugins: Callable[[], Plugins], say: Callable[[str], None]
+    plan: StudyPlan, ready: Sequence[PlannedRun], seed: int, trust: Collection[str], say: Callable[[str], None]
 ) -> Iterator[tuple[int, str, Measured]]:
     """The texts' number, the row and the measures of each run with a seed, the reference first; nothing where it has no run."""
-    from emomtl.analyses.space.analyse import analyse
-    from emomtl.analyses.space.vectors import Question
+    from emomtl.analyses.runs import RunFolders
+    from emomtl.analyses.space import SpaceAnalysis
+    from emomtl.analyses.space.measures import measure_spaces
 
     mine = sorted((run for run in ready if run.seed == seed), key=lambda run: run.row != plan.file.reference)
     if not mine or mine[0].row != plan.file.reference:
         return
     table = plan.file.study.space
-    question = Question(plan.file.study.target, limit=table.limit if table is not None else 5_000, seed=SEED)
-    found = analyse([run.folder for run in mine], plugins, question, 1, say=say)
-    for run, measured in zip(mine, found.measured, strict=True):
-        yield len(found.texts.gold), run.row, measured
+    limit = table.limit if table is not None else 5_000
+    analysis = SpaceAnalysis(plan.file.study.target, limit=limit, permutations=1, seed=SEED)
+    runs = RunFolders([run.folder for run in mine], trust_plugins=trust, say=say)
+    spaces = measure_spaces(runs, analysis)
+    for run, measured in zip(mine, spaces.measured, strict=True):
+        yield len(spaces.texts.gold), run.row, measured
 
 
 def _name(key: Key) -> str:

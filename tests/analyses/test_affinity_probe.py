@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emomtl.analyses.affinity import Measurement, probe
-from emomtl.analyses.affinity.probe import WHOLE, layer_of
+from emomtl.analyses.affinity.probe import WHOLE, Measurement, layer_of, probe
 from emomtl.errors import EmomtlError
 
 Losses = Callable[[], Mapping[str, Tensor]]

@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, f1_score
 
 from emomtl import MultiLabel
-from emomtl.analyses.calibration import reliability
+from emomtl.analyses.calibration.reliability import reliability
 from emomtl.metrics.tuning import KINDS, cross_fitted, fit_scaling, fit_thresholds, moved
 
 

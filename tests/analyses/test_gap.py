@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.analyses.gap.measure import measure
-from emomtl.analyses.space.vectors import Question
+from emomtl.analyses.gap import GapAnalysis
+from emomtl.analyses.runs import RunFolders
 from emomtl.inference.opened import open_run
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +35,18 @@ def by_heart(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_run_that_learned_by_heart_is_better_on_train(by_heart: Run) -> None:
-    found = measure([by_heart.folder], Plugins.discover, Question(), None, silent)
-    assert found.rows["train"] == found.rows["validation"]
-    assert found.of["train"] == 40
-    last = next(one for one in found.gaps if "last" in one.which)
-    assert set(last.gaps) == {"macro_f1", "loss"}
-    for gap in last.gaps.values():
-        low, _ = gap.interval or (0.0, 0.0)
-        assert low > 0
-    scored = [entry for entry in by_heart.scores() if entry["split"] == "validation" and entry["step"] == last.step]
-    assert last.figures["macro_f1", "validation"].value == pytest.approx(scored[-1]["tasks"]["mood"]["metrics"]["macro_f1"])
-    train, validation = (last.figures["loss", split].value or 0.0 for split in ("train", "validation"))
-    assert last.gaps["loss"].value == pytest.approx(validation - train)
+    found = GapAnalysis().run(RunFolders([by_heart.folder])).data
+    assert found["rows"]["train"] == found["rows"]["validation"]
+    assert found["of"]["train"] == 40
+    last = next(one for one in found["runs"] if "last" in one["checkpoint"])
+    metrics = last["figures"]
+    assert set(metrics) == {"macro_f1", "macro_average_precision", "loss"}
+    assert all(metrics[name]["gap"]["low"] > 0 for name in metrics)
+    scored = [entry for entry in by_heart.scores() if entry["split"] == "validation" and entry["step"] == last["step"]]
+    in_scores = scored[-1]["tasks"]["mood"]["metrics"]["macro_f1"]
+    assert metrics["macro_f1"]["validation"]["value"] == pytest.approx(in_scores)
+    loss = metrics["loss"]
+    assert loss["gap"]["value"] == pytest.approx(loss["validation"]["value"] - loss["train"]["value"])
 
 
 def test_rows_are_those_of_the_manifest(by_heart: Run) -> None:
@@ -78,4 +74,4 @@ def test_runs_are_compared_with_the_first_and_nothing_is_written_into_them(
     assert "micro_f1" in shown.out
     other = cli("analyse", "gap", by_heart.folder, trained.folder, "--task", "mood")
     assert other.code == 1
-    assert "its validation rows of 'mood' are not those of" in other.err
+    assert "its texts of 'mood' in validation are not those of" in other.err

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl.analyses.sections.severity import label_distances, label_severities, number_severities
+from emomtl.analyses.errors.row_severity import label_distances, label_severities, number_severities
 from emomtl.contracts.taxonomy import Grouping, Label, Taxonomy
 
 HIERARCHY = Taxonomy(
@@ -82,8 +82,11 @@ def test_without_full_no_text_is_in_the_page(pages: tuple[Any, str, str]) -> Non
 
 def test_full_adds_errors_space_and_gradients_and_no_image(pages: tuple[Any, str, str]) -> None:
     page = pages[2]
-    for words in ("Worst errors on validation", "Embedding space", "Gradient conflicts", "share in conflict", "Measures of the"):
-        assert words in page, words
+    assert "Worst errors on validation" in page
+    assert "The embedding space of" in page
+    assert "Purity of the 10 nearest neighbours" in page
+    assert "Gradient conflicts" in page
+    assert "share in conflict" in page
     assert "<image" not in page
     assert len(page) < 5_000_000
     assert re.search(r"validation row \d+", page)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tomli
 
+from emomtl.cli.analyse import OLDER_SPELLINGS
 from emomtl.cli.app import commands
 from emomtl.compose import compose_file
 from emomtl.contracts.task import DerivedTask
@@ -66,7 +67,8 @@ def test_every_command_line_of_the_page_names_a_command_and_options_that_exist(p
             name = name if name in known_commands else " ".join([name, *rest[:1]])
             place = f"{page.name}:{block.line}: emomtl {name}"
             assert name in known_commands, place
-            known = {option for p in known_commands[name].params for option in [*p.opts, *p.secondary_opts]} | {"--help"}
+            parameters = known_commands[OLDER_SPELLINGS.get(name, name)].params
+            known = {option for p in parameters for option in [*p.opts, *p.secondary_opts]} | {"--help"}
             for word in rest:
                 if word.startswith("--"):
                     assert word.partition("=")[0] in known, f"{place} {word}"

@@ -85,7 +85,7 @@ def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
     monkeypatch.setenv("EMOMTL_TRUST_PLUGINS", "1")  # the run brings private.py along
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 1)
-    for module in ("analyses.answers.regressions", "analyses.gap.measure", "study.labels"):
+    for module in ("analyses.answers.regressions", "analyses.gap", "study.labels"):
         monkeypatch.setattr(f"emomtl.{module}.RESAMPLES", 20)  # what intervals are made of is not looked at here
     (desk.folder / "private.py").write_text(PRIVATE, encoding="utf-8")
     (desk.folder / "private.csv").write_text("\n".join(["text,label,part", *rows(), ""]), encoding="utf-8")

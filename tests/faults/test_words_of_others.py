@@ -33,7 +33,7 @@ LABELS = (
 )
 RUN = '=run <svg onload=window.hacked=32> "q" \x1b[31m\u202e` ```'
 TEXTS = (".html", ".md", ".tex", ".json", ".txt", ".svg")
-ROUGH = ("analyses.answers.regressions", "analyses.gap.measure", "study.labels")
+ROUGH = ("analyses.answers.regressions", "analyses.gap", "study.labels")
 
 
 class Said(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emomtl.analyses.runs import RunFolders
 from emomtl.contracts import hookspecs
 from emomtl.plugins.discovery import Plugins
 from emomtl.testing import __all__ as checks
@@ -69,4 +70,10 @@ def test_the_example_works_as_single_files_too_and_stops_where_it_is_asked(tmp_p
     assert [(event["step"], event["reason"]) for event in finish] == [(2, "STOP was put into the run's folder")]
     assert len((run.folder / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2
     kept = {path.name for path in (run.folder / "plugins").iterdir()}
+    plugins = Plugins.discover()
+    plugins.activate("by_length.py", folder)
+    analysis = plugins.offer("analysis", "errors-by-length").value()
+    sources = {"isear-like": str(folder / "rows")}
+    rows = analysis.run(RunFolders([run.folder], sources, trust_plugins=True)).tables[0].rows
+    assert {(row[0], row[1]) for row in rows} == {("single-files", "isear-like"), ("single-files", "demo")}
     assert {"incidents.py", "loss_table.py", "stop_file.py"} <= kept

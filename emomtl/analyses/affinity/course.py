@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emomtl.analyses.affinity.probe import Measurement, probe
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 
 
 RATE = 1e-4
-"""The length of the look-ahead step: large enough for fp32 to tell its effect, small enough to be nearly of first order, where Z
-grows with the step and the order of auxiliaries stays (docs/log.md, 2026-11-30)."""
+"""The length of the look-ahead step: large enough for fp32 to tell its effect, small enough to be
+nearly of first order, where Z grows with the step and the order of auxiliaries stays (docs/log.md,
+2026-11-30).
+"""
 
 
 @dataclass(frozen=True)
 class Affinity:
-    """All measurements of a course, with the steps after which they were made and the length of the look-ahead step."""
+    """All measurements of a course, with the steps after which they were made and the length of the
+    look-ahead step.
+    """
 
     tasks: tuple[str, ...]
     steps: tuple[int, ...]
@@ -39,24 +44,40 @@ class Affinity:
 
 
 def affinity(
-    plan: Plan, steps: int = 200, every: int = 10, rate: float = RATE, told: Callable[[int], None] | None = None
+    plan: Plan,
+    steps: int = 200,
+    every: int = 10,
+    rate: float = RATE,
+    told: Callable[[int], None] | None = None,
 ) -> Affinity:
-    """Train the plan for `steps` steps in a temporary folder and measure after every `every`; nothing of it is kept.
+    """Train the plan for `steps` steps in a temporary folder and measure after every `every`;
+    nothing of it is kept.
 
-    The run is the manifest's own (sampler, weighting, objectives, warm-up and decay), `steps` long. `rate` is the length of the
-    look-ahead step, one for all tasks and the whole course; the paper takes the learning rate of the moment times the gradient,
-    which would weigh measurements of warm-up and decay less and tasks with large losses more. `told` hears the
-    step of each measurement.
+    The run is the manifest's own (sampler, weighting, objectives, warm-up and decay), `steps` long.
+    `rate` is the length of the look-ahead step, one for all tasks and the whole course; the paper
+    takes the learning rate of the moment times the gradient, which would weigh measurements of
+    warm-up and decay less and tasks with large losses more. `told` hears the step of each
+    measurement.
     """
     from emomtl.train import Display
     from emomtl.train.start import start
     from emomtl.train.step import try_step
 
     if len(plan.tasks) < 2:
-        raise EmomtlError(Problem("tasks", "one task alone has no auxiliaries", "put the candidates into the manifest, too"))
+        raise EmomtlError(
+            Problem(
+                "tasks",
+                "one task alone has no auxiliaries",
+                "put the candidates into the manifest, too",
+            )
+        )
     if steps < every:
         raise EmomtlError(
-            Problem("--steps", f"{steps} steps end before the first measurement", f"at least {every}, or `--every`")
+            Problem(
+                "--steps",
+                f"{steps} steps end before the first measurement",
+                f"at least {every}, or `--every`",
+            )
         )
     with tempfile.TemporaryDirectory(prefix="emomtl-affinity-") as folder:
         session = start(_of_length(plan, steps), Path(folder) / "run", Display())
@@ -75,22 +96,25 @@ def affinity(
 
 
 def measure(session: Session, step: int, rate: float) -> Measurement:
-    """Probe a session as it stands, without dropout and in fp32, on a batch of each task that depends on seed and step."""
+    """Probe a session as it stands, without dropout and in fp32, on a batch of each task that
+    depends on seed and step.
+    """
     from emomtl.train.step import losses_of
 
     parts = batches(session, step)
-    parameters = {name: one for name, one in session.model.encoder.named_parameters() if one.requires_grad}
+    parameters = {
+        name: one for name, one in session.model.encoder.named_parameters() if one.requires_grad
+    }
     with _calm(session):
         return probe(lambda: _ordered(session, losses_of(session, parts)), parameters, rate)
 
 
 def batches(session: Session, step: int) -> list[Part]:
-    """A batch of labelled training texts for every task; tasks of one corpus get the same texts as long as they share any.
+    """A batch of labelled training texts for every task; tasks of one corpus get the same texts as
+    long as they share any.
 
     A task whose head reads tokens changes them, and so has a part of its own, of the same texts.
     """
-    import numpy as np
-
     from emomtl.contracts.heads import encoder_passes
     from emomtl.seeds import generator
 
@@ -100,10 +124,14 @@ def batches(session: Session, step: int) -> list[Part]:
         shared = next(iter(rows.values()))
         for one in rows.values():
             shared = np.intersect1d(shared, one)
-        together = [(list(rows), shared)] if len(shared) else [([task], one) for task, one in rows.items()]
+        together = (
+            [(list(rows), shared)] if len(shared) else [([task], one) for task, one in rows.items()]
+        )
         for tasks, choice in together:
             size = min(len(choice), max(feeder.batches[task] for task in tasks))
-            chosen = generator(feeder.seed, "affinity", tasks[0], step).choice(choice, size, replace=False)
+            chosen = generator(feeder.seed, "affinity", tasks[0], step).choice(
+                choice, size, replace=False
+            )
             for names in encoder_passes(tasks, feeder.heads):
                 parts.append(feeder.part(corpus.name, dict.fromkeys(names, chosen), 0, step))
     return parts
@@ -116,7 +144,9 @@ def _labelled(feeder: Feeder, corpus: Corpus, task: str) -> NDArray[np.int64]:
 
 
 def _ordered(session: Session, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses in the order of the manifest's tasks; refused where one has none, as no token of its texts was hidden."""
+    """Losses in the order of the manifest's tasks; refused where one has none, as no token of its
+    texts was hidden.
+    """
     if lacking := [task for task in session.plan.tasks if task not in losses]:
         found = f"the batch of step {session.state.step} has nothing to measure it on"
         remedy = "a larger train.batch_size, or a head that asks for more tokens"
@@ -139,5 +169,7 @@ def _calm(session: Session) -> Iterator[None]:
 
 def _of_length(plan: Plan, steps: int) -> Plan:
     """The plan as a run of that many steps."""
-    train = plan.manifest.train.model_copy(update={"steps": steps, "epochs": None, "target": None, "target_updates": None})
+    train = plan.manifest.train.model_copy(
+        update={"steps": steps, "epochs": None, "target": None, "target_updates": None}
+    )
     return replace(plan, manifest=plan.manifest.model_copy(update={"train": train}))

@@ -1,10 +1,12 @@
-"""Which labels are answered for which, and which occur together in targets and in answers."""
+"""Which labels are predicted for which, and which occur together in targets and in predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from emomtl.analyses.answers.kept import MANY, THRESHOLD, Kept, Level
 from emomtl.contracts.analysis import Cell, Table
@@ -13,16 +15,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOTHING = "(no answer)"
-"""The column of rows that miss a label and answer no wrong one: those without a wrong answer, many of them without any."""
+"""The column of rows that miss a label and have no wrong label predicted."""
+
 LONGEST = 40
 """Rows of a table of pairs."""
+
 DRAWN = 64
-"""Labels up to which a matrix is shown: of more only pairs are, as nobody reads that many rows and columns."""
+"""Labels up to which a matrix is shown; of more only pairs are."""
+
+BOUNDED = f"only among the {MANY} labels with the most rows"
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts (L, M): rows that have the row's label and are answered with the column's; `support` (L,)."""
+    """Counts (L, M) of rows with the row's label and the column's predicted; `support` (L,)."""
 
     names: tuple[str, ...]
     answered: tuple[str, ...]
@@ -32,75 +38,77 @@ class Confusion:
     @property
     def shares(self) -> NDArray[Any]:
         """The counts by support, NaN for a label that no row has."""
-        import numpy as np
-
-        return np.where(self.support[:, None] > 0, self.counts / np.maximum(self.support, 1)[:, None], np.nan)
+        support = self.support[:, None]
+        return np.where(support > 0, self.counts / np.maximum(support, 1), np.nan)
 
 
 def confusion(level: Level) -> Confusion:
-    """Of single labels the usual matrix.
+    """The confusion matrix.
 
-    Of several labels: on the diagonal the rows that were found; elsewhere the rows that miss the row's label and answer the
-    column's, which is wrong for them; last the rows that miss it and answer nothing wrong. A row may be in several columns.
+    Of several labels a row: on the diagonal the rows in which the label was found; elsewhere the
+    rows that miss the row's label and have the column's, wrongly, predicted; last the rows that
+    miss it and have nothing wrong predicted. A row may be in several columns.
     """
-    import numpy as np
-
-    truth, decided, known = (one.astype(np.float32) for one in level.flags())
+    truth, predicted, known = (flags.astype(np.float32) for flags in level.flags())
     support = truth.sum(axis=0).astype(np.int64)
     if level.exclusive:
-        return Confusion(level.names, level.names, (truth.T @ decided).astype(np.int64), support)
-    missed, wrong = truth * (1 - decided), decided * (1 - truth) * known
+        return Confusion(level.names, level.names, (truth.T @ predicted).astype(np.int64), support)
+    missed, wrong = truth * (1 - predicted), predicted * (1 - truth) * known
     counts = missed.T @ wrong
-    counts[np.diag_indices(len(support))] = (truth * decided).sum(axis=0)
+    counts[np.diag_indices(len(support))] = (truth * predicted).sum(axis=0)
     silent = missed.T @ (1 - wrong.max(axis=1, initial=0.0))
-    both = np.column_stack([counts, silent]).astype(np.int64)
-    return Confusion(level.names, (*level.names, NOTHING), both, support)
+    counts = np.column_stack([counts, silent]).astype(np.int64)
+    return Confusion(level.names, (*level.names, NOTHING), counts, support)
 
 
 def confusion_table(kept: Kept, level: Level) -> Table:
-    """Counts: the matrix of single labels, where a person can read it; else the pairs that are confused most often.
+    """The matrix of single labels, where a person can read it; else the most frequent confusions.
 
     Of more than `MANY` labels, several a row, only the `MANY` with the most rows are looked at.
     """
-    what = f"Confusion: {kept.named(level)} on {kept.where}"
+    title = f"Confusion: {kept.named(level)} on {kept.where}"
     if level.exclusive and len(level.names) <= DRAWN:
-        found = confusion(level)
-        rows: list[tuple[Cell, ...]] = [(name, *counts.tolist()) for name, counts in zip(found.names, found.counts, strict=True)]
-        said = "rows: the true label; columns: the answer; numbers of texts"
-        return Table(what, ("true label", *found.answered), tuple(rows), (said,))
+        matrix = confusion(level)
+        lines = zip(matrix.names, matrix.counts.tolist(), strict=True)
+        rows = tuple((name, *counts) for name, counts in lines)
+        note = "rows: the true label; columns: the answer; numbers of texts"
+        return Table(title, ("true label", *matrix.answered), rows, (note,))
     bounded = not level.exclusive and len(level.names) > MANY
     level = level.most(MANY) if bounded else level
     pairs, sizes, support = _confused(level)
-    shown = [
-        (level.names[i], level.names[j], int(size), int(support[i]), float(size / support[i]))
-        for (i, j), size in zip(pairs[:LONGEST].tolist(), sizes[:LONGEST], strict=True)
-    ]
+    shown: list[tuple[Cell, ...]] = []
+    for (i, j), size in zip(pairs[:LONGEST].tolist(), sizes[:LONGEST], strict=True):
+        share = float(size / support[i])
+        shown.append((level.names[i], level.names[j], int(size), int(support[i]), share))
     notes = ["texts that have the true label and are answered with the wrong one"]
     if not level.exclusive:
         missed = "texts that miss the true label and have the wrong one answered"
         notes = [f"{missed} (from {THRESHOLD} on); a text may be in several"]
-    notes += [f"{len(pairs) - LONGEST} rarer pairs are left out"] if len(pairs) > LONGEST else []
-    notes += [f"only among the {MANY} labels with the most rows"] if bounded else []
-    columns = ("true label, missed", "wrong label, answered", "texts", "support", "share of support")
-    return Table(what, columns, tuple(shown), tuple(notes))
+    if len(pairs) > LONGEST:
+        notes.append(f"{len(pairs) - LONGEST} rarer pairs are left out")
+    if bounded:
+        notes.append(BOUNDED)
+    columns = ("true label, missed", "wrong label, answered", "texts", "support")
+    return Table(title, (*columns, "share of support"), tuple(shown), tuple(notes))
 
 
 def _confused(level: Level) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Pairs of labels (n, 2), true and wrongly answered, the most frequent first; their rows (n,); the rows of each label (L,).
+    """Pairs of labels (n, 2), true and wrongly predicted, the most frequent first.
 
-    Of single labels without a matrix, as there may be thousands of labels.
+    With their rows (n,), and the rows of each label (L,). For single labels no matrix is made, as
+    there may be thousands of labels.
     """
-    import numpy as np
-
     labels = len(level.names)
     if level.exclusive:
-        truth, decided = level.answers.targets.astype(np.int64), level.answers.probabilities.argmax(axis=1)
-        wrong = (truth != decided) & (truth >= 0)
-        codes, sizes = np.unique(truth[wrong] * labels + decided[wrong], return_counts=True)
-        pairs, support = np.column_stack(np.divmod(codes, labels)), np.bincount(truth[truth >= 0], minlength=labels)
+        truth = level.answers.targets.astype(np.int64)
+        predicted = level.answers.probabilities.argmax(axis=1)
+        wrong = (truth != predicted) & (truth >= 0)
+        codes, sizes = np.unique(truth[wrong] * labels + predicted[wrong], return_counts=True)
+        pairs = np.column_stack(np.divmod(codes, labels))
+        support = np.bincount(truth[truth >= 0], minlength=labels)
     else:
-        found = confusion(level)
-        counts, support = found.counts[:, :labels].copy(), found.support
+        matrix = confusion(level)
+        counts, support = matrix.counts[:, :labels].copy(), matrix.support
         np.fill_diagonal(counts, 0)
         pairs = np.argwhere(counts)
         sizes = counts[tuple(pairs.T)]
@@ -108,15 +116,8 @@ def _confused(level: Level) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return pairs[order], sizes[order], support
 
 
-def _first(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
-    """Pairs of labels (n, 2) with the largest first, and equal ones by their names."""
-    return pairs[_order(pairs, sizes, names)]  # type: ignore[no-any-return]
-
-
 def _order(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
     """The order of pairs of labels (n, 2): the largest first, and equal ones by their names."""
-    import numpy as np
-
     rank = np.empty(len(names), dtype=np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     return np.lexsort((rank[pairs[:, 1]], rank[pairs[:, 0]], -sizes))
@@ -124,7 +125,10 @@ def _order(pairs: NDArray[Any], sizes: NDArray[Any], names: Sequence[str]) -> ND
 
 @dataclass(frozen=True)
 class Together:
-    """Jaccard indices (L, L) of labels in targets and in answers: rows with both by rows with either; NaN where none has."""
+    """Jaccard indices (L, L) of labels in targets and in predictions, NaN where no row has either.
+
+    `rows` (L, L) are the rows with both in the targets.
+    """
 
     names: tuple[str, ...]
     rows: NDArray[Any]
@@ -134,17 +138,15 @@ class Together:
 
 def together(level: Level) -> Together | None:
     """How often labels occur together; None where no row has two labels."""
-    truth, decided, _ = level.flags()
+    truth, predicted, _ = level.flags()
     if level.exclusive or not (truth.sum(axis=1) > 1).any():
         return None
-    (rows, targets), (_, answers) = _jaccard(truth), _jaccard(decided)
-    return Together(level.names, rows, targets, answers)
+    rows, targets = _jaccard(truth)
+    return Together(level.names, rows, targets, _jaccard(predicted)[1])
 
 
 def _jaccard(flags: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows that have both of two labels, and the same by the rows that have either."""
-    import numpy as np
-
+    """Rows that have both of two labels, and the same by the rows that have either: |A∩B|/|A∪B|."""
     each = flags.astype(np.float32)
     both = each.T @ each
     either = both.diagonal()[:, None] + both.diagonal()[None, :] - both
@@ -152,20 +154,25 @@ def _jaccard(flags: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def together_table(kept: Kept, level: Level, found: Together) -> Table:
-    """The pairs of labels whose co-occurrence differs most between targets and answers."""
-    import numpy as np
-
+    """The pairs of labels whose co-occurrence differs most between targets and predictions."""
     gaps = np.nan_to_num(found.answers - found.targets)
     pairs = np.argwhere(np.triu((found.rows > 0) | (found.answers > 0), 1))
-    pairs = _first(pairs, np.abs(gaps[tuple(pairs.T)]), found.names)
+    pairs = pairs[_order(pairs, np.abs(gaps[tuple(pairs.T)]), found.names)]
     shown: list[tuple[Cell, ...]] = []
     for i, j in pairs[:LONGEST]:
-        true, said = (None if np.isnan(one[i, j]) else float(one[i, j]) for one in (found.targets, found.answers))
-        gap = None if said is None or true is None else said - true
-        shown.append((found.names[i], found.names[j], int(found.rows[i, j]), true, said, gap))
-    notes = [f"Jaccard: texts with both labels by texts with either; answered: from a probability of {THRESHOLD} on"]
-    notes += [f"{len(pairs) - LONGEST} pairs that differ less are left out"] if len(pairs) > LONGEST else []
-    notes += [f"only among the {MANY} labels with the most rows"] if len(level.names) > MANY else []
+        values = (found.targets[i, j], found.answers[i, j])
+        cells = [
+            None if np.isnan(value) else float(value) for value in (*values, np.diff(values)[0])
+        ]
+        shown.append((found.names[i], found.names[j], int(found.rows[i, j]), *cells))
+    notes = [
+        "Jaccard: texts with both labels by texts with either; "
+        f"answered: from a probability of {THRESHOLD} on"
+    ]
+    if len(pairs) > LONGEST:
+        notes.append(f"{len(pairs) - LONGEST} pairs that differ less are left out")
+    if len(level.names) > MANY:
+        notes.append(BOUNDED)
     columns = ("label", "other label", "texts with both", "in targets", "in answers", "difference")
     title = f"Labels that occur together: {kept.named(level)} on {kept.where}"
     return Table(title, columns, tuple(shown), tuple(notes))

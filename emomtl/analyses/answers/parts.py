@@ -1,4 +1,4 @@
-"""The parts of a report that are read from kept answers, each with a heading, tables and pictures."""
+"""The parts of a report that are read from kept predictions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from emomtl.analyses.answers.confusion import DRAWN, confusion, confusion_table, together, together_table
+from emomtl.analyses.answers.confusion import (
+    DRAWN,
+    confusion,
+    confusion_table,
+    together,
+    together_table,
+)
 from emomtl.analyses.answers.kept import MANY, THRESHOLD, Kept, Level, kept_of
-from emomtl.analyses.answers.labels import label_figures, label_table
+from emomtl.analyses.answers.labels import f1_by_label, label_table
 from emomtl.analyses.answers.pictures import (
     confusion_picture,
     label_picture,
@@ -18,7 +24,7 @@ from emomtl.analyses.answers.pictures import (
 )
 from emomtl.analyses.answers.regressions import numbers_table
 from emomtl.analyses.calibration.examine import examine, tables
-from emomtl.analyses.calibration.pictures import reliability_figure
+from emomtl.analyses.calibration.reliability import reliability_figure
 from emomtl.contracts.analysis import Picture, Table
 from emomtl.report.collect import RunResult
 from emomtl.report.drawing import file_name
@@ -28,73 +34,95 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUNS = 2
-"""Runs whose answers are shown: a page with three tasks each is near its limit of 5 MB then (2.1 MB a run)."""
+"""Runs that are shown: with three tasks each a page is near its limit of 5 MB (2.1 MB a run)."""
+
 PICTURED = 12
-"""Tasks, of all runs together, whose answers are drawn: 200 would make a page of 35 MB."""
+"""Tasks, of all runs together, that are drawn: 200 would make a page of 35 MB."""
+
+CONFUSION = (
+    "Each row holds the texts that have its label. Of tasks with several labels a text the "
+    "diagonal is what was found; elsewhere the label was missed and the column's, which is wrong, "
+    f"answered (from a probability of {THRESHOLD} on)."
+)
+CALIBRATION = (
+    "Thresholds are tuned on validation; their gain there is partly luck, and the cross-fitted"
+    " metric is without it. Reliability: of answers given with a probability, the share that is"
+    " true."
+)
 
 Shown = tuple[Sequence[Table], Sequence[Picture]]
 
 
 def answered(results: Sequence[RunResult], split: str, every: bool = False) -> list[Part]:
-    """What the best checkpoints of these runs answered on a split, where it was kept; notes say where it was not.
+    """What the best checkpoints of these runs predicted on a split, where it was kept.
 
-    Of many tasks there are tables of all, and pictures of the first `PICTURED`, unless `every` picture is wanted.
+    Of many tasks there are tables of all, and pictures of the first `PICTURED`, unless `every`
+    picture is wanted.
     """
-    found, notes = kept_of(results[:RUNS], split)
-    if len(found) > PICTURED and not every:
-        found = [replace(kept, drawn=place < PICTURED) for place, kept in enumerate(found)]
-        notes.append(f"pictures are of the first {PICTURED} tasks of {len(found)}: `--figures FOLDER` draws those of all")
+    kept, notes = kept_of(results[:RUNS], split)
+    if len(kept) > PICTURED and not every:
+        kept = [replace(one, drawn=place < PICTURED) for place, one in enumerate(kept)]
+        notes.append(
+            f"pictures are of the first {PICTURED} tasks of {len(kept)}: "
+            "`--figures FOLDER` draws those of all"
+        )
     if len(results) > RUNS:
-        notes.append(f"answers are shown of the first {RUNS} runs of {len(results)}: name fewer for those of others")
-    makers: list[tuple[str, str, Callable[[Kept], Iterator[Shown]]]] = [
-        ("F1 by label", "Labels with few rows are hardly measured: look at the intervals.", _labels),
-        ("Confusion", CONFUSION, _confusion),
-        ("Labels that occur together", "What the texts have, and what the answers make of it.", _together),
-        ("Thresholds and calibration", CALIBRATION, _calibration),
-        ("Numbers", "Answers against targets, and what is left.", _numbers),
+        notes.append(
+            f"answers are shown of the first {RUNS} runs of {len(results)}: "
+            "name fewer for those of others"
+        )
+    makers: list[tuple[str, str, Callable[[Kept], Iterator[Shown]], bool]] = [
+        (
+            "F1 by label",
+            "Labels with few rows are hardly measured: see the intervals.",
+            _labels,
+            True,
+        ),
+        ("Confusion", CONFUSION, _confusion, True),
+        ("Labels that occur together", "In the texts, and in what is predicted.", _together, True),
+        ("Thresholds and calibration", CALIBRATION, _calibration, False),
+        ("Numbers", "Answers against targets, and what is left.", _numbers, False),
     ]
     parts = []
-    for title, about, make in makers:
-        made = [shown for kept in found for shown in make(kept)]
-        shown = (tuple(one for part in made for one in part[0]), tuple(one for part in made for one in part[1]))
-        if shown[0]:
-            parts.append(Part(title, about, *shown, aside=make in (_labels, _confusion, _together)))
+    for title, about, make, aside in makers:
+        made = [shown for one in kept for shown in make(one)]
+        all_tables = tuple(table for some, _ in made for table in some)
+        pictures = tuple(picture for _, some in made for picture in some)
+        if all_tables:
+            parts.append(Part(title, about, all_tables, pictures, aside))
     if notes:
-        missing = Table("Answers that are not shown", ("what",), (), tuple(notes))
-        parts.append(Part("Answers that are not shown", "", (missing,), ()))
+        title = "Answers that are not shown"
+        parts.append(Part(title, "", (Table(title, ("what",), (), tuple(notes)),), ()))
     return parts
 
 
-CONFUSION = (
-    "Each row holds the texts that have its label. Of tasks with several labels a text the diagonal is what was found; elsewhere "
-    f"the label was missed and the column's, which is wrong, answered (from a probability of {THRESHOLD} on)."
-)
-CALIBRATION = (
-    "Thresholds are tuned on validation; their gain there is partly luck, and the cross-fitted figure is without it. "
-    "Reliability: of answers said with a probability, the share that is true."
-)
-
-
 def _picture(kept: Kept, level: Level | None, title: str, kind: str, figure: Figure) -> Picture:
-    of, file = (kept.named(level), kept.levelled(level)) if level is not None else (kept.task, kept.task)
-    return Picture(f"{title}: {of} on {kept.where}", file_name(kept.number, kept.run, file, kind, kept.split), figure)
+    task = kept.named(level) if level is not None else kept.task
+    in_file = kept.named(level, "-by-") if level is not None else kept.task
+    name = file_name(kept.number, kept.run, in_file, kind, kept.split)
+    return Picture(f"{title}: {task} on {kept.where}", name, figure)
+
+
+def _is_drawn(kept: Kept, level: Level) -> bool:
+    return kept.drawn and len(level.names) <= DRAWN
 
 
 def _labels(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
-        figures = label_figures(level)
-        drawn = []
-        if kept.drawn and len(level.names) <= DRAWN:
-            drawn.append(_picture(kept, level, "F1 by label", "labels", label_picture(kept, level, figures)))
-        yield [label_table(kept, level, figures)], drawn
+        labels, pictures = f1_by_label(level), []
+        if _is_drawn(kept, level):
+            figure = label_picture(kept, level, labels)
+            pictures.append(_picture(kept, level, "F1 by label", "labels", figure))
+        yield [label_table(kept, level, labels)], pictures
 
 
 def _confusion(kept: Kept) -> Iterator[Shown]:
     for level in kept.levels():
-        drawn = []
-        if kept.drawn and len(level.names) <= DRAWN:
-            drawn.append(_picture(kept, level, "Confusion", "confusion", confusion_picture(kept, level, confusion(level))))
-        yield [confusion_table(kept, level)], drawn
+        pictures = []
+        if _is_drawn(kept, level):
+            figure = confusion_picture(kept, level, confusion(level))
+            pictures.append(_picture(kept, level, "Confusion", "confusion", figure))
+        yield [confusion_table(kept, level)], pictures
 
 
 def _together(kept: Kept) -> Iterator[Shown]:
@@ -103,37 +131,43 @@ def _together(kept: Kept) -> Iterator[Shown]:
             continue
         found = together(level.most(MANY) if len(level.names) > MANY else level)
         if found is not None:
-            title = "Labels that occur together"
-            drawn = []
-            if kept.drawn and len(level.names) <= DRAWN:
-                drawn.append(_picture(kept, level, title, "together", together_picture(kept, level, found)))
-            yield [together_table(kept, level, found)], drawn
+            pictures = []
+            if _is_drawn(kept, level):
+                figure = together_picture(kept, level, found)
+                title = "Labels that occur together"
+                pictures.append(_picture(kept, level, title, "together", figure))
+            yield [together_table(kept, level, found)], pictures
 
 
 def _calibration(kept: Kept) -> Iterator[Shown]:
     if kept.head.answers != "labels" or kept.validation is None:
         return
-    level = kept.levels()[0]
+    level, name = kept.levels()[0], f"{kept.task} ({kept.run})"
     if len(level.names) > MANY:
-        said = f"left out of more than {MANY} labels, as a threshold is sought for each: `emomtl analyse calibration RUN` does it"
-        yield [Table(f"{kept.task} ({kept.run}): thresholds and calibration", ("what",), (), (said,))], []
+        note = (
+            f"left out of more than {MANY} labels, as a threshold is sought for each: "
+            "`emomtl analyse calibration RUN` does it"
+        )
+        yield [Table(f"{name}: thresholds and calibration", ("what",), (), (note,))], []
         return
-    splits = {"validation": kept.validation, kept.split: kept.answers}
-    examined = examine(
-        f"{kept.task} ({kept.run})",
-        kept.head,
-        kept.taxonomy,
-        {split: (one.targets, one.probabilities) for split, one in splits.items()},
-    )
-    drawn = []
+    predicted = {}
+    for split, one in (("validation", kept.validation), (kept.split, kept.answers)):
+        predicted[split] = (one.targets, one.probabilities)
+    examined = examine(name, kept.head, kept.taxonomy, predicted)
+    pictures = []
     if kept.drawn and not level.exclusive:
-        drawn.append(_picture(kept, None, "F1 over the threshold", "thresholds", threshold_picture(kept, level)))
+        figure = threshold_picture(kept, level)
+        pictures.append(_picture(kept, None, "F1 over the threshold", "thresholds", figure))
     if kept.drawn:
-        drawn.append(_picture(kept, None, "Reliability", "reliability", reliability_figure(examined)))
-    yield tables([examined]), drawn
+        figure = reliability_figure(name, examined.rows, examined.reliabilities)
+        pictures.append(_picture(kept, None, "Reliability", "reliability", figure))
+    yield tables([examined]), pictures
 
 
 def _numbers(kept: Kept) -> Iterator[Shown]:
     if kept.head.answers == "numbers":
-        pictures = [numbers_picture(kept)] if kept.drawn else []
-        yield [numbers_table(kept)], [_picture(kept, None, "Answers against targets", "numbers", one) for one in pictures]
+        pictures = []
+        if kept.drawn:
+            figure = numbers_picture(kept)
+            pictures.append(_picture(kept, None, "Answers against targets", "numbers", figure))
+        yield [numbers_table(kept)], pictures

@@ -1,4 +1,6 @@
-"""Heads and labels of a run as its own files tell them, so that a report runs none of the run's code."""
+"""Heads and labels of a run as its own files tell them, so that a report runs none of the run's
+code.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ CORE: dict[str, type[Head]] = {head.kind: head for head in OWN}
 
 
 def recorded_tasks(run: Run, checkpoint: Checkpoint) -> tuple[dict[str, Recorded], list[str]]:
-    """Head and labels of each task that was scored, and the tasks whose head is the code of a plugin.
+    """Head and labels of each task that was scored, and the tasks whose head is the code of a
+    plugin.
 
     Heads come from the kind that scores.json says and the options that the run's manifest says,
     labels from the checkpoint, and groupings from scores.json. A task that answers with nothing is
@@ -47,7 +50,9 @@ def _newest(run: Run) -> dict[str, Mapping[str, Any]]:
 
 
 def _recorded(run: Run, task: str, scores: Mapping[str, Any], labels: list[str]) -> Recorded | None:
-    """The head and the labels of a task; None where the head is no one of emomtl's, or does not fit."""
+    """The head and the labels of a task; None where the head is no one of emomtl's, or does not
+    fit.
+    """
     head = own_head(scores, run.manifest.tasks[task].head)
     if head is None:
         return None
@@ -59,7 +64,9 @@ def _recorded(run: Run, task: str, scores: Mapping[str, Any], labels: list[str])
 
 
 def own_head(scores: Mapping[str, Any], table: HeadTable | None) -> Head | None:
-    """The head that gave these scores, with the options of a manifest; None where it is no one of emomtl's own."""
+    """The head that gave these scores, with the options of a manifest; None where it is no one of
+    emomtl's own.
+    """
     about = scores.get("head")
     if not isinstance(about, dict) or not about.get("of_emomtl") or table is None:
         return None
@@ -75,7 +82,9 @@ def _taxonomy(labels: list[str], groupings: object) -> Taxonomy:
     known = groupings if isinstance(groupings, dict) else {}
     made = []
     for name, groups in known.items():
-        if not isinstance(groups, dict) or not all(isinstance(members, list) for members in groups.values()):
+        if not isinstance(groups, dict) or not all(
+            isinstance(members, list) for members in groups.values()
+        ):
             raise EmomtlError(f"grouping '{name}' is not what emomtl writes")
         made.append(Grouping(name, {coarse: tuple(members) for coarse, members in groups.items()}))
     return Taxonomy(labels, made)

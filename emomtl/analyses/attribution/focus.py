@@ -1,9 +1,13 @@
-"""Whether attributions fall on known emotion words more than their share of the words, with intervals over texts."""
+"""Whether attributions fall on known emotion words more than their share of the words, with
+intervals over texts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from emomtl.analyses.attribution.gradients import Attributed
 from emomtl.analyses.attribution.texts import known
@@ -11,17 +15,18 @@ from emomtl.analyses.attribution.words import WordList
 from emomtl.metrics.bootstrap import RESAMPLES, BootstrapEstimate, sample_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SHARE, OF_WORDS, FOCUS, POINTING = "attribution_share", "word_share", "focus", "pointing_game"
-"""The figures: see `focus_of`."""
+"""The numbers that `focus_of` gives."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """For each of n texts, means over its labels: the share of absolute attribution on emotion words, whether the word with the
-    largest attribution is one, and the share of its words that are.
+    """For each of n texts, means over its labels (n,).
+
+    `attribution` is the share of absolute attribution on emotion words, `pointing` whether the
+    word with the largest attribution is one, `words` the share of its words that are.
     """
 
     attribution: NDArray[np.float64]
@@ -29,40 +34,43 @@ class Shares:
     words: NDArray[np.float64]
 
 
-def shares_of(found: Attributed, words: WordList) -> Shares:
-    """The shares of every text; words that the model did not read, as they were cut off, do not count."""
-    import numpy as np
-
-    texts = len(found.units)
-    emotion = [known(units, words) & seen for units, seen in zip(found.units, found.seen, strict=True)]
-    of_words = np.array([one.sum() / max(seen.sum(), 1) for one, seen in zip(emotion, found.seen, strict=True)])
-    share, hit, labels = np.zeros(texts), np.zeros(texts), np.bincount(found.text, minlength=texts)
-    for text, values in zip(found.text, found.words, strict=True):
+def shares_of(attributed: Attributed, words: WordList) -> Shares:
+    """The shares of every text; words that the model did not read, as they were cut off, do not
+    count.
+    """
+    texts = len(attributed.units)
+    emotion, of_words = [], np.zeros(texts)
+    for text, (units, seen) in enumerate(zip(attributed.units, attributed.seen, strict=True)):
+        emotion.append(known(units, words) & seen)
+        of_words[text] = emotion[text].sum() / max(seen.sum(), 1)
+    share, hit = np.zeros(texts), np.zeros(texts)
+    for text, values in zip(attributed.text, attributed.words, strict=True):
         total = np.abs(values).sum()
-        share[text] += np.abs(values[emotion[text]]).sum() / total if total > 0 else 0.0
-        hit[text] += emotion[text][np.where(found.seen[text], values, -np.inf).argmax()] if total > 0 else 0.0
+        if total > 0:
+            share[text] += np.abs(values[emotion[text]]).sum() / total
+            largest = np.where(attributed.seen[text], values, -np.inf).argmax()
+            hit[text] += emotion[text][largest]
+    labels = np.bincount(attributed.text, minlength=texts)
     return Shares(share / labels, hit / labels, of_words)
 
 
 def focus_of(shares: Shares, seed: int) -> dict[str, BootstrapEstimate]:
-    """The figures over texts: mean share of attribution, mean share of words, the one over the other, and the pointing game.
+    """Over texts: mean share of attribution, mean share of words, their ratio, the pointing game.
 
-    1 is the focus, and the share of words the pointing game, of attributions that take no notice of what a word is.
+    Attributions that take no notice of what a word is have a ratio (focus) of 1, and the share of
+    words as their pointing game.
     """
-    import numpy as np
-
     samples = sample_rows(len(shares.words), RESAMPLES, seed)
-    draws = {name: getattr(shares, name)[samples].mean(axis=1) for name in ("attribution", "pointing", "words")}
+    draws = {name: getattr(shares, name)[samples].mean(axis=1) for name in vars(shares)}
     value = {name: float(getattr(shares, name).mean()) for name in draws}
-    chance = value["words"]
+    chance, unit = value["words"], (0.0, 1.0)
+    undefined = np.full(RESAMPLES, np.nan)
+    has_words = draws["words"] > 0
+    ratios = np.divide(draws["attribution"], draws["words"], out=undefined, where=has_words)
+    ratio = value["attribution"] / chance if chance else None
     return {
-        SHARE: BootstrapEstimate(value["attribution"], draws["attribution"], chance, bounds=(0.0, 1.0)),
-        OF_WORDS: BootstrapEstimate(value["words"], draws["words"], bounds=(0.0, 1.0)),
-        FOCUS: BootstrapEstimate(
-            value["attribution"] / value["words"] if chance else None,
-            np.divide(draws["attribution"], draws["words"], out=np.full(RESAMPLES, np.nan), where=draws["words"] > 0),
-            1.0,
-            bounds=(0.0, 1e9),
-        ),
-        POINTING: BootstrapEstimate(value["pointing"], draws["pointing"], chance, bounds=(0.0, 1.0)),
+        SHARE: BootstrapEstimate(value["attribution"], draws["attribution"], chance, bounds=unit),
+        OF_WORDS: BootstrapEstimate(chance, draws["words"], bounds=unit),
+        FOCUS: BootstrapEstimate(ratio, ratios, 1.0, bounds=(0.0, 1e9)),
+        POINTING: BootstrapEstimate(value["pointing"], draws["pointing"], chance, bounds=unit),
     }

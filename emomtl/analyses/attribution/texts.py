@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from emomtl.analyses.runs import lowest_hashes, take
 from emomtl.errors import EmomtlError, Problem
 from emomtl.lexicon import NEUTRAL, not_cut, token_spans
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from emomtl.analyses.attribution import AttributionAnalysis
     from emomtl.analyses.attribution.words import WordList
-    from emomtl.analyses.space.vectors import Question
+    from emomtl.analyses.runs import RunFolder
     from emomtl.contracts.taxonomy import Taxonomy
     from emomtl.data.corpus import CorpusSplit
     from emomtl.inference.trained import TrainedRun
@@ -24,7 +27,9 @@ HOLDS = 0.5
 
 @dataclass(frozen=True)
 class Unit:
-    """A word of a text, or a run of other signs: `word` in lower case, its text of a pair (0 or 1), and its characters there."""
+    """A word of a text, or a run of other signs: `word` in lower case, its text of a pair (0 or 1),
+    and its characters there.
+    """
 
     word: str
     side: int
@@ -34,7 +39,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Chosen:
-    """n texts with the places of their labels, neutral left out; `rows` of the split had such a label, `able` words to compare.
+    """n texts with the places of their labels, neutral left out; `rows` of the split had such a
+    label, `able` words to compare.
 
     They are held while they are encoded, and for examples.
     """
@@ -45,14 +51,11 @@ class Chosen:
     able: int
     sensitive: bool
 
-    def same_as(self, other: Chosen) -> bool:
-        """Whether both have the same texts with the same labels."""
-        mine, theirs = self.split, other.split
-        return list(mine.texts) == list(theirs.texts) and mine.pairs == theirs.pairs and self.labels == other.labels
-
 
 def units_of(text: str, side: int = 0) -> list[Unit]:
-    """The words of a text as emomtl's lexica count them, and the runs of other signs without a space between them, in order."""
+    """The words of a text as emomtl's lexica count them, and the runs of other signs without a
+    space between them, in order.
+    """
     found, at = [], 0
     for word, start, end in [*token_spans(text), ("", len(text), len(text))]:
         run = at
@@ -73,34 +76,47 @@ def units_of_row(split: CorpusSplit, row: int) -> list[Unit]:
     return [*units_of(split.texts[row]), *pair]
 
 
-def choose(trained: TrainedRun, task: str, question: Question, words: WordList, notes: list[str]) -> Chosen:
-    """The rows of the split that have a label other than neutral, a known emotion word and another word; at most `limit`.
+def choose(
+    run: RunFolder,
+    trained: TrainedRun,
+    task: str,
+    options: AttributionAnalysis,
+    words: WordList,
+    notes: list[str],
+) -> Chosen:
+    """The rows with a label other than neutral, a known emotion word and another word.
 
-    EmomtlError where there are fewer than three.
+    At most `limit` of them. EmomtlError where there are fewer than three.
     """
-    import numpy as np
-
-    from emomtl.contracts.sources import stable_fraction
-
-    data = trained.read_split(question.split, [task], question.sources, question.allow_changed)
+    data = run.read(trained, options.split, [task])
     notes += data.notes
-    rows, corpus, taxonomy = data.rows(task, question.split), data.corpus(task), data.taxonomies[task]
+    rows, corpus, taxonomy = (
+        data.rows(task, options.split),
+        data.corpus(task),
+        data.taxonomies[task],
+    )
     assert taxonomy is not None
-    targets = trained.plan.tasks[task].head.decided(rows.targets)
-    held, labels = corpus.splits[question.split], labels_of(targets, taxonomy)
-    if line := not_cut(held.texts):
+    texts = corpus.splits[options.split]
+    if line := not_cut(texts.texts):
         notes.append(f"{task}: {line}")
+    labels = labels_of(trained.plan.tasks[task].head.decided(rows.targets), taxonomy)
     labelled = [place for place in range(len(rows)) if labels[place]]
-    able = [place for place in labelled if _comparable(held, int(rows.index[place]), words)]
+    able = np.array([p for p in labelled if _comparable(texts, int(rows.index[p]), words)], int)
     if len(able) < 3:
-        found = f"{len(able)} of {len(rows):,} {question.split} rows have a label, an emotion word and another word"
-        raise EmomtlError(Problem(f"tasks.{task}", found, "name another list of words with --words"))
-    hashes = np.array([stable_fraction(held.texts[rows.index[place]], question.seed) for place in able])
-    taken = [able[place] for place in np.sort(np.argsort(hashes, kind="stable")[: question.limit])]
-    at = rows.index[taken]
-    pairs = [held.pairs[i] for i in at] if held.pairs is not None else None
-    split = replace(held, keys=held.keys[at], texts=[held.texts[i] for i in at], pairs=pairs)
-    return Chosen(split, [labels[place] for place in taken], len(labelled), len(able), corpus.sensitive)
+        found = (
+            f"{len(able)} of {len(rows):,} {options.split} rows have a label, an emotion word and"
+            " another word"
+        )
+        remedy = "name another list of words with --words"
+        raise EmomtlError(Problem(f"tasks.{task}", found, remedy))
+    taken = able[lowest_hashes(texts, rows.index[able], options.limit, options.seed)]
+    return Chosen(
+        take(texts, rows.index[taken]),
+        [labels[place] for place in taken],
+        len(labelled),
+        len(able),
+        corpus.sensitive,
+    )
 
 
 def check_examples(task: str, chosen: Chosen) -> None:
@@ -112,8 +128,6 @@ def check_examples(task: str, chosen: Chosen) -> None:
 
 def labels_of(targets: NDArray[Any], taxonomy: Taxonomy) -> list[list[int]]:
     """The places of each row's labels (n, ...), neutral left out; unknown ones are none."""
-    import numpy as np
-
     if targets.ndim == 1:
         rows = [[int(label)] if label >= 0 else [] for label in targets]
     else:
@@ -123,8 +137,6 @@ def labels_of(targets: NDArray[Any], taxonomy: Taxonomy) -> list[list[int]]:
 
 def known(units: list[Unit], words: WordList) -> NDArray[np.bool_]:
     """Which units are known emotion words."""
-    import numpy as np
-
     return np.array([unit.word in words.words for unit in units], bool)
 
 

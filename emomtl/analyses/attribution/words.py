@@ -1,4 +1,4 @@
-"""Known emotion words: of the labels' definitions, of a lexicon of the training rows, or of a file."""
+"""Known emotion words: of the labels' definitions, a lexicon of training rows, or a file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ GENERAL = frozenset(
         ),
     }
 )
-"""Words of definitions that tell no emotion, beside scikit-learn's stop words and those of neutral's definition; chosen by us."""
+"""Words of definitions that tell no emotion, beside scikit-learn's stop words and those of
+neutral's definition; chosen by us.
+"""
 
 HEADINGS = frozenset({"word", "words", "term", "label"})
 """First cells, in any case, by which a file's first line is known to name its columns."""
@@ -83,54 +85,92 @@ class WordList:
 
 
 def definition_words(taxonomy: Taxonomy) -> WordList:
-    """Names of labels and words of their definitions, but for stop words, general ones, and those of neutral's definition.
+    """Names of labels and words of their definitions, but for stop words, general ones, and those
+    of neutral's definition.
 
-    A list that depends on no row of any corpus. EmomtlError where nothing is left, as no label has a definition.
+    A list that depends on no row of any corpus. EmomtlError where nothing is left, as no label has
+    a definition.
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     labels = [label for label in taxonomy.labels if label.name != NEUTRAL]
     often = Counter(word for label in taxonomy.labels for word in set(tokens(label.definition)))
-    plain = {word for label in taxonomy.labels if label.name == NEUTRAL for word in tokens(label.definition)}
-    defined = {word for label in labels for word in tokens(label.definition) if often[word] <= COMMON}
+    plain = {
+        word
+        for label in taxonomy.labels
+        if label.name == NEUTRAL
+        for word in tokens(label.definition)
+    }
+    defined = {
+        word for label in labels for word in tokens(label.definition) if often[word] <= COMMON
+    }
     named = {word for label in labels for word in tokens(label.name)}
     words = (defined - plain - GENERAL) | named
     found = frozenset(_words(words) - ENGLISH_STOP_WORDS)
     if not found:
         remedy = f"--words {LEXICON}, or a file with emotion words"
-        raise EmomtlError(Problem("--words", "neither names nor definitions of the labels have a word to look for", remedy))
+        raise EmomtlError(
+            Problem(
+                "--words",
+                "neither names nor definitions of the labels have a word to look for",
+                remedy,
+            )
+        )
     return WordList(found, "names and definitions of the labels")
 
 
 def lexicon_words(rows: TrainingRows, per_label: int = WORDS_PER_LABEL) -> WordList:
-    """The first words of each label but neutral in a mixture lexicon of training rows, without stop words."""
+    """The first words of each label but neutral in a mixture lexicon of training rows, without stop
+    words.
+    """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     lexicon = Lexicon.learn(rows)
-    top = {word for label in rows.labels if label != NEUTRAL for word, _, _ in lexicon.top(label, per_label)}
-    said = f"the first {per_label} words of each label in a lexicon of {len(rows.texts):,} training rows"
+    top = {
+        word
+        for label in rows.labels
+        if label != NEUTRAL
+        for word, _, _ in lexicon.top(label, per_label)
+    }
+    said = (
+        f"the first {per_label} words of each label in a lexicon of {len(rows.texts):,} training"
+        " rows"
+    )
     return WordList(frozenset(_words(top) - ENGLISH_STOP_WORDS), said)
 
 
 def file_words(path: Path) -> WordList:
-    """The first cell of each line of a text file, cells parted by tabs; entries of several words are passed over.
+    """The first cell of each line of a text file, cells parted by tabs; entries of several words
+    are passed over.
 
-    A line of three cells whose last is 0 says that a word has not the emotion in the second (as EmoLex does), and is no entry.
-    EmomtlError where the file does not read or holds no word.
+    A line of three cells whose last is 0 says that a word has not the emotion in the second (as
+    EmoLex does), and is no entry. EmomtlError where the file does not read or holds no word.
     """
     from emomtl.safety.files import storage
 
     with storage(path, "read"), path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise EmomtlError(Problem("--words", f"{path} is larger than {MOST_BYTES:,} bytes", "a list of emotion words"))
+        raise EmomtlError(
+            Problem(
+                "--words", f"{path} is larger than {MOST_BYTES:,} bytes", "a list of emotion words"
+            )
+        )
     try:
         lines = StringIO(data.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:
-        raise EmomtlError(Problem("--words", f"{path} is no text in UTF-8", "one word a line, or a TSV file")) from error
+        raise EmomtlError(
+            Problem("--words", f"{path} is no text in UTF-8", "one word a line, or a TSV file")
+        ) from error
     words = _words(_entries(lines))
     if not words:
-        raise EmomtlError(Problem("--words", f"{path} holds no word", "one word a line, or a TSV file with words first"))
+        raise EmomtlError(
+            Problem(
+                "--words",
+                f"{path} holds no word",
+                "one word a line, or a TSV file with words first",
+            )
+        )
     return WordList(frozenset(words), path.name)
 
 

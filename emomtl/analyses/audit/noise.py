@@ -1,15 +1,17 @@
 """Suspected label noise: rows whose label a cross-validated linear model confidently contradicts.
 
-The rule is that of confident learning (Northcutt, Jiang and Chuang, 2021, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", JAIR 70): a label's threshold is its mean probability over the rows that carry it, and a row is suspected
-where the most probable label reaches its own threshold and is not the given one. cleanlab's `find_label_issues` with
-`filter_by="confident_learning"` finds the same rows, and also those whose most probable label does not reach its threshold
-while another does (a test compares the two); written out here, a finding does not hang on what is installed. Probabilities
-come from logistic regression on TF-IDF of words and pairs of words, five folds; copies of a text stay in one fold.
+The rule is that of confident learning (Northcutt, Jiang and Chuang, 2021, "Confident Learning:
+Estimating Uncertainty in Dataset Labels", JAIR 70): a label's threshold is its mean probability
+over the rows that carry it, and a row is suspected where the most probable label reaches its own
+threshold and is not the given one. cleanlab's `find_label_issues` with
+`filter_by="confident_learning"` finds the same rows, and also those whose most probable label does
+not reach its threshold while another does (a test compares the two); written out here, a finding
+does not hang on what is installed. Probabilities come from logistic regression on TF-IDF of words
+and pairs of words, five folds; copies of a text stay in one fold.
 
-A task with several labels a row is asked label by label: a missing one by that rule, and a given one is suspected where the
-text makes it less than a QUARTER as likely as it is in any row. (Most labels are rare, so the rule alone would suspect every
-given label that the words do not show.)
+A task with several labels a row is asked label by label: a missing one by that rule, and a given
+one is suspected where the text makes it less than a QUARTER as likely as it is in any row. (Most
+labels are rare, so the rule alone would suspect every given label that the words do not show.)
 """
 
 from __future__ import annotations
@@ -19,20 +21,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import regex
 
 from emomtl.analyses.audit.duplicates import EXAMPLES
-from emomtl.analyses.audit.findings import Finding, Report, Shown, Table
+from emomtl.analyses.audit.findings import Example, Finding, Report
 from emomtl.lexicon.scripts import SIGN, WORD_CHARACTER
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from emomtl.analyses.audit.rows import Answers, Group
 
 AGREED = 0.5
-"""Agreement of the model with the given labels below which what it suspects is a note, and no warning."""
+"""Agreement of the model with the given labels below which what it suspects is a note, and no
+warning.
+"""
 FOLDS = 5
 FEATURES = 50_000
 """Words and pairs of words that the model sees, the commonest."""
@@ -52,9 +56,11 @@ CONFUSIONS = 10
 
 @dataclass(frozen=True)
 class Suspects:
-    """Suspected rows, the surest first: positions (m,), what was given and what is more probable in each, and agreement.
+    """Suspected rows, the surest first: positions (m,), what was given and what is more probable in
+    each, and agreement.
 
-    `agreement` is the model's own worth against the given labels: its top1_accuracy, or its micro_f1 over several labels.
+    `agreement` is the model's own worth against the given labels: its top1_accuracy, or its
+    micro_f1 over several labels.
     """
 
     rows: NDArray[np.int64]
@@ -64,9 +70,9 @@ class Suspects:
 
 
 def noise(groups: Sequence[Group], sample: int, report: Report) -> None:
-    """Add suspected label noise of each task's training rows; above `sample` rows, of those whose text hashes lowest."""
-    import numpy as np
-
+    """Add suspected label noise of each task's training rows; above `sample` rows, of those whose
+    text hashes lowest.
+    """
     table: list[list[Any]] = []
     pairs: list[list[Any]] = []
     for group in groups:
@@ -81,18 +87,28 @@ def noise(groups: Sequence[Group], sample: int, report: Report) -> None:
             found = _suspects(answers, chosen, features, part.keys[chosen] % FOLDS)
             if found is None:
                 continue
-            table.append([answers.task, len(chosen), len(part), found.agreement, len(found.rows), len(found.rows) / len(chosen)])
+            table.append(
+                [
+                    answers.task,
+                    len(chosen),
+                    len(part),
+                    found.agreement,
+                    len(found.rows),
+                    len(found.rows) / len(chosen),
+                ]
+            )
             pairs += _confusions(answers.task, found)
             if len(found.rows):
                 report.findings.append(_finding(group, answers, chosen, found))
     columns = ["task", "training rows asked", "of", "agreement", "suspected", "share"]
     about = (
-        "Rows whose label a linear model that never saw them confidently contradicts (confident learning, five folds). "
-        "Agreement is that of its answers with the given labels (top1_accuracy; micro_f1 where a row has several): "
-        "where it is low, so is the worth of a suspicion."
+        "Rows whose label a linear model that never saw them confidently contradicts (confident"
+        " learning, five folds). Agreement is that of its answers with the given labels"
+        " (top1_accuracy; micro_f1 where a row has several): where it is low, so is the worth of a"
+        " suspicion."
     )
-    report.tables.append(Table("Suspected label noise", columns, table, about))
-    report.tables.append(Table("Suspected labels", ["task", "given", "more probable", "rows"], pairs, brief=False))
+    report.table("Suspected label noise", columns, table, about)
+    report.table("Suspected labels", ["task", "given", "more probable", "rows"], pairs)
 
 
 def _pieces(text: str) -> list[str]:
@@ -101,11 +117,18 @@ def _pieces(text: str) -> list[str]:
 
 
 def _features(texts: Sequence[str]) -> Any | None:
-    """TF-IDF of words, marks and pairs of them (n, at most FEATURES); None where no word stands in two texts."""
+    """TF-IDF of words, marks and pairs of them (n, at most FEATURES); None where no word stands in
+    two texts.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(
-        ngram_range=(1, 2), min_df=2, max_features=FEATURES, sublinear_tf=True, token_pattern=None, tokenizer=_pieces
+        ngram_range=(1, 2),
+        min_df=2,
+        max_features=FEATURES,
+        sublinear_tf=True,
+        token_pattern=None,
+        tokenizer=_pieces,
     )
     try:
         return vectors.fit_transform(texts)
@@ -113,10 +136,12 @@ def _features(texts: Sequence[str]) -> Any | None:
         return None
 
 
-def _suspects(answers: Answers, chosen: NDArray[np.int64], features: Any, folds: NDArray[np.uint64]) -> Suspects | None:
-    """The suspected rows of a task, as positions in its training rows; None where no label has rows enough."""
-    import numpy as np
-
+def _suspects(
+    answers: Answers, chosen: NDArray[np.int64], features: Any, folds: NDArray[np.uint64]
+) -> Suspects | None:
+    """The suspected rows of a task, as positions in its training rows; None where no label has rows
+    enough.
+    """
     known = answers.present["train"][chosen]
     if answers.form == "one":
         given = answers.targets["train"][chosen]
@@ -131,14 +156,18 @@ def _suspects(answers: Answers, chosen: NDArray[np.int64], features: Any, folds:
         rows = np.flatnonzero(suspected)
         rows = rows[np.argsort(p[rows, given[rows]], kind="stable")]
         words = [[names[place] for place in found[rows].tolist()] for found in (given, likely)]
-        return Suspects(chosen[known][rows], words[0], words[1], float((p.argmax(axis=1) == given).mean()))
+        return Suspects(
+            chosen[known][rows], words[0], words[1], float((p.argmax(axis=1) == given).mean())
+        )
     return _suspects_by_label(answers, chosen, features, folds)
 
 
-def _suspects_by_label(answers: Answers, chosen: NDArray[np.int64], features: Any, folds: NDArray[np.uint64]) -> Suspects | None:
-    """Suspected rows of a task with several labels: each label by itself, a row named once for its surest contradiction."""
-    import numpy as np
-
+def _suspects_by_label(
+    answers: Answers, chosen: NDArray[np.int64], features: Any, folds: NDArray[np.uint64]
+) -> Suspects | None:
+    """Suspected rows of a task with several labels: each label by itself, a row named once for its
+    surest contradiction.
+    """
     targets = answers.targets["train"][chosen]
     surest = np.full(len(chosen), 1.0)
     where = np.full(len(chosen), -1)
@@ -149,7 +178,9 @@ def _suspects_by_label(answers: Answers, chosen: NDArray[np.int64], features: An
         if min(given.sum(), len(given) - given.sum()) < LEAST:
             continue
         p = out_of_fold(features[known], given, folds[known], 2)
-        suspected = np.where(given == 0, contradicted(given, p)[0], p[:, 1] < QUARTER * given.mean())
+        suspected = np.where(
+            given == 0, contradicted(given, p)[0], p[:, 1] < QUARTER * given.mean()
+        )
         own = np.ones(len(chosen))
         own[np.flatnonzero(known)[suspected]] = p[suspected, given[suspected]]
         where = np.where(own < surest, place, where)
@@ -167,9 +198,12 @@ def _suspects_by_label(answers: Answers, chosen: NDArray[np.int64], features: An
     return Suspects(chosen[rows], given_words, likely, 2 * both / either)
 
 
-def out_of_fold(features: Any, given: NDArray[np.int64], folds: NDArray[Any], labels: int) -> NDArray[np.float64]:
-    """Probabilities of each label for each row (n, labels), from a model that saw no row of its fold."""
-    import numpy as np
+def out_of_fold(
+    features: Any, given: NDArray[np.int64], folds: NDArray[Any], labels: int
+) -> NDArray[np.float64]:
+    """Probabilities of each label for each row (n, labels), from a model that saw no row of its
+    fold.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
@@ -184,15 +218,24 @@ def out_of_fold(features: Any, given: NDArray[np.int64], folds: NDArray[Any], la
             continue
         model = LogisticRegression(C=4.0, solver="liblinear", random_state=0)
         whole = model if len(seen) == 2 else OneVsRestClassifier(model)
-        p[np.ix_(inside, seen)] = whole.fit(features[outside], given[outside]).predict_proba(features[inside])
+        p[np.ix_(inside, seen)] = whole.fit(features[outside], given[outside]).predict_proba(
+            features[inside]
+        )
     return p
 
 
-def contradicted(given: NDArray[np.int64], p: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which rows' labels are confidently contradicted (n,), and the label that is more probable in each (n,)."""
-    import numpy as np
-
-    thresholds = np.array([p[given == label, label].mean() if (given == label).any() else np.inf for label in range(p.shape[1])])
+def contradicted(
+    given: NDArray[np.int64], p: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which rows' labels are confidently contradicted (n,), and the label that is more probable in
+    each (n,).
+    """
+    thresholds = np.array(
+        [
+            p[given == label, label].mean() if (given == label).any() else np.inf
+            for label in range(p.shape[1])
+        ]
+    )
     likely = p.argmax(axis=1)
     return (likely != given) & (p[np.arange(len(p)), likely] >= thresholds[likely]), likely
 
@@ -212,8 +255,14 @@ def _finding(group: Group, answers: Answers, chosen: NDArray[np.int64], found: S
     agreed = f"the model's cross-validated {figure} is {found.agreement:.3f}"
     said = f"{len(found.rows):,} of {n:,} training rows{sampled} are suspected; {agreed}"
     examples = [
-        Shown((group.place("train", row),), f"given {given}, more probable {likely}", group.shown("train", row))
-        for row, given, likely in list(zip(found.rows.tolist(), found.given, found.likely, strict=True))[:EXAMPLES]
+        Example(
+            (group.place("train", row),),
+            f"given {given}, more probable {likely}",
+            group.shown("train", row),
+        )
+        for row, given, likely in list(
+            zip(found.rows.tolist(), found.given, found.likely, strict=True)
+        )[:EXAMPLES]
     ]
     weak = found.agreement < AGREED
     said += ", so that most of them may be its own mistakes" if weak else ""

@@ -1,4 +1,6 @@
-"""The rows that an audit looks at: tasks over the very same rows are one group, so that nothing is counted twice."""
+"""The rows that an audit looks at: tasks over the very same rows are one group, so that nothing is
+counted twice.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from emomtl.contracts.sources import SPLITS
 from emomtl.data.leaks import exact_keys, text_keys
 from emomtl.data.locate import said_place
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from emomtl.contracts.heads import Head
@@ -24,9 +27,11 @@ TEXT_SHOWN = 160
 
 @dataclass(frozen=True)
 class Rows:
-    """The n rows of a group in one split: texts, numbers in the source, and the keys by which texts are compared.
+    """The n rows of a group in one split: texts, numbers in the source, and the keys by which texts
+    are compared.
 
-    Texts of one `key` are the same in NFKC, lower case and single spaces, those of one `exact` in every character.
+    Texts of one `key` are the same in NFKC, lower case and single spaces, those of one `exact` in
+    every character.
     """
 
     numbers: NDArray[np.int64]
@@ -40,12 +45,18 @@ class Rows:
 
     def whole(self, row: int) -> str:
         """The text of a row, with its pair."""
-        return f"{self.texts[row]}\n{self.pairs[row]}" if self.pairs is not None and self.pairs[row] else self.texts[row]
+        return (
+            f"{self.texts[row]}\n{self.pairs[row]}"
+            if self.pairs is not None and self.pairs[row]
+            else self.texts[row]
+        )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a task says of its group's rows: `one` label, `several`, or `numbers`; targets by split, aligned to the rows."""
+    """What a task says of its group's rows: `one` label, `several`, or `numbers`; targets by split,
+    aligned to the rows.
+    """
 
     task: str
     form: Literal["one", "several", "numbers"]
@@ -54,9 +65,9 @@ class Answers:
     present: Mapping[str, NDArray[np.bool_]]
 
     def holds(self, split: str) -> NDArray[np.bool_]:
-        """Which label holds in which row of a split (n, L); soft labels from 0.5 on, unknown ones do not. Not for numbers."""
-        import numpy as np
-
+        """Which label holds in which row of a split (n, L); soft labels from 0.5 on, unknown ones
+        do not. Not for numbers.
+        """
         targets = self.targets[split]
         if self.form == "one":
             return np.asarray(targets[:, None] == np.arange(len(self.names))[None, :])
@@ -68,8 +79,15 @@ class Answers:
             return "no label"
         target = self.targets[split][row]
         if self.form == "numbers":
-            return ", ".join(f"{name} {value:.3g}" for name, value in zip(self.names, target.tolist(), strict=True))
-        names = [self.names[target]] if self.form == "one" else [n for n, y in zip(self.names, target, strict=True) if y >= 0.5]
+            return ", ".join(
+                f"{name} {value:.3g}"
+                for name, value in zip(self.names, target.tolist(), strict=True)
+            )
+        names = (
+            [self.names[target]]
+            if self.form == "one"
+            else [n for n, y in zip(self.names, target, strict=True) if y >= 0.5]
+        )
         return " + ".join(names) or "none"
 
 
@@ -84,7 +102,9 @@ class Group:
 
     def place(self, split: str, row: int, named: bool = False) -> str:
         """Where a row stands: its split, and its line (Parquet, hub: row) in the source's file."""
-        return (f"{self.name} " if named else "") + said_place(split, int(self.rows[split].numbers[row]))
+        return (f"{self.name} " if named else "") + said_place(
+            split, int(self.rows[split].numbers[row])
+        )
 
     def shown(self, split: str, row: int) -> str | None:
         """A row's text for an example, shortened; None where the group is sensitive."""
@@ -93,13 +113,17 @@ class Group:
 
 def groups(data: TaskData, heads: Mapping[str, Head]) -> list[Group]:
     """The groups of all that was read, in the tasks' order; splits without rows are left out."""
-    import numpy as np
-
     found = []
     for corpus in data.corpora:
         members: list[list[str]] = []
         for task in corpus.tasks:
-            same = (m for m in members if all(np.array_equal(_index(corpus, task, s), _index(corpus, m[0], s)) for s in SPLITS))
+            same = (
+                m
+                for m in members
+                if all(
+                    np.array_equal(_index(corpus, task, s), _index(corpus, m[0], s)) for s in SPLITS
+                )
+            )
             mates = next(same, None)
             if mates is None:
                 members.append([task])
@@ -110,13 +134,13 @@ def groups(data: TaskData, heads: Mapping[str, Head]) -> list[Group]:
 
 
 def _index(corpus: Corpus, task: str, split: str) -> NDArray[np.int64]:
-    import numpy as np
-
     rows = corpus.rows.get((task, split))
     return np.zeros(0, np.int64) if rows is None else rows.index
 
 
-def _group(corpus: Corpus, tasks: Sequence[str], data: TaskData, heads: Mapping[str, Head]) -> Group:
+def _group(
+    corpus: Corpus, tasks: Sequence[str], data: TaskData, heads: Mapping[str, Head]
+) -> Group:
     rows = {}
     for split in SPLITS:
         index = _index(corpus, tasks[0], split)
@@ -126,13 +150,17 @@ def _group(corpus: Corpus, tasks: Sequence[str], data: TaskData, heads: Mapping[
         every = len(index) == len(part)
         texts = part.texts if every else [part.texts[i] for i in index]
         pairs = part.pairs if every or part.pairs is None else [part.pairs[i] for i in index]
-        rows[split] = Rows(part.numbers[index], texts, pairs, text_keys(texts, pairs), exact_keys(texts, pairs))
+        rows[split] = Rows(
+            part.numbers[index], texts, pairs, text_keys(texts, pairs), exact_keys(texts, pairs)
+        )
     answers = []
     for task in tasks:
         taxonomy, head = data.taxonomies[task], heads[task]
         targets = {split: head.decided(corpus.rows[task, split].targets) for split in rows}
         one = all(found.ndim == 1 for found in targets.values())
-        form: Literal["one", "several", "numbers"] = "numbers" if taxonomy is None else "one" if one else "several"
+        form: Literal["one", "several", "numbers"] = (
+            "numbers" if taxonomy is None else "one" if one else "several"
+        )
         present = {split: head.present(found) for split, found in targets.items()}
         if form == "numbers":
             targets = {split: found.reshape(len(found), -1) for split, found in targets.items()}

@@ -1,4 +1,4 @@
-"""One task of one run: what its thresholds and its probabilities are worth on validation and, where it was scored, on test."""
+"""What the thresholds and probabilities of one task are worth on validation and on test."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
     from emomtl.contracts.taxonomy import Taxonomy
 
-Answered = tuple["NDArray[Any]", "NDArray[Any]"]
+Predicted = tuple["NDArray[Any]", "NDArray[Any]"]
 """Targets and probabilities."""
 
-FIGURES = ("macro_f1", "micro_f1", "subset_accuracy")
+METRICS = ("macro_f1", "micro_f1", "subset_accuracy")
+"""The metrics of a multi-label head by which ways to choose thresholds are compared."""
+
+ERRORS = ("ece", "brier", "negative_log_likelihood")
 SECOND = 0.3
 """The threshold of GoEmotions' authors, which stands beside 0.5."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """One way to choose thresholds: its figures on validation (as tuned, cross-fitted) and on test, by name."""
+    """One way to choose thresholds: its metrics on validation (tuned, cross-fitted) and on test."""
 
     name: str
     thresholds: Thresholds
@@ -38,7 +41,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Examined:
-    """What came out for a task; `reliabilities` are by (scaling, split), `test` may be missing in all."""
+    """What came out for a task; `reliabilities` are by (scaling, split), test only where kept."""
 
     task: str
     labels: tuple[str, ...]
@@ -49,112 +52,126 @@ class Examined:
 
     def as_json(self) -> dict[str, Any]:
         """All of it for programs."""
+        thresholds, calibration = {}, {}
+        for one in self.tunings:
+            values = one.thresholds.values.tolist()
+            thresholds[one.name] = {
+                "by_label": dict(zip(self.labels, values, strict=True)),
+                "too_few_positives": [self.labels[i] for i in one.thresholds.shared],
+                "validation": dict(one.validation),
+                "validation_cross_fitted": dict(one.cross_fitted),
+                "test": dict(one.test),
+            }
+        for (scaling, split), measured in self.reliabilities.items():
+            bins = [[one.number, one.probability, one.share] for one in measured.bins]
+            errors = {name: getattr(measured, name) for name in ERRORS}
+            calibration[f"{scaling}/{split}"] = {**errors, "bins": bins}
+        rows = dict(self.rows)
         return {
             "task": self.task,
-            "rows": dict(self.rows),
-            "thresholds": {
-                one.name: {
-                    "by_label": dict(zip(self.labels, one.thresholds.values.tolist(), strict=True)),
-                    "too_few_positives": [self.labels[i] for i in one.thresholds.shared],
-                    "validation": dict(one.validation),
-                    "validation_cross_fitted": dict(one.cross_fitted),
-                    "test": dict(one.test),
-                }
-                for one in self.tunings
-            },
-            "calibration": {
-                f"{scaling}/{split}": {
-                    "ece": found.ece,
-                    "brier": found.brier,
-                    "negative_log_likelihood": found.negative_log_likelihood,
-                    "bins": [[one.number, one.probability, one.share] for one in found.bins],
-                }
-                for (scaling, split), found in self.reliabilities.items()
-            },
+            "rows": rows,
+            "thresholds": thresholds,
+            "calibration": calibration,
         }
 
 
-def examine(task: str, head: Head, taxonomy: Taxonomy | None, answers: Mapping[str, Answered]) -> Examined:
-    """Tune and scale on `answers["validation"]`, and look at both splits; test is only scored, nothing is chosen on it."""
-    validation = answers["validation"]
-    labels = head.outputs(taxonomy)
-    tunings = tuple(_tunings(head, taxonomy, answers)) if validation[0].ndim == 2 else ()
+def examine(
+    task: str, head: Head, taxonomy: Taxonomy | None, predicted: Mapping[str, Predicted]
+) -> Examined:
+    """Tune and scale on `predicted["validation"]`, and score every split; nothing is chosen on
+    test.
+    """
+    targets, probabilities = predicted["validation"]
+    tunings = tuple(_tunings(head, taxonomy, predicted)) if targets.ndim == 2 else ()
     scalings: dict[str, Scaling | None] = {"as trained": None}
     for method in ("temperature", "vector"):
-        scalings[method] = fit_scaling(validation[1], validation[0], method)
-    reliabilities = {
-        (name, split): reliability(probabilities if scaling is None else scaling(probabilities), targets)
-        for name, scaling in scalings.items()
-        for split, (targets, probabilities) in answers.items()
-    }
-    rows = {split: len(targets) for split, (targets, _) in answers.items()}
-    return Examined(task, labels, tunings, scalings, reliabilities, rows)
+        scalings[method] = fit_scaling(probabilities, targets, method)
+    reliabilities = {}
+    for name, scaling in scalings.items():
+        for split, (truth, values) in predicted.items():
+            scaled = values if scaling is None else scaling(values)
+            reliabilities[name, split] = reliability(scaled, truth)
+    rows = {split: len(truth) for split, (truth, _) in predicted.items()}
+    return Examined(task, head.outputs(taxonomy), tunings, scalings, reliabilities, rows)
 
 
-def _tunings(head: Head, taxonomy: Taxonomy | None, answers: Mapping[str, Answered]) -> list[Tuning]:
+def _tunings(
+    head: Head, taxonomy: Taxonomy | None, predicted: Mapping[str, Predicted]
+) -> list[Tuning]:
     """0.5, 0.3, one for all, one a group of each grouping, one a label."""
-    targets, probabilities = answers["validation"]
-    ways: list[tuple[str, Kind, dict[str, Any]]] = [("0.5", "fixed", {}), (f"{SECOND}", "fixed", {"fixed": SECOND})]
-    ways.append(("one for all", "global", {}))
-    for grouping in taxonomy.groupings if taxonomy is not None else ():
-        assert taxonomy is not None
-        groups = [[taxonomy.index(member) for member in members] for members in grouping.groups.values()]
-        ways.append((f"one a group ({grouping.name})", "per-group", {"groups": groups}))
+    targets, probabilities = predicted["validation"]
+    ways: list[tuple[str, Kind, dict[str, Any]]] = [
+        ("0.5", "fixed", {}),
+        (f"{SECOND}", "fixed", {"fixed": SECOND}),
+        ("one for all", "global", {}),
+    ]
+    if taxonomy is not None:
+        for grouping in taxonomy.groupings:
+            groups = [list(map(taxonomy.index, names)) for names in grouping.groups.values()]
+            ways.append((f"one a group ({grouping.name})", "per-group", {"groups": groups}))
     ways.append(("one a label", "per-label", {}))
-    found = []
+    tunings = []
     for name, kind, options in ways:
         fitted = cross_fitted(probabilities, targets, kind, **options)
-        tuned, honest = (_figures(head, targets, bent) for bent in (fitted.tuned, fitted.held_out))
+        tuned, honest = (_metrics(head, targets, p) for p in (fitted.tuned, fitted.held_out))
         test = {}
-        if "test" in answers:
-            test = _figures(head, answers["test"][0], moved(answers["test"][1], fitted.thresholds.values))
-        found.append(Tuning(name, fitted.thresholds, tuned, honest, test))
-    return found
+        if "test" in predicted:
+            test_targets, test_probabilities = predicted["test"]
+            at_thresholds = moved(test_probabilities, fitted.thresholds.values)
+            test = _metrics(head, test_targets, at_thresholds)
+        tunings.append(Tuning(name, fitted.thresholds, tuned, honest, test))
+    return tunings
 
 
-def _figures(head: Head, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
-    """The figures that tell ways to choose thresholds apart."""
-    found = head.metrics(targets, probabilities)
-    return {figure: found.get(figure) for figure in FIGURES}
+def _metrics(
+    head: Head, targets: NDArray[Any], probabilities: NDArray[Any]
+) -> dict[str, float | None]:
+    metrics = head.metrics(targets, probabilities)
+    return {name: metrics.get(name) for name in METRICS}
 
 
 def tables(examined: Sequence[Examined]) -> list[Table]:
     """Thresholds and calibration of each task as tables, tuned and untuned side by side."""
-    found = []
-    for one in examined:
-        if one.tunings:
-            found.append(_threshold_table(one))
-        found.append(_calibration_table(one))
-    return found
+    made = []
+    for task in examined:
+        if task.tunings:
+            made.append(_threshold_table(task))
+        made.append(_calibration_table(task))
+    return made
 
 
-def _threshold_table(one: Examined) -> Table:
-    columns = ["thresholds", "validation macro_f1", "cross-fitted macro_f1", "optimism"]
-    columns += [f"test {figure}" for figure in FIGURES] if "test" in one.rows else []
+def _threshold_table(task: Examined) -> Table:
+    on_test = METRICS if "test" in task.rows else ()
     rows: list[tuple[Cell, ...]] = []
-    for tuning in one.tunings:
+    for tuning in task.tunings:
         tuned, honest = tuning.validation["macro_f1"], tuning.cross_fitted["macro_f1"]
         optimism = tuned - honest if tuned is not None and honest is not None else None
-        test = [tuning.test.get(figure) for figure in FIGURES] if "test" in one.rows else []
+        test = [tuning.test.get(name) for name in on_test]
         rows.append((tuning.name, tuned, honest, optimism, *test))
-    few = [one.labels[i] for i in one.tunings[-1].thresholds.shared]
     notes = [
-        f"tuned for F1 on validation ({one.rows['validation']:,} rows); cross-fitted: each fifth with thresholds of the others"
+        f"tuned for F1 on validation ({task.rows['validation']:,} rows); cross-fitted: each fifth "
+        "with thresholds of the others"
     ]
-    notes += [f"fewer than {MIN_SUPPORT} positive rows, so the threshold for all: {', '.join(few)}"] if few else []
-    notes += [] if "test" in one.rows else ["test: `emomtl eval RUN --split test` scores it once, and keeps what is needed"]
-    return Table(f"{one.task}: thresholds", tuple(columns), tuple(rows), tuple(notes))
+    if few := [task.labels[place] for place in task.tunings[-1].thresholds.shared]:
+        shared = f"fewer than {MIN_SUPPORT} positive rows, so the threshold for all"
+        notes.append(f"{shared}: {', '.join(few)}")
+    if not on_test:
+        command = "`emomtl eval RUN --split test`"
+        notes.append(f"test: {command} scores it once, and keeps what is needed")
+    columns = ["thresholds", "validation macro_f1", "cross-fitted macro_f1", "optimism"]
+    columns += [f"test {name}" for name in on_test]
+    return Table(f"{task.task}: thresholds", tuple(columns), tuple(rows), tuple(notes))
 
 
-def _calibration_table(one: Examined) -> Table:
-    columns = ["probabilities", "temperature"]
-    columns += [f"{split} {figure}" for split in one.rows for figure in ("ece", "brier", "negative_log_likelihood")]
+def _calibration_table(task: Examined) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for name, scaling in one.scalings.items():
-        cells: list[Cell] = [name, scaling.temperature if scaling is not None and scaling.method == "temperature" else ""]
-        for split in one.rows:
-            found = one.reliabilities[name, split]
-            cells += [found.ece, found.brier, found.negative_log_likelihood]
+    for name, scaling in task.scalings.items():
+        cells: list[Cell] = [name, scaling.temperature if name == "temperature" and scaling else ""]
+        for split in task.rows:
+            measured = task.reliabilities[name, split]
+            cells += [getattr(measured, error) for error in ERRORS]
         rows.append(tuple(cells))
-    notes = ("scaled on validation, so its figures there are optimistic; on test nothing was fitted",)
-    return Table(f"{one.task}: calibration", tuple(columns), tuple(rows), notes)
+    note = "scaled on validation, so its figures there are optimistic; on test nothing was fitted"
+    columns = [f"{split} {error}" for split in task.rows for error in ERRORS]
+    columns = ["probabilities", "temperature", *columns]
+    return Table(f"{task.task}: calibration", tuple(columns), tuple(rows), (note,))

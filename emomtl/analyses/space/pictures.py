@@ -1,13 +1,17 @@
-"""Pictures of spaces: PCA and t-SNE of the texts, distances of the labels beside those of VAD, and the labels in VAD."""
+"""Pictures of spaces: PCA and t-SNE of the texts, distances of the labels beside those of VAD, and
+the labels in VAD.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emomtl.analyses.space.centroids import centroids, unit
 from emomtl.analyses.space.coordinates import DIMENSIONS, Coordinates
-from emomtl.analyses.space.measures import Levels, Measured, parents
+from emomtl.analyses.space.measures import Levels, Measured, Spaces, parents
 from emomtl.analyses.space.names import place_names
 from emomtl.analyses.space.projections import Flat, pca, tsne
 from emomtl.analyses.space.vectors import Texts
@@ -16,7 +20,6 @@ from emomtl.report.cells import plain
 from emomtl.report.drawing import COLOURS, drawing
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -29,35 +32,36 @@ LOOK = {"axes.grid": False, "font.size": 10}
 
 
 def pictures(
-    texts: Texts,
-    measured: Sequence[Measured],
-    coordinates: Coordinates,
-    seed: int,
-    say: Callable[[str], None] = lambda line: None,
-    most: int | None = None,
+    spaces: Spaces, say: Callable[[str], None] = lambda line: None, most: int | None = None
 ) -> list[Picture]:
     """Every picture of these spaces.
 
-    The texts are pixels in the SVG, too; with `most` they are shapes, and so many at most in all pictures. No picture has a
-    text in it: points, and names of labels.
+    The texts are pixels in the SVG, too; with `most` they are shapes, and so many at most in all
+    pictures. No picture has a text in it: only points, and names of labels.
     """
+    texts, measured, coordinates = spaces.texts, spaces.measured, spaces.coordinates
     made: list[Picture] = []
     with drawing(**LOOK):
         levels = _levels(texts)
         drawn = most // (2 * len(levels) * len(measured)) if most is not None else None
-        for method, flats in _projected(measured, seed, say).items():
+        for method, flats in _projected(measured, spaces.seed, say).items():
             for level in levels:
                 caption = f"{method} of the texts, by {plain(level)}"
                 figure = _panels(texts, measured, flats, level, caption, drawn)
-                made.append(Picture(caption, f"{method.lower().replace('-', '')}-{_slug(level)}", figure))
+                name = f"{method.lower().replace('-', '')}-{_slug(level)}"
+                made.append(Picture(caption, name, figure))
         if len(Levels.of(texts).kept) > 1:
-            made.append(Picture("Distances of the labels", "distances", _distances(texts, measured, coordinates)))
+            figure = _distances(texts, measured, coordinates)
+            made.append(Picture("Distances of the labels", "distances", figure))
         if coordinates.points:
-            made.append(Picture("The labels in valence, arousal and dominance", "vad", _vad(texts, coordinates)))
+            caption = "The labels in valence, arousal and dominance"
+            made.append(Picture(caption, "vad", _vad(texts, coordinates)))
     return made
 
 
-def _projected(measured: Sequence[Measured], seed: int, say: Callable[[str], None]) -> dict[str, list[Flat]]:
+def _projected(
+    measured: Sequence[Measured], seed: int, say: Callable[[str], None]
+) -> dict[str, list[Flat]]:
     """The texts of every space on two axes, by method."""
     found: dict[str, list[Flat]] = {"PCA": [], "t-SNE": []}
     for one in measured:
@@ -79,8 +83,6 @@ def _slug(name: str) -> str:
 
 def _groups(texts: Texts, level: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The names of the groups, and each label's group (L,)."""
-    import numpy as np
-
     if level == "label":
         return texts.taxonomy.names, np.arange(len(texts.taxonomy))
     return texts.taxonomy.grouping(level).names, parents(texts, level)
@@ -106,22 +108,45 @@ def _grid(figure: Figure, number: int, columns: int, **edges: float) -> list[Axe
 
 
 def _panels(
-    texts: Texts, measured: Sequence[Measured], flats: Sequence[Flat], level: str, caption: str, drawn: int | None
+    texts: Texts,
+    measured: Sequence[Measured],
+    flats: Sequence[Flat],
+    level: str,
+    caption: str,
+    drawn: int | None,
 ) -> Figure:
-    """A panel for each space: texts as small points coloured by group, label centroids as large ones with their names."""
+    """A panel for each space: texts as small points coloured by group, label centroids as large
+    ones with their names.
+    """
     columns = len(flats) if len(flats) <= 3 else 2
     rows = -(-len(flats) // columns)
     figure = _figure(7.2 * columns, 6.6 * rows + 1.0)
-    edges = {"left": 0.04, "right": 0.98, "bottom": 0.07 / rows, "top": 1 - 0.95 / (6.6 * rows + 1.0)}
+    edges = {
+        "left": 0.04,
+        "right": 0.98,
+        "bottom": 0.07 / rows,
+        "top": 1 - 0.95 / (6.6 * rows + 1.0),
+    }
     axes = _grid(figure, len(flats), columns, **edges, wspace=0.1, hspace=0.16)
     names, group = _groups(texts, level)
     limits = _limits(flats) if flats[0].explained else None
     for one, flat, panel in zip(measured, flats, axes, strict=True):
         _texts(panel, flat, group[texts.gold], drawn)
-        panel.set_title(f"{plain(one.space.name)}\n{plain(one.space.about)}"[:120], parse_math=False, fontsize=10)
+        panel.set_title(
+            f"{plain(one.space.name)}\n{plain(one.space.about)}"[:120],
+            parse_math=False,
+            fontsize=10,
+        )
         _axes(panel, flat, limits or _limits([flat]))
         _centroids(panel, texts, flat, group)
-    figure.suptitle(f"{caption}: {plain(texts.task)}, {texts.split}", parse_math=False, fontsize=13, x=0.01, ha="left", y=0.995)
+    figure.suptitle(
+        f"{caption}: {plain(texts.task)}, {texts.split}",
+        parse_math=False,
+        fontsize=13,
+        x=0.01,
+        ha="left",
+        y=0.995,
+    )
     _legend(figure, names, _different(group[texts.gold]))
     return figure
 
@@ -132,24 +157,35 @@ def _different(values: NDArray[np.int64]) -> list[int]:
 
 
 def _texts(axes: Axes, flat: Flat, groups: NDArray[np.int64], drawn: int | None) -> None:
-    """The texts, in one shuffled order so that no group hides another; as pixels, or the first `drawn` of them as shapes."""
-    import numpy as np
-
+    """The texts, in one shuffled order so that no group hides another; as pixels, or the first
+    `drawn` of them as shapes.
+    """
     order = np.random.default_rng(0).permutation(len(groups))[:drawn]
     pixels = drawn is None
     colours = np.array(COLOURS)[groups % len(COLOURS)]
     axes.scatter(
-        flat.points[order, 0], flat.points[order, 1], c=colours[order], s=7, alpha=0.4, linewidths=0, rasterized=pixels, zorder=2
+        flat.points[order, 0],
+        flat.points[order, 1],
+        c=colours[order],
+        s=7,
+        alpha=0.4,
+        linewidths=0,
+        rasterized=pixels,
+        zorder=2,
     )
 
 
 def _axes(axes: Axes, flat: Flat, limits: tuple[tuple[float, float], tuple[float, float]]) -> None:
-    """Limits; and the axes' names with the share of the variance, or none for t-SNE, whose axes mean nothing."""
+    """Limits; and the axes' names with the share of the variance, or none for t-SNE, whose axes
+    mean nothing.
+    """
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     if flat.explained:
         axes.set_xlabel(f"component 1 ({flat.explained[0]:.0%} of the variance)", labelpad=1)
-        axes.set_ylabel(f"component 2 ({flat.explained[1] if len(flat.explained) > 1 else 0:.0%})", labelpad=1)
+        axes.set_ylabel(
+            f"component 2 ({flat.explained[1] if len(flat.explained) > 1 else 0:.0%})", labelpad=1
+        )
         axes.tick_params(labelsize=8)
     else:
         axes.set_xticks([])
@@ -157,9 +193,9 @@ def _axes(axes: Axes, flat: Flat, limits: tuple[tuple[float, float], tuple[float
 
 
 def _limits(flats: Sequence[Flat]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits that hold the points of all panels: for PCA common ones, as vectors of length one have one scale."""
-    import numpy as np
-
+    """Limits that hold the points of all panels: for PCA common ones, as vectors of length one have
+    one scale.
+    """
     points = np.concatenate([flat.points for flat in flats])
     margin = 0.05 * np.maximum(np.ptp(points, axis=0), 1e-9)
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
@@ -167,12 +203,23 @@ def _limits(flats: Sequence[Flat]) -> tuple[tuple[float, float], tuple[float, fl
 
 
 def _centroids(axes: Axes, texts: Texts, flat: Flat, group: NDArray[np.int64]) -> None:
-    """The mean place of each label's texts in the picture, named; labels with too few texts for a centroid are left out."""
+    """The mean place of each label's texts in the picture, named; labels with too few texts for a
+    centroid are left out.
+    """
     kept = Levels.of(texts).kept
     means = centroids(flat.points, texts.gold, len(texts.taxonomy))[kept]
     for place, (x, y) in zip(kept, means, strict=True):
         colour, marker = _mark(int(group[place]))
-        axes.plot([x], [y], marker=marker, markersize=8, color=colour, markeredgecolor="black", markeredgewidth=0.9, zorder=4)
+        axes.plot(
+            [x],
+            [y],
+            marker=marker,
+            markersize=8,
+            color=colour,
+            markeredgecolor="black",
+            markeredgewidth=0.9,
+            zorder=4,
+        )
     place_names(axes, means, [plain(texts.taxonomy.names[place]) for place in kept])
 
 
@@ -189,28 +236,44 @@ def _legend(figure: Figure, names: Sequence[str], present: Sequence[int]) -> Non
     handles = []
     for group in present:
         colour, marker = _mark(group)
-        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markeredgecolor="black", markersize=8))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=colour,
+                marker=marker,
+                linestyle="none",
+                markeredgecolor="black",
+                markersize=8,
+            )
+        )
     shown = [plain(names[group]) for group in present]
     width, height = figure.get_size_inches()
     narrow = width < 10  # one panel: the legend has no room beside the title, and stands under it
-    look: dict[str, Any] = {"fontsize": 8, "columnspacing": 0.8, "handletextpad": 0.1} if narrow else {}
+    look: dict[str, Any] = (
+        {"fontsize": 8, "columnspacing": 0.8, "handletextpad": 0.1} if narrow else {}
+    )
     top = 1 - 0.24 / height if narrow else 1.0
-    legend = figure.legend(handles, shown, loc="upper right", ncols=7, bbox_to_anchor=(0.99, top), **look)
+    legend = figure.legend(
+        handles, shown, loc="upper right", ncols=7, bbox_to_anchor=(0.99, top), **look
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
 def _distances(texts: Texts, measured: Sequence[Measured], coordinates: Coordinates) -> Figure:
-    """Each space's distances of label centroids as ranks (0 the nearest pair, 1 the farthest), beside the distances in VAD."""
-    import numpy as np
-
+    """Each space's distances of label centroids as ranks (0 the nearest pair, 1 the farthest),
+    beside the distances in VAD.
+    """
     kept = Levels.of(texts).kept
     points = coordinates.matrix([texts.taxonomy.names[place] for place in kept])
     order = _order(texts, kept, points)
     names = [plain(texts.taxonomy.names[place]) for place in kept[order]]
     squares: dict[str, NDArray[np.float64]] = {}
     if np.isfinite(points).all(axis=1).sum() > 1:
-        squares[f"VAD ({plain(coordinates.source)})"] = np.linalg.norm(points[:, None] - points[None, :], axis=-1)
+        squares[f"VAD ({plain(coordinates.source)})"] = np.linalg.norm(
+            points[:, None] - points[None, :], axis=-1
+        )
     squares |= {plain(one.space.name): one.distances for one in measured}
     columns = len(squares) if len(squares) <= 3 else 3
     rows = -(-len(squares) // columns)
@@ -219,7 +282,9 @@ def _distances(texts: Texts, measured: Sequence[Measured], coordinates: Coordina
     axes = _grid(figure, len(squares), columns, **edges, wspace=0.06, hspace=0.42)
     middle = np.arange(len(names)) + 0.5
     for place, (panel, (title, square)) in enumerate(zip(axes, squares.items(), strict=True)):
-        shapes: Any = panel.pcolormesh(_ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1)
+        shapes: Any = panel.pcolormesh(
+            _ranked(square[np.ix_(order, order)]), cmap="cividis", vmin=0, vmax=1
+        )
         panel.set_aspect("equal")
         panel.invert_yaxis()
         panel.set_title(title, parse_math=False, fontsize=11)
@@ -237,17 +302,21 @@ def _distances(texts: Texts, measured: Sequence[Measured], coordinates: Coordina
 
 
 def _order(texts: Texts, kept: NDArray[np.int64], points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Labels by their groups, the coarsest first, then by valence: what lies together stands together."""
-    import numpy as np
-
+    """Labels by their groups, the coarsest first, then by valence: what lies together stands
+    together.
+    """
     groupings = sorted(texts.taxonomy.groupings, key=lambda grouping: len(grouping.names))
-    keys = [np.nan_to_num(points[:, 0]), *(parents(texts, one.name)[kept] for one in reversed(groupings))]
+    keys = [
+        np.nan_to_num(points[:, 0]),
+        *(parents(texts, one.name)[kept] for one in reversed(groupings)),
+    ]
     return np.lexsort(keys)
 
 
 def _ranked(square: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks of the distances above the diagonal in 0..1; NaN on the diagonal and where a distance is not known."""
-    import numpy as np
+    """Ranks of the distances above the diagonal in 0..1; NaN on the diagonal and where a distance
+    is not known.
+    """
     from scipy.stats import rankdata
 
     rows, columns = np.triu_indices(len(square), 1)
@@ -260,7 +329,6 @@ def _ranked(square: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _vad(texts: Texts, coordinates: Coordinates) -> Figure:
     """The labels in valence, arousal and dominance, on stems; and in valence and arousal alone."""
-    import numpy as np
     from mpl_toolkits.mplot3d import proj3d
 
     names = [name for name in texts.taxonomy.names if name in coordinates.points]
@@ -275,8 +343,26 @@ def _vad(texts: Texts, coordinates: Coordinates) -> Figure:
     for (x, y, z), place in zip(points, mine, strict=True):
         colour, marker = _mark(int(place))
         solid.plot([x, x], [y, y], [floor, z], color=colour, linewidth=0.8, alpha=0.6)
-        solid.scatter([x], [y], [z], color=colour, marker=marker, s=36, edgecolors="black", linewidths=0.7, depthshade=False)
-        flat.plot([x], [y], marker=marker, markersize=8, color=colour, markeredgecolor="black", markeredgewidth=0.9)
+        solid.scatter(
+            [x],
+            [y],
+            [z],
+            color=colour,
+            marker=marker,
+            s=36,
+            edgecolors="black",
+            linewidths=0.7,
+            depthshade=False,
+        )
+        flat.plot(
+            [x],
+            [y],
+            marker=marker,
+            markersize=8,
+            color=colour,
+            markeredgecolor="black",
+            markeredgewidth=0.9,
+        )
     solid.set_zlim(bottom=floor)
     solid.view_init(elev=22, azim=-62)
     for axis, name in zip("xyz", DIMENSIONS, strict=True):
@@ -287,8 +373,16 @@ def _vad(texts: Texts, coordinates: Coordinates) -> Figure:
     flat.grid(True)
     shown = [plain(name) for name in names]
     place_names(flat, points[:, :2], shown, size=8.5)
-    place_names(solid, np.stack(proj3d.proj_transform(*points.T, solid.get_proj())[:2], axis=1), shown, size=7.5)
-    title = f"The labels of {plain(texts.task)} in valence, arousal and dominance ({plain(coordinates.source)})"
+    place_names(
+        solid,
+        np.stack(proj3d.proj_transform(*points.T, solid.get_proj())[:2], axis=1),
+        shown,
+        size=7.5,
+    )
+    title = (
+        f"The labels of {plain(texts.task)} in valence, arousal and dominance"
+        f" ({plain(coordinates.source)})"
+    )
     figure.suptitle(title, parse_math=False, fontsize=13, x=0.01, ha="left", y=0.985)
     _legend(figure, groups, _different(mine))
     return figure

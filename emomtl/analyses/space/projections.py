@@ -1,12 +1,15 @@
-"""The texts in two dimensions: PCA, which is one and the same each time, and t-SNE with a fixed seed."""
+"""The texts in two dimensions: PCA, which is one and the same each time, and t-SNE with a fixed
+seed.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 PERPLEXITY = 30
@@ -27,10 +30,10 @@ class Flat:
 def pca(directions: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> Flat:
     """The first two principal components of vectors of length one.
 
-    The sign of an axis means nothing. The text farthest from 0 lies on its positive side; with `like` (n, 2), another
-    projection of the same texts, each axis points so that it correlates with that one's, which makes panels alike.
+    The sign of an axis means nothing. The text farthest from 0 lies on its positive side; with
+    `like` (n, 2), another projection of the same texts, each axis points so that it correlates with
+    that one's, which makes panels alike.
     """
-    import numpy as np
     from sklearn.decomposition import PCA
 
     axes = min(2, *directions.shape)
@@ -39,14 +42,19 @@ def pca(directions: NDArray[np.float64], like: NDArray[np.float64] | None = None
     points[:, :axes] = found.transform(directions)
     for axis in range(axes):
         mine = points[:, axis]
-        sign = mine[np.abs(mine).argmax()] if like is None else mine @ (like[:, axis] - like[:, axis].mean())
+        sign = (
+            mine[np.abs(mine).argmax()]
+            if like is None
+            else mine @ (like[:, axis] - like[:, axis].mean())
+        )
         points[:, axis] *= -1.0 if sign < 0 else 1.0
     return Flat(points, tuple(float(share) for share in found.explained_variance_ratio_))
 
 
 def tsne(directions: NDArray[np.float64], seed: int) -> Flat:
-    """t-SNE of the first 50 principal components, started from PCA. Distances between far groups mean little in it."""
-    import numpy as np
+    """t-SNE of the first 50 principal components, started from PCA. Distances between far groups
+    mean little in it.
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

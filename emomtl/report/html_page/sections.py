@@ -59,7 +59,13 @@ def _of_part(part: Part) -> Iterator[Section]:
 
 
 def shown(pictures: Sequence[Picture]) -> list[tuple[str, Markup]]:
-    """Pictures as a page shows them: caption and markup."""
+    """Pictures as a page shows them: caption and markup.
+
+    What files have as pixels is drawn as shapes here: the page's policy lets no image in.
+    """
+    for picture in pictures:
+        for artist in picture.figure.findobj():
+            artist.set_rasterized(False)
     return [(one.caption, inline(as_svg(one.figure), one.caption)) for one in pictures]
 
 

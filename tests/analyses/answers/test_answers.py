@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 from emomtl import Grouping, MultiLabel, Regression, SingleLabel, Taxonomy
 from emomtl.analyses.answers.confusion import NOTHING, confusion, confusion_table, together, together_table
 from emomtl.analyses.answers.kept import Kept
-from emomtl.analyses.answers.labels import RARE, label_figures, label_table
+from emomtl.analyses.answers.labels import RARE, f1_by_label, label_table
 from emomtl.analyses.answers.pictures import confusion_picture, numbers_picture, threshold_picture, together_picture
 from emomtl.analyses.answers.regressions import numbers_table
 from emomtl.metrics.predictions import TaskPredictions
@@ -50,7 +50,7 @@ def test_labels_of_a_group_stand_beside_each_other_and_keep_their_answers() -> N
     assert fine.names == ("joy", FORMULA, "anger", "fear")
     assert fine.groups == ("good", "good", "bad", "bad")
     assert coarse.names == ("good", "bad")
-    figures = {one.name: one for one in label_figures(fine)}
+    figures = {one.name: one for one in f1_by_label(fine)}
     for place, name in enumerate(LABELS.names):
         decided = kept.answers.probabilities[:, place] >= 0.5
         assert figures[name].f1 == pytest.approx(f1_score(kept.answers.targets[:, place], decided))
@@ -61,31 +61,31 @@ def test_labels_of_a_group_stand_beside_each_other_and_keep_their_answers() -> N
 
 def test_figures_of_single_labels_are_those_of_the_head() -> None:
     kept = _single()
-    figures = {one.name: one for one in label_figures(kept.levels()[0])}
+    figures = {one.name: one for one in f1_by_label(kept.levels()[0])}
     for row in SingleLabel().table(kept.answers.targets, kept.answers.probabilities, LABELS.names):
         one = figures[str(row["label"])]
-        assert (one.support, one.answered, one.f1) == (row["support"], row["predicted"], pytest.approx(row["f1"]))
+        assert (one.support, one.predicted, one.f1) == (row["support"], row["predicted"], pytest.approx(row["f1"]))
 
 
 def test_an_interval_holds_its_figure_narrows_with_rows_and_is_the_same_again() -> None:
-    few, many = (label_figures(_several(rows).levels()[0])[0] for rows in (200, 3200))
+    few, many = (f1_by_label(_several(rows).levels()[0])[0] for rows in (200, 3200))
     for one in (few, many):
         assert one.low is not None
         assert one.high is not None
         assert one.f1 is not None
         assert one.low < one.f1 < one.high
     assert few.high - few.low > 2 * (many.high - many.low)  # type: ignore[operator]  # asserted above
-    assert label_figures(_several(200).levels()[0])[0] == few
+    assert f1_by_label(_several(200).levels()[0])[0] == few
 
 
 def test_a_rare_label_is_pointed_out_and_a_label_without_rows_has_no_figure() -> None:
     kept = _several()
-    table = label_table(kept, kept.levels()[0], label_figures(kept.levels()[0]))
+    table = label_table(kept, kept.levels()[0], f1_by_label(kept.levels()[0]))
     (warning,) = [note for note in table.notes if note.startswith("warning: ")]
     assert f"fewer than {RARE} rows of validation have fear (" in warning
     assert "anger" not in warning
     empty = _kept(MultiLabel(), np.zeros((5, 4)), np.zeros((5, 4)))
-    assert {(one.f1, one.low) for one in label_figures(empty.levels()[0])[:4]} == {(None, None)}
+    assert {(one.f1, one.low) for one in f1_by_label(empty.levels()[0])[:4]} == {(None, None)}
 
 
 def test_the_matrix_of_single_labels_is_that_of_scikit_learn_at_every_level() -> None:

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 
 from emomtl import EmomtlError, MultiLabel, Regression, SingleLabel
-from emomtl.analyses.attribution import gradients
-from emomtl.analyses.attribution.analyse import analyse
+from emomtl.analyses.attribution import AttributionAnalysis, gradients
 from emomtl.analyses.attribution.gradients import attribute, log_odds_of
-from emomtl.analyses.attribution.page import page
 from emomtl.analyses.attribution.texts import Chosen, check_examples
-from emomtl.analyses.space.vectors import Question
+from emomtl.analyses.runs import RunFolders
 from emomtl.data.corpus import CorpusSplit
 from emomtl.inference.trained import open_trained
 from emomtl.plugins.discovery import Plugins
@@ -156,8 +154,9 @@ def test_examples_are_escaped_and_coloured_on_a_page_without_script(desk: Any, c
     assert cli("analyse", "attribution", run.folder, "--examples", "3").code == 1
     with pytest.raises(EmomtlError, match="sensitive"):
         check_examples("mood", Chosen(CorpusSplit(np.arange(1), ["sad"]), [[0]], 1, 1, True))
-    found = analyse([run.folder], Plugins.discover, Question(limit=3), str(words), steps=8)
-    assert page(found, 1).count('<article class="example">') == 1
+    analysis = AttributionAnalysis(words=str(words), limit=3, steps=8, examples=1)
+    page = analysis.run(RunFolders([run.folder])).pages["attribution.html"]
+    assert page.count('<article class="example">') == 1
 
 
 def test_what_cannot_be_explained_is_said(cli: Any, trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:

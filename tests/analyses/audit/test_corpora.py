@@ -46,7 +46,7 @@ def test_371_phrases_of_sst2_are_repeated_five_with_both_labels_and_two_test_tex
     shared, differing, report = looked_at(corpora, sst2="sst2")
     assert shared == {("sst2 test", "sst2 train"): (2, 2)}
     assert differing == [["sst2", 5, 5, 5]]
-    assert report.tables[0].rows[0] == ["sst2", "train", 67_349, 66_978, 371, 371]
+    assert report.tables[0].rows[0] == ("sst2", "train", 67_349, 66_978, 371, 371)
 
 
 def test_tasks_share_texts_across_corpora(corpora: Path) -> None:

@@ -56,9 +56,9 @@ def test_planted_wrong_labels_are_suspected_and_hardly_any_right_one(plant: Any,
     count, examples = places(report)
     assert 0.75 * len(wrong) <= count <= len(wrong)
     assert set(examples) <= wrong
-    assert "more probable" in report.findings[0].examples[0].said
+    assert "more probable" in report.findings[0].examples[0].about
     table = report.tables[0].rows[0]
-    assert table[:3] == ["one", 400, 400]
+    assert table[:3] == ("one", 400, 400)
     assert table[3] == pytest.approx(1 - len(wrong) / 400, abs=0.03)
     assert sum(row[3] for row in report.tables[1].rows) == count
 
@@ -93,7 +93,7 @@ def test_what_a_model_suspects_that_agrees_with_few_rows_is_a_note(plant: Any, r
     (finding,) = report.findings
     assert (report.tables[0].rows[0][3] < 0.5) == random_labels
     assert finding.severity == severity
-    assert ("may be its own mistakes" in finding.said) == random_labels
+    assert ("may be its own mistakes" in finding.text) == random_labels
 
 
 def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_says_so(plant: Any) -> None:
@@ -105,8 +105,8 @@ def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_say
         noise(groups, 200, report)
         found.append(report)
     assert found[0].as_json() == found[1].as_json()
-    assert found[0].tables[0].rows[0][1:3] == [200, 400]
-    assert "of 200 training rows (a sample of 400) are suspected" in found[0].findings[0].said
+    assert found[0].tables[0].rows[0][1:3] == (200, 400)
+    assert "of 200 training rows (a sample of 400) are suspected" in found[0].findings[0].text
 
 
 def test_copies_of_a_text_stay_in_one_fold_so_that_a_wrong_label_is_seen_among_its_copies(plant: Any) -> None:
@@ -124,7 +124,7 @@ def test_numbers_and_tasks_with_too_few_rows_are_not_asked(plant: Any) -> None:
     report = Report("test")
     noise(plant({"few": {"train": rows(12, ("joy", "anger"), seed=1)}}), 100, report)
     assert report.findings == []
-    assert report.tables[0].rows == []
+    assert report.tables[0].rows == ()
     noise(plant({"numbers": {"train": [("a b", 1.0), ("b c", 2.0)]}}, labels=None, head=Regression()), 100, report)
     assert report.findings == []
 

@@ -50,19 +50,19 @@ def test_texts_in_two_splits_are_counted_by_pair_of_tasks_with_places(plant: Any
     assert [(f.about, f.count, f.severity) for f in of(found, "validation-in-train")] == [("one", 1, "warning")]
     assert [(f.about, f.count) for f in of(found, "test-in-validation")] == [("two, one", 1)]
     first = of(found, "test-in-train")[0]
-    assert first.said == "2 of 4 rows of one test stand in one train (1 in every character)"
+    assert first.text == "2 of 4 rows of one test stand in one train (1 in every character)"
     assert [example.places for example in first.examples] == [
         ("one test row 1", "one train row 2"),
         ("one test row 2", "one train row 2"),
     ]
     assert [example.text for example in first.examples] == ["same", "SAME"]
-    assert ["one test", "two train", 2, 1] in found.tables[1].rows
+    assert ("one test", "two train", 2, 1) in found.tables[1].rows
 
 
 def test_repeated_rows_of_a_split_are_counted(plant: Any) -> None:
     rows = [("a", "joy"), ("A", "joy"), ("a", "joy"), ("b", "joy")]
     found = report((duplicates, Index(plant({"one": {"train": rows}}))))
-    assert found.tables[0].rows == [["one", "train", 4, 2, 2, 1]]
+    assert found.tables[0].rows == (("one", "train", 4, 2, 2, 1),)
     assert [(f.count, f.severity) for f in of(found, "duplicates")] == [(2, "note")]
 
 
@@ -87,25 +87,25 @@ def test_conflicting_labels_are_counted_in_all_splits_and_in_train(plant: Any) -
     train = [("a", "joy"), ("a", "anger"), ("b", "joy"), ("c", "joy"), ("d", None), ("d", "joy")]
     test = [("B", "anger"), ("c", "joy"), ("b", "anger")]
     found = report((conflicts, plant({"one": {"train": train, "test": test}})))
-    assert found.tables[0].rows == [["one", 2, 2, 1]]
+    assert found.tables[0].rows == (("one", 2, 2, 1),)
     (finding,) = of(found, "conflicting-labels")
     assert (finding.severity, finding.count) == ("warning", 2)
     assert finding.examples[0].places == ("train row 1", "train row 2")
-    assert finding.examples[0].said == "joy / anger"
+    assert finding.examples[0].about == "joy / anger"
 
 
 def test_a_set_of_labels_conflicts_with_another_and_not_with_itself_in_another_order(plant: Any) -> None:
     rows = [("a", ["joy", "anger"]), ("a", ["anger", "joy"]), ("b", ["joy"]), ("b", ["joy", "anger"])]
     found = report((conflicts, plant({"one": {"train": rows}}, head=MultiLabel())))
-    assert found.tables[0].rows == [["one", 1, 1, 1]]
+    assert found.tables[0].rows == (("one", 1, 1, 1),)
 
 
 def test_numbers_that_differ_conflict_too(plant: Any) -> None:
     groups = plant({"one": {"train": [("a", 1.0), ("a", 2.0), ("b", 3.0), ("b", 3.0)]}}, labels=None, head=Regression())
     found = report((conflicts, groups), (labels, groups))
-    assert found.tables[0].rows == [["one", 1, 1, 1]]
-    assert of(found, "conflicting-labels")[0].examples[0].said == "value 1 / value 2"
-    assert found.tables[1].rows == [["value", "train", 4, 2.25, pytest.approx(0.829156), 1.0, 3.0]]
+    assert found.tables[0].rows == (("one", 1, 1, 1),)
+    assert of(found, "conflicting-labels")[0].examples[0].about == "value 1 / value 2"
+    assert found.tables[1].rows == (("value", "train", 4, 2.25, pytest.approx(0.829156), 1.0, 3.0),)
 
 
 def test_rare_untrained_and_unbalanced_labels_are_named(plant: Any) -> None:
@@ -114,24 +114,24 @@ def test_rare_untrained_and_unbalanced_labels_are_named(plant: Any) -> None:
     test = [*((f"e {i}", "joy") for i in range(RARE_SCORED)), *((f"f {i}", "fear") for i in range(3))]
     groups = plant({"one": {"train": train, "test": test}}, labels=("joy", "anger", "fear", "love"))
     found = report((labels, groups))
-    said = [f.said for f in of(found, "rare-labels")]
+    said = [f.text for f in of(found, "rare-labels")]
     assert said == [
         f"train has fewer than {RARE_TRAIN} rows of 1 label(s): anger 4",
         f"test has fewer than {RARE_SCORED} rows of 1 label(s): fear 3",
     ]
-    assert [f.said for f in of(found, "untrained-labels")] == ["scored, and in no training row: fear"]
-    assert [f.said for f in of(found, "imbalance")] == ["in train joy is 25 times as common as anger"]
-    assert found.tables[0].rows[0] == ["joy", 100, 30, "96.2%", "90.9%"]
+    assert [f.text for f in of(found, "untrained-labels")] == ["scored, and in no training row: fear"]
+    assert [f.text for f in of(found, "imbalance")] == ["in train joy is 25 times as common as anger"]
+    assert found.tables[0].rows[0] == ("joy", 100, 30, "96.2%", "90.9%")
 
 
 def test_lengths_and_odd_texts(plant: Any) -> None:
     rows = [("one two three", "joy"), ("", "joy"), ("cafÃ©", "joy"), ("café", "joy"), ("what\ufffd", "joy")]
     found = report((lengths, plant({"one": {"train": rows}})))
-    assert [(f.count, f.said) for f in of(found, "odd-texts")] == [
+    assert [(f.count, f.text) for f in of(found, "odd-texts")] == [
         (1, "1 of 5 train texts are empty"),
         (2, "2 of 5 train texts have broken characters"),
     ]
-    assert found.tables[0].rows[0][:2] + found.tables[0].rows[0][6:] == ["one", "train", 3, 5, 5, 13]
+    assert found.tables[0].rows[0][:2] + found.tables[0].rows[0][6:] == ("one", "train", 3, 5, 5, 13)
 
 
 def test_of_a_sensitive_task_rows_are_placed_and_never_shown(plant: Any) -> None:

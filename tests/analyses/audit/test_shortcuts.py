@@ -51,7 +51,7 @@ def test_marks_are_a_warning_and_words_a_note(plant: Any) -> None:
         ("surface-shortcuts", "warning", 2),
         ("telling-words", "note", 1),
     ]
-    assert ":) (joy in 100% of 100)" in report.findings[0].said
+    assert ":) (joy in 100% of 100)" in report.findings[0].text
 
 
 def test_every_label_of_several_is_asked_for(plant: Any) -> None:
@@ -90,12 +90,12 @@ def test_what_is_no_word_is_known_for_what_it_is(plant: Any, text: str, kind: st
 def test_of_a_sensitive_task_only_the_kinds_are_counted(plant: Any) -> None:
     report = Report("test")
     shortcuts(plant({"one": {"train": rows()}}, sensitive={"one"}), report)
-    said = [one.said for one in report.findings]
+    said = [one.text for one in report.findings]
     assert said == [
         "2, not named as the task is sensitive: emoticon 1, subreddit 1",
         "1, not named as the task is sensitive: word 1",
     ]
-    assert report.tables[0].rows == []
+    assert report.tables[0].rows == ()
     assert not [word for word in ("furious", "rage", ":)") if word in str(report.as_json())]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,12 @@ import numpy as np
 import pytest
 
 from emomtl import EmomtlError, MultiLabel, SingleLabel, Taxonomy
+from emomtl.analyses.runs import RunFolders
+from emomtl.analyses.space import SpaceAnalysis
 from emomtl.analyses.space.coordinates import taxonomy_coordinates
-from emomtl.analyses.space.report import Analysis, cautions
-from emomtl.analyses.space.vectors import Question, Space, Texts, gather, only_labels
+from emomtl.analyses.space.measures import Measured, Spaces
+from emomtl.analyses.space.report import cautions
+from emomtl.analyses.space.vectors import Space, Texts, only_labels, read_spaces
 from emomtl.inference.trained import open_trained
 from emomtl.plugins.discovery import Plugins
 
@@ -24,12 +26,12 @@ def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOMTL_TRUST_PLUGINS", "1")
 
 
-TRUSTED = partial(Plugins.discover, trust=True)
+def read(runs: list[Path], **options: Any) -> Any:
+    """The texts and spaces of runs whose plugins are trusted."""
+    return read_spaces(RunFolders(runs, trust_plugins=True), SpaceAnalysis(**options))
+
+
 WORDS = ("happy", "angry", "lonely", "scared", "birthday", "shouted")
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
 
 
 def test_only_rows_with_exactly_one_hard_label_are_taken() -> None:
@@ -47,11 +49,11 @@ def test_vectors_are_the_models_pooled_ones_and_top_labels_its_heads(vad_runs: l
     from emomtl.inference.predict import Predictor
     from emomtl.inference.trained import open_trained
 
-    texts, spaces, _ = gather(vad_runs, TRUSTED, Question(pretrained=True), silent)
+    texts, spaces, _ = read(vad_runs, pretrained=True)
     assert [space.name for space in spaces][1:] == ["alone", "both"]
     assert spaces[0].predicted is None
     assert (texts.task, texts.rows) == ("feelings", len(texts.gold))
-    trained = open_trained(vad_runs[1], "best", TRUSTED())
+    trained = open_trained(vad_runs[1], "best", Plugins.discover(trust=True))
     held = trained.read_split("validation", ["feelings"]).corpora[0].splits["validation"].texts
     answers = Predictor.of(trained, ["feelings"])(list(held))
     for place, text in enumerate(held[:9]):
@@ -65,7 +67,7 @@ def test_vectors_are_the_models_pooled_ones_and_top_labels_its_heads(vad_runs: l
 
 
 def test_a_limit_takes_the_same_texts_of_every_run(vad_runs: list[Path]) -> None:
-    texts, spaces, _ = gather(vad_runs, TRUSTED, Question(limit=20), silent)
+    texts, spaces, _ = read(vad_runs, limit=20)
     assert len(texts.gold) == 20
     assert {len(space.vectors) for space in spaces} == {20}
 
@@ -153,7 +155,7 @@ def test_runs_that_share_no_task_or_labels_or_texts_are_refused(desk: Any, vad_r
         (["--split", "tset"], "--split: 'tset' is no split (did you mean 'test'?)"),
         (["--task", "feeling"], "--task: 'feeling' is no task of"),
         (["--source", "feelings"], "--source: 'feelings' is not TASK=PATH"),
-        (["--source", "felings=x"], "'felings' is no task of this run"),
+        (["--source", "felings=x"], "'felings' is no task of these runs"),
         (["--vad", "gone.csv"], "--vad: there is no file gone.csv"),
         (["--vad-columns", "a,b"], "--vad-columns: 'a,b' does not name four columns"),
         (["--allow-changed", "all"], "--allow-changed: 'all' is not known here (data)"),
@@ -168,26 +170,25 @@ def test_what_it_does_not_know_is_one_message(cli: Any, vad_runs: list[Path], ar
 
 def test_a_regression_has_no_space(desk: Any) -> None:
     with pytest.raises(EmomtlError, match="no run is given"):
-        gather([], Plugins.discover, Question(), silent)
+        read([])
     rows = ["text,label,part", *(f"word {i},{i},{'train' if i < 8 else 'validation'}" for i in range(12))]
     (desk.folder / "numbers.csv").write_text("\n".join(rows) + "\n")
     table = {"use": "table", "source": "numbers.csv", "options": {"split": "part"}, "head": {"use": "regression"}}
     tasks = {"mood": None, "topics": None, "numbers": table}
     run = desk.train(desk.manifest(tasks=tasks, train={"steps": 2}, weighting={"use": "equal"}))
     with pytest.raises(EmomtlError, match="share no task with labels"):
-        gather([run.folder], Plugins.discover, Question(), silent)
-    with pytest.raises(EmomtlError, match="answers with numbers"):
-        gather([run.folder], Plugins.discover, Question(task="numbers"), silent)
+        read([run.folder])
+    with pytest.raises(EmomtlError, match="answers without labels"):
+        read([run.folder], task="numbers")
 
 
 def test_that_joy_and_positive_are_one_set_is_said_of_goemotions() -> None:
-    from emomtl.analyses.space.measures import Measured
     from emomtl_tasks.emotions import EMOTIONS
 
     texts = Texts("goemotions", "validation", EMOTIONS, np.arange(28), 28)
     space = Space("both", "", np.zeros((28, 2), np.float32), taught={"ekman": "goemotions-ekman"})
     measured = [Measured(space, {}, {}, np.zeros((0, 0)))]
-    said = " ".join(cautions(Analysis(texts, taxonomy_coordinates(EMOTIONS), measured, 10, 17, ())))
+    said = " ".join(cautions(Spaces(texts, taxonomy_coordinates(EMOTIONS), measured, 10, 17)))
     assert "joy of ekman and positive of sentiment" in said
     assert "A label's group in ekman decides its group in sentiment." in said
     assert "both also trains goemotions-ekman" in said
@@ -197,7 +198,7 @@ def test_that_joy_and_positive_are_one_set_is_said_of_goemotions() -> None:
 def test_a_run_whose_heads_read_features_too_has_the_space_of_its_encoder(desk: Any) -> None:
     manifest = desk.manifest(features={"lexicon": {"of": "topics", "min_rows": 2}}, train={"steps": 2})
     run = desk.train(manifest)
-    _, (space,), _ = gather([run.folder], Plugins.discover, Question(task="mood", checkpoint="last"), silent)
+    _, (space,), _ = read([run.folder], task="mood", checkpoint="last")
     width = open_trained(run.folder, "last", Plugins.discover()).model.encoder.config.hidden_size
     assert space.vectors.shape[1] == width
     assert space.predicted is not None

@@ -1,1 +1,0 @@
-"""Sections of a report's page that come from an analysis, not from scores alone."""
