@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -58,8 +58,10 @@ class RunResult:
     @property
     def step(self) -> int:
         """The last step that is known of; 0 where none was logged."""
-        logged: int = self.steps[-1]["step"] if self.steps else 0
-        return max(logged, self.finish["step"]) if self.finish else logged
+        ends: list[int] = [event["step"] for event in self.steps[-1:]]
+        if self.finish:
+            ends.append(self.finish["step"])
+        return max(ends, default=0)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -94,14 +96,18 @@ class RunResult:
             return "fitted at once"
         if self.finish is not None:
             reason = str(self.finish["reason"])
-            return reason if reason == "finished" else f"stopped early: {reason}"
+            if reason != "finished":
+                reason = f"stopped early: {reason}"
+            return reason
         if self.stopped:
             return f"not finished: {self.stopped}"
         return f"not finished (killed, or still running) after step {self.step}"
 
     def _last_logged(self, key: str) -> dict[str, int]:
-        logged = self.steps[-1][key] if self.steps else {}
-        return {task: logged.get(task, 0) for task in self.tasks}
+        numbers = dict.fromkeys(self.tasks, 0)
+        for event in self.steps[-1:]:
+            numbers |= event[key]
+        return {task: numbers[task] for task in self.tasks}
 
 
 def collect(folders: Sequence[Path]) -> list[RunResult]:
@@ -161,15 +167,20 @@ def _end(events: Sequence[dict[str, Any]], file: Path) -> tuple[dict[str, Any] |
                 raise damaged(file, "a stop event without a step or an error")
             stop = (event["step"], clean(event["error"], 300))
     stop = stop or stop_in_log(file.with_name("log.txt"))
-    return finish, "" if stop is None else f"stopped at step {stop[0]}: {stop[1]}"
+    if stop is None:
+        return finish, ""
+    return finish, f"stopped at step {stop[0]}: {stop[1]}"
 
 
 def _seconds(events: Sequence[dict[str, Any]], folder: Path) -> tuple[float, ...]:
     """How long each part of a run trained that ended in order."""
-    finishes = [event for event in events if event.get("event") == "finish"]
-    if any("seconds" not in event for event in finishes):
-        return tuple(seconds_trained(folder / "log.txt"))
-    return tuple(event["seconds"] for event in finishes)
+    seconds = []
+    for event in events:
+        if event.get("event") == "finish":
+            if "seconds" not in event:
+                return tuple(seconds_trained(folder / "log.txt"))
+            seconds.append(event["seconds"])
+    return tuple(seconds)
 
 
 def _by_step(
@@ -202,8 +213,11 @@ def _missing(result: RunResult) -> list[str]:
     elif result.finish is None:
         last = f"figures of its training go to step {result.steps[-1]['step']}, the last logged one"
         missing.append(f"it has not finished: {last}")
-    scored = {entry.get("which") for entry in result.evaluations if entry.get("by") == "train"}
-    if unscored := [which for which in ("best", "last") if which not in scored]:
+    unscored = ["best", "last"]
+    for entry in result.evaluations:
+        if entry.get("by") == "train" and entry.get("which") in unscored:
+            unscored.remove(entry["which"])
+    if unscored:
         checkpoints = f"{' and '.join(unscored)} checkpoint"
         missing.append(
             f"no validation scores of its {checkpoints}: they are written when a run ends"
@@ -226,8 +240,9 @@ def _with_unique_names(results: Sequence[RunResult]) -> list[RunResult]:
     named = []
     for result in results:
         if names[result.name] > 1:
-            is_unique = folders[result.name, result.folder.name] == 1
-            place = result.folder.name if is_unique else str(result.folder)
+            place = result.folder.name
+            if folders[result.name, place] > 1:
+                place = str(result.folder)
             result = replace(result, name=f"{result.name} ({place})")
         named.append(result)
     return named
@@ -248,15 +263,17 @@ def _are_numbers(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_finite, value.values()))
 
 
+def _is_metric(value: object) -> bool:
+    """Whether it is a finite number, or None for an undefined metric."""
+    return value is None or _is_finite(value)
+
+
 def _are_metrics(value: object) -> bool:
-    """Whether it is a table of finite numbers by name, with None for undefined ones."""
-    return isinstance(value, dict) and _are_numbers(
-        {name: number for name, number in value.items() if number is not None}
-    )
+    return isinstance(value, dict) and all(map(_is_metric, value.values()))
 
 
-def _are_texts(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _is_step(event: dict[str, Any]) -> bool:
@@ -267,7 +284,7 @@ def _is_validation(event: dict[str, Any]) -> bool:
     scores, main_metrics = event.get("scores"), event.get("main_metrics", {})
     if not (_is_count(event.get("step")) and isinstance(scores, dict)):
         return False
-    if not (isinstance(main_metrics, dict) and _are_texts(main_metrics.values())):
+    if not (isinstance(main_metrics, dict) and all(map(_is_text, main_metrics.values()))):
         return False
     return all(map(_are_metrics, scores.values()))
 

@@ -1,6 +1,4 @@
-"""How every picture looks, and how it is saved: colours that all eyes tell apart, and no names read
-as formulas.
-"""
+"""How every picture looks, its canvas, and how it is saved."""
 
 from __future__ import annotations
 
@@ -20,18 +18,17 @@ from emomtl.report.cells import plain
 from emomtl.safety.files import storage
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette without yellow, which is too faint on white: told apart with any colour
-vision.
-"""
+"""Okabe and Ito's palette for any colour vision, without yellow, which is too faint on white."""
 
 HOVER = "hover:"
-"""How the name (`gid`) of an artist begins that tells it to a mouse, on a page."""
+"""The beginning of the name (`gid`) of an artist that a page shows as a tooltip."""
 
 LAST_SECOND = 253_402_300_800
-"""The first second of the year 10000, in seconds since 1970: what a date can no longer say."""
+"""The first second of the year 10000, in seconds since 1970, which a date cannot express."""
 
 LONGEST = 48
 """Characters of a name in a picture."""
@@ -56,9 +53,7 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def drawing(**changes: Any) -> Iterator[None]:
-    """Inside, pictures are drawn in `STYLE`, with `changes` of it; signs that no font has are drawn
-    as boxes without a word.
-    """
+    """Inside, pictures are drawn in `STYLE` with `changes`; characters no font has become boxes."""
     from matplotlib import style
 
     _check_date()
@@ -70,14 +65,34 @@ def drawing(**changes: Any) -> Iterator[None]:
 
 def _check_date() -> None:
     """Refuse a SOURCE_DATE_EPOCH that matplotlib would fail on when it dates a file."""
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given and not (
-        given.isascii() and given.isdigit() and int(given[:15]) < LAST_SECOND and len(given) < 15
-    ):
-        found = f"'{clean(given, 40)}' is no number of seconds since 1970"
-        raise EmomtlError(
-            Problem("SOURCE_DATE_EPOCH", found, "unset it, or give one such as 1700000000")
-        )
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return
+    is_number = epoch.isascii() and epoch.isdigit() and len(epoch) < 15
+    if not is_number or int(epoch) >= LAST_SECOND:
+        finding = f"'{clean(epoch, 40)}' is no number of seconds since 1970"
+        remedy = "unset it, or give one such as 1700000000"
+        raise EmomtlError(Problem("SOURCE_DATE_EPOCH", finding, remedy))
+
+
+def canvas(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with its panels, row by row, without pyplot's global state.
+
+    `options` are those of `matplotlib.figure.Figure.subplots`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
+
+
+def title_figure(figure: Figure, title: str) -> None:
+    """Put a title above the panels, on the left; never read as a formula."""
+    figure.suptitle(title, parse_math=False, fontsize=13, x=0.01, ha="left")
 
 
 def named(text: str) -> str:
@@ -86,25 +101,22 @@ def named(text: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
-def hover(told: str) -> str:
-    """The name (`gid`) of an artist that tells something to a mouse: one line, no control
-    characters.
-    """
-    return HOVER + plain(told)
+def hover(text: str) -> str:
+    """The name (`gid`) of an artist that a page shows as a tooltip: one line of plain text."""
+    return HOVER + plain(text)
 
 
 def file_name(number: int, *parts: str) -> str:
-    """`01-run-task-kind`: safe as a file's name whatever runs and tasks are called; `number` keeps
-    them apart.
-    """
-    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", part)[:60].strip("-.") for part in parts]
-    return "-".join([f"{number:02d}", *(slug or "run" for slug in slugs)])
+    """`01-run-task-kind`: a safe name of a file; `number` keeps names apart."""
+    slugs = [f"{number:02d}"]
+    for part in parts:
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", part)[:60].strip("-.")
+        slugs.append(slug or "run")
+    return "-".join(slugs)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:
-    """Save a figure as `path`, a PNG, and beside it as SVG and PDF, the same bytes every time;
-    missing folders are made.
-    """
+    """Save a figure as `path`, a PNG, and beside it as SVG and PDF, always with the same bytes."""
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
@@ -116,16 +128,17 @@ def save_picture(figure: Figure, path: Path) -> Path:
 def save_pictures(pictures: Sequence[Picture], folder: Path) -> dict[str, Path]:
     """Save pictures into a folder, each as PNG, SVG and PDF; gives the PNG's path by caption.
 
-    Names that are the same once they are safe get a number.
+    Names that are equal get a number.
     """
-    taken: Counter[str] = Counter()
-    made: dict[str, Path] = {}
+    counts: Counter[str] = Counter()
+    paths: dict[str, Path] = {}
     with drawing():
-        for one in pictures:
-            taken[one.name] += 1
-            again = f"-{taken[one.name]}" if taken[one.name] > 1 else ""
-            made[one.caption] = save_picture(one.figure, folder / f"{one.name}{again}.png")
-    return made
+        for picture in pictures:
+            counts[picture.name] += 1
+            count = counts[picture.name]
+            name = f"{picture.name}-{count}.png" if count > 1 else f"{picture.name}.png"
+            paths[picture.caption] = save_picture(picture.figure, folder / name)
+    return paths
 
 
 def as_svg(figure: Figure) -> str:

@@ -51,16 +51,25 @@ def _pairs(all_scores: Sequence[Scored]) -> Iterator[tuple[Scored, Scored, str]]
     """The pairs, task by task, with the metric that both have (`_common_metric`)."""
     for task in dict.fromkeys(scores.task for scores in all_scores):
         of_task = [scores for scores in all_scores if scores.task == task]
-        singles = [one for one in of_task if len(one.result.tasks) == 1 and not one.result.baseline]
         for multi in of_task:
-            if len(multi.result.tasks) == 1:
-                continue
-            beside = [single for single in singles if single.which == multi.which]
-            same_seed = [single for single in beside if _seed(single.result) == _seed(multi.result)]
-            for single in same_seed or beside:
-                metric = _common_metric(single, multi)
-                if metric is not None:
-                    yield single, multi, metric
+            if len(multi.result.tasks) > 1:
+                yield from _pairs_with(multi, of_task)
+
+
+def _pairs_with(multi: Scored, of_task: Sequence[Scored]) -> Iterator[tuple[Scored, Scored, str]]:
+    """The pairs of one multi-task run: those of its seed, else all."""
+    beside: list[Scored] = []
+    same_seed: list[Scored] = []
+    for single in of_task:
+        is_single = len(single.result.tasks) == 1 and not single.result.baseline
+        if is_single and single.which == multi.which:
+            beside.append(single)
+            if _seed(single.result) == _seed(multi.result):
+                same_seed.append(single)
+    for single in same_seed or beside:
+        metric = _common_metric(single, multi)
+        if metric is not None:
+            yield single, multi, metric
 
 
 def _common_metric(single: Scored, multi: Scored) -> str | None:

@@ -35,7 +35,7 @@ def manifest_table(
 ) -> Table:
     """Where the manifest of a run differs from that of its reference, each with its run's name."""
     names = ("key", reference[0], other[0])
-    before, after = (manifest_values(manifest) for _, manifest in (reference, other))
+    before, after = manifest_values(reference[1]), manifest_values(other[1])
     if not with_names:
         before.pop("name", None)
         after.pop("name", None)
@@ -67,7 +67,9 @@ def _runs_by_value(
                 runs.setdefault((key, shortened(mapping[key])), []).append(name)
     rows = []
     for (key, value), having in runs.items():
-        which = f"all {len(names)}" if len(having) == len(names) else "; ".join(having)
+        which = "; ".join(having)
+        if len(having) == len(names):
+            which = f"all {len(names)}"
         rows.append((key, value, which))
     return tuple(rows)
 

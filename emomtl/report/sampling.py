@@ -136,7 +136,9 @@ def _chi_squared(
     if len(result.tasks) == 1:
         return "not applicable", []
     is_exact = exact(result)
-    notes = [] if is_exact else [SAMPLED]
+    notes = []
+    if not is_exact:
+        notes.append(SAMPLED)
     if result.manifest.sampler.per_step != "one":
         return "not applicable", notes
     updates, logged = result.updates, [event["probabilities"] for event in result.steps]
@@ -148,16 +150,19 @@ def _chi_squared(
             "no chi-squared test: the sampler does not draw, and not every step was logged"
         )
         return "not applicable", notes
-    if any(updates[task] and not draws[task] for task in updates):
-        return 0.0, [*notes, "a task was trained that had no probability"]
-    drawn = [task for task in updates if draws[task] > 0]
-    if len(drawn) < 2:
-        return None, notes
     per_draw = sum(updates.values()) / sum(draws.values())
-    expected = [draws[task] * per_draw for task in drawn]
+    observed, expected = [], []
+    for task, count in updates.items():
+        if draws[task] > 0:
+            observed.append(count)
+            expected.append(draws[task] * per_draw)
+        elif count:
+            return 0.0, [*notes, "a task was trained that had no probability"]
+    if len(expected) < 2:
+        return None, notes
     if min(expected) < FEW:
         notes.append(f"fewer than {FEW} updates are expected of a task: its chi-squared p is rough")
     if any(probabilities != logged[0] for probabilities in logged):
         change = "its probabilities change"
         notes.append(f"{change}, so that its chi-squared p is rather too high than too low")
-    return chi_squared([updates[task] for task in drawn], expected), notes
+    return chi_squared(observed, expected), notes

@@ -183,20 +183,21 @@ def task_tables(all_scores: Sequence[Scored], split: str) -> list[Table]:
 def _task_table(task: str, of_task: Sequence[Scored], split: str) -> Table:
     row_counts = sorted({scores.rows for scores in of_task})
     uneven = len(row_counts) > 1
+    columns = ["run", "checkpoint", "step"]
+    if uneven:
+        columns.append("rows")
     metrics: dict[str, None] = {}
     for scores in of_task:
         metrics |= dict.fromkeys(main_columns(scores))
     rows: list[tuple[Cell, ...]] = []
     for which, scores in _merge_checkpoints(of_task):
-        count = (scores.rows,) if uneven else ()
-        rows.append((scores.result.name, which, scores.step, *count, *map(scores.cell, metrics)))
-    count_column = ("rows",) if uneven else ()
-    return Table(
-        f"{task} on {split} ({rows_in_words(row_counts)})",
-        ("run", "checkpoint", "step", *count_column, *metrics),
-        tuple(rows),
-        tuple(_task_notes(task, of_task, uneven)),
-    )
+        row: list[Cell] = [scores.result.name, which, scores.step]
+        if uneven:
+            row.append(scores.rows)
+        rows.append((*row, *map(scores.cell, metrics)))
+    title = f"{task} on {split} ({rows_in_words(row_counts)})"
+    notes = _task_notes(task, of_task, uneven)
+    return Table(title, (*columns, *metrics), tuple(rows), tuple(notes))
 
 
 def _task_notes(task: str, of_task: Sequence[Scored], uneven: bool) -> list[str]:
@@ -261,13 +262,18 @@ def label_tables(all_scores: Sequence[Scored], split: str) -> list[Table]:
 def _label_table(
     scores: Scored, grouping: str, by_label: Sequence[Mapping[str, Any]], split: str
 ) -> Table:
-    columns = tuple(dict.fromkeys(str(key) for row in by_label for key in row))
-    task = f"{scores.task}, grouping {grouping}," if grouping else scores.task
-    which = scores.which if scores.which in CHECKPOINT_ORDER else f"step {scores.which}"
+    columns: dict[str, None] = {}
+    for row in by_label:
+        columns |= dict.fromkeys(map(str, row))
+    task, which = scores.task, scores.which
+    if grouping:
+        task = f"{task}, grouping {grouping},"
+    if which not in CHECKPOINT_ORDER:
+        which = f"step {which}"
     where = f"on {split} ({rows_in_words([scores.rows])})"
     title = f"By label: {task} {where}, {which} checkpoint of {scores.result.name}"
     rows = [tuple(_cell(row.get(name)) for name in columns) for row in by_label]
-    return Table(title, columns, tuple(rows))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def looks(results: Sequence[RunResult]) -> list[Table]:

@@ -1,6 +1,4 @@
-"""The shell of every page: a template, its style and script with their hashes in the policy, and
-nothing else allowed.
-"""
+"""The shell of every page: a template, and a policy that allows its own style and script only."""
 
 from __future__ import annotations
 
@@ -15,6 +13,9 @@ from emomtl.safety.escaping import printable_lines
 STYLE = Path(__file__).parent / "page.css"
 """The style that all pages share; a page may add its own."""
 
+CLOSED = ("base-uri 'none'", "form-action 'none'")
+"""The rules of the content security policy that need no hash."""
+
 
 def rendered(
     template: Path,
@@ -23,21 +24,20 @@ def rendered(
     script: Path | None = None,
     filters: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> str:
-    """The text of a page: everything that the template is given is escaped, but for what is markup
-    already, and can be seen.
+    """The text of a page; whatever the template is given is escaped, unless it is markup.
 
-    The template gets `style`, `script` and `policy`: a content security policy by which the browser
-    loads nothing, and runs and styles only what stands in this page and has the right hash.
+    Control characters are written out. The template gets `style`, `script` and `policy`: a content
+    security policy by which the browser loads nothing, and runs and styles only what stands in this
+    page and has the right hash.
     """
     from jinja2 import Environment, StrictUndefined
 
     style = "".join(path.read_text(encoding="utf-8") for path in (STYLE, *styles))
     code = script.read_text(encoding="utf-8") if script is not None else ""
-    scripts = f"script-src '{_hash(code)}'; " if code else ""
-    policy = (
-        f"default-src 'none'; {scripts}style-src '{_hash(style)}'; base-uri 'none'; form-action"
-        " 'none'"
-    )
+    rules = ["default-src 'none'", f"style-src '{_hash(style)}'", *CLOSED]
+    if code:
+        rules.insert(1, f"script-src '{_hash(code)}'")
+    policy = "; ".join(rules)
     how: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined, "finalize": _seen}
     environment = Environment(**how, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters or {})

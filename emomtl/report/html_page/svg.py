@@ -1,6 +1,4 @@
-"""A picture of matplotlib as a part of a page: without styles of its own, with a title for whoever
-cannot see it.
-"""
+"""A picture of matplotlib inside an HTML page: no styles of its own, a title for screen readers."""
 
 from __future__ import annotations
 
@@ -19,6 +17,7 @@ DRAWN, DIGITS = re.compile(r' d="([^"]*)"'), re.compile(r"(\.\d\d)\d+")
 PLACED = re.compile(r'(\b[xy]="-?\d+\.\d)\d+"')
 MOVED = re.compile(r"translate\([^)]*\)")
 TAG, VALUE = re.compile(r"<[^<>]*'[^<>]*>"), re.compile(r"\"[^\"]*\"|'([^']*)'")
+SCRIPT = re.compile(r"<\s*(script|foreignObject)|\son\w+\s*=", re.IGNORECASE)
 QUOTED = re.compile(r'"[^"]*"')
 NAMED = re.compile(rf'<g id="{HOVER}([^"]*)">')
 
@@ -36,26 +35,27 @@ def inline(svg: str, title: str) -> Markup:
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
     body = TAG.sub(lambda tag: VALUE.sub(_in_double_quotes, tag[0]), body)
-    if re.search(
-        r"<\s*(script|foreignObject)|\son\w+\s*=", QUOTED.sub('""', body), flags=re.IGNORECASE
-    ):
+    if SCRIPT.search(QUOTED.sub('""', body)):
         raise ValueError("the picture has a script in it")
-    body = STYLED.sub(lambda found: _attributes(found[1]), body)
-    body = NAMED.sub(lambda found: f"<g><title>{escape(unescape(found[1]))}</title>", body)
+    body = STYLED.sub(lambda match: _attributes(match[1]), body)
+    body = NAMED.sub(lambda match: f"<g><title>{escape(unescape(match[1]))}</title>", body)
     body = PLACED.sub(r'\1"', re.sub(r">\s+<", "><", body))
-    body = DRAWN.sub(lambda found: ' d="' + DIGITS.sub(r"\1", found[1]) + '"', body)
-    body = MOVED.sub(lambda found: DIGITS.sub(r"\1", found[0]), body)
+    body = DRAWN.sub(lambda match: ' d="' + DIGITS.sub(r"\1", match[1]) + '"', body)
+    body = MOVED.sub(lambda match: DIGITS.sub(r"\1", match[0]), body)
     return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(title))}" ', 1))
 
 
 def _in_double_quotes(value: re.Match[str]) -> str:
-    """A value of an attribute, which matplotlib puts into single quotes where it holds a double
-    one.
-    """
-    return value[0] if value[1] is None else '"' + value[1].replace('"', "&quot;") + '"'
+    """A value of an attribute; matplotlib puts it into single quotes where it has a double one."""
+    if value[1] is None:
+        return value[0]
+    return '"' + value[1].replace('"', "&quot;") + '"'
 
 
 def _attributes(style: str) -> str:
     """`fill: none; stroke: #000` as attributes."""
-    pairs = (part.partition(":") for part in style.split(";") if part.strip())
-    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
+    attributes = ""
+    for part in filter(str.strip, style.split(";")):
+        name, _, value = part.partition(":")
+        attributes += f' {name.strip()}="{value.strip()}"'
+    return attributes
