@@ -50,8 +50,8 @@ class FittedTable:
 
     def _least_width(self, columns: Iterable[Sequence[str]]) -> int:
         """Columns of the terminal that a table takes at least where no word is cut."""
-        edge = 1 if self.boxed else 0
-        return sum(_longest_word(cells) + GAP for cells in columns) + edge
+        widths = list(map(_longest_word, columns))
+        return sum(widths) + GAP * len(widths) + int(self.boxed)
 
     def _upright(self, by_column: Sequence[Sequence[str]]) -> RichTable:
         """A line a row."""
@@ -88,7 +88,9 @@ class FittedTable:
         table = RichTable(box=box.SIMPLE, pad_edge=False, show_header=False)
         least = _longest_word(self.columns)
         table.add_column(overflow="fold", style="bold", min_width=least)
-        justify: Any = "left" if len(self.rows) == 1 else "right"
+        justify: Any = "right"
+        if len(self.rows) == 1:
+            justify = "left"
         for row in self.rows:
             table.add_column(justify=justify, overflow="fold", min_width=_longest_word(row))
         for cells in by_column:

@@ -104,12 +104,16 @@ def _unfair(single: Scored, multi: Scored) -> Iterator[str]:
 
 def _updates(scores: Scored) -> int | None:
     """Updates of the task over the whole run; None where no step was logged."""
-    return scores.result.updates[scores.task] if scores.result.steps else None
+    if not scores.result.steps:
+        return None
+    return scores.result.updates[scores.task]
 
 
 def _examples(scores: Scored) -> int | None:
     """Examples of the task over the whole run; None where no step was logged."""
-    return scores.result.counts[scores.task] if scores.result.steps else None
+    if not scores.result.steps:
+        return None
+    return scores.result.counts[scores.task]
 
 
 def _seed(result: RunResult) -> int:

@@ -81,5 +81,7 @@ def manifest_values(manifest: Manifest) -> dict[str, Any]:
 
 def shortened(value: object) -> str:
     """A value as text, cut where it is long; nothing for None."""
-    text = "" if value is None else str(value)
+    if value is None:
+        return ""
+    text = str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -126,7 +126,9 @@ def _examples_of_step(result: RunResult, probabilities: Mapping[str, float]) -> 
 
 def _share(parts: Mapping[str, float], task: str) -> float | None:
     total = sum(parts.values())
-    return parts[task] / total if total else None
+    if not total:
+        return None
+    return parts[task] / total
 
 
 def _chi_squared(
@@ -144,8 +146,8 @@ def _chi_squared(
     updates, logged = result.updates, [event["probabilities"] for event in result.steps]
     if not sum(draws.values()) or not sum(updates.values()):
         return None, notes
-    is_certain = any(max(probabilities.values(), default=0) >= 1 for probabilities in logged)
-    if is_certain and not is_exact:
+    largest = [max(probabilities.values(), default=0) for probabilities in logged]
+    if max(largest) >= 1 and not is_exact:
         notes.append(
             "no chi-squared test: the sampler does not draw, and not every step was logged"
         )

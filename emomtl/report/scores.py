@@ -131,7 +131,9 @@ def _notes(scores: Mapping[str, Any]) -> list[Any]:
 def selected(result: RunResult, task: str) -> str | None:
     """The metric of this task that selected the run's best checkpoint; None where none did."""
     select = result.manifest.eval.select or ""
-    return select.partition("/")[2] if selecting_task(select) == task else None
+    if selecting_task(select) != task:
+        return None
+    return select.partition("/")[2]
 
 
 def chosen_by_other(result: RunResult, task: str, named: str = "this task") -> str:
@@ -318,7 +320,9 @@ def rows_in_words(counts: Sequence[int]) -> str:
     low, high = min(counts), max(counts)
     if low != high:
         return f"{low} to {high} rows"
-    return f"{low} row" if low == 1 else f"{low} rows"
+    if low == 1:
+        return "1 row"
+    return f"{low} rows"
 
 
 def _cell(value: object) -> Cell:

@@ -60,10 +60,14 @@ def _run(result: RunResult) -> tuple[Cell, ...]:
 
 
 def _passes(number: float | None) -> str:
-    return "not known" if number is None else f"{number:.2f}"
+    if number is None:
+        return "not known"
+    return f"{number:.2f}"
 
 
 def _use(use: Use) -> str:
     """`temperature (temperature 2.0)`: what is used, with its options where it was given any."""
+    if not use.options:
+        return use.use
     options = ", ".join(f"{key} {value}" for key, value in use.options.items())
-    return f"{use.use} ({options})" if options else use.use
+    return f"{use.use} ({options})"

@@ -129,4 +129,7 @@ def _shown(table: Table) -> Shown:
 
 def _cell(cell: Cell, column: str) -> tuple[str, str]:
     """A cell as text, and the number to sort it by."""
-    return spelt(cell, column), repr(cell) if isinstance(cell, (int, float)) else ""
+    number = ""
+    if isinstance(cell, (int, float)):
+        number = repr(cell)
+    return spelt(cell, column), number
