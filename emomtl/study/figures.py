@@ -10,7 +10,7 @@ from emomtl.contracts.analysis import Picture
 from emomtl.metrics.bootstrap import LEVEL
 from emomtl.metrics.significance import POWER, Comparison
 from emomtl.report.cells import plain
-from emomtl.report.drawing import COLOURS, drawing, hover
+from emomtl.report.drawing import COLOURS, canvas, drawing, hover
 from emomtl.study.result import COLUMNS, StudyResult
 
 if TYPE_CHECKING:
@@ -70,14 +70,6 @@ def study_pictures(drawn: Drawn) -> list[Picture]:
     return made
 
 
-def _canvas(height: float, panels: int = 1, **more: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side, made without pyplot's global state."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, height), layout="constrained")
-    return figure, list(figure.subplots(1, panels, squeeze=False, **more)[0])
-
-
 def _named_rows(axes: Axes, names: Sequence[str]) -> None:
     """Rows of the table from top to bottom, drawn as they are, never as formulas."""
     axes.set_yticks(range(len(names)), [_wrapped(name) for name in names], parse_math=False)
@@ -98,7 +90,7 @@ def _differences(drawn: Drawn) -> Figure | None:
     found = [(row, row.comparison) for row in drawn.result.rows if row.comparison is not None]
     if not found:
         return None
-    figure, (axes,) = _canvas(1.5 + 0.55 * len(found))
+    figure, (axes,) = canvas(10, 1.5 + 0.55 * len(found))
     for place, (row, comparison) in enumerate(found):
         _difference(axes, place, plain(row.name), comparison, drawn.colour(row.name))
         axes.text(1.01, place, comparison.verdict, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
@@ -135,7 +127,7 @@ def _seeds(drawn: Drawn) -> Figure | None:
     rows = [row for row in drawn.result.rows if row.figures]
     if not rows:
         return None
-    figure, panels = _canvas(1.4 + 0.5 * len(rows), len(COLUMNS), sharey=True, sharex=True)
+    figure, panels = canvas(10, 1.4 + 0.5 * len(rows), columns=len(COLUMNS), sharey=True, sharex=True)
     for axes, column in zip(panels, COLUMNS, strict=True):
         for place, row in enumerate(rows):
             for seed, value in row.figures.get(column, {}).items():
@@ -161,7 +153,7 @@ def _course(drawn: Drawn) -> Figure | None:
     """
     from matplotlib.lines import Line2D
 
-    figure, (axes,) = _canvas(4.6)
+    figure, (axes,) = canvas(10, 4.6)
     handles = []
     scorings = {row.name: row.scoring for row in drawn.result.rows}
     shown: list[list[Path]] = []
@@ -228,7 +220,7 @@ def _sampling(drawn: Drawn) -> Figure | None:
     rows = [row for row, runs in drawn.runs.items() if any(run.steps for run in runs.values())]
     if not rows:
         return None
-    figure, (axes,) = _canvas(1.5 + 0.45 * len(rows))
+    figure, (axes,) = canvas(10, 1.5 + 0.45 * len(rows))
     so_far = [0.0] * len(rows)
     for number, task in enumerate(tasks):
         means = []
