@@ -165,13 +165,13 @@ class Desk:
 
     def train_stages(self, manifest: Path, out: str = "run", again: bool = False, plugins: Any = None) -> list[Run]:
         """Train all stages of a manifest, as `emomtl train` does, or with `again` as its `--resume`; gives their runs."""
-        from emomtl.compose import compose_file, left, stages
+        from emomtl.compose import compose_file, remaining, stages
         from emomtl.plugins.discovery import Plugins
         from emomtl.train import Display, resume, start, train
 
         every = stages(compose_file(manifest, [], plugins or Plugins.discover()), self.folder / out)
         runs = []
-        for number, (plan, folder) in enumerate(left(every) if again else every):
+        for number, (plan, folder) in enumerate(remaining(every) if again else every):
             begun = again and number == 0
             session = resume(plan, folder, Display()) if begun else start(plan, folder, Display())
             train(session)

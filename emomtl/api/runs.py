@@ -59,7 +59,7 @@ def train(
     """
     from emomtl.cli.progress import make_display
     from emomtl.cli.shipped import compose_given
-    from emomtl.compose import compose_file, left, stages
+    from emomtl.compose import compose_file, remaining, stages
     from emomtl.run import check_new
     from emomtl.train import Display, start
     from emomtl.train import resume as resume_run
@@ -77,7 +77,7 @@ def train(
             plan = compose_given(Path(manifest), overrides, plugins)
         todo = stages(plan, Path(out) if out is not None else Path("runs") / plan.manifest.name)
         if resume:
-            todo = left(todo)
+            todo = remaining(todo)
         for number, (_, folder) in enumerate(todo):
             if not (resume and number == 0):
                 check_new(folder)

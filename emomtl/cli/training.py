@@ -32,7 +32,7 @@ def train(
     """
     from emomtl.cli.output import print_json, say, scores_json
     from emomtl.cli.shipped import compose_given
-    from emomtl.compose import left, stages
+    from emomtl.compose import remaining, stages
     from emomtl.errors import EmomtlError, Problem
     from emomtl.model.parallel.ranks import process_group
     from emomtl.plugins.discovery import Plugins
@@ -46,7 +46,7 @@ def train(
         for note in plugins.notes if ranks.first else ():
             say(f"note: {note}")
         every = stages(whole, out or Path("runs") / whole.manifest.name)
-        every = every[ranks.broadcast_object(len(every) - len(left(every)) if resume else 0) :]
+        every = every[ranks.broadcast_object(len(every) - len(remaining(every)) if resume else 0) :]
         for number, (_, folder) in enumerate(every if ranks.first else ()):
             if not (resume and number == 0):
                 check_new(folder)  # of both stages, and before corpora are read, which may take long

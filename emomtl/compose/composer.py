@@ -1,4 +1,4 @@
-"""The collector of problems while a manifest is resolved, and how one name with its options is."""
+"""Collects problems while a manifest is resolved, and resolves a name with its options."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ class Composer:
         self.problems: list[Problem] = []
 
     def add(self, *problems: Problem, place: str | None = None) -> None:
-        """Remember problems; `place` is the dotted key for those that come from a layer which does not know it."""
+        """Remember problems, each once.
+
+        `place` is the dotted key for those that come from a layer which does not know it.
+        """
         for problem in problems:
-            found = problem
             if place is not None and place not in problem.place:
-                found = replace(problem, place=place, found=": ".join(part for part in (problem.place, problem.found) if part))
+                found = f"{problem.place}: {problem.found}" if problem.place else problem.found
+                problem = replace(problem, place=place, found=found)
             if self.draft is not None:
-                found = self.draft.placed(found)
-            if found not in self.problems:
-                self.problems.append(found)
+                problem = self.draft.placed(problem)
+            if problem not in self.problems:
+                self.problems.append(problem)
 
     def used(self, kind: str, use: Use, place: str) -> Any | None:
-        """What `use` names, with its options checked."""
+        """What `use` names, with its options; None where either is wrong."""
         try:
             offer = self.plugins.offer(kind, use.use)
         except EmomtlError as error:

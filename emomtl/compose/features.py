@@ -13,19 +13,27 @@ from emomtl.manifest import FeatureTable, TaskTable, Use, options_of
 def bind_features(
     composer: Composer, tables: Mapping[str, FeatureTable], tasks: Mapping[str, TaskTable]
 ) -> dict[str, BoundFeature]:
-    """The features that resolve, in the manifest's order; `of` must name a task of the run, whose rows are read anyway."""
-    bound = {}
+    """The features that resolve, in the manifest's order.
+
+    `of` must name a task of the run, whose rows are read anyway; the first one where left out.
+    """
+    features = {}
     for name, table in tables.items():
         place, of = f"features.{name}", table.of or next(iter(tasks), "")
-        known = of in tasks
-        if tasks and not known:
-            composer.add(Problem(f"{place}.of", f"'{clean(of)}' is no task of this run", suggest(of, tasks)))
-        feature = composer.used("feature", Use(use=table.use or name, **table.options), place)
-        if feature is not None and known:
-            bound[name] = BoundFeature(name, table.use or name, of, table.folds, feature)
-    return bound
+        if tasks and of not in tasks:
+            found = f"'{clean(of)}' is no task of this run"
+            composer.add(Problem(f"{place}.of", found, suggest(of, tasks)))
+        kind = table.use or name
+        feature = composer.used("feature", Use(use=kind, **table.options), place)
+        if feature is not None and of in tasks:
+            features[name] = BoundFeature(name, kind, of, table.folds, feature)
+    return features
 
 
-def complete_features(bound: Mapping[str, BoundFeature]) -> dict[str, FeatureTable]:
+def complete_features(features: Mapping[str, BoundFeature]) -> dict[str, FeatureTable]:
     """The tables with every default and option written out."""
-    return {name: FeatureTable(use=one.use, of=one.of, folds=one.folds, **options_of(one.feature)) for name, one in bound.items()}
+    tables = {}
+    for name, bound in features.items():
+        options = options_of(bound.feature)
+        tables[name] = FeatureTable(use=bound.use, of=bound.of, folds=bound.folds, **options)
+    return tables

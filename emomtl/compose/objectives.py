@@ -1,64 +1,85 @@
-"""The objectives of a run, resolved: each with its task, and checked against the labels of all tasks."""
+"""The objectives of a run, resolved: each with its task, and checked against the tasks' labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from emomtl.compose.composer import Composer
-from emomtl.compose.plan import BoundObjective, BoundTask
+from emomtl.compose.plan import BoundObjective
 from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.data.bound_task import BoundTask
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, ObjectiveTable, options_of
 
 
-def bind_objectives(composer: Composer, manifest: Manifest, tasks: Mapping[str, BoundTask]) -> dict[str, BoundObjective]:
-    """The objectives that resolve, in the manifest's order; nothing more is said of one whose task did not resolve."""
-    bound: dict[str, BoundObjective] = {}
+def bind_objectives(
+    composer: Composer, manifest: Manifest, tasks: Mapping[str, BoundTask]
+) -> dict[str, BoundObjective]:
+    """The objectives that resolve, in the manifest's order.
+
+    Where a task did not resolve, only the objective's names and options are checked.
+    """
+    objectives: dict[str, BoundObjective] = {}
+    taxonomies = {name: task.taxonomy for name, task in tasks.items()}
     for name, table in manifest.objectives.items():
         place = f"objectives.{name}"
         if name in manifest.tasks:
-            composer.add(Problem(place, f"'{name}' is a task of this run, too", "give the objective a name of its own"))
+            found = f"'{name}' is a task of this run, too"
+            composer.add(Problem(place, found, "give the objective a name of its own"))
         if table.task not in manifest.tasks:
             found = f"'{clean(table.task)}' is no task of this run"
             composer.add(Problem(f"{place}.task", found, suggest(table.task, manifest.tasks)))
         objective = composer.used("objective", table, place)
         if objective is None or set(tasks) != set(manifest.tasks) or table.task not in tasks:
             continue
-        bound[name] = BoundObjective(name, table.task, table.weight, objective)
+        bound = objectives[name] = BoundObjective(name, table.task, table.weight, objective)
         if objective.partners and manifest.sampler.per_step == "one":
-            found = f"'{table.use}' needs the answers of {_named(objective.partners)} on the same texts"
-            composer.add(Problem(place, found, '`sampler.per_step = "all"` puts every task into every step'))
-        composer.add(*objective_problems(bound[name], tasks, {task: one.taxonomy for task, one in tasks.items()}))
-    return bound
+            partners = " and ".join(f"'{task}'" for task in objective.partners)
+            found = f"'{table.use}' needs the answers of {partners} on the same texts"
+            remedy = '`sampler.per_step = "all"` puts every task into every step'
+            composer.add(Problem(place, found, remedy))
+        composer.add(*objective_problems(bound, tasks, taxonomies))
+    return objectives
 
 
-def complete_objectives(manifest: Manifest, bound: Mapping[str, BoundObjective]) -> dict[str, ObjectiveTable]:
+def complete_objectives(
+    manifest: Manifest, objectives: Mapping[str, BoundObjective]
+) -> dict[str, ObjectiveTable]:
     """The tables with every default and option written out."""
-    uses = {name: table.use for name, table in manifest.objectives.items()}
-    return {
-        name: ObjectiveTable(use=uses[name], task=one.task, weight=one.weight, **options_of(one.objective))
-        for name, one in bound.items()
-    }
+    tables = {}
+    for name, bound in objectives.items():
+        use, options = manifest.objectives[name].use, options_of(bound.objective)
+        tables[name] = ObjectiveTable(use=use, task=bound.task, weight=bound.weight, **options)
+    return tables
 
 
 def objective_problems(
-    one: BoundObjective, tasks: Mapping[str, BoundTask], taxonomies: Mapping[str, Taxonomy | None]
+    bound: BoundObjective,
+    tasks: Mapping[str, BoundTask],
+    taxonomies: Mapping[str, Taxonomy | None],
 ) -> tuple[Problem, ...]:
-    """What does not fit between an objective and the tasks; nothing while labels are not yet learned from the rows."""
-    place = f"objectives.{one.name}"
-    for partner in one.objective.partners:
-        if partner not in tasks or partner == one.task:
+    """What does not fit between an objective and the tasks.
+
+    Nothing is said while labels are not yet learned from the rows.
+    """
+    place = f"objectives.{bound.name}"
+    for partner in bound.objective.partners:
+        if partner not in tasks or partner == bound.task:
+            others = [name for name in tasks if name != bound.task]
             found = f"'{partner}' is no other task of this run"
-            return (Problem(place, found, suggest(partner, [task for task in tasks if task != one.task])),)
-    concerned = {task: (tasks[task].head, taxonomies.get(task)) for task in (one.task, *one.objective.partners)}
-    if any(taxonomy is None and head.kind != "regression" for head, taxonomy in concerned.values()):
-        return ()
+            return (Problem(place, found, suggest(partner, others)),)
+    concerned = {}
+    for name in (bound.task, *bound.objective.partners):
+        head, taxonomy = tasks[name].head, taxonomies.get(name)
+        if taxonomy is None and head.kind != "regression":
+            return ()
+        concerned[name] = (head, taxonomy)
     try:
-        one.objective.check(one.task, concerned)
+        bound.objective.check(bound.task, concerned)
     except EmomtlError as error:
-        return tuple(Problem(place, f"{p.place}: {p.found}" if p.place else p.found, p.remedy) for p in error.problems)
+        problems = []
+        for problem in error.problems:
+            found = f"{problem.place}: {problem.found}" if problem.place else problem.found
+            problems.append(Problem(place, found, problem.remedy))
+        return tuple(problems)
     return ()
-
-
-def _named(tasks: tuple[str, ...]) -> str:
-    return " and ".join(f"'{task}'" for task in tasks)

@@ -1,4 +1,4 @@
-"""What a task's plugin decides about its rows, said in one string: the options of the run, and the plugins' code as it is."""
+"""What decides about the rows that a task reads: its options, its head, and its plugins' code."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.task import DerivedTask
+from emomtl.data.bound_task import BoundTask
 from emomtl.manifest import options_of
 
 if TYPE_CHECKING:
-    from emomtl.compose.plan import BoundTask, Plan
+    from emomtl.compose.plan import Plan
     from emomtl.plugins.offers import Plugin
 
 MOST_BYTES = 64 * 2**20
@@ -20,43 +21,49 @@ MOST_BYTES = 64 * 2**20
 
 
 def recipes(plan: Plan) -> dict[str, str]:
-    """A string for each task of a run; equal strings read equal rows from an equal source.
+    """A string for each task of a run: with equal ones, an equal source gives equal rows.
 
-    Empty where the code cannot be told for sure: a plugin of a single file may import what lies beside it.
+    Empty where the code cannot be known: a plugin of a single file may import what lies beside it.
     """
     code = []
     for plugin in sorted(plan.plugins.active, key=lambda plugin: plugin.label):
-        digest = _package(plugin)
+        digest = _package_digest(plugin)
         if digest is None:
             return {}
         code.append([plugin.label, digest])
-    said = {name: [*_chosen(plan, bound), code] for name, bound in plan.tasks.items()}
-    return {name: json.dumps([sys.version, *one], sort_keys=True, default=str) for name, one in said.items()}
+    by_task = {}
+    for name, task in plan.tasks.items():
+        content = [sys.version, *_options(plan, task), code]
+        by_task[name] = json.dumps(content, sort_keys=True, default=str)
+    return by_task
 
 
-def _chosen(plan: Plan, bound: BoundTask) -> list[Any]:
+def _options(plan: Plan, task: BoundTask) -> list[Any]:
     """The task, its options and its head; of a derived task also those of what it is made of."""
-    head = [bound.head.kind, options_of(bound.head)]
-    options = options_of(bound.family) if bound.family is not None else {}
-    of: list[Any] = []
-    name = bound.family.of if isinstance(bound.family, DerivedTask) else None
-    while name is not None and name in plan.manifest.tasks and len(of) < len(plan.manifest.tasks):
-        table = plan.manifest.tasks[name]
-        of.append([name, table.use, table.options])
+    head = [task.head.kind, options_of(task.head)]
+    options = options_of(task.family) if task.family is not None else {}
+    tables = plan.manifest.tasks
+    made_of: list[Any] = []
+    name = task.family.of if isinstance(task.family, DerivedTask) else None
+    while name is not None and name in tables and len(made_of) < len(tables):
+        table = tables[name]
+        made_of.append([name, table.use, table.options])
         name = table.options.get("of")
-    return [bound.task.name, bound.table.use, options, head, of, bound.table.learned_labels]
+    return [task.task.name, task.table.use, options, head, made_of, task.table.learned_labels]
 
 
-def _package(plugin: Plugin) -> str | None:
-    """A SHA-256 over the files of the package that a plugin's module is in; None for a single file, and for a huge package."""
+def _package_digest(plugin: Plugin) -> str | None:
+    """A SHA-256 over the files of a plugin's package; None for a single file or a huge package."""
     if not plugin.distribution or plugin.file is None:
         return None
     top = sys.modules.get(plugin.module.__name__.partition(".")[0])
-    folders = [Path(folder) for folder in getattr(top, "__path__", ())]
-    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts]
-    files = [path for path in paths if path.is_file()] or [plugin.file]
+    files = []
+    for folder in getattr(top, "__path__", ()):
+        for path in sorted(Path(folder).rglob("*")):
+            if "__pycache__" not in path.parts and path.is_file():
+                files.append(path)
     digest, size = hashlib.sha256(), 0
-    for path in files:
+    for path in files or [plugin.file]:
         content = path.read_bytes()
         size += len(content)
         if size > MOST_BYTES:

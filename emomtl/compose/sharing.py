@@ -1,4 +1,4 @@
-"""What tasks share, resolved: the changes of the encoder, and heads that answer for several tasks."""
+"""What tasks share, resolved: changes of the encoder, and heads that answer for several tasks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emomtl.compose.composer import Composer
-from emomtl.compose.plan import BoundTask
 from emomtl.contracts.encoder_change import EncoderChange
+from emomtl.data.bound_task import BoundTask
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import Manifest, Use
 
@@ -16,69 +16,84 @@ if TYPE_CHECKING:
     from emomtl.plugins.discovery import Plugins
 
 
-def encoder_changes(composer: Composer, tables: Sequence[Use], tasks: Sequence[str]) -> tuple[EncoderChange, ...]:
+def encoder_changes(
+    composer: Composer, tables: Sequence[Use], tasks: Sequence[str]
+) -> tuple[EncoderChange, ...]:
     """The changes of the encoder that resolve, in the manifest's order; each may be named once."""
-    found: dict[int, EncoderChange] = {}
-    for number, use in enumerate(tables):
+    changes: dict[int, EncoderChange] = {}
+    for number, table in enumerate(tables):
         place = f"encoder.changes[{number}]"
-        if use.use in [earlier.use for earlier in tables[:number]]:
+        if table.use in [earlier.use for earlier in tables[:number]]:
+            found = f"'{clean(table.use)}' changes the encoder already"
             remedy = "one table with all of its options"
-            composer.add(Problem(f"{place}.use", f"'{clean(use.use)}' changes the encoder already", remedy))
-        elif (change := composer.used("change", use, place)) is not None:
-            found[number] = change
-    for number, change in found.items():
+            composer.add(Problem(f"{place}.use", found, remedy))
+            continue
+        change = composer.used("change", table, place)
+        if change is not None:
+            changes[number] = change
+    for number, change in changes.items():
+        others = [other for place, other in changes.items() if place != number]
         try:
-            change.check(tasks, [other for place, other in found.items() if place != number])
+            change.check(tasks, others)
         except EmomtlError as error:
             composer.add(*error.problems, place=f"encoder.changes[{number}]")
-    return tuple(found.values())
+    return tuple(changes.values())
 
 
 def changes_of(manifest: Manifest, plugins: Plugins, folder: Path) -> tuple[EncoderChange, ...]:
-    """The changes of a run's encoder, from its complete manifest; EmomtlError with all that does not resolve."""
+    """The changes of a run's encoder, from its complete manifest.
+
+    EmomtlError with all that does not resolve.
+    """
     composer = Composer(plugins, folder, None)
     tasks = tuple(name for name, table in manifest.tasks.items() if table.trained)
-    found = encoder_changes(composer, manifest.encoder.changes, tasks)
+    changes = encoder_changes(composer, manifest.encoder.changes, tasks)
     if composer.problems:
         raise EmomtlError(*composer.problems)
-    return found
+    return changes
 
 
-def check_ties(tasks: Mapping[str, BoundTask], known: Collection[str]) -> list[Problem]:
-    """What is wrong with `tie` in the tasks of a run; `known` are the names of all, those included that did not resolve.
+def check_ties(tasks: Mapping[str, BoundTask], names: Collection[str]) -> list[Problem]:
+    """What is wrong with `tie` of a run's tasks; `names` has those that did not resolve, too.
 
     Labels that are still to be learned from rows are not compared: ask again when they are known.
     """
     problems = []
-    for name, bound in tasks.items():
-        tie, place = bound.table.tie, f"tasks.{name}.tie"
+    for name, task in tasks.items():
+        tie, place = task.table.tie, f"tasks.{name}.tie"
         if tie is None:
             continue
-        if tie not in known:
-            problems.append(Problem(place, f"'{clean(tie)}' is no task of this run", suggest(tie, known)))
+        if tie not in names:
+            found = f"'{clean(tie)}' is no task of this run"
+            problems.append(Problem(place, found, suggest(tie, names)))
         elif tie == name:
-            problems.append(Problem(place, "a task is tied to itself", "name another task, or leave it out"))
-        elif tie in tasks:
-            problems += [Problem(place, *why)] if (why := _misfit(bound, tasks[tie])) else []
+            remedy = "name another task, or leave it out"
+            problems.append(Problem(place, "a task is tied to itself", remedy))
+        elif tie in tasks and (misfit := _misfit(task, tasks[tie])) is not None:
+            problems.append(Problem(place, *misfit))
     return problems
 
 
-def _misfit(one: BoundTask, other: BoundTask) -> tuple[str, str] | None:
+def _misfit(task: BoundTask, owner: BoundTask) -> tuple[str, str] | None:
     """Why a task cannot answer with another's head: what was found, and what would work."""
-    if other.table.tie is not None:
-        return f"'{other.name}' has no head of its own", f'tie = "{other.table.tie}", whose head it is'
-    if one.head.kind != other.head.kind:
-        found = f"the head of '{one.name}' is {one.head.kind}, that of '{other.name}' {other.head.kind}"
+    name, head, owner_head = owner.name, task.head, owner.head
+    if owner.table.tie is not None:
+        return f"'{name}' has no head of its own", f'tie = "{owner.table.tie}", whose head it is'
+    if head.kind != owner_head.kind:
+        found = f"the head of '{task.name}' is {head.kind}, that of '{name}' {owner_head.kind}"
         return found, "tie tasks with heads of one kind"
-    if (one.head.lr, one.head.dropout) != (other.head.lr, other.head.dropout):
-        return f"lr or dropout of the head differ from those of '{other.name}'", "set them alike: the head is one"
-    if one.head.kind != "regression" and (one.taxonomy is None or other.taxonomy is None):
+    if (head.lr, head.dropout) != (owner_head.lr, owner_head.dropout):
+        found = f"lr or dropout of the head differ from those of '{name}'"
+        return found, "set them alike: the head is one"
+    if head.kind != "regression" and (task.taxonomy is None or owner.taxonomy is None):
         return None
-    mine, theirs = one.head.outputs(one.taxonomy), other.head.outputs(other.taxonomy)
-    if mine == theirs:
+    ours, theirs = head.outputs(task.taxonomy), owner_head.outputs(owner.taxonomy)
+    if ours == theirs:
         return None
-    if sorted(mine) == sorted(theirs):
-        return f"the labels are those of '{other.name}' in another order", "an output means one label: give both one order"
-    lacking = [label for label in mine if label not in theirs] + [label for label in theirs if label not in mine]
-    found = f"the labels differ from those of '{other.name}': {', '.join(clean(label, 40) for label in lacking[:5])}"
-    return found, "tie tasks with the same labels"
+    if sorted(ours) == sorted(theirs):
+        found = f"the labels are those of '{name}' in another order"
+        return found, "an output means one label: give both one order"
+    lacking = [label for label in ours if label not in theirs]
+    lacking += [label for label in theirs if label not in ours]
+    shown = ", ".join(clean(label, 40) for label in lacking[:5])
+    return f"the labels differ from those of '{name}': {shown}", "tie tasks with the same labels"

@@ -1,1 +1,1 @@
-"""Rows of a corpus: where they are, how they are read, and what becomes of them before a model sees them."""
+"""Rows of a corpus: where they are, how they are read, and how they become tokens."""

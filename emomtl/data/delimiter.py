@@ -1,4 +1,4 @@
-"""Which delimiter a file seems to have where the one it is read by does not fit; it is said, and never taken by itself."""
+"""Which delimiter a file seems to have where the given one does not fit. It is said, never used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_HEADER = 10_000
 MOST_SHOWN = 8
 
 
-def said_delimiter(delimiter: str) -> str:
+def delimiter_name(delimiter: str) -> str:
     """A delimiter as messages say it."""
     return NAMES.get(delimiter, repr(delimiter))
 
@@ -28,42 +28,51 @@ def as_key(delimiter: str) -> str:
 
 
 def check_header(file: SourceFile, cells: Sequence[str], line: int) -> None:
-    """Refuse a header that another delimiter cuts better: into the wanted columns, or into more than one where ours finds one."""
+    """Refuse a header that another delimiter cuts better.
+
+    That is into the wanted columns, or into several where ours finds one.
+    """
     if cells[0].lower().startswith("sep=") and len(cells) <= 2:
         key = as_key(cells[0][4:5] or file.delimiter)
         found = "the first line tells Excel the delimiter and names no columns"
         raise file.error(found, f"delete that line, and give {key}", line)
-    other = other_delimiter(cells, file, wanted=_wanted(file))
+    wanted = _wanted(file)
+    other = other_delimiter(cells, file, wanted=wanted)
     if other is None:
         return
     counted = f"{len(cells)} column" + ("s" if len(cells) != 1 else "")
     better = _cut(cells, file.delimiter, other)
-    found = f"cut at {said_delimiter(file.delimiter)} the header has {counted}, at {said_delimiter(other)} {len(better)}"
-    if not file.layout.sensitive:
+    found = f"cut at {delimiter_name(file.delimiter)} the header has {counted}, "
+    found += f"at {delimiter_name(other)} {len(better)}"
+    remedy = as_key(other)
+    if file.layout.sensitive:
+        remedy += f"; {HIDDEN}"
+    else:
         shown = ", ".join(f"'{clean(name, 30)}'" for name in better[:MOST_SHOWN])
         found += f": {shown}" + (", ..." if len(better) > MOST_SHOWN else "")
-    remedy = as_key(other) + (f"; {HIDDEN}" if file.layout.sensitive else "")
-    if len(cells) == 1 and not _wanted(file):
+    if len(cells) == 1 and not wanted:
         remedy += f", or {as_key(file.delimiter)} where it is one column"
     raise file.error(found, remedy, line)
 
 
-def other_delimiter(cells: Sequence[str], file: SourceFile, width: int | None = None, wanted: Collection[str] = ()) -> str | None:
+def other_delimiter(
+    cells: Sequence[str], file: SourceFile, width: int | None = None, wanted: Collection[str] = ()
+) -> str | None:
     """Another usual delimiter that cuts a line into `width` cells, or into all `wanted` columns.
 
-    Where neither is asked for: into most cells, where ours cuts nothing and was not chosen by the layout.
+    Where neither is asked for: into most cells, where ours cuts nothing and the layout names none.
     """
     if sum(map(len, cells)) > LONGEST_HEADER:
         return None
     cuts = {other: _cut(cells, file.delimiter, other) for other in NAMES if other != file.delimiter}
     if width is not None:
-        return next((other for other, found in cuts.items() if len(found) == width > 1), None)
+        return next((other for other, cut in cuts.items() if len(cut) == width > 1), None)
     if wanted:
         if set(wanted) <= set(cells):
             return None
-        found = next((other for other, cut in cuts.items() if set(wanted) <= set(cut)), None)
-        if found is not None:
-            return found
+        for other, cut in cuts.items():
+            if set(wanted) <= set(cut):
+                return other
     if len(cells) == 1 and file.layout.delimiter is None:
         most = max(cuts, key=lambda other: len(cuts[other]))
         return most if len(cuts[most]) > 1 else None
@@ -80,6 +89,8 @@ def _cut(cells: Sequence[str], delimiter: str, other: str) -> list[str]:
 
 def _wanted(file: SourceFile) -> set[str]:
     """The columns that the header must have."""
-    columns = file.layout.columns
+    columns, split_column = file.layout.columns, file.layout.split_column
     wanted = set(columns) if isinstance(columns, Mapping) else set()
-    return wanted | ({file.layout.split_column} if file.layout.split_column else set())
+    if split_column:
+        wanted.add(split_column)
+    return wanted

@@ -9,94 +9,100 @@ from functools import partial
 from typing import Any, NoReturn
 
 from emomtl.data.lines import Position, lines
-from emomtl.data.source_file import STRICT, Heard, SourceFile
+from emomtl.data.source_file import RawRow, SourceFile
 from emomtl.errors import EmomtlError, clean
 from emomtl.safety.untrusted import TooLarge, loads
 
-KNOWN_SHAPES = 1_000
+KNOWN_KEYS = 1_000
+"""Combinations of keys whose column names are remembered: an object may have any."""
+
+JSON_TYPES = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
-def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each object with its line; blank lines are passed over. Lone surrogates (`\\ud83d`) stay as they are.
+def rows(file: SourceFile) -> Iterator[RawRow]:
+    r"""Each object with its line. Blank lines are passed over, lone surrogates (`\ud83d`) stay.
 
-    A later line that is no object, or lacks a column that the layout names, is `heard`; the first one is an error.
+    A line that is no object, or lacks a column that the layout names, is a bad row. The first line
+    is an error: the file is of another kind, such as a list over many lines.
     """
-    named: dict[tuple[str, ...], list[str]] = {}
-    for line, values in _objects(file, heard):
-        shape = tuple(values)
-        if shape not in named:
-            if len(named) == KNOWN_SHAPES:
-                named.clear()
-            try:
-                names = file.names(shape, line)
-            except EmomtlError as error:
-                if not named:
-                    raise
-                heard.bad(line, partial(_made, error))
-                continue
-            named[shape] = names
-        yield line, dict(zip(named[shape], values.values(), strict=True))
+    names_by_keys: dict[tuple[str, ...], list[str]] = {}
+    position, is_first = Position(), True
+    for text in lines(file, "\n", position):
+        line = position.line
+        position.next_row()
+        if text.isspace():
+            continue
+        try:
+            values = _object(file, text, line)
+            keys = tuple(values)
+            if keys not in names_by_keys:
+                if len(names_by_keys) == KNOWN_KEYS:
+                    names_by_keys.clear()
+                names_by_keys[keys] = file.names(keys, line)
+        except EmomtlError as error:
+            if is_first:
+                raise
+            yield RawRow(line, {}, partial(_same, error))
+            continue
+        is_first = False
+        yield RawRow(line, dict(zip(names_by_keys[keys], values.values(), strict=True)))
 
 
 def names(file: SourceFile) -> list[str]:
     """The columns' names: the keys of the first object."""
-    line, values = next(_objects(file, STRICT), (1, {}))
-    return file.names(tuple(values), line)
+    first = next(rows(file), None)
+    return list(first.values) if first is not None else file.names((), 1)
 
 
-def _objects(file: SourceFile, heard: Heard) -> Iterator[tuple[int, dict[str, Any]]]:
-    at, seen = Position(), False
-    for text in lines(file, "\n", at):
-        if not text.isspace():
-            try:
-                values = _object(file, text, at.line)
-            except EmomtlError as error:
-                if not seen:  # a file of another kind altogether, such as a list over many lines
-                    raise
-                heard.bad(at.line, partial(_made, error))
-            else:
-                seen = True
-                yield at.line, values
-        at.next_row()
-
-
-def _made(error: EmomtlError) -> EmomtlError:
+def _same(error: EmomtlError) -> EmomtlError:
     """An error that is made already: JSON cannot be refused without one."""
     return error
 
 
 def _object(file: SourceFile, text: str, line: int) -> dict[str, Any]:
     try:
-        value = loads(text, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
+        value = loads(
+            text,
+            object_pairs_hook=_without_double_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except json.JSONDecodeError as error:
         raise _not_json(file, text, line, error) from error
     except ValueError as error:
-        too_large = isinstance(error, TooLarge)
-        found = "not JSON" if file.layout.sensitive and not too_large else clean(str(error))
-        raise file.error(found, "a row is one flat object" if too_large else "", line) from error
+        if isinstance(error, TooLarge):
+            raise file.error(clean(str(error)), "a row is one flat object", line) from error
+        found = "not JSON" if file.layout.sensitive else clean(str(error))
+        raise file.error(found, line=line) from error
     if not isinstance(value, dict):
-        kind = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
-        raise file.error(f"{kind} instead of an object", 'each line is one {"column": value, ...}', line)
+        kind = JSON_TYPES.get(type(value), "a number")
+        remedy = 'each line is one {"column": value, ...}'
+        raise file.error(f"{kind} instead of an object", remedy, line)
     return value
 
 
 def _not_json(file: SourceFile, text: str, line: int, error: json.JSONDecodeError) -> EmomtlError:
-    if not text.endswith("\n") and (error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")):
-        return file.error("the last line is cut off", "the file was not written or copied to its end", line)
-    remedy = "one object a line; a list over many lines is .json" if line == 1 and text.strip() in ("[", "{") else ""
+    at_end = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+    if at_end and not text.endswith("\n"):
+        remedy = "the file was not written or copied to its end"
+        return file.error("the last line is cut off", remedy, line)
+    remedy = ""
+    if line == 1 and text.strip() in ("[", "{"):
+        remedy = "one object a line; a list over many lines is .json"
     return file.error(f"not JSON: {error.msg} at column {error.colno}", remedy, line)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key '{twice}' stands twice in one object")
+def _without_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key '{key}' stands twice in one object")
+        values[key] = value
     return values
 
 
-def _refused(token: str) -> NoReturn:
+def _refuse_constant(token: str) -> NoReturn:
+    """NaN and Infinity, which Python's parser takes and JSON does not have."""
     raise ValueError(f"{token} is not JSON; write null where a number is missing")
 
 

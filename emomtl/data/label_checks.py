@@ -1,4 +1,4 @@
-"""What is odd about the labels of a task, once all its rows are read: empty cells, spellings."""
+"""What is odd about a task's labels, once all its rows are read: empty cells, spellings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from emomtl.data.reading import ReadRows
 
 FEW_EMPTY = 0.05
-"""The share of empty label cells of a split up to which they count as unknown without a word."""
+"""The share of empty label cells of a split up to which they silently count as unknown."""
 
-MOST_GROUPS, SEPARATORS = 8, (",", ";", "/", "|", "+", "&")
+MOST_GROUPS = 8
+"""Groups of near spellings that notes list."""
+
+SEPARATORS = (",", ";", "/", "|", "+", "&")
 
 
 def names_in(label: Any) -> tuple[str, ...]:
-    """The names in a label value as `read` gives it; numbers and missing labels have none."""
+    """The names in a label as `read` gives it; numbers and missing labels have none."""
     if isinstance(label, str):
         return (label,)
     if isinstance(label, (list, tuple, Mapping)):
@@ -31,13 +34,13 @@ def names_in(label: Any) -> tuple[str, ...]:
 
 
 def label_counts(labels: Sequence[Any]) -> dict[str, int]:
-    """How many rows have each label; numbers count nowhere, shares of a label from one half on."""
-    counts: dict[str, int] = {}
+    """How many rows have each label; a label with a share counts from one half on."""
+    counts: Counter[str] = Counter()
     for label in labels:
         for name in names_in(label):
             if not isinstance(label, Mapping) or (label[name] or 0.0) >= 0.5:
-                counts[name] = counts.get(name, 0) + 1
-    return counts
+                counts[name] += 1
+    return dict(counts)
 
 
 def learned_names(labels: Sequence[Any]) -> list[str]:
@@ -48,8 +51,8 @@ def learned_names(labels: Sequence[Any]) -> list[str]:
 def with_unseen(taxonomy: Taxonomy, labels: Sequence[Any], task: str, sensitive: bool) -> Taxonomy:
     """The taxonomy, followed by the labels of these rows that it lacks.
 
-    Refused where it has groupings, which cannot hold them, and of a sensitive task, whose rows are
-    not quoted.
+    EmomtlError where it has groupings, which cannot hold them, and for a sensitive task, whose rows
+    are not quoted.
     """
     unseen: dict[str, None] = {}
     for label in labels:
@@ -64,54 +67,54 @@ def with_unseen(taxonomy: Taxonomy, labels: Sequence[Any], task: str, sensitive:
     if unseen and taxonomy.groupings:
         first = clean(next(iter(unseen)), 40)
         found = f"the label '{first}' is none of the task's, and belongs to no grouping of them"
-        raise EmomtlError(
-            Problem(
-                f"tasks.{task}",
-                found,
-                "mend the rows: unseen labels count only where there are no groupings",
-            )
-        )
+        remedy = "mend the rows: unseen labels count only where there are no groupings"
+        raise EmomtlError(Problem(f"tasks.{task}", found, remedy))
     return Taxonomy([*taxonomy.labels, *unseen], taxonomy.groupings)
 
 
-def check_empty(name: str, head: Head, rows: Mapping[str, ReadRows]) -> list[Problem]:
-    """Problems for splits of which more than a few label cells are empty without an option for it.
+def empty_label_problems(name: str, head: Head, rows: Mapping[str, ReadRows]) -> list[Problem]:
+    """Problems for splits with more than a few empty label cells and no option for them.
 
     A split without any label is not ambiguous: it was published without labels.
     """
-    problems = []
-    means = '"unknown" leaves such rows out of loss and score, "error" refuses them'
+    remedy = '"unknown" leaves such rows out of loss and score, "error" refuses them'
     if head.answers == "labels":
-        means = f'"none" means that no label holds (for a multi-label head), {means}'
+        remedy = f'"none" means that no label holds (for a multi-label head), {remedy}'
+    problems = []
     for split, part in rows.items():
         empty, total = part.assumed.get(EMPTY_ASSUMED, 0), len(part.labels)
         if part.groups is None and FEW_EMPTY * total < empty < total:
             found = f"{empty:,} of {total:,} {split} rows have an empty label cell"
             found += ", and nothing says what that means"
-            problems.append(Problem(f"tasks.{name}.options.empty", found, means))
+            problems.append(Problem(f"tasks.{name}.options.empty", found, remedy))
     return problems
 
 
 def spelling_notes(rows: Mapping[str, ReadRows]) -> list[str]:
-    """Lines on labels that differ only in spelling, and on those that look like several."""
+    """Notes on labels that differ only in spelling, and on those that look like several."""
     counts: Counter[str] = Counter()
     for part in rows.values():
-        counts.update(clean_label(name) for label in part.labels for name in names_in(label))
-    lines = []
+        for label in part.labels:
+            counts.update(map(clean_label, names_in(label)))
+    notes = []
     groups = near_spellings(sorted(counts))
     for group in groups[:MOST_GROUPS]:
-        said = ", ".join(f"'{clean(label, 40)}' ({counts[label]:,})" for label in group)
-        lines.append(f"labels that differ only in spelling: {said}; `options.fold_case`, or `options.label_names`, joins them")
+        spellings = ", ".join(f"'{clean(label, 40)}' ({counts[label]:,})" for label in group)
+        remedy = "`options.fold_case`, or `options.label_names`, joins them"
+        notes.append(f"labels that differ only in spelling: {spellings}; {remedy}")
     if len(groups) > MOST_GROUPS:
-        lines.append(f"{len(groups) - MOST_GROUPS} more groups of labels that differ only in spelling")
-    joined = [(label, sign) for label in sorted(counts) for sign in SEPARATORS if _is_several(label, sign, counts)]
+        more = len(groups) - MOST_GROUPS
+        notes.append(f"{more} more groups of labels that differ only in spelling")
+    joined = []
+    for label in sorted(counts):
+        joined += [(label, sign) for sign in SEPARATORS if _is_several(label, sign, counts)]
     if joined:
         label, sign = joined[0]
-        rows_with = sum(counts[label] for label, _ in joined)
-        found = f"{len(joined)} label(s) in {rows_with:,} row(s) look like several"
-        found += f", such as '{clean(label, 40)}'"
-        lines.append(f'{found}; `options.separator = "{sign}"` reads them as several')
-    return lines
+        row_count = sum(counts[label] for label, _ in joined)
+        note = f"{len(joined)} label(s) in {row_count:,} row(s) look like several, "
+        note += f"such as '{clean(label, 40)}'"
+        notes.append(f'{note}; `options.separator = "{sign}"` reads them as several')
+    return notes
 
 
 def _is_several(label: str, sign: str, counts: Mapping[str, int]) -> bool:

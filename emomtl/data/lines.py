@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from emomtl.data.source_file import LONGEST, SourceFile
 from emomtl.errors import EmomtlError
 
+BLOCK = 2**20
 SAVE_AS_UTF8 = "save it as UTF-8, or give the layout's `encoding`"
-AS_UTF16 = 'save it as UTF-8, or give `encoding = "utf-16"`; Excel\'s "Unicode text" has tabs, too: `delimiter = "\\t"`'
+AS_UTF16 = (
+    'save it as UTF-8, or give `encoding = "utf-16"`; '
+    'Excel\'s "Unicode text" has tabs, too: `delimiter = "\\t"`'
+)
 MAGIC = {
     b"\xff\xfe\x00\x00": ("UTF-32", 'save it as UTF-8, or give `encoding = "utf-32"`'),
     b"\xff\xfe": ("UTF-16", AS_UTF16),
@@ -20,11 +24,12 @@ MAGIC = {
     b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "unpack it, or save it as CSV"),
     b"PAR1": ("Parquet", "let its name end in .parquet"),
 }
+"""The first bytes of files that are no UTF-8 text: what they are, and the remedy."""
 
 
 @dataclass
 class Position:
-    """How far a file was read: lines so far, and the first line and the characters of the row in work."""
+    """How far a file was read: lines so far, and the current row's first line and characters."""
 
     line: int = 0
     start: int = 1
@@ -35,23 +40,25 @@ class Position:
         self.start, self.size = self.line + 1, 0
 
 
-def lines(file: SourceFile, newline: str, at: Position) -> Iterator[str]:
-    r"""Each line with its end; `newline` as in `open` ("" ends lines at \n, \r and \r\n, "\n" only there).
+def lines(file: SourceFile, newline: str, position: Position) -> Iterator[str]:
+    r"""Each line with its end; `newline` as in `open` ("": \n, \r, \r\n end a line; "\n": only it).
 
-    `at` is kept up to date; a caller whose rows have several lines calls `at.next_row()` before each. Errors: an empty
-    file, another encoding, a NUL byte, a row over 32 MB.
+    `position` is kept up to date; a caller calls its `next_row` before each row. EmomtlError for an
+    empty file, another encoding, a NUL byte, and a row over 32 MB.
     """
     _check_magic(file)
     try:
         with file.path.open(encoding=file.layout.encoding, newline=newline) as stream:
             while text := stream.readline(LONGEST + 1):
-                at.line += 1
-                at.size += len(text)
-                if at.size > LONGEST:
-                    raise file.error("this row is longer than 32 MB", "a quote that is opened and never closed?", at.start)
+                position.line += 1
+                position.size += len(text)
+                if position.size > LONGEST:
+                    remedy = "a quote that is opened and never closed?"
+                    raise file.error("this row is longer than 32 MB", remedy, position.start)
                 if "\0" in text:
-                    raise file.error("a NUL byte", "is this UTF-16, or no text file at all?", at.line)
-                if at.line == 1:
+                    remedy = "is this UTF-16, or no text file at all?"
+                    raise file.error("a NUL byte", remedy, position.line)
+                if position.line == 1:
                     text = text.removeprefix("\ufeff")
                 yield text
     except UnicodeError as error:
@@ -61,6 +68,7 @@ def lines(file: SourceFile, newline: str, at: Position) -> Iterator[str]:
 
 
 def _check_magic(file: SourceFile) -> None:
+    """Refuse a file whose first bytes are those of another format or encoding."""
     try:
         with file.path.open("rb") as stream:
             head = stream.read(4)
@@ -70,52 +78,61 @@ def _check_magic(file: SourceFile) -> None:
         raise file.error("the file is empty")
     if file.layout.encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         return
-    if head in (head[:1] + b"\0" + head[2:3] + b"\0", b"\0" + head[1:2] + b"\0" + head[3:]) and head.count(0) == 2:
-        order = "le" if head[1] == 0 else "be"
-        raise file.error("the file is UTF-16 without a mark at its start", f'give `encoding = "utf-16-{order}"`')
+    # Latin letters in UTF-16 have a zero in every second byte.
+    zeros = [place for place, byte in enumerate(head) if byte == 0]
+    if len(head) == 4 and zeros in ([1, 3], [0, 2]):
+        order = "le" if zeros == [1, 3] else "be"
+        found = "the file is UTF-16 without a mark at its start"
+        raise file.error(found, f'give `encoding = "utf-16-{order}"`')
     for magic, (what, remedy) in MAGIC.items():
         if head.startswith(magic):
             raise file.error(f"the file is {what}, not {file.layout.encoding} text", remedy)
 
 
 def _undecodable(file: SourceFile) -> EmomtlError:
-    """Finds the first bytes that do not decode; a pass of its own, as a text stream only knows the block."""
+    """The error for the first bytes that do not decode, with their offset and line.
+
+    They are searched for in a pass of their own, since a text stream knows only the block.
+    """
     encoding = file.layout.encoding
     decoder = codecs.getincrementaldecoder(encoding)()
-    read, before = 0, Position(line=1)
+    bytes_read, line, ends_in_cr = 0, 1, False
     with file.path.open("rb") as stream:
         while True:
-            block = stream.read(2**20)
+            block = stream.read(BLOCK)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                offset = read + len(block) - len(error.object) + error.start
+                offset = bytes_read + len(block) - len(error.object) + error.start
                 intact = bytes(error.object[: error.start]).decode(encoding, "replace")
-                bad = " ".join(f"{byte:02x}" for byte in error.object[error.start : error.end][:4])
-                line = before.line + _ends(intact, before)
-                remedy = _encoding_of(bytes(error.object[error.start : error.end]), encoding)
-                return file.error(f"not {encoding}: byte {bad} at offset {offset}", remedy, line)
+                undecoded = bytes(error.object[error.start : error.end])
+                shown = " ".join(f"{byte:02x}" for byte in undecoded[:4])
+                found = f"not {encoding}: byte {shown} at offset {offset}"
+                line += _line_ends(intact, ends_in_cr)
+                return file.error(found, _encoding_remedy(undecoded, encoding), line)
             except UnicodeError as error:
-                return file.error(f"not {encoding}: {error}", SAVE_AS_UTF8, before.line)
+                return file.error(f"not {encoding}: {error}", SAVE_AS_UTF8, line)
             if not block:
                 return file.error(f"not {encoding}", SAVE_AS_UTF8)
-            read += len(block)
-            before.line += _ends(text, before)
+            bytes_read += len(block)
+            line += _line_ends(text, ends_in_cr)
+            ends_in_cr = text.endswith("\r")
 
 
-def _encoding_of(bad: bytes, encoding: str) -> str:
-    """What to do about bytes that do not decode: in UTF-8's place they are most often one of Windows' own code pages."""
-    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig", "ascii") or not bad or bad[0] < 0x80:
+def _encoding_remedy(undecoded: bytes, encoding: str) -> str:
+    """What to do about bytes that do not decode: most often they are of a Windows code page."""
+    is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "ascii")
+    if not is_utf8 or not undecoded or undecoded[0] < 0x80:
         return SAVE_AS_UTF8
     try:
-        seen = bad[:1].decode("cp1252")
+        seen = undecoded[:1].decode("cp1252")
     except UnicodeDecodeError:
         return SAVE_AS_UTF8
-    return f'{SAVE_AS_UTF8}: `encoding = "cp1252"`, in which Excel saves CSV on Windows, reads {seen!r} there'
+    windows = f'`encoding = "cp1252"`, in which Excel saves CSV on Windows, reads {seen!r} there'
+    return f"{SAVE_AS_UTF8}: {windows}"
 
 
-def _ends(text: str, before: Position) -> int:
-    r"""The line ends in a block of text; `before.size` remembers a \r whose \n may open the next block."""
-    split_pair = before.size and text.startswith("\n")
-    before.size = int(text.endswith("\r"))
-    return text.count("\n") + text.count("\r") - text.count("\r\n") - int(bool(split_pair))
+def _line_ends(text: str, after_cr: bool) -> int:
+    r"""The line ends in a block; a \n that opens it belongs to the \r that ended the last one."""
+    ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+    return ends - 1 if after_cr and text.startswith("\n") else ends

@@ -1,57 +1,51 @@
-"""A source that was found: which splits it has, their rows, what tells it from another, and where a row stands."""
+"""A source that was found: its splits, their rows, and where a row stands."""
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from emomtl.contracts.sources import Source
-from emomtl.data.source_file import STRICT, Heard
-from emomtl.errors import EmomtlError, Problem
+from emomtl.data.source_file import RawRow, without_bad
+from emomtl.errors import EmomtlError, Problem, clean
 
+BLOCK = 2**20
 FILE_STRIDE = 10**12
-"""Row numbers of a split's second file start here, those of its third at twice this: a number tells the file and the line."""
+"""Row numbers of a split's second file start here, those of its third at twice this."""
 
 
-def said_place(split: str, number: int) -> str:
-    """Where a row stands, by its number: its split, and its line (Parquet, hub: row) in the source's file."""
+def row_place(split: str, number: int) -> str:
+    """Where a row stands: its split, and its line (Parquet, hub: row) in the source's file."""
     file, line = divmod(number, FILE_STRIDE)
     return f"{split} row {line:,}" + (f" of file {file + 1}" if file else "")
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row as its file has it: the line on which it starts (CSV, TSV, JSONL) or its number (Parquet, hub), from 1."""
-
-    number: int
-    values: Mapping[str, Any]
-
-
 class Located(ABC):
-    """A source that was found: which splits it has, their rows, and what tells it from another.
+    """A source that was found.
 
-    `identity` is equal for two tasks exactly when they read the same rows in the same way. Rows whose split is unknown
-    stand under the split `all`. Not `lasting` is an identity that means nothing to another process: its rows are not cached.
+    `identity` is equal for two tasks exactly when they read the same rows in the same way. One that
+    means nothing to another process is not `lasting`, and its rows are not cached. Rows whose split
+    is unknown stand under the split `all`.
     """
 
     identity: str
     layout: Source
-    complete: bool = True
     lasting: bool = True
 
     @property
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source has, in the order train, validation, test; or `all` alone."""
+        """The splits of the source, in the order train, validation, test; or `all` alone."""
 
     @abstractmethod
-    def rows(self, split: str, heard: Heard = STRICT) -> Iterator[RawRow]:
-        """The rows of a split, one after another; what is wrong with a file is an `EmomtlError` with its line.
+    def rows_with_bad(self, split: str) -> Iterator[RawRow]:
+        """The rows of a split, bad ones among them. EmomtlError where a file cannot be read."""
 
-        `heard` is told of bad rows, by their numbers, and the rest goes on; without it the first one is such an error.
-        """
+    def rows(self, split: str) -> Iterator[RawRow]:
+        """The rows of a split. EmomtlError, with its line, for a bad one."""
+        return without_bad(self.rows_with_bad(split))
 
     @abstractmethod
     def place(self, split: str, number: int) -> tuple[str, int]:
@@ -59,43 +53,30 @@ class Located(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A sha256 over each split's name and content."""
+        """A SHA-256 over each split's name and content."""
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say of the source when it is read: what stands there and is not read."""
+        """What stands beside the source and is not read."""
         return []
 
     def _lacks(self, task: str, split: str) -> EmomtlError:
-        return EmomtlError(Problem(f"tasks.{task}", f"{self.layout} has no split '{split}'", f"it has: {', '.join(self.splits)}"))
+        found = f"{self.layout} has no split '{split}'"
+        return EmomtlError(Problem(f"tasks.{task}", found, f"it has: {', '.join(self.splits)}"))
 
 
-class Deaf(Heard):
-    """Passes over bad rows, of which somebody else is told; the `first` is remembered."""
-
-    def __init__(self) -> None:
-        self.first: EmomtlError | None = None
-
-    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
-        """Nothing but the first is remembered."""
-        self.first = self.first or error()
-
-
-@dataclass(frozen=True)
-class InFile(Heard):
-    """Hears lines of one file and tells of row numbers, which begin at `offset`."""
-
-    heard: Heard
-    offset: int
-
-    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
-        """A row that cannot be read."""
-        self.heard.bad(self.offset + line, error)
-
-    def many_lines(self, line: int, count: int) -> None:
-        """A row over many lines."""
-        self.heard.many_lines(self.offset + line, count)
-
-    def wrapped(self, line: int) -> None:
-        """A cell in quotes that are part of it."""
-        self.heard.wrapped(self.offset + line)
+def content_digest(paths_by_split: Mapping[str, Sequence[Path]], task: str) -> str:
+    """A SHA-256 over each file's split, size and bytes; where the files lie makes no difference."""
+    digest = hashlib.sha256()
+    for split, paths in paths_by_split.items():
+        for path in paths:
+            try:
+                digest.update(f"{split}\0{path.stat().st_size}\0".encode())
+                with path.open("rb") as stream:
+                    while block := stream.read(BLOCK):
+                        digest.update(block)
+            except OSError as error:
+                found = f"cannot be read: {error.strerror or clean(str(error))}"
+                remedy = "see that the file exists and may be read"
+                raise EmomtlError(Problem(f"{task}: {split}", found, remedy, str(path))) from error
+    return digest.hexdigest()

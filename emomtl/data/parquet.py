@@ -10,19 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from emomtl.data.source_file import LONGEST, STRICT, Heard, SourceFile
+from emomtl.data.source_file import LONGEST, RawRow, SourceFile
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-ROWS_AT_A_TIME = 64
-"""Rows that are unpacked at a time.
+FEWEST_ROWS, MOST_ROWS = 64, 1024
+BATCH_BYTES = 64 * 2**20
+"""Rows that are unpacked at a time, and the bytes that more than the fewest may become.
 
-Few, since a dictionary (or DELTA_BYTE_ARRAY, where a value can repeat the one before) makes long
-texts out of a file that by its footer is small. Fewer rows are no safer, as pyarrow unpacks whole
-pages, and more save about 4 microseconds a row.
+A dictionary (or DELTA_BYTE_ARRAY, where a value can repeat the one before) makes long texts out of
+a file that by its footer is small: each row may hold a value as large as its row group. So there
+are more rows at a time only where all of them with such a value stay below `BATCH_BYTES`. Fewer
+than 64 rows are no safer, as pyarrow unpacks whole pages.
 """
 
 LARGEST = 64 * 2**30
@@ -32,11 +34,10 @@ SUSPECT, SUSPECT_RATIO = 32 * 2**20, 100
 ROWS_OF_ANY_FILE = 1_000_000
 """Rows that any file may have; a larger one may have one for each byte."""
 
-
 WRITTEN = "was the file written to its end?"
 
 
-def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows(file: SourceFile) -> Iterator[RawRow]:
     """Each row with its number, from 1; a missing value is None.
 
     Columns with structs or maps inside are left out, unless the layout names them and they hold a
@@ -44,19 +45,19 @@ def rows(file: SourceFile, heard: Heard = STRICT) -> Iterator[tuple[int, dict[st
     """
     number = 0
     with _opened(file) as parquet:
-        kept = _flat(file, parquet.schema_arrow)
-        ours = file.names(kept)
-        _check_footer(file, parquet)
-        for values in _batches(file, parquet, kept):
+        columns = _flat_columns(file, parquet.schema_arrow)
+        ours = file.names(columns)
+        rows_at_a_time = _check_footer(file, parquet)
+        for values in _batches(file, parquet, columns, rows_at_a_time):
             for cells in zip(*values, strict=True):
                 number += 1
-                yield number, dict(zip(ours, cells, strict=True))
+                yield RawRow(number, dict(zip(ours, cells, strict=True)))
 
 
 def names(file: SourceFile) -> list[str]:
     """The columns' names, from the schema."""
     with _opened(file) as parquet:
-        return file.names(_flat(file, parquet.schema_arrow))
+        return file.names(_flat_columns(file, parquet.schema_arrow))
 
 
 @contextmanager
@@ -67,73 +68,73 @@ def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
     try:
         if file.path.stat().st_size == 0:
             raise file.error("the file is empty")
+        # Without pre_buffer, which would load whole row groups ahead.
         parquet = pq.ParquetFile(
-            file.path,
-            pre_buffer=False,
-            buffer_size=2**20,
-            page_checksum_verification=True,
+            file.path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True
         )
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError):
             raise file.unreadable(error) from error
-        problem = f"not a whole Parquet file: {clean(str(error), 160)}"
-        raise file.error(problem, "was it copied to its end?") from error
+        found = f"not a whole Parquet file: {clean(str(error), 160)}"
+        raise file.error(found, "was it copied to its end?") from error
     with parquet:
         yield parquet
 
 
-def _check_footer(file: SourceFile, parquet: pq.ParquetFile) -> None:
-    """Refuse a file whose footer says that it unpacks to too much.
+def _check_footer(file: SourceFile, parquet: pq.ParquetFile) -> int:
+    """How many rows to unpack at a time. EmomtlError for a footer that says it becomes too much.
 
     Only row groups are asked, as pyarrow's view of a column ends the process where the footer's
     statistics are broken.
     """
     size = file.path.stat().st_size
-    rows = unpacked = 0
+    rows = unpacked = largest_group = 0
     for number in range(parquet.metadata.num_row_groups):
         group = parquet.metadata.row_group(number)
         if group.num_rows < 0 or group.total_byte_size < 0:
             raise file.error("broken: its footer has a negative size", WRITTEN)
         rows += group.num_rows
         unpacked += group.total_byte_size
+        largest_group = max(largest_group, group.total_byte_size)
         _check_unpacked(file, size, unpacked, rows)
+    fitting = BATCH_BYTES // max(1, largest_group)
+    return min(MOST_ROWS, max(FEWEST_ROWS, fitting))
 
 
 def _check_unpacked(
-    file: SourceFile,
-    size: int,
-    unpacked: int,
-    rows: int,
-    or_more: str = "",
+    file: SourceFile, size: int, unpacked: int, rows: int, or_more: str = ""
 ) -> None:
+    """Refuse a file of `size` bytes that unpacks to so many bytes, or rows."""
     if unpacked > min(LARGEST, max(SUSPECT, SUSPECT_RATIO * size)):
-        problem = f"{size:,} bytes that unpack to {unpacked / 2**30:,.2f} GiB{or_more}"
+        found = f"{size:,} bytes that unpack to {unpacked / 2**30:,.2f} GiB{or_more}"
         limits = f"{SUSPECT_RATIO} times the file above {SUSPECT // 2**20} MB"
-        raise file.error(problem, f"at most {limits}, and {LARGEST // 2**30} GB, are read")
-    if rows > max(ROWS_OF_ANY_FILE, size):
-        problem = f"{size:,} bytes that unpack to {rows:,} rows"
-        most = max(ROWS_OF_ANY_FILE, size)
-        raise file.error(problem, f"at most {most:,} are read of such a file")
+        raise file.error(found, f"at most {limits}, and {LARGEST // 2**30} GB, are read")
+    most = max(ROWS_OF_ANY_FILE, size)
+    if rows > most:
+        found = f"{size:,} bytes that unpack to {rows:,} rows"
+        raise file.error(found, f"at most {most:,} are read of such a file")
 
 
-def _flat(file: SourceFile, schema: pa.Schema) -> list[str]:
-    named = file.layout.columns if isinstance(file.layout.columns, Mapping) else {}
-    nested = [field for field in schema if _has_struct(field.type)]
-    wrong = [field.name for field in nested if field.name in named and not _is_table(field.type)]
-    if wrong and not file.layout.sensitive:
-        found = f"column '{clean(wrong[0])}' holds structs or maps that are no tables of numbers"
-        remedy = "read are plain values, lists of them, and tables of a number by name"
-        raise file.error(found, remedy)
-    tables = {field.name for field in nested if field.name in named and _is_table(field.type)}
-    left_out = {field.name for field in nested} - tables
-    kept = [field.name for field in schema if field.name not in left_out]
-    if not kept:
-        raise file.error("no column of plain values", "columns of structs and maps are not read")
-    return kept
+def _flat_columns(file: SourceFile, schema: pa.Schema) -> list[str]:
+    """The names of the columns that are read: plain values, lists, and named tables of numbers."""
+    wanted = file.layout.columns if isinstance(file.layout.columns, Mapping) else {}
+    columns = []
+    for field in schema:
+        if not _has_struct(field.type) or (field.name in wanted and _is_table(field.type)):
+            columns.append(field.name)
+        elif field.name in wanted and not file.layout.sensitive:
+            found = f"column '{clean(field.name)}' holds structs or maps "
+            found += "that are no tables of numbers"
+            remedy = "read are plain values, lists of them, and tables of a number by name"
+            raise file.error(found, remedy)
+    if not columns:
+        remedy = "columns of structs and maps are not read"
+        raise file.error("no column of plain values", remedy)
+    return columns
 
 
 def _is_table(kind: pa.DataType) -> bool:
-    """Whether each cell is a table of numbers by name: a struct or a map from texts to numbers."""
+    """Whether a cell is a table of numbers by name: a struct or a map from texts to numbers."""
     import pyarrow.types as types
 
     if types.is_struct(kind):
@@ -145,20 +146,8 @@ def _is_table(kind: pa.DataType) -> bool:
 def _is_number(kind: pa.DataType) -> bool:
     import pyarrow.types as types
 
-    kinds = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
-    return any(is_kind(kind) for is_kind in kinds)
-
-
-def _values(file: SourceFile, column: pa.Array) -> list[Any]:
-    """The cells of a column as Python has them; a map, which pyarrow gives as pairs, as a table."""
-    import pyarrow.types as types
-
-    if not types.is_map(column.type):
-        return list(column.to_pylist())
-    cells = column.to_pylist()
-    if any(cell is not None and len(dict(cell)) < len(cell) for cell in cells):
-        raise file.error("a map names a key twice", "give each label once")
-    return [None if cell is None else dict(cell) for cell in cells]
+    checks = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+    return any(check(kind) for check in checks)
 
 
 def _has_struct(kind: pa.DataType) -> bool:
@@ -171,46 +160,53 @@ def _has_struct(kind: pa.DataType) -> bool:
     return False
 
 
-def _batches(file: SourceFile, parquet: pq.ParquetFile, kept: list[str]) -> Iterator[list[Any]]:
-    """The values of each batch, column by column.
-
-    Whatever pyarrow finds broken on the way becomes an error about the file.
-    """
+def _batches(
+    file: SourceFile, parquet: pq.ParquetFile, columns: list[str], rows_at_a_time: int
+) -> Iterator[list[list[Any]]]:
+    """The values of each batch, column by column. What pyarrow finds broken is the file's error."""
     import pyarrow as pa
 
-    before = unpacked = 0
+    rows = unpacked = 0
     try:
         size = file.path.stat().st_size
-        for batch in parquet.iter_batches(ROWS_AT_A_TIME, columns=kept):
+        # One thread: two take longer for so few rows at a time.
+        for batch in parquet.iter_batches(rows_at_a_time, columns=columns, use_threads=False):
+            # pyarrow gives columns in the file's order, and a nested one by its path.
             by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
-            columns = [_without_sharing(by_name[name]) for name in kept]
-            batch_bytes = sum(column.nbytes for column in columns)
+            arrays = [_without_sharing(by_name[name]) for name in columns]
+            batch_bytes = sum(array.nbytes for array in arrays)
             unpacked += batch_bytes
-            rows = before + batch.num_rows
-            _check_unpacked(file, size, unpacked, rows, " or more")
+            _check_unpacked(file, size, unpacked, rows + batch.num_rows, " or more")
             if batch_bytes > LONGEST:
-                _check_cells(file, columns, before)
-            yield [_values(file, column) for column in columns]
-            before = rows
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        KeyError,
-        OverflowError,
-        MemoryError,
-    ) as error:
-        problem = f"broken after row {before}: {clean(str(error), 160)}"
-        raise file.error(problem, WRITTEN) from error
+                _check_cells(file, arrays, rows)
+            yield [_values(file, array) for array in arrays]
+            rows += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        found = f"broken after row {rows}: {clean(str(error), 160)}"
+        raise file.error(found, WRITTEN) from error
 
 
-def _without_sharing(column: pa.Array) -> pa.Array:
+def _values(file: SourceFile, array: pa.Array) -> list[Any]:
+    """The cells of a column as Python has them; a map, which pyarrow gives as pairs, as a dict."""
+    import pyarrow.types as types
+
+    cells = list(array.to_pylist())
+    if not types.is_map(array.type):
+        return cells
+    tables = [None if cell is None else dict(cell) for cell in cells]
+    for cell, table in zip(cells, tables, strict=True):
+        if table is not None and len(table) < len(cell):
+            raise file.error("a map names a key twice", "give each label once")
+    return tables
+
+
+def _without_sharing(array: pa.Array) -> pa.Array:
     """The column with each value in full, so that its bytes are those that Python will need.
 
     A column that was written from a dictionary, or from views, has each text once.
     """
-    kind = _without_dictionary(column.type)
-    return column if kind == column.type else column.cast(kind)
+    kind = _without_dictionary(array.type)
+    return array if kind == array.type else array.cast(kind)
 
 
 def _without_dictionary(kind: pa.DataType) -> pa.DataType:
@@ -232,11 +228,12 @@ def _without_dictionary(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _check_cells(file: SourceFile, columns: list[pa.Array], before: int) -> None:
+def _check_cells(file: SourceFile, arrays: list[pa.Array], rows_before: int) -> None:
+    """Refuse a text over 32 MB."""
     import pyarrow.types as types
 
-    for column in columns:
-        if types.is_string(column.type) or types.is_large_string(column.type):
-            for row, cell in enumerate(column, before + 1):
+    for array in arrays:
+        if types.is_string(array.type) or types.is_large_string(array.type):
+            for row, cell in enumerate(array, rows_before + 1):
                 if cell.is_valid and cell.as_buffer().size > LONGEST:
                     raise file.error(f"row {row} has a cell over 32 MB")

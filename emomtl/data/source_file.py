@@ -1,9 +1,9 @@
-"""One file of a corpus: its path, the layout that it is read by, its kind by ending, and how it reports what is wrong."""
+"""One file of a corpus: its path, the layout it is read by, and how it reports what is wrong."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,26 +12,37 @@ from typing import Any, Literal
 from emomtl.contracts.sources import Files
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 
+Columns = Sequence[str] | Mapping[str, str] | None
+"""The `columns` of a layout: a list of names, or their names -> ours."""
+
 MANY_LINES = 5
-"""Lines of a row of which nothing is said."""
+"""Lines that a row may have before its number of lines is noted."""
 
 
-class Heard:
-    """What a reader tells of the rows on its way; this one stops at the first bad row and hears nothing else."""
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as its file has it, or a bad row, which has no values and an `error`.
 
-    def bad(self, line: int, error: Callable[[], EmomtlError]) -> None:
-        """A row that cannot be read and is left out; what the reader goes on after. Of ten million bad rows ten are told of,
-        so `error` makes the error where it is wanted."""
-        raise error()
+    `number` is the line on which it starts (CSV, TSV, JSONL) or its number (Parquet, hub), from 1.
+    Of ten million bad rows ten are shown, so `error` makes the error where it is wanted.
+    `many_lines` are the lines of a row with more than a cell usually has, and `has_quotes` tells
+    that a cell in quotes is read with them.
+    """
 
-    def many_lines(self, line: int, count: int) -> None:
-        """A row that runs over more lines than a cell usually does."""
+    number: int
+    values: Mapping[str, Any]
+    error: Callable[[], EmomtlError] | None = None
+    many_lines: int = 0
+    has_quotes: bool = False
 
-    def wrapped(self, line: int) -> None:
-        """A row with a cell in quotes that are read as a part of the text."""
 
+def without_bad(rows: Iterable[RawRow]) -> Iterator[RawRow]:
+    """The rows; raises the error of the first bad one."""
+    for row in rows:
+        if row.error is not None:
+            raise row.error()
+        yield row
 
-STRICT = Heard()
 
 Kind = Literal["delimited", "jsonl", "parquet"]
 KINDS: Mapping[str, Kind] = {
@@ -52,13 +63,13 @@ HINTS = {
 """What to do about files with an ending that is not read."""
 
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz")
-MOST_COLUMNS = 10_000
 HIDDEN = "what the file holds is not shown: the task is sensitive"
+MOST_COLUMNS = 10_000
 MOST_CELLS = 1_000_000
-"""Delimiters in one row: each cell costs some 60 bytes of memory, and may be two bytes of the file."""
+"""Delimiters in one row: a cell costs some 60 bytes of memory, and may be two bytes of the file."""
 
 LONGEST = 32 * 2**20
-"""Characters that one line or one row may have; what is longer is a broken file (an open quote) rather than a text."""
+"""Characters that one line or row may have; more are a broken file, such as an open quote."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,8 @@ class SourceFile:
     @cached_property
     def delimiter(self) -> str:
         """The character between two cells: the layout's, else by ending."""
-        return self.layout.delimiter or ("\t" if self.path.suffix.lower() == ".tsv" else ",")
+        by_ending = "\t" if self.path.suffix.lower() == ".tsv" else ","
+        return self.layout.delimiter or by_ending
 
     def error(self, found: str, remedy: str = "", line: int | None = None) -> EmomtlError:
         """An error about this file, to be raised by the caller."""
@@ -85,35 +97,47 @@ class SourceFile:
 
     def unreadable(self, error: OSError) -> EmomtlError:
         """The error for a file that the system does not let us read."""
-        return self.error(f"cannot be read: {error.strerror or clean(str(error))}", "see that the file exists and may be read")
+        found = f"cannot be read: {error.strerror or clean(str(error))}"
+        return self.error(found, "see that the file exists and may be read")
 
-    def names(self, found: Sequence[str], line: int | None = None) -> list[str]:
-        """The columns as `read` expects them, checked; see `our_names`. Of a sensitive file no name is said."""
+    def names(self, names: Sequence[str], line: int | None = None) -> list[str]:
+        """The columns as `read` expects them; see `renamed`. A sensitive file's are not shown."""
+
+        def fail(found: str, remedy: str) -> EmomtlError:
+            return self.error(found, remedy, line)
+
         try:
-            return our_names(found, self.layout.columns, lambda what, remedy: self.error(what, remedy, line))
+            return renamed(names, self.layout.columns, fail)
         except EmomtlError:
             if not self.layout.sensitive:
                 raise
-            wanted = f"are not the layout's ({', '.join(self.layout.columns)})" if self.layout.columns else "have no usable names"
+            wanted = "have no usable names"
+            if self.layout.columns:
+                wanted = f"are not the layout's ({', '.join(self.layout.columns)})"
             raise self.error(f"the columns {wanted}", HIDDEN, line) from None
 
     def options(self) -> dict[str, Any]:
-        """All that decides how this file reads, and nothing that does not: equal options, equal rows."""
+        """All that decides how this file reads, and nothing else: equal options, equal rows."""
         columns = self.layout.columns
-        said: dict[str, Any] = {
+        options: dict[str, Any] = {
             "kind": self.kind,
             "columns": dict(columns) if isinstance(columns, Mapping) else list(columns or ()),
             "split_column": self.layout.split_column,
         }
         if self.kind != "parquet":
-            said["encoding"] = self.layout.encoding.lower().replace("_", "-")
+            options["encoding"] = self.layout.encoding.lower().replace("_", "-")
         if self.kind == "delimited":
-            said |= {"delimiter": self.delimiter, "header": self.layout.header, "quoting": self.layout.quoting or "csv"}
-        return said
+            options["delimiter"] = self.delimiter
+            options["header"] = self.layout.header
+            options["quoting"] = self.layout.quoting or "csv"
+        return options
 
 
 def unread_ending(path: Path, layout: Files) -> str:
-    """Why a file with this ending is not read; empty where it is. An explicit delimiter allows any ending that is not packed."""
+    """Why a file with this ending is not read; empty where it is.
+
+    An explicit delimiter allows any ending that is not packed.
+    """
     ending = path.suffix.lower()
     if ending in PACKED:
         return f"'{path.name}' is compressed; unpack it first"
@@ -123,38 +147,42 @@ def unread_ending(path: Path, layout: Files) -> str:
     return f"the ending of '{path.name}' is none of {', '.join(KINDS)}{hint}"
 
 
-def our_names(
-    found: Sequence[str], columns: Sequence[str] | Mapping[str, str] | None, fail: Callable[[str, str], EmomtlError]
+def renamed(
+    names: Sequence[str], columns: Columns, fail: Callable[[str, str], EmomtlError]
 ) -> list[str]:
-    """The names of a file's columns after renaming (`columns`, theirs -> ours), in the file's order.
+    """A file's columns after renaming (`columns`, theirs -> ours), in the file's order.
 
-    Refused: over 10,000 columns, a name twice, no name (but for the first column, where pandas leaves its index
-    unnamed, and the last, where a separator ends each line), a column that `columns` names and the file lacks, two columns
-    that would get one name.
+    Refused, with the error that `fail` makes: over 10,000 columns; a name twice; no name, but for
+    the first column (pandas leaves its index unnamed) and the last (a separator may end each line);
+    a column that `columns` names and the file lacks; two columns that would get one name.
     """
-    if len(found) > MOST_COLUMNS:
-        raise fail(f"{len(found)} columns", f"at most {MOST_COLUMNS} are read; is the delimiter right?")
-    twice = _twice(found)
-    if twice:
-        raise fail(f"two columns are called '{clean(twice)}'", "give each column a name of its own")
-    unnamed = [number for number, name in enumerate(found[1:-1], 2) if not name.strip()]
-    if unnamed:
-        raise fail(f"column {unnamed[0]} has no name", "name each column in the header")
+    if len(names) > MOST_COLUMNS:
+        remedy = f"at most {MOST_COLUMNS} are read; is the delimiter right?"
+        raise fail(f"{len(names)} columns", remedy)
+    if double := _double(names):
+        found = f"two columns are called '{clean(double)}'"
+        raise fail(found, "give each column a name of its own")
+    for number, name in enumerate(names[1:-1], 2):
+        if not name.strip():
+            raise fail(f"column {number} has no name", "name each column in the header")
     if columns is None:
-        return list(found)
+        return list(names)
     if not isinstance(columns, Mapping):
-        raise fail("the columns have names of their own", "a list of columns is for files without header; give a mapping")
-    missing = [name for name in columns if name not in found]
+        remedy = "a list of columns is for files without header; give a mapping"
+        raise fail("the columns have names of their own", remedy)
+    missing = [name for name in columns if name not in names]
     if missing:
         shown = ", ".join(f"'{clean(name)}'" for name in missing)
-        raise fail(f"no column {shown}", suggest(missing[0], [clean(name, 40) for name in found]))
-    ours = [columns.get(name, name) for name in found]
-    twice = _twice(ours)
-    if twice:
-        theirs = " and ".join(f"'{clean(name)}'" for name, renamed in zip(found, ours, strict=True) if renamed == twice)
-        raise fail(f"the columns {theirs} would both be called '{clean(twice)}'", "rename the other one, too")
+        raise fail(f"no column {shown}", suggest(missing[0], [clean(name, 40) for name in names]))
+    ours = [columns.get(name, name) for name in names]
+    if double := _double(ours):
+        theirs = [name for name, our in zip(names, ours, strict=True) if our == double]
+        shown = " and ".join(f"'{clean(name)}'" for name in theirs)
+        found = f"the columns {shown} would both be called '{clean(double)}'"
+        raise fail(found, "rename the other one, too")
     return ours
 
 
-def _twice(names: Sequence[str]) -> str:
-    return next((name for name, times in Counter(names).items() if times > 1), "")
+def _double(names: Sequence[str]) -> str:
+    """The first name that occurs twice; empty where none does."""
+    return next((name for name, count in Counter(names).items() if count > 1), "")

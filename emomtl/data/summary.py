@@ -1,4 +1,4 @@
-"""The rows of a task in figures: splits, labels, parents, labels per example (the slides' table 1)."""
+"""Tables about a task's rows: splits, labels with their parents, and labels per example."""
 
 from __future__ import annotations
 
@@ -16,53 +16,70 @@ from emomtl.lexicon import not_cut
 if TYPE_CHECKING:
     from emomtl.contracts.task import Task
 
+Table = dict[str, Any]
+"""`title`, `columns` and `rows`, as `emomtl tasks` prints them."""
+
 
 def summarise(task: Task, source: str | None, folder: Path) -> dict[str, Any]:
-    """Tables of a task's rows by split; rows that do not read are counted, never shown."""
+    """`tables` and `notes` about a task's rows; rows that do not read are counted, never shown."""
     located = locate(task.layouts, source, folder, task.name)
-    bad = Tally("skip", task.sensitive)
-    rows = read_rows({task.name: task}, located, SPLITS, bad)[task.name]
-    splits = list(rows)
-    sizes = [[split, len(rows[split].texts), _unlabelled(rows[split].labels), _words(rows[split].texts)] for split in splits]
-    columns = ["split", _counted(rows), "unlabelled", "mean words"]
-    tables: list[dict[str, Any]] = [{"title": f"{task.name}: {located.layout}", "columns": columns, "rows": sizes}]
-    counts = {split: label_counts(rows[split].labels) for split in splits}
-    names = task.taxonomy.names if task.taxonomy is not None else sorted({name for found in counts.values() for name in found})
-    if task.head.answers != "labels":
-        names = ()
-    if names:
-        groupings = task.taxonomy.groupings if task.taxonomy is not None else ()
-        columns = ["label", *(f"{grouping.name} parent" for grouping in groupings), *splits]
-        body = [
-            [name, *(g.parents[name] for g in groupings), *(counts[split].get(name, 0) for split in splits)] for name in names
-        ]
-        tables.append({"title": "labels", "columns": columns, "rows": body})
-        per_row = {split: Counter(_how_many(label) for label in rows[split].labels if label is not None) for split in splits}
-        most = max((n for found in per_row.values() for n in found), default=0)
-        least = 0 if any(found[0] for found in per_row.values()) else 1
-        body = [[n, *(per_row[split][n] for split in splits)] for n in range(least, most + 1)]
-        tables.append({"title": "labels per example", "columns": ["labels", *splits], "rows": body})
-    notes = [*located.notes, *(f"{n:,} {what}" for what, n in bad.counted(task.name).items())]
-    if splits and (line := not_cut(rows[splits[0]].texts)):
-        notes.append(line)
+    tally = Tally("skip", task.sensitive)
+    rows = read_rows({task.name: task}, located, SPLITS, tally)[task.name]
+    tables = [_splits(f"{task.name}: {located.layout}", rows)]
+    if task.head.answers == "labels":
+        tables += _labels(task, rows)
+    notes = list(located.notes)
+    notes += [f"{count:,} {what}" for what, count in tally.counted(task.name).items()]
+    for part in list(rows.values())[:1]:
+        if line := not_cut(part.texts):
+            notes.append(line)
     return {"tables": tables, "notes": [f"{task.name}: {note}" for note in notes]}
 
 
-def _counted(rows: Mapping[str, ReadRows]) -> str:
-    """What the sizes are sizes of: rows, or examples where a row reads as several."""
-    return "rows" if all(len(set(part.numbers)) == len(part.numbers) for part in rows.values()) else "examples"
+def _splits(title: str, rows: Mapping[str, ReadRows]) -> Table:
+    """Rows of each split, those without a label, and words of a text."""
+    counted, body = "rows", []
+    for split, part in rows.items():
+        if len(set(part.numbers)) < len(part.numbers):
+            counted = "examples"  # a row reads as several
+        unlabelled = sum(label is None for label in part.labels)
+        body.append([split, len(part.texts), unlabelled, _mean_words(part.texts)])
+    return {"title": title, "columns": ["split", counted, "unlabelled", "mean words"], "rows": body}
 
 
-def _unlabelled(labels: list[Any]) -> int:
-    return sum(label is None for label in labels)
+def _labels(task: Task, rows: Mapping[str, ReadRows]) -> list[Table]:
+    """How often each label comes in each split, and how many labels an example has."""
+    counts = {split: label_counts(part.labels) for split, part in rows.items()}
+    groupings = task.taxonomy.groupings if task.taxonomy is not None else ()
+    if task.taxonomy is not None:
+        names = list(task.taxonomy.names)
+    else:
+        names = sorted({name for by_name in counts.values() for name in by_name})
+    if not names:
+        return []
+    parents = [f"{grouping.name} parent" for grouping in groupings]
+    body = []
+    for name in names:
+        row: list[Any] = [name, *(grouping.parents[name] for grouping in groupings)]
+        body.append(row + [counts[split].get(name, 0) for split in rows])
+    labels = {"title": "labels", "columns": ["label", *parents, *rows], "rows": body}
+    per_example = {split: Counter(map(_how_many, part.labels)) for split, part in rows.items()}
+    numbers = {number for counter in per_example.values() for number in counter}
+    least = 0 if 0 in numbers else 1
+    body = []
+    for number in range(least, max(numbers, default=0) + 1):
+        body.append([number, *(per_example[split][number] for split in rows)])
+    return [labels, {"title": "labels per example", "columns": ["labels", *rows], "rows": body}]
 
 
 def _how_many(label: Any) -> int:
-    """The labels that a row has; of a label with values those from 0.5 on."""
+    """The labels that an example has, -1 where unknown; of shares those from one half on."""
+    if label is None:
+        return -1
     if isinstance(label, Mapping):
-        return sum(value is not None and float(value) >= 0.5 for value in label.values())
+        return sum(share is not None and float(share) >= 0.5 for share in label.values())
     return 1 if isinstance(label, (str, float, int)) else len(label)
 
 
-def _words(texts: Sequence[str]) -> float:
+def _mean_words(texts: Sequence[str]) -> float:
     return sum(len(text.split()) for text in texts) / max(1, len(texts))

@@ -1,296 +1,355 @@
-"""From rows to corpora: every task's `read` over its source, tasks of one source merged, labels turned into targets."""
+"""From rows to corpora: each task's `read` over its source, and labels turned into targets.
+
+Tasks that read the same texts of one source share a corpus.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.sources import SPLITS, stable_fraction
 from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.cache.rows import RowCache
-from emomtl.data.corpus import Corpus, CorpusSplit, TaskData, TaskRows, keys_of, merge, positions
-from emomtl.data.label_checks import check_empty, label_counts, learned_names, spelling_notes, with_unseen
-from emomtl.data.leaks import Scored
-from emomtl.data.noise import flipped, followed
-from emomtl.data.reading import ReadRows, Tally, read_rows
-from emomtl.data.task_input import TaskInput
+from emomtl.data.corpus import (
+    Corpus,
+    CorpusSplit,
+    TaskData,
+    TaskRows,
+    keys_of,
+    merge,
+    positions,
+)
+from emomtl.data.label_checks import (
+    empty_label_problems,
+    label_counts,
+    learned_names,
+    spelling_notes,
+    with_unseen,
+)
+from emomtl.data.leaks import ScoredTexts
+from emomtl.data.noise import flip_labels, follow_noise
+from emomtl.data.reading import ReadRows, RowPlace, Tally, read_rows
 from emomtl.errors import EmomtlError, Problem, UnknownLabel, clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CHUNK = 8192
+"""Labels that are turned into targets before these become an array, which takes less memory."""
 
-LeakPolicy = Literal["keep", "count", "drop"]
-"""What becomes of training rows whose text is scored: nothing, they are counted, or they are left out."""
-
-ENCODED = 8192
-"""Labels that are turned into targets before these become an array."""
+READ_FOR_TRAINING = ReadOptions()
 
 
-def read_tasks(
-    inputs: Sequence[TaskInput],
-    splits: Sequence[str] = SPLITS,
-    on_bad_row: str = "stop",
-    need_train: bool = True,
-    leaks: LeakPolicy = "keep",
-    note: Callable[[str], None] | None = None,
-) -> TaskData:
-    """Read every task; sources that several tasks share are read once. All problems come in one error.
+def read_tasks(tasks: Sequence[BoundTask], options: ReadOptions = READ_FOR_TRAINING) -> TaskData:
+    """Read the rows of every task; a source that several tasks share is read once.
 
-    With `leaks` "count" or "drop", training rows whose text stands in validation or test of any of the tasks are
-    counted, or left out before `limit` chooses; validation and test are read for that, whole, whatever `splits` says.
-    With `note`, which hears of trouble with it, the row cache is used (unless leaks are looked for).
+    EmomtlError with all problems of all sources. The cache is used where `options.note` is given
+    and leaks are kept: which rows leak depends on every source, and an entry holds one.
     """
-    problems: list[Problem] = []
-    by_source: dict[str, list[TaskInput]] = {}
-    for one in inputs:
-        by_source.setdefault(one.located.identity, []).append(one)
+    by_source: dict[str, list[BoundTask]] = {}
+    for task in tasks:
+        by_source.setdefault(task.rows_source.identity, []).append(task)
     cache = None
-    if note is not None and leaks == "keep":
-        anew = partial(read_tasks, splits=splits, on_bad_row=on_bad_row, need_train=need_train)
-        cache = RowCache(note, anew, [list(splits), on_bad_row, need_train])
-    pieces = {source: kept for source, members in by_source.items() if cache is not None and (kept := cache.find(members))}
-    by_source = {source: members for source, members in by_source.items() if source not in pieces}
-    sensitive = {one.located.identity: one.located for one in inputs if one.task.sensitive}
-    tallies = {source: Tally(on_bad_row, source in sensitive) for source in by_source}
-    found: dict[str, dict[str, ReadRows]] = {}
-    for source, members in by_source.items():
-        wanted = splits if leaks == "keep" else SPLITS
-        try:
-            located = sensitive.get(source, members[0].located)  # whose errors quote nothing
-            found |= read_rows({one.name: one.task for one in members}, located, wanted, tallies[source])
-        except EmomtlError as error:
-            problems += [problem for problem in error.problems if problem not in tallies[source].problems]
-    scored = None if leaks == "keep" else Scored(found, drop=leaks == "drop")
-    for source, members in by_source.items():
-        bad, piece = tallies[source], TaskData([], {one.name: None for one in members}, {})
-        try:
-            # a task that follows another's label noise comes after it
-            for one in sorted(members, key=lambda one: one.noise_from is not None) if members[0].name in found else ():
-                rows = {split: part for split, part in found[one.name].items() if split in splits}
-                _add(piece, one, rows, bad, need_train, scored)
-        except EmomtlError as error:
-            problems += [problem for problem in error.problems if problem not in bad.problems]
-        problems += bad.problems
-        piece.notes += bad.notes
-        pieces[source] = piece
-        if cache is not None and not problems and not bad.skipped:
-            cache.keep(members, piece)
+    if options.note is not None and options.leaks == "keep":
+        cache = RowCache(options, read_tasks)
+    data_by_source: dict[str, TaskData] = {}
+    readings: dict[str, SourceReading] = {}
+    for identity, members in by_source.items():
+        cached = None if cache is None else cache.find(members)
+        if cached is None:
+            readings[identity] = SourceReading(members, options)
+        else:
+            data_by_source[identity] = cached
+    for reading in readings.values():
+        reading.read()
+    scored = None
+    if options.leaks != "keep":
+        rows = {name: part for reading in readings.values() for name, part in reading.rows.items()}
+        scored = ScoredTexts(rows)
+    for identity, reading in readings.items():
+        reading.add_tasks(scored)
+        data_by_source[identity] = reading.data
+        if cache is not None and not reading.problems and not reading.tally.skipped:
+            cache.keep(reading.tasks, reading.data)
+    problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise EmomtlError(*problems)
-    return _together(inputs, pieces)
+    return _joined(tasks, data_by_source)
 
 
-def _together(inputs: Sequence[TaskInput], pieces: Mapping[str, TaskData]) -> TaskData:
+def _joined(tasks: Sequence[BoundTask], data_by_source: Mapping[str, TaskData]) -> TaskData:
     """What was read from each source, in the order of the tasks."""
-    data = TaskData([], {one.name: None for one in inputs}, {})
-    for source in dict.fromkeys(one.located.identity for one in inputs):
-        piece = pieces[source]
-        data.corpora += piece.corpora
-        data.notes += piece.notes
-        data.taxonomies |= piece.taxonomies
-        data.fingerprints |= piece.fingerprints
-        data.counted |= piece.counted
-        data.leaks |= piece.leaks
-        data.noise |= piece.noise
-        data.unseen |= piece.unseen
-        data.bad |= piece.bad
-        located = next(one.located for one in inputs if one.located.identity == source)
-        names = ", ".join(one.name for one in inputs if one.located.identity == source)
-        data.notes += [f"{names}: {note}" for note in located.notes]  # never cached: another file may lie there
-    sensitive = {one.located.identity for one in inputs if one.task.sensitive}
-    for corpus in data.corpora:
-        corpus.sensitive = corpus.identity in sensitive
-    return data
+    joined = TaskData([], {task.name: None for task in tasks}, {})
+    for identity in dict.fromkeys(task.rows_source.identity for task in tasks):
+        members = [task for task in tasks if task.rows_source.identity == identity]
+        data = data_by_source[identity]
+        joined.corpora += data.corpora
+        joined.notes += data.notes
+        joined.taxonomies |= data.taxonomies
+        joined.fingerprints |= data.fingerprints
+        joined.counted |= data.counted
+        joined.leaks |= data.leaks
+        joined.noise |= data.noise
+        joined.unseen |= data.unseen
+        joined.bad |= data.bad
+        # Never cached: another file may lie beside the source at the next start.
+        names = ", ".join(task.name for task in members)
+        joined.notes += [f"{names}: {note}" for note in members[0].rows_source.notes]
+        sensitive = any(task.task.sensitive for task in members)
+        for corpus in data.corpora:
+            corpus.sensitive = sensitive
+    return joined
 
 
-def _add(
-    data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], bad: Tally, need_train: bool, scored: Scored | None
-) -> None:
-    """Put a task's rows into the corpus whose texts they share, else into a new one."""
-    if need_train and not (read.get("train") and read["train"].texts):
-        if bad.problems:  # that is why
-            raise EmomtlError(*bad.problems)
-        raise EmomtlError(
-            Problem(f"tasks.{one.name}", f"no training rows in {one.located.layout}", "look at `source` and `read`")
-        )
-    if problems := check_empty(one.name, one.head, read):
-        raise EmomtlError(*problems)
-    taxonomy = data.taxonomies[one.name] = _taxonomy(one, read)
-    if one.head.answers == "labels" and not one.task.sensitive:
-        data.notes += [f"{one.name}: {line}" for line in spelling_notes(read)]
-    data.notes += [*_made(one, bad), *_published(one, read, bad)]
-    rows = _limited(one, read if scored is None or not scored.drop else _without_leaks(data, one, read, scored))
-    if scored is not None and not scored.drop and "train" in rows:
-        data.leaks[one.name] = scored.find(rows["train"])[1]
-    targets = {}
-    for split, read_part in rows.items():
-        known = taxonomy
-        if split in one.unseen_in and taxonomy is not None:
-            known = with_unseen(taxonomy, read_part.labels, one.name, one.task.sensitive)
-            data.notes += _unseen(data, one.name, split, known.names[len(taxonomy) :])
-        targets[split] = _targets(one, read_part, known, split, bad)
-    texts = {split: _as_split(part) for split, part in rows.items()}
-    if "train" in texts and (one.label_noise or one.noise_from is not None):
-        targets["train"] = _noisy(data, one, targets["train"], texts["train"].keys.tolist(), taxonomy)
-    for corpus in data.corpora:
-        if corpus.identity != one.located.identity:
-            continue
-        if corpus.max_tokens != one.max_tokens:
-            lengths = " and ".join(_length(some) for some in (corpus.max_tokens, one.max_tokens))
-            data.notes.append(f"{corpus.name} and {one.name} read one source at {lengths}: the encoder reads its texts twice")
-        elif merge(corpus, texts):
-            break
-    else:
-        corpus = Corpus(one.name, one.located.identity, dict(texts), max_tokens=one.max_tokens)
-        data.corpora.append(corpus)
-    for split, part in texts.items():
-        corpus.rows[one.name, split] = TaskRows(positions(corpus.splits[split], part.keys), targets[split])
-    data.fingerprints[one.name] = one.located.fingerprint()
-    data.counted[one.name] = bad.counted(one.name)
-    data.bad |= {key: counted for key, counted in bad.bad.items() if key[0] == one.name}
+class SourceReading:
+    """The tasks of one source while it is read.
 
+    First `read` fills `rows` (by task and split) and `tally`, then `add_tasks` turns rows into the
+    corpora and targets of `data`. Both collect `problems` and raise none.
+    """
 
-def _noisy(data: TaskData, one: TaskInput, targets: NDArray[Any], keys: list[int], taxonomy: Taxonomy | None) -> NDArray[Any]:
-    """The training targets with the task's own label noise, or with that of the task whose noise it follows."""
-    if one.noise_from is None:
-        targets, data.noise[one.name], data.moves[one.name] = flipped(one, targets, keys, taxonomy)
-    else:
-        targets, data.noise[one.name] = followed(one, targets, keys, data.moves[one.noise_from])
-    data.notes.append(f"{one.name}: {data.noise[one.name]}")
-    return targets
+    def __init__(self, tasks: Sequence[BoundTask], options: ReadOptions) -> None:
+        sensitive = [task for task in tasks if task.task.sensitive]
+        self.tasks, self.options = tasks, options
+        self.located = (sensitive or tasks)[0].rows_source  # a sensitive one's errors quote nothing
+        self.tally = Tally(options.on_bad_row, bool(sensitive))
+        self.rows: dict[str, dict[str, ReadRows]] = {}
+        self.data = TaskData([], {task.name: None for task in tasks}, {})
+        self.problems: list[Problem] = []
+
+    def read(self) -> None:
+        """Read the rows of all tasks in one pass."""
+        splits = self.options.splits if self.options.leaks == "keep" else SPLITS
+        try:
+            tasks = {task.name: task.task for task in self.tasks}
+            self.rows = read_rows(tasks, self.located, splits, self.tally)
+        except EmomtlError as error:
+            self._add_problems(error)
+
+    def add_tasks(self, scored: ScoredTexts | None) -> None:
+        """Turn the rows into corpora and targets; `scored` are the texts of validation and test."""
+        # A task that follows another's label noise comes after that one.
+        ordered = sorted(self.tasks, key=lambda task: task.table.label_noise_from is not None)
+        try:
+            for task in ordered if self.rows else ():
+                self._add(task, scored)
+        except EmomtlError as error:
+            self._add_problems(error)
+        self.problems += self.tally.problems
+        self.data.notes += self.tally.notes
+
+    def _add_problems(self, error: EmomtlError) -> None:
+        known = self.tally.problems
+        self.problems += [problem for problem in error.problems if problem not in known]
+
+    def _add(self, task: BoundTask, scored: ScoredTexts | None) -> None:
+        """Put a task's rows into the corpus whose texts they share, else into a new one."""
+        data, name = self.data, task.name
+        rows = {s: part for s, part in self.rows[name].items() if s in self.options.splits}
+        self._check(task, rows)
+        taxonomy = data.taxonomies[name] = _taxonomy(task, rows)
+        if task.head.answers == "labels" and not task.task.sensitive:
+            data.notes += [f"{name}: {line}" for line in spelling_notes(rows)]
+        data.notes += [f"{name}: {line}" for line in self._split_notes(task, rows)]
+        # Leaks are dropped first, so that a limit counts rows that are trained on.
+        if scored is not None and self.options.leaks == "drop" and "train" in rows:
+            rows["train"] = self._without_leaks(task, rows["train"], scored)
+        for split, part in rows.items():
+            rows[split] = _lowest_hashes(part, self.options.limit(task, split))
+        if scored is not None and self.options.leaks == "count" and "train" in rows:
+            data.leaks[name] = scored.find(rows["train"])[1]
+        texts, targets = {}, {}
+        for split, part in rows.items():
+            texts[split] = CorpusSplit(keys_of(part.numbers), part.texts, part.pairs)
+            targets[split] = self._targets(task, split, part, taxonomy)
+        if "train" in texts and self.options.label_noise and task.has_noisy_labels:
+            keys = texts["train"].keys.tolist()
+            targets["train"] = self._noisy(task, targets["train"], keys, taxonomy)
+        corpus = self._corpus(task, texts)
+        for split, examples in texts.items():
+            places = positions(corpus.splits[split], examples.keys)
+            corpus.rows[name, split] = TaskRows(places, targets[split])
+        data.fingerprints[name] = self.located.fingerprint()
+        data.counted[name] = self.tally.counted(name)
+        data.bad |= {key: counts for key, counts in self.tally.bad.items() if key[0] == name}
+
+    def _check(self, task: BoundTask, rows: Mapping[str, ReadRows]) -> None:
+        """Refuse a task without training rows, and one whose empty labels could mean two things."""
+        if self.options.need_train and not (rows.get("train") and rows["train"].texts):
+            if self.tally.problems:  # bad rows are the reason
+                raise EmomtlError(*self.tally.problems)
+            found = f"no training rows in {self.located.layout}"
+            raise EmomtlError(Problem(f"tasks.{task.name}", found, "look at `source` and `read`"))
+        if problems := empty_label_problems(task.name, task.head, rows):
+            raise EmomtlError(*problems)
+
+    def _without_leaks(self, task: BoundTask, train: ReadRows, scored: ScoredTexts) -> ReadRows:
+        """The training rows without those whose text is scored."""
+        import numpy as np
+
+        leaking, leaks = scored.find(train)
+        self.data.leaks[task.name] = leaks
+        if not leaks.rows:
+            return train
+        if leaking.all():
+            found = "every training row has a text of validation or test"
+            remedy = "give the task other training rows, or leave `data.drop_leaks` out"
+            raise EmomtlError(Problem(f"tasks.{task.name}", found, remedy))
+        self.data.notes.append(f"{task.name}: {leaks}: left out of training")
+        return train.only(np.flatnonzero(~leaking).tolist())
+
+    def _noisy(
+        self, task: BoundTask, targets: NDArray[Any], keys: list[int], taxonomy: Taxonomy | None
+    ) -> NDArray[Any]:
+        """Training targets with the task's own label noise, or with that of another task."""
+        data, followed = self.data, task.table.label_noise_from
+        if followed is None:
+            seed = self.options.seed
+            noisy, noise, moves = flip_labels(task, targets, keys, taxonomy, seed)
+            data.moves[task.name] = moves
+        else:
+            noisy, noise = follow_noise(task, targets, keys, data.moves[followed])
+        data.noise[task.name] = noise
+        data.notes.append(f"{task.name}: {noise}")
+        return noisy
+
+    def _corpus(self, task: BoundTask, texts: Mapping[str, CorpusSplit]) -> Corpus:
+        """The corpus of a task's texts: one that has the same texts, else a new one."""
+        for corpus in self.data.corpora:
+            if corpus.max_tokens != task.max_tokens:
+                lengths = f"{_length(corpus.max_tokens)} and {_length(task.max_tokens)}"
+                note = f"{corpus.name} and {task.name} read one source at {lengths}"
+                self.data.notes.append(f"{note}: the encoder reads its texts twice")
+            elif merge(corpus, texts):
+                return corpus
+        corpus = Corpus(task.name, self.located.identity, dict(texts), max_tokens=task.max_tokens)
+        self.data.corpora.append(corpus)
+        return corpus
+
+    def _targets(
+        self, task: BoundTask, split: str, rows: ReadRows, taxonomy: Taxonomy | None
+    ) -> NDArray[Any]:
+        """The targets (n, ...) of a split's labels.
+
+        A label that does not fit is a bad row; where bad rows are skipped it counts as unlabelled.
+        A row of which several examples have such a label is one bad row.
+        """
+        import numpy as np
+
+        if split in self.options.unseen_in and taxonomy is not None:
+            taxonomy = self._with_unseen(task, split, rows, taxonomy)
+        unlabelled = task.head.encode(None, taxonomy)
+        last_bad = None
+        chunks: list[NDArray[Any]] = []
+        encoded: list[Any] = []
+        for number, label in zip(rows.numbers, rows.labels, strict=True):
+            if len(encoded) == CHUNK:
+                chunks.append(np.asarray(encoded))
+                encoded = []
+            try:
+                encoded.append(task.head.encode(label, taxonomy))
+            except EmomtlError as error:
+                encoded.append(unlabelled)
+                if number != last_bad:
+                    last_bad = number
+                    place = RowPlace(task.name, self.located, split, rows.origin, number)
+                    self.tally.add(place, _explained(error, task, taxonomy), unfit=True)
+        if encoded:
+            chunks.append(np.asarray(encoded))
+        return np.concatenate(chunks) if chunks else np.asarray([unlabelled])[:0]
+
+    def _with_unseen(
+        self, task: BoundTask, split: str, rows: ReadRows, taxonomy: Taxonomy
+    ) -> Taxonomy:
+        """The taxonomy with the labels of a split that the model lacks, which a note names."""
+        extended = with_unseen(taxonomy, rows.labels, task.name, task.task.sensitive)
+        unseen = extended.names[len(taxonomy) :]
+        if unseen:
+            self.data.unseen[task.name, split] = unseen
+            shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
+            lacking = f"{len(unseen)} label(s) that the model does not have: {shown}"
+            note = f"{task.name}: {split} has {lacking}; such rows count as wrong"
+            self.data.notes.append(note)
+        return extended
+
+    def _split_notes(self, task: BoundTask, rows: Mapping[str, ReadRows]) -> Iterator[str]:
+        """The splits that the task made, and what differs from what the corpus's authors print."""
+        made = []
+        for split in SPLITS:
+            if count := self.tally.made.get((task.name, split), 0):
+                made.append(f"{split} ({count:,} rows)")
+        if made:
+            whole = self.located.splits == ("all",)
+            whose = "the rows, which have no splits" if whole else "its training rows"
+            yield f"{' and '.join(made)} made of {whose}, by a hash of each text"
+        published = task.task.published
+        if published is None:
+            return
+        for split, size in published.sizes.items():
+            seen = self.tally.seen.get((task.name, split), size)
+            if seen != size:
+                sizes = f"{split} has {seen:,} rows, {size:,} are published"
+                yield f"{sizes}: a part or another release?"
+        for split, counts in published.labels.items():
+            if split not in rows or len(rows[split].texts) != published.sizes.get(split):
+                continue
+            ours = label_counts(rows[split].labels)
+            different = [
+                f"{label} {ours.get(label, 0):,} not {count:,}"
+                for label, count in counts.items()
+                if ours.get(label, 0) != count
+            ]
+            if different:
+                shown = ", ".join(different[:5])
+                yield f"{split} labels differ from the published counts: {shown}"
 
 
 def _length(max_tokens: int | None) -> str:
     return "the encoder's max_tokens" if max_tokens is None else f"{max_tokens} tokens"
 
 
-def _unseen(data: TaskData, name: str, split: str, unseen: tuple[str, ...]) -> list[str]:
-    """Keep the labels of a split that the model does not have; gives a line that names them."""
-    if not unseen:
-        return []
-    data.unseen[name, split] = unseen
-    shown = ", ".join(f"'{clean(label, 40)}'" for label in unseen[:8])
-    return [f"{name}: {split} has {len(unseen)} label(s) that the model does not have: {shown}; such rows count as wrong"]
-
-
-def _without_leaks(data: TaskData, one: TaskInput, read: Mapping[str, ReadRows], scored: Scored) -> dict[str, ReadRows]:
-    """The rows with train made honest: none of its texts is scored in the run. What was left out is noted."""
-    import numpy as np
-
-    if "train" not in read:
-        return dict(read)
-    leaking, found = scored.find(read["train"])
-    data.leaks[one.name] = found
-    if leaking.all():
-        remedy = "give the task other training rows, or leave `data.drop_leaks` out"
-        raise EmomtlError(Problem(f"tasks.{one.name}", "every training row has a text of validation or test", remedy))
-    if not found.rows:
-        return dict(read)
-    data.notes.append(f"{one.name}: {found}: left out of training")
-    return {**read, "train": read["train"].only(np.flatnonzero(~leaking).tolist())}
-
-
-def _taxonomy(one: TaskInput, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
-    """The task's taxonomy; where it left it open and the head answers with labels, the names in its training rows."""
-    if one.task.taxonomy is not None or one.head.answers != "labels":
-        return one.task.taxonomy
+def _taxonomy(task: BoundTask, rows: Mapping[str, ReadRows]) -> Taxonomy | None:
+    """The task's taxonomy; one that is left open is learned from the labels of training rows."""
+    if task.taxonomy is not None or task.head.answers != "labels":
+        return task.taxonomy
     names = learned_names(rows["train"].labels) if "train" in rows else []
     if len(names) < 2:
         found = f"the training rows have {len(names)} label(s)"
-        raise EmomtlError(Problem(f"tasks.{one.name}", found, "a task needs at least two; look at `options.label`"))
+        remedy = "a task needs at least two; look at `options.label`"
+        raise EmomtlError(Problem(f"tasks.{task.name}", found, remedy))
     return Taxonomy(names)
 
 
-def _limited(one: TaskInput, rows: Mapping[str, ReadRows]) -> dict[str, ReadRows]:
-    """At most `limit` training and `eval_limit` validation rows: those whose text hashes lowest, in their old order.
+def _lowest_hashes(rows: ReadRows, limit: int | None) -> ReadRows:
+    """At most `limit` rows, those whose text hashes lowest, in their order.
 
-    Rows are counted, not examples: a row keeps all of its own, and tasks of one corpus keep the same rows.
+    So the choice does not depend on the order of rows. Rows are counted, not examples: a row keeps
+    all of its own, and tasks of one corpus keep the same rows.
     """
-    limits = {"train": one.limit, "validation": one.eval_limit}
-    return {split: _lowest(part, limits.get(split)) for split, part in rows.items()}
-
-
-def _lowest(rows: ReadRows, limit: int | None) -> ReadRows:
     import numpy as np
 
     if limit is None or len(rows.texts) <= limit:
         return rows
     numbers, first = np.unique(rows.numbers, return_index=True)
-    places = np.array([stable_fraction(rows.texts[i], seed=1) for i in first])
-    kept = numbers[np.argsort(places, kind="stable")[:limit]]
-    return rows.only(np.flatnonzero(np.isin(rows.numbers, kept)).tolist())
+    hashes = np.array([stable_fraction(rows.texts[i], seed=1) for i in first])
+    chosen = numbers[np.argsort(hashes, kind="stable")[:limit]]
+    return rows.only(np.flatnonzero(np.isin(rows.numbers, chosen)).tolist())
 
 
-def _as_split(rows: ReadRows) -> CorpusSplit:
-    return CorpusSplit(keys_of(rows.numbers), rows.texts, rows.pairs)
-
-
-def _targets(one: TaskInput, rows: ReadRows, taxonomy: Taxonomy | None, split: str, bad: Tally) -> NDArray[Any]:
-    """Labels to targets; a label that does not fit is a bad row with its place, and counts as unlabelled where it is skipped.
-
-    A row of which several examples have such a label is said once.
-    """
-    import numpy as np
-
-    missing, said = one.head.encode(None, taxonomy), None
-    chunks: list[NDArray[Any]] = []
-    encoded: list[Any] = []
-    for number, label in zip(rows.numbers, rows.labels, strict=True):
-        if len(encoded) == ENCODED:
-            chunks.append(np.asarray(encoded))
-            encoded = []
-        try:
-            encoded.append(one.head.encode(label, taxonomy))
-        except EmomtlError as error:
-            if isinstance(error, UnknownLabel) and taxonomy is not None:
-                error = _with_learned(error, one, taxonomy)
-            encoded.append(missing)
-            if number != said:
-                bad.add(one.name, one.located, split, rows.origin, number, error, unfit=True)
-                said = number
-    if encoded:
-        chunks.append(np.asarray(encoded))
-    return np.concatenate(chunks) if chunks else np.asarray([missing])[:0]
-
-
-def _with_learned(error: UnknownLabel, one: TaskInput, taxonomy: Taxonomy) -> EmomtlError:
-    """The error; where the taxonomy was learned, with that: the label may be right, and stand in no training row."""
-    if one.learned:
-        remedy = "the run's training rows do not have it; `emomtl eval --unseen-labels wrong` counts such rows as wrong"
-        return EmomtlError(*(replace(problem, remedy=remedy) for problem in error.problems))
-    if one.task.taxonomy is not None:
+def _explained(error: EmomtlError, task: BoundTask, taxonomy: Taxonomy | None) -> EmomtlError:
+    """The error for a label; where labels were learned, a label may be right and just new."""
+    if not isinstance(error, UnknownLabel) or taxonomy is None:
         return error
-    known = f"no training row has it, and the labels were learned from those: {', '.join(map(clean, taxonomy.names[:12]))}"
-    return EmomtlError(*(replace(problem, remedy=f"{known}; give all in `options.labels`") for problem in error.problems))
-
-
-def _made(one: TaskInput, bad: Tally) -> list[str]:
-    """The splits that the source lacks and the task made, with their rows."""
-    made = {split: bad.made[one.name, split] for split in SPLITS if (one.name, split) in bad.made}
-    if not made:
-        return []
-    counted = " and ".join(f"{split} ({count:,} rows)" for split, count in made.items())
-    whose = "the rows, which have no splits" if one.located.splits == ("all",) else "its training rows"
-    return [f"{one.name}: {counted} made of {whose}, by a hash of each text"]
-
-
-def _published(one: TaskInput, rows: Mapping[str, ReadRows], bad: Tally) -> list[str]:
-    """What differs from the figures that the corpus's authors print; sizes are those of the source's own splits."""
-    published, notes = one.task.published, []
-    if published is None:
-        return []
-    for split, size in published.sizes.items():
-        seen = bad.seen.get((one.name, split), size)
-        if seen != size:
-            notes.append(f"{one.name}: {split} has {seen:,} rows, {size:,} are published: a part or another release?")
-    for split, printed in published.labels.items():
-        if split not in rows or len(rows[split].texts) != published.sizes.get(split):
-            continue
-        counts = label_counts(rows[split].labels)
-        wrong = [f"{name} {counts.get(name, 0):,} not {n:,}" for name, n in printed.items() if counts.get(name, 0) != n]
-        if wrong:
-            notes.append(f"{one.name}: {split} labels differ from the published counts: {', '.join(wrong[:5])}")
-    return notes
+    if task.table.learned_labels is not None:
+        remedy = "the run's training rows do not have it; "
+        remedy += "`emomtl eval --unseen-labels wrong` counts such rows as wrong"
+    elif task.taxonomy is None:
+        known = ", ".join(map(clean, taxonomy.names[:12]))
+        remedy = f"no training row has it, and the labels were learned from those: {known}; "
+        remedy += "give all in `options.labels`"
+    else:
+        return error
+    return EmomtlError(*(replace(problem, remedy=remedy) for problem in error.problems))

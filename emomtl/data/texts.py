@@ -1,4 +1,4 @@
-"""Texts of a split, held without a Python object for each: in one buffer as they were read, or nowhere until somebody asks."""
+"""Texts of a split without a Python object for each: in one buffer, or read when asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import overload
 
 
 class TextColumn(Sequence[str]):
-    """Texts behind one another in a buffer of UTF-8, each decoded when it is asked for: n texts cost their bytes and 8 n more.
+    """Texts behind one another in a buffer of UTF-8, each decoded when it is asked for.
 
-    A Python string costs 50 bytes and more beside its characters, and its place in a list 8.
+    n texts cost their bytes and 8 n more. A Python string costs 50 bytes and more beside its
+    characters, and its place in a list 8.
     """
 
     __hash__ = None  # type: ignore[assignment]  # it grows, so it is no key; mypy wants a method here
@@ -23,17 +24,17 @@ class TextColumn(Sequence[str]):
             self.append(text)
 
     def append(self, text: str) -> None:
-        """One more text."""
+        """Add a text."""
         self._bytes += text.encode("utf-8", "surrogatepass")
         self._ends.append(len(self._bytes))
 
     def only(self, chosen: Iterable[int]) -> TextColumn:
         """The texts at these positions."""
-        found = TextColumn()
-        for place in chosen:
-            found._bytes += self._bytes[self._ends[place] : self._ends[place + 1]]
-            found._ends.append(len(found._bytes))
-        return found
+        column = TextColumn()
+        for i in chosen:
+            column._bytes += self._bytes[self._ends[i] : self._ends[i + 1]]
+            column._ends.append(len(column._bytes))
+        return column
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -43,8 +44,10 @@ class TextColumn(Sequence[str]):
     @overload
     def __getitem__(self, place: slice) -> list[str]: ...
     def __getitem__(self, place: int | slice) -> str | list[str]:
-        places = range(len(self))[place]
-        return [self._at(one) for one in places] if isinstance(places, range) else self._at(places)
+        places = range(len(self))[place]  # which also resolves negative positions
+        if isinstance(places, range):
+            return [self._at(i) for i in places]
+        return self._at(places)
 
     def __iter__(self) -> Iterator[str]:
         return map(self._at, range(len(self)))
@@ -52,16 +55,19 @@ class TextColumn(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, TextColumn):
             return self._ends == other._ends and self._bytes == other._bytes
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(map(str.__eq__, self, other))
 
-    def _at(self, place: int) -> str:
-        return self._bytes[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogatepass")
+    def _at(self, i: int) -> str:
+        return self._bytes[self._ends[i] : self._ends[i + 1]].decode("utf-8", "surrogatepass")
 
 
-class LaterTexts(Sequence[str]):
-    """The texts of a split whose rows were kept between runs: their number and digest are known, and they are read when asked.
+class LazyTexts(Sequence[str]):
+    """The texts of a split whose rows came from the cache, read when the first one is asked for.
 
-    `read` gives the texts; it raises where the source has changed.
+    Their number and digest are known. `read` gives the texts, and raises where the source has
+    changed.
     """
 
     def __init__(self, number: int, digest: str, read: Callable[[], Sequence[str]]) -> None:

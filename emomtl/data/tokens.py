@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.encoder import HEAD, Truncation
 from emomtl.data.corpus import CorpusSplit
-from emomtl.data.truncation import fitted, kept, reach, shortened
+from emomtl.data.truncation import fitted, kept_slices, longest_read, shortened
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.safety.untrusted import is_failure
 
@@ -20,17 +21,22 @@ CHUNK = 8192
 """Texts that are tokenised at a time."""
 
 CHARACTERS_PER_TOKEN = 20
-"""Characters kept for each token that is read: a text of megabytes is cut before the tokenizer sees it."""
+"""Characters kept for each token that is read: longer texts are cut before the tokenizer."""
 
 TRUNCATION = "longest_first"
-"""How a text that is too long is cut: of a pair, the longer one first."""
+"""How transformers cuts a text that is too long: of a pair, the longer one first."""
+
+TokenPlace = tuple[int | None, int, int]
+"""Of a token: the text of a pair (0 or 1; None: added), first character, one after the last."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of n texts: `ids` flat, text i at `ids[starts[i]:starts[i + 1]]`; `types` are segment ids of pairs.
+    """Token ids of n texts: `ids` flat, text i at `ids[starts[i]:starts[i + 1]]`.
 
-    `features` (n, F) are the vectors of the texts that stand beside the encoder's, where the run has any.
+    `types` are segment ids of pairs, `pad` the padding id, and `cut` counts texts that were cut
+    before they were tokenised. `features` (n, F) are the vectors of the texts that stand beside the
+    encoder's, where the run has any.
     """
 
     ids: NDArray[np.int32]
@@ -57,6 +63,7 @@ class Tokens:
 
         starts, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
         ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # Token j of the result is token j - ends[row] of its row.
         places = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
         types = None if self.types is None else self.types[places]
         return Tokens(self.ids[places], ends, types, self.pad, self.cut, self.beside(rows))
@@ -66,23 +73,29 @@ class Tokens:
         import numpy as np
 
         starts, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
-        reach = np.arange(int(lengths.max()))
-        inside = reach[None, :] < lengths[:, None]
-        places = (starts[:, None] + reach[None, :])[inside]
-        ids = np.full(inside.shape, self.pad, np.int64)
-        ids[inside] = self.ids[places]
-        inputs = {"input_ids": ids, "attention_mask": inside.astype(np.int64)}
+        columns = np.arange(int(lengths.max()))
+        mask = columns[None, :] < lengths[:, None]
+        places = (starts[:, None] + columns[None, :])[mask]
+        ids = np.full(mask.shape, self.pad, np.int64)
+        ids[mask] = self.ids[places]
+        inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
         if self.types is not None:
-            inputs["token_type_ids"] = np.zeros(inside.shape, np.int64)
-            inputs["token_type_ids"][inside] = self.types[places]
+            inputs["token_type_ids"] = np.zeros(mask.shape, np.int64)
+            inputs["token_type_ids"][mask] = self.types[places]
         return inputs
 
 
-def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD) -> Tokens:
-    """The tokens of a split, each text cut to `max_tokens`; texts so long that most would be thrown away are cut first."""
+def tokenise(
+    tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD
+) -> Tokens:
+    """The tokens of a split, each text cut to `max_tokens` as `truncation` says.
+
+    Texts so long that most would be thrown away are cut by characters first.
+    """
     import numpy as np
 
-    most = max_tokens * CHARACTERS_PER_TOKEN
+    longest = longest_read(max_tokens * CHARACTERS_PER_TOKEN, truncation)
+    # The tokenizer itself can only keep the head.
     encode = _encoder(tokenizer, max_tokens if truncation == HEAD else None)
     typed = split.pairs is not None and "token_type_ids" in tokenizer.model_input_names
     ids: list[NDArray[np.int32]] = []
@@ -90,60 +103,73 @@ def tokenise(tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Tr
     lengths: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
     cut = 0
     for start in range(0, len(split), CHUNK):
-        texts, pairs = as_read(split, max_tokens, truncation, slice(start, start + CHUNK))
-        encoded = encode(texts, pairs)
+        part = slice(start, start + CHUNK)
+        encodings = encode(*as_read(split, max_tokens, truncation, part))
         if truncation != HEAD:
-            encoded = [fitted(one, max_tokens, truncation) for one in encoded]
-        rows = [one.ids for one in encoded]
+            encodings = [fitted(encoding, max_tokens, truncation) for encoding in encodings]
+        rows = [encoding.ids for encoding in encodings]
         lengths.append(np.fromiter(map(len, rows), np.int64, len(rows)))
-        cut += sum(len(text) > reach(most, truncation) for text in split.texts[start : start + CHUNK])
         ids.append(_flat(rows, np.int32))
         if typed:
-            types.append(_flat([one.type_ids for one in encoded], np.int8))
-    starts = np.cumsum(np.concatenate(lengths))
-    flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
-    return Tokens(flat, starts, np.concatenate(types) if types else None, int(tokenizer.pad_token_id or 0), cut)
+            types.append(_flat([encoding.type_ids for encoding in encodings], np.int8))
+        cut += sum(len(text) > longest for text in split.texts[part])
+    return Tokens(
+        ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+        starts=np.cumsum(np.concatenate(lengths)),
+        types=np.concatenate(types) if types else None,
+        pad=int(tokenizer.pad_token_id or 0),
+        cut=cut,
+    )
 
 
 def as_read(
-    split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD, rows: slice = slice(None)
+    split: CorpusSplit,
+    max_tokens: int,
+    truncation: Truncation = HEAD,
+    rows: slice = slice(None),
 ) -> tuple[list[str], list[str] | None]:
     """The characters of texts, and of their pairs, that the tokenizer is given."""
     most = max_tokens * CHARACTERS_PER_TOKEN
     texts = [shortened(text, most, truncation) for text in split.texts[rows]]
-    return texts, [text[:most] for text in split.pairs[rows]] if split.pairs else None
+    pairs = [text[:most] for text in split.pairs[rows]] if split.pairs else None
+    return texts, pairs
 
 
 def token_places(
     tokenizer: Any, split: CorpusSplit, max_tokens: int, truncation: Truncation = HEAD
-) -> list[list[tuple[int | None, int, int]]]:
-    """Where each token that `tokenise` gives stands: which text of a pair (0 or 1), first character and the one after the last.
+) -> list[list[TokenPlace]]:
+    """Where each token that `tokenise` gives stands in its text, for each text.
 
-    Characters are counted in what `as_read` gives; a token that the tokenizer added, such as [CLS], is of no text (None).
+    Characters are counted in what `as_read` gives. A token that the tokenizer added, such as [CLS],
+    is of no text.
     """
-    encoded = _encoder(tokenizer, max_tokens if truncation == HEAD else None, places=True)(
-        *as_read(split, max_tokens, truncation)
-    )
-    found = []
-    for one in encoded:
-        every = [(side, *span) for side, span in zip(one.sequence_ids, one.offsets, strict=True)]
-        found.append([place for part in kept(one, max_tokens, truncation) for place in every[part]])
-    return found
+    encode = _encoder(tokenizer, max_tokens if truncation == HEAD else None, offsets=True)
+    places = []
+    for encoding in encode(*as_read(split, max_tokens, truncation)):
+        sides = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        whole = [(side, *offsets) for side, offsets in sides]
+        slices = kept_slices(encoding, max_tokens, truncation)
+        places.append([place for part in slices for place in whole[part]])
+    return places
 
 
 def _encoder(
-    tokenizer: Any, max_tokens: int | None, places: bool = False
+    tokenizer: Any, max_tokens: int | None, offsets: bool = False
 ) -> Callable[[list[str], list[str] | None], Sequence[Any]]:
-    """A function from texts, and their pairs, to encodings with `ids` and `type_ids`; of any length where `max_tokens` is None.
+    """A function from texts, and their pairs, to encodings with `ids` and `type_ids`.
 
-    With `places` they have `offsets` too, which takes longer.
-    What transformers does beyond the tokenizer (masks, lists of lists, offsets) takes more time than the tokenizer itself.
+    They have any length where `max_tokens` is None. With `offsets` they have these too, which takes
+    longer. The tokenizer's backend is used directly: what transformers does beyond it (masks, lists
+    of lists) takes more time than the tokenizing itself.
     """
     from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 
+    cutting = TruncationStrategy.DO_NOT_TRUNCATE
+    if max_tokens is not None:
+        cutting = TruncationStrategy(TRUNCATION)
     tokenizer.set_truncation_and_padding(
         padding_strategy=PaddingStrategy.DO_NOT_PAD,
-        truncation_strategy=TruncationStrategy.DO_NOT_TRUNCATE if max_tokens is None else TruncationStrategy(TRUNCATION),
+        truncation_strategy=cutting,
         max_length=max_tokens,
         stride=0,
         pad_to_multiple_of=None,
@@ -151,24 +177,23 @@ def _encoder(
     )
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = tokenizer.split_special_tokens
-    encode = backend.encode_batch if places else backend.encode_batch_fast
+    encode_batch = backend.encode_batch if offsets else backend.encode_batch_fast
 
-    def encoded(texts: list[str], pairs: list[str] | None) -> Sequence[Any]:
-        given = texts if pairs is None else list(zip(texts, pairs, strict=True))
+    def encode(texts: list[str], pairs: list[str] | None) -> Sequence[Any]:
+        inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         try:
-            return encode(given)  # type: ignore[no-any-return]
-        except BaseException as error:
+            return encode_batch(inputs)  # type: ignore[no-any-return]
+        except BaseException as error:  # a panic of the Rust library is no Exception
             if not is_failure(error):
                 raise
             found = f"its tokenizer fails: {clean(str(error), 200)}"
-            raise EmomtlError(Problem("encoder.use", found, "is tokenizer.json the one that the model came with?")) from error
+            remedy = "is tokenizer.json the one that the model came with?"
+            raise EmomtlError(Problem("encoder.use", found, remedy)) from error
 
-    return encoded
+    return encode
 
 
-def _flat(rows: Sequence[Sequence[int]], kind: Any) -> NDArray[Any]:
-    import itertools
-
+def _flat(rows: Sequence[Sequence[int]], dtype: Any) -> NDArray[Any]:
     import numpy as np
 
-    return np.fromiter(itertools.chain.from_iterable(rows), kind, sum(len(row) for row in rows))
+    return np.fromiter(chain.from_iterable(rows), dtype, sum(map(len, rows)))

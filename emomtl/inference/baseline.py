@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emomtl.contracts.feature import FOLDS
+from emomtl.data.bound_task import ReadOptions
 from emomtl.data.corpus import TaskData
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, suggest
 from emomtl.inference.feature_vectors import out_of_fold, training_rows, whole_texts
@@ -47,11 +47,8 @@ def read_task(plan: Plan, task: str, splits: Sequence[str]) -> TaskData:
     if task not in plan.tasks:
         finding = f"'{task}' is no task of this manifest"
         raise EmomtlError(Problem("--task", finding, suggest(task, plan.tasks)))
-    bound = plan.tasks[task]
-    assert bound.located is not None
-    limits = (bound.table.limit, bound.table.eval_limit)
-    inputs = [TaskInput(task, bound.task, bound.head, bound.located, *limits)]
-    data = read_tasks(inputs, splits, plan.manifest.data.on_bad_row)
+    options = ReadOptions(tuple(splits), plan.manifest.data.on_bad_row, label_noise=False)
+    data = read_tasks([plan.tasks[task]], options)
     if line := not_cut(next(iter(data.corpus(task).splits.values())).texts):
         data.notes.append(f"{task}: {line}")
     return data

@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emomtl.compose import BoundTask, Plan, compose
+from emomtl.compose import Plan, compose
 from emomtl.contracts.taxonomy import Taxonomy
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import Leaks
-from emomtl.data.locate import Located, locate
-from emomtl.data.one_source import for_all
-from emomtl.data.task_input import TaskInput
-from emomtl.data.tasks import LeakPolicy, read_tasks
+from emomtl.data.locate import locate
+from emomtl.data.located import Located
+from emomtl.data.shared_source import sources_for_all
+from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.inference.plugin_files import manifest_with_copies, needs_trust
 from emomtl.metrics.tuning import TaskTuning
@@ -78,10 +79,15 @@ class OpenedRun:
         With `unseen_count` rows with a label that the model does not have are read, and count as
         wrong; else they are bad rows.
         """
-        inputs = self._inputs(names, sources, allow_changed)
-        if unseen_count:
-            inputs = [replace(task, unseen_in=(split,)) for task in inputs]
-        return read_tasks(inputs, [split], self.plan.manifest.data.on_bad_row, need_train=False)
+        options = ReadOptions(
+            (split,),
+            self.plan.manifest.data.on_bad_row,
+            need_train=False,
+            limited=(),
+            label_noise=False,
+            unseen_in=(split,) if unseen_count else (),
+        )
+        return read_tasks(self._located(names, sources, allow_changed), options)
 
     def read_as_trained(
         self, name: str, sources: Mapping[str, str] | None = None, allow_changed: bool = False
@@ -95,44 +101,35 @@ class OpenedRun:
         if not manifest.data.drop_leaks:
             noise_from = manifest.tasks[name].label_noise_from
             names = (name,) if noise_from is None else (name, noise_from)
-        inputs = []
-        for task in self._inputs(names, sources, allow_changed):
-            table = manifest.tasks[task.name]
-            inputs.append(
-                replace(
-                    task,
-                    limit=table.limit,
-                    eval_limit=table.eval_limit,
-                    label_noise=table.label_noise,
-                    noise_from=table.label_noise_from,
-                    seed=manifest.seed,
-                )
-            )
-        leaks: LeakPolicy = "drop" if manifest.data.drop_leaks else "keep"
-        return read_tasks(inputs, ["train", "validation"], manifest.data.on_bad_row, leaks=leaks)
+        options = ReadOptions(
+            ("train", "validation"),
+            manifest.data.on_bad_row,
+            leaks="drop" if manifest.data.drop_leaks else "keep",
+            seed=manifest.seed,
+        )
+        return read_tasks(self._located(names, sources, allow_changed), options)
 
     def leaks(self, sources: Mapping[str, str] | None = None) -> dict[str, Leaks]:
         """By task the training rows whose text stands in validation or test of any task."""
-        inputs = self._inputs((), sources, allow_changed=False)
         on_bad_row = self.plan.manifest.data.on_bad_row
-        return read_tasks(inputs, ["train"], on_bad_row, leaks="count").leaks
+        options = ReadOptions(("train",), on_bad_row, leaks="count", limited=(), label_noise=False)
+        return read_tasks(self._located((), sources, allow_changed=False), options).leaks
 
     def check_corpora(
         self, sources: Mapping[str, str] | None = None, allow_changed: bool = False
     ) -> None:
         """Raise `EmomtlError` where a corpus is missing, or is not the one trained on."""
-        self._inputs((), sources, allow_changed)
+        self._located((), sources, allow_changed)
 
-    def _inputs(
+    def _located(
         self, names: Collection[str], sources: Mapping[str, str] | None, allow_changed: bool
-    ) -> list[TaskInput]:
-        """What is needed to read tasks; one EmomtlError with all that is wrong."""
-        inputs: list[TaskInput] = []
+    ) -> list[BoundTask]:
+        """The tasks with their rows found; one EmomtlError with all that is wrong."""
+        tasks: list[BoundTask] = []
         problems: list[Problem] = []
         all_tasks = self.plan.tasks.items()
         corpora = {name: (bound.task.layouts, bound.source) for name, bound in all_tasks}
-        places = for_all(sources or {}, corpora)
-        lengths = dict(self.plan.encoder.task_tokens)
+        places = sources_for_all(sources or {}, corpora)
         for name, bound in self.tasks(names).items():
             try:
                 source = places.get(name, bound.source)
@@ -140,14 +137,12 @@ class OpenedRun:
             except EmomtlError as error:
                 problems += error.problems
                 continue
-            learned = bound.table.learned_labels is not None
-            task = TaskInput(name, bound.task, bound.head, located, learned=learned)
-            inputs.append(replace(task, max_tokens=lengths.get(name)))
+            tasks.append(replace(bound, located=located))
             if not allow_changed:
                 problems += self._changed_corpus(name, located)
         if problems:
             raise EmomtlError(*problems)
-        return inputs
+        return tasks
 
     def _changed_corpus(self, name: str, located: Located) -> list[Problem]:
         """The problem of a corpus that is not the one trained on; nothing where it is."""

@@ -216,8 +216,16 @@ def _unseen(head: Head, targets: NDArray[Any], unseen: tuple[str, ...], labels: 
 
 
 def metric_names(head: Head, taxonomy: Taxonomy | None) -> list[str]:
-    """The names that `score` gives for a task, without scoring anything."""
+    """The names that `score` gives for a task, without scoring anything.
+
+    Labels that are not learned yet change no metric's name, so any two stand for them.
+    """
     import numpy as np
+
+    from emomtl.contracts.taxonomy import Taxonomy
+
+    if taxonomy is None and head.answers == "labels":
+        taxonomy = Taxonomy(["one", "other"])
 
     targets = np.asarray([head.encode(None, taxonomy)])
     logits = np.zeros((1, len(head.outputs(taxonomy))))

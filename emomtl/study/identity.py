@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emomtl.compose import Plan, Start
-from emomtl.data.locate import Located, LocatedHub
+from emomtl.data.hub import LocatedHub
+from emomtl.data.located import Located
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest, without_later_keys
 from emomtl.metrics.selection import EMA
@@ -36,8 +37,7 @@ class Identities:
         """
         content = _content(plan.manifest)
         for name, bound in plan.tasks.items():
-            assert bound.located is not None
-            content["tasks"][name]["source"] = self._of_rows(bound.located)
+            content["tasks"][name]["source"] = self._of_rows(bound.rows_source)
         before = plan.before
         if before is not None and plan.manifest.pretrain is None:  # [pretrain] stands in the manifest itself
             taken = {"checkpoint": before.checkpoint, "heads": before.heads}

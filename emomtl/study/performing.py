@@ -122,7 +122,7 @@ def perform(job: Job, display: Display | None = None) -> None:
 
 
 def _perform(job: Job, display: Display | None) -> None:
-    from emomtl.compose import compose_file, left, stages
+    from emomtl.compose import compose_file, remaining, stages
     from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
     from emomtl.train import Display, resume, start, train
@@ -131,7 +131,7 @@ def _perform(job: Job, display: Display | None) -> None:
     if state in ("missing", "begun"):
         overrides = [f"train.threads={job.threads}"] if job.threads is not None else []
         whole, shown = compose_file(Path(job.manifest), overrides, Plugins.discover()), display or Display()
-        for plan, place in left(stages(whole, folder)):
+        for plan, place in remaining(stages(whole, folder)):
             begun = is_run(place)
             train(resume(plan, place, shown, allow_changed=list(MAY_CHANGE)) if begun else start(plan, place, shown))
     run = Run.open(folder)

@@ -15,9 +15,10 @@ from emomtl.compose import Plan, compose_file, updates_over_stages
 from emomtl.contracts.heads import Head
 from emomtl.contracts.sources import Source
 from emomtl.contracts.taxonomy import Taxonomy
-from emomtl.data.one_source import for_all
+from emomtl.data.shared_source import sources_for_all
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.manifest import apply_overrides, parts_of
+from emomtl.metrics.scoring import metric_names
 from emomtl.metrics.selection import MEAN
 from emomtl.metrics.tuning import tuned_metric, tuned_names
 from emomtl.plugins.discovery import Plugins
@@ -232,7 +233,7 @@ class Planner:
             return {}
         reads = {task: self._reads(task, table) for task, table in tables.items()}
         known = {name: self._reads(name, {}) for name in self.places if name not in tables}
-        found = for_all(given, reads, known)
+        found = sources_for_all(given, reads, known)
         taken = set(found.values())
         self.placed |= {name for name, place in self.places.items() if place in taken}
         return found
@@ -301,7 +302,7 @@ def _scoring(file: StudyFile, row: RowTable, plan: Plan) -> Scoring:
     bound = plan.tasks[target]
     taxonomy = bound.taxonomy or Taxonomy(["one", "other"])  # its names change no metric's name
     tuned = [name for name in tuned_names(bound.head, taxonomy) if "/" not in name]
-    known = [*bound.figures(), *tuned]
+    known = [*metric_names(bound.head, bound.taxonomy), *tuned]
     if metric is not None and metric not in known:
         raise EmomtlError(Problem("metric", f"'{target}' has no figure '{clean(metric)}'", suggest(metric, known)))
     return Scoring(target, bound.head, metric or bound.head.main_metric)

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from emomtl.compose import Plan, recipes
+from emomtl.data.bound_task import LeakPolicy, ReadOptions
 from emomtl.data.cache.tokens import corpus_tokens
 from emomtl.data.corpus import TaskData
-from emomtl.data.task_input import TaskInput
-from emomtl.data.tasks import LeakPolicy, read_tasks
+from emomtl.data.tasks import read_tasks
 from emomtl.data.tokens import Tokens
 from emomtl.model.loaded import EncoderChoice
 
@@ -29,34 +29,23 @@ def read(
     `leaks` says what becomes of training rows whose text is scored; `data.drop_leaks` drops them.
     """
     display.phase("reading")
-    kept, inputs = recipes(plan), []
-    tasks = {*tasks, *(plan.tasks[name].table.label_noise_from or name for name in tasks)}
-    for bound in plan.tasks.values():
-        if tasks and bound.name not in tasks:
-            continue
-        assert bound.located is not None
-        limits = (bound.table.limit, bound.table.eval_limit) if "train" in splits else (None, None)
-        noise = bound.table.label_noise, plan.manifest.seed
-        wrong = ("test",) if plan.manifest.data.unseen_labels == "wrong" else ()
-        inputs.append(
-            TaskInput(
-                bound.name,
-                bound.task,
-                bound.head,
-                bound.located,
-                *limits,
-                *noise,
-                learned=bound.table.learned_labels is not None,
-                unseen_in=wrong,
-                recipe=kept.get(bound.name),
-                max_tokens=dict(plan.encoder.task_tokens).get(bound.name),
-                noise_from=bound.table.label_noise_from if "train" in splits else None,
-            )
-        )
-    policy = "drop" if plan.manifest.data.drop_leaks and "train" in splits else leaks
-    data = read_tasks(
-        inputs, splits, plan.manifest.data.on_bad_row, "train" in splits, policy, display.note
+    # A task that follows another's label noise is read with that one.
+    wanted = {*tasks, *(plan.tasks[name].table.label_noise_from or name for name in tasks)}
+    table = plan.manifest.data
+    training = "train" in splits
+    options = ReadOptions(
+        splits,
+        table.on_bad_row,
+        need_train=training,
+        leaks="drop" if table.drop_leaks and training else leaks,
+        limited=("train", "validation") if training else (),
+        seed=plan.manifest.seed,
+        unseen_in=("test",) if table.unseen_labels == "wrong" else (),
+        recipes=recipes(plan),
+        note=display.note,
     )
+    chosen = [task for task in plan.tasks.values() if not wanted or task.name in wanted]
+    data = read_tasks(chosen, options)
     for line in data.notes:
         display.note(line)
     return data

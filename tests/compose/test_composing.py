@@ -23,7 +23,7 @@ def problems(path: Path, *overrides: str) -> dict[str, str]:
     return {problem.place: f"{problem.found} ({problem.remedy})" for problem in caught.value.problems}
 
 
-def test_everything_that_is_wrong_is_said_at_once_with_its_place(desk: Any) -> None:
+def test_all_problems_come_at_once_with_their_places(desk: Any) -> None:
     manifest = desk.manifest(
         tasks={"mood": {"options": {"txt": "a"}}, "nowhere": {"source": "nowhere.csv"}, "topics": {"source": "gone.csv"}},
         sampler={"use": "aneald"},
@@ -59,10 +59,10 @@ def test_the_complete_manifest_holds_every_option_and_reads_back_equal(desk: Any
     ("select", "said"),
     [
         ("mod/macro_f1", "'mod' is no task of this run (did you mean 'mood'?)"),
-        ("mood/macro_f2", "task 'mood' has no figure 'macro_f2' (did you mean 'macro_f1'?)"),
-        ("mood/micro_f1", "task 'mood' has no figure 'micro_f1'"),
-        ("topics/ekman/macro_f1", "task 'topics' has no figure 'ekman/macro_f1'"),
-        ("mood", "task 'mood' has no figure ''"),
+        ("mood/macro_f2", "task 'mood' has no metric 'macro_f2' (did you mean 'macro_f1'?)"),
+        ("mood/micro_f1", "task 'mood' has no metric 'micro_f1'"),
+        ("topics/ekman/macro_f1", "task 'topics' has no metric 'ekman/macro_f1'"),
+        ("mood", "task 'mood' has no metric ''"),
     ],
 )
 def test_a_figure_that_no_task_has_cannot_select(desk: Any, select: str, said: str) -> None:
@@ -83,7 +83,7 @@ def test_overrides_go_through_the_same_checks(desk: Any) -> None:
     assert set(problems(desk.manifest(), *options)) == {"--set sampler.by", "--set weighting.init"}
 
 
-def test_a_file_with_a_wrong_key_is_told_before_unknown_names(desk: Any) -> None:
+def test_wrong_keys_come_before_unknown_names(desk: Any) -> None:
     manifest = desk.manifest(train={"lr": -1.0}, sampler={"use": "aneald"})
     assert set(problems(manifest)) == {"train.lr"}
     assert set(problems(manifest, "train.lr=1e-5")) == {"sampler.use"}

@@ -20,7 +20,7 @@ def problems(path: Path) -> dict[str, str]:
     return {problem.place: f"{problem.found} ({problem.remedy})" for problem in caught.value.problems}
 
 
-def test_changes_stand_in_the_complete_manifest_with_every_option_in_their_order(desk: Any, tmp_path: Path) -> None:
+def test_complete_manifest_has_changes_with_options_in_order(desk: Any, tmp_path: Path) -> None:
     manifest = desk.manifest(encoder={"changes": [{"use": "gradual"}, {"use": "pals", "rank": 12}]})
     plan = compose_file(manifest, [], Plugins.discover())
     assert [(use.use, use.options) for use in plan.manifest.encoder.changes] == [
@@ -40,7 +40,7 @@ def test_a_change_can_be_set_from_the_command_line(desk: Any) -> None:
     assert not plan.per_task
 
 
-def test_everything_that_is_wrong_with_changes_is_said_with_its_place(desk: Any) -> None:
+def test_all_problems_of_changes_have_their_places(desk: Any) -> None:
     changes = [
         {"use": "pal"},
         {"use": "pals", "ranks": 3},
@@ -58,7 +58,7 @@ def test_everything_that_is_wrong_with_changes_is_said_with_its_place(desk: Any)
     assert len(found) == 5
 
 
-def test_an_encoder_that_a_change_does_not_fit_is_an_error_before_a_folder_is_made(desk: Any) -> None:
+def test_an_unfit_change_fails_before_a_folder_is_made(desk: Any) -> None:
     manifest = desk.manifest(encoder={"changes": [{"use": "frozen", "layers": 3}]})
     with pytest.raises(EmomtlError, match=r"encoder.changes\[0\].layers: the encoder has 2 layers"):
         desk.begin(manifest)
@@ -85,7 +85,7 @@ def test_a_tie_that_cannot_be_is_refused(desk: Any, tie: str, twin: dict[str, An
     assert said in problems(desk.manifest(tasks=tasks))["tasks.twin.tie"]
 
 
-def test_a_chain_of_ties_is_refused_with_the_head_at_its_end(desk: Any) -> None:
+def test_a_chain_of_ties_is_refused_with_its_last_head(desk: Any) -> None:
     one = {"use": "table", "source": "mood.csv", "options": {"split": "part"}}
     found = problems(desk.manifest(tasks={"twin": one | {"tie": "mood"}, "third": one | {"tie": "twin"}}))
     assert found == {"tasks.third.tie": "'twin' has no head of its own (tie = \"mood\", whose head it is)"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl.compose import compose_file, plans, staged, stages, updates_over_stages
+from emomtl.compose import compose_file, plans, stage_manifests, stages, updates_over_stages
 from emomtl.errors import EmomtlError
 from emomtl.manifest import read_manifest, write_manifest
 from emomtl.plugins.discovery import Plugins
@@ -33,12 +33,12 @@ def planned(desk: Any, manifest: Path) -> Any:
 # -- from one manifest to several ---------------------------------------------------------------------------------------
 
 
-def test_each_stage_is_the_manifest_with_what_it_changes_by_a_pure_function(desk: Any) -> None:
+def test_a_stage_is_the_manifest_with_its_changes(desk: Any) -> None:
     more = {"sampler": {"use": "uniform"}, "weighting": {"use": "equal"}, "eval": {"patience": 2}}
     path = desk.manifest(stages=[SEVERAL, ALONE | more], start={"run": "x"}, eval={"select": "topics/macro_f1"})
     manifest = read_manifest(path)
     before = manifest.model_copy(deep=True)
-    first, second = staged(manifest)
+    first, second = stage_manifests(manifest)
     assert manifest == before
     assert (first.name, second.name) == ("small-several", "small")
     assert list(first.tasks) == ["mood", "topics"]
@@ -88,14 +88,14 @@ def test_pretraining_written_as_a_stage_gives_the_weights_of_pretrain(desk: Any)
 def test_shares_divide_the_length_and_add_up_to_it(desk: Any, key: str, total: int, parts: list[int]) -> None:
     length = {"steps": None, key: total} | ({"target": "mood"} if key == "target_updates" else {})
     table = [{"name": "several", "share": 0.75}, {"name": "alone", "share": 0.25, "tasks": ["mood"]}]
-    made = staged(read_manifest(desk.manifest(train=length, stages=table)))
+    made = stage_manifests(read_manifest(desk.manifest(train=length, stages=table)))
     assert [getattr(one.train, key) for one in made] == parts
     assert sum(parts) == total
-    epochs = staged(read_manifest(desk.manifest(train={"steps": None, "epochs": 4.0}, stages=table)))
+    epochs = stage_manifests(read_manifest(desk.manifest(train={"steps": None, "epochs": 4.0}, stages=table)))
     assert [one.train.epochs for one in epochs] == [3.0, 1.0]
 
 
-def test_updates_are_counted_over_stages_and_not_where_one_has_another_length(desk: Any) -> None:
+def test_updates_are_counted_over_stages_of_one_length(desk: Any) -> None:
     length = {"steps": None, "target": "mood", "target_updates": 12}
     shares = [{"name": "several", "share": 0.75}, {"name": "alone", "share": 0.25, "tasks": ["mood"]}]
     other = {"name": "other", "tasks": ["topics"], "train": {"steps": 5}}
@@ -118,7 +118,7 @@ def test_updates_are_counted_over_stages_and_not_where_one_has_another_length(de
         ([SEVERAL | {"name": "pretrain"}, ALONE], r"stages\[0\]\.name: \[pretrain\] makes a stage of this name"),
     ],
 )
-def test_what_is_wrong_with_a_stage_is_said_once_with_its_line(desk: Any, table: list[Any], said: str) -> None:
+def test_a_problem_of_a_stage_comes_once_with_its_line(desk: Any, table: list[Any], said: str) -> None:
     manifest = desk.manifest(stages=table, pretrain=PRETRAIN)
     with pytest.raises(EmomtlError, match=said) as caught:
         planned(desk, manifest)
@@ -126,13 +126,13 @@ def test_what_is_wrong_with_a_stage_is_said_once_with_its_line(desk: Any, table:
     assert "small.toml:" in str(caught.value.problems[0])
 
 
-def test_a_task_that_is_wrong_is_told_once_for_all_stages(desk: Any) -> None:
+def test_a_wrong_task_is_one_problem_for_all_stages(desk: Any) -> None:
     with pytest.raises(EmomtlError) as caught:
         planned(desk, desk.manifest(tasks={"mood": {"source": "nowhere.csv"}}, stages=BOTH))
     assert [problem.place for problem in caught.value.problems] == ["tasks.mood.source"]
 
 
-def test_a_stage_without_the_target_needs_a_length_of_its_own(desk: Any) -> None:
+def test_a_stage_without_the_target_needs_its_own_length(desk: Any) -> None:
     length = {"steps": None, "target": "mood", "target_updates": 12}
     with pytest.raises(EmomtlError, match=r"stages\[0\]: it does not train 'mood', whose updates are the length"):
         planned(desk, desk.manifest(train=length, stages=[{"name": "other", "tasks": ["topics"]}, {"name": "b"}]))
@@ -141,7 +141,7 @@ def test_a_stage_without_the_target_needs_a_length_of_its_own(desk: Any) -> None
 # -- the runs -----------------------------------------------------------------------------------------------------------
 
 
-def test_train_makes_all_stages_and_each_starts_from_the_best_of_the_one_before(desk: Any, cli: Any) -> None:
+def test_each_stage_starts_from_the_best_of_the_previous(desk: Any, cli: Any) -> None:
     said = cli("train", desk.manifest(stages=BOTH), "--out", desk.folder / "main")
     assert said.code == 0, said.err
     first, second = Run.open(desk.folder / "main-several"), Run.open(desk.folder / "main")
@@ -158,7 +158,7 @@ def test_train_makes_all_stages_and_each_starts_from_the_best_of_the_one_before(
     assert again.code == 0, again.err
 
 
-def test_the_first_weights_of_a_stage_are_those_of_the_one_before_with_its_heads(desk: Any) -> None:
+def test_a_stage_begins_with_the_weights_of_the_previous(desk: Any) -> None:
     table = [SEVERAL, ALONE | {"start": {"checkpoint": "last"}}]
     (plan, folder), (after, out) = stages(planned(desk, desk.manifest(stages=table)), desk.folder / "main")
     train(start(plan, folder, Display()))
@@ -179,7 +179,7 @@ def test_stages_may_change_the_encoder_in_other_ways(desk: Any) -> None:
 
 @pytest.mark.parametrize("stage", [0, 1])
 @pytest.mark.parametrize("step", [2, 4])
-def test_a_run_stopped_in_any_stage_goes_on_there_and_is_the_unbroken_run(
+def test_a_run_stopped_in_any_stage_resumes_exactly(
     desk: Any, contents: Any, stopped_in_a_stage: Any, stage: int, step: int
 ) -> None:
     manifest = desk.manifest(stages=BOTH)

@@ -30,7 +30,7 @@ def weights(run: Run | Path, which: str = "best") -> dict[str, torch.Tensor]:
 # -- [pretrain]: a pure function from a manifest to a manifest ----------------------------------------------------------
 
 
-def test_a_stage_is_a_manifest_made_of_this_one_by_a_pure_function(desk: Any) -> None:
+def test_pretraining_is_a_pure_function_of_the_manifest(desk: Any) -> None:
     manifest = read_manifest(desk.manifest(pretrain={**PRETRAIN, "share": 0.3, "limit": 20}))
     before = manifest.model_copy(deep=True)
     made, again = pretraining(manifest), pretraining(manifest)
@@ -67,9 +67,7 @@ def test_only_training_texts_are_learned_from_and_validation_is_scored(desk: Any
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_tasks_outside_of_the_run_can_be_read_and_tasks_made_of_others_bring_those_along(
-    desk: Any, install: Callable[..., None]
-) -> None:
+def test_pretraining_reads_other_tasks_and_bases_of_derived_ones(desk: Any, install: Callable[..., None]) -> None:
     tasks = {"words": {"use": "masked-tokens", "options": {"of": "topics"}}}
     table = {"on": ["suicide-depression", "words"], "sources": {"suicide-depression": "posts.csv"}, "steps": 2}
     made = pretraining(read_manifest(desk.manifest(tasks=tasks, pretrain=table)))
@@ -92,7 +90,7 @@ def test_tasks_outside_of_the_run_can_be_read_and_tasks_made_of_others_bring_tho
         ({"on": ["topics"], "sources": {"topics": "nowhere.csv"}}, ["pretrain.*nowhere.csv"]),
     ],
 )
-def test_what_is_wrong_with_pretrain_is_said_once_with_its_line(desk: Any, table: dict[str, Any], said: list[str]) -> None:
+def test_a_problem_of_pretrain_comes_once_with_its_line(desk: Any, table: dict[str, Any], said: list[str]) -> None:
     manifest = desk.manifest(pretrain=table)
     with pytest.raises(EmomtlError) as caught:
         compose_file(manifest, [], Plugins.discover())
@@ -103,7 +101,7 @@ def test_what_is_wrong_with_pretrain_is_said_once_with_its_line(desk: Any, table
         assert "small.toml:" in problem
 
 
-def test_a_task_that_is_wrong_is_told_once_and_not_again_for_its_pretraining(desk: Any) -> None:
+def test_a_wrong_task_is_no_second_problem_of_pretraining(desk: Any) -> None:
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(tasks={"mood": {"source": "nowhere.csv"}}, pretrain=PRETRAIN), [], Plugins.discover())
     assert {problem.place for problem in caught.value.problems} == {"tasks.mood.source"}
@@ -123,7 +121,7 @@ def test_a_name_that_pretraining_would_take_twice_is_refused(desk: Any) -> None:
 # -- two runs from one command ------------------------------------------------------------------------------------------
 
 
-def test_train_makes_both_runs_and_the_second_starts_from_the_best_of_the_first(desk: Any, cli: Any) -> None:
+def test_train_makes_both_runs_one_after_another(desk: Any, cli: Any) -> None:
     said = cli("train", desk.manifest(pretrain=PRETRAIN), "--out", desk.folder / "main")
     assert said.code == 0, said.err
     assert "masked-mood" in said.out
@@ -163,7 +161,7 @@ def test_check_tells_of_both_stages(desk: Any, cli: Any) -> None:
     assert "small: about 6 steps" in said.out
 
 
-def test_the_first_weights_are_those_of_the_checkpoint_and_heads_are_fresh(desk: Any) -> None:
+def test_a_start_takes_the_weights_and_fresh_heads(desk: Any) -> None:
     whole = compose_file(desk.manifest(pretrain=PRETRAIN), [], Plugins.discover())
     (plan, folder), (after, out) = stages(whole, desk.folder / "main")
     train(start(plan, folder, Display()))
@@ -182,7 +180,7 @@ def test_the_first_weights_are_those_of_the_checkpoint_and_heads_are_fresh(desk:
 
 @pytest.mark.parametrize("stage", [0, 1])
 @pytest.mark.parametrize("step", [2, 4])
-def test_a_run_interrupted_in_either_stage_goes_on_there_and_is_the_unbroken_run(
+def test_a_run_interrupted_in_either_stage_resumes_exactly(
     desk: Any, contents: Any, stopped_in_a_stage: Any, stage: int, step: int
 ) -> None:
     manifest = desk.manifest(pretrain=PRETRAIN)
@@ -209,7 +207,7 @@ def first(desk: Any) -> Run:
     return run
 
 
-def test_a_run_starts_from_another_with_its_heads_where_name_kind_and_outputs_agree(desk: Any, first: Run) -> None:
+def test_heads_are_taken_over_where_name_kind_outputs_agree(desk: Any, first: Run) -> None:
     tasks = {"mood": {"head": {"use": "multi-label"}}}
     session = desk.begin(desk.manifest(tasks=tasks, start={"run": "first", "checkpoint": "last", "heads": True}))
     session.run.close()
@@ -226,9 +224,7 @@ def test_a_step_that_was_kept_can_be_started_from(desk: Any, first: Run) -> None
     assert session.run.environment["start"]["checkpoint"] == step
 
 
-def test_a_run_that_started_from_another_is_resumed_scored_and_opened_without_it(
-    desk: Any, contents: Any, cli: Any, first: Run
-) -> None:
+def test_a_started_run_no_longer_needs_the_other(desk: Any, contents: Any, cli: Any, first: Run) -> None:
 
     manifest = desk.manifest(start={"run": "first", "heads": True})
     unbroken = contents(desk.train(manifest, "unbroken"))
@@ -242,9 +238,7 @@ def test_a_run_that_started_from_another_is_resumed_scored_and_opened_without_it
     assert cli("eval", run.folder, "--split", "test").code == 0
 
 
-def test_tokens_that_a_task_keeps_whole_get_rows_beside_those_of_the_other_run(
-    desk: Any, first: Run, install: Callable[..., None]
-) -> None:
+def test_special_tokens_get_rows_beside_those_of_the_other(desk: Any, first: Run, install: Callable[..., None]) -> None:
     source = """
 from emomtl import Example, Files, SingleLabel, Task, Taxonomy, hookimpl
 
@@ -281,7 +275,7 @@ def test_the_same_encoder_may_be_named_by_another_path(desk: Any, first: Run) ->
     session.run.close()
 
 
-def test_a_pooler_that_the_other_run_did_not_train_is_one_error(desk: Any, first: Run) -> None:
+def test_a_pooler_that_was_not_trained_is_one_error(desk: Any, first: Run) -> None:
     with pytest.raises(EmomtlError, match=r"start\.run: .*does not fit this encoder: .*pooler") as caught:
         desk.begin(desk.manifest(encoder={"pooling": "pooler"}, start={"run": "first"}))
     assert len(caught.value.problems) == 1
@@ -316,7 +310,7 @@ def test_pretraining_itself_may_start_from_a_run(desk: Any, first: Run) -> None:
 # -- tasks that are not trained, and chains of derived ones ----------------------------------------------------------------
 
 
-def test_a_task_that_is_not_trained_needs_no_rows_and_lends_them_its_options(desk: Any, cli: Any) -> None:
+def test_an_untrained_task_needs_no_rows(desk: Any, cli: Any) -> None:
     tasks = {"mood": {"trained": False}, "words": {"use": "masked-tokens", "options": {"of": "mood"}}}
     run = desk.train(desk.manifest(tasks=tasks))
     assert set(run.environment["sizes"]) == {"topics", "words"}

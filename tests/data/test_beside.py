@@ -8,8 +8,8 @@ import pytest
 
 from emomtl import EmomtlError, Example, Files, Hub, SingleLabel, Split, Task
 from emomtl.contracts.sources import SPLIT_NAMES, split_named
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 
 ANY = Files("*")
@@ -29,7 +29,7 @@ def notes(folder: Path, source: str = ".", layout: Files = ANY) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "split"), NAMES)
-def test_a_split_has_the_same_names_in_files_and_in_a_column(tmp_path: Path, name: str, split: str) -> None:
+def test_split_names_are_the_same_in_files_and_columns(tmp_path: Path, name: str, split: str) -> None:
     lay(tmp_path / "c", f"{name.upper()}.csv")
     assert locate([ANY], "c", tmp_path, "mine").splits == (split,)
     lay(tmp_path, "a.csv", content=f"text,part\na,{name.title()}\n")
@@ -63,13 +63,13 @@ def test_eval_is_no_split_since_it_means_two_things(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["val.csv.gz", "val.json", "dev.txt"])
-def test_a_split_whose_file_cannot_be_read_is_not_made_anew(tmp_path: Path, name: str) -> None:
+def test_a_split_with_an_unreadable_file_is_not_made(tmp_path: Path, name: str) -> None:
     lay(tmp_path, "train.csv", name)
     with pytest.raises(EmomtlError, match=r"no file of validation is read: .*the split would be made from the others"):
         locate([ANY], ".", tmp_path, "mine")
 
 
-def test_text_files_of_splits_are_read_where_the_delimiter_is_given(tmp_path: Path) -> None:
+def test_text_files_are_read_where_a_delimiter_is_given(tmp_path: Path) -> None:
     lay(tmp_path, "train.txt", "dev.txt")
     assert locate([Files("*", delimiter=",")], ".", tmp_path, "mine").splits == ("train", "validation")
 
@@ -89,7 +89,7 @@ def test_a_single_file_names_the_splits_that_lie_beside_it(tmp_path: Path) -> No
     assert notes(tmp_path, "other.csv") == []
 
 
-def test_a_plugins_own_splits_name_only_what_looks_like_a_split(tmp_path: Path) -> None:
+def test_declared_splits_note_only_files_called_like_splits(tmp_path: Path) -> None:
     lay(tmp_path, "train.tsv", "test.tsv", "emotions.csv", content="text\tlabel\na\tjoy\n")
     found = notes(tmp_path, layout=Files("*", splits={"train": "train.tsv"}))
     assert found[0].startswith("files beside train.tsv that are not read: test.tsv (")
@@ -97,7 +97,7 @@ def test_a_plugins_own_splits_name_only_what_looks_like_a_split(tmp_path: Path) 
     assert notes(tmp_path, layout=Files("*", splits={"train": "train.tsv", "test": "gold.tsv"})) == []
 
 
-def test_a_column_that_tells_splits_and_is_not_asked_is_named(tmp_path: Path) -> None:
+def test_an_unused_column_of_splits_is_noted(tmp_path: Path) -> None:
     lay(tmp_path, "a.csv", content="text,Split\na,train\nb,dev\n")
     assert notes(tmp_path, "a.csv")[0].startswith("the column 'Split' tells splits and is not asked")
     assert notes(tmp_path, "a.csv", Files("*", split_column="Split")) == []
@@ -114,10 +114,10 @@ def test_splits_that_are_made_are_said_with_their_rows(tmp_path: Path) -> None:
         return Example(row["text"], row["label"])
 
     task = Task("mine", ANY, read, head=SingleLabel(), split=Split(validation=0.2, test=0.1))
-    one = TaskInput("mine", task, task.head, locate(task.layouts, ".", tmp_path, "mine"))
+    one = BoundTask("mine", task, task.head, located=locate(task.layouts, ".", tmp_path, "mine"))
     data = read_tasks([one])
     sizes = {split: len(data.rows("mine", split)) for split in ("validation", "test")}
     made = f"mine: validation ({sizes['validation']} rows) and test ({sizes['test']} rows) made of its training rows"
     assert data.notes[0] == f"{made}, by a hash of each text"
     assert data.notes[1].startswith("mine: files beside train.csv that are not read: extra.csv")
-    assert read_tasks([one], ("train", "validation")).notes == data.notes
+    assert read_tasks([one], ReadOptions(("train", "validation"))).notes == data.notes

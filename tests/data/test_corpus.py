@@ -12,9 +12,10 @@ import pytest
 
 from emomtl import EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Split, Task, Taxonomy
 from emomtl.contracts.task import Published
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
+from emomtl.manifest import TaskTable
 
 LABELS = Taxonomy(["joy", "anger"])
 
@@ -42,8 +43,8 @@ def task(
     return Task(name, Files("*"), reader, taxonomy, head=head or SingleLabel(), **more)
 
 
-def given(folder: Path, *tasks: Task, source: str = "rows", **more: Any) -> list[TaskInput]:
-    return [TaskInput(one.name, one, one.head, locate(one.layouts, source, folder, one.name), **more) for one in tasks]
+def given(folder: Path, *tasks: Task, source: str = "rows", **more: Any) -> list[BoundTask]:
+    return [BoundTask(one.name, one, one.head, TaskTable(**more), locate(one.layouts, source, folder, one.name)) for one in tasks]
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_tasks_of_one_source_share_its_texts_and_each_keeps_its_rows(folder: Path) -> None:
+def test_tasks_of_one_source_share_its_texts(folder: Path) -> None:
     data = read_tasks(given(folder, task("odd", odd), task("all"), task("odd-too", odd)))
     assert [corpus.name for corpus in data.corpora] == ["odd"]
     corpus = data.corpora[0]
@@ -67,7 +68,7 @@ def test_tasks_of_one_source_share_its_texts_and_each_keeps_its_rows(folder: Pat
     assert data.sizes == {"odd": 3, "all": 6, "odd-too": 3}
 
 
-def test_a_task_that_reads_other_texts_from_the_same_rows_gets_a_corpus_of_its_own(folder: Path) -> None:
+def test_other_texts_of_the_same_rows_are_another_corpus(folder: Path) -> None:
     def loud(row: Mapping[str, Any]) -> Example:
         return Example(row["text"].upper(), row["label"])
 
@@ -78,18 +79,18 @@ def test_a_task_that_reads_other_texts_from_the_same_rows_gets_a_corpus_of_its_o
 def test_a_source_is_read_once_for_all_its_tasks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = given(folder, task("one"), task("two"))
     calls: list[str] = []
-    original = type(inputs[0].located).rows
+    original = type(inputs[0].located).rows_with_bad
 
-    def counting(self: Any, split: str, heard: Any) -> Any:
+    def counting(self: Any, split: str) -> Any:
         calls.append(split)
-        return original(self, split, heard)
+        return original(self, split)
 
-    monkeypatch.setattr(type(inputs[0].located), "rows", counting)
+    monkeypatch.setattr(type(inputs[0].located), "rows_with_bad", counting)
     read_tasks(inputs)
     assert sorted(calls) == ["test", "train", "validation"]
 
 
-def test_a_bad_row_is_named_by_file_line_finding_and_remedy_and_all_come_at_once(folder: Path) -> None:
+def test_bad_rows_come_at_once_with_file_and_line(folder: Path) -> None:
     bad = rows(25)
     bad[16]["label"] = "joyy"
     bad[20]["text"] = None
@@ -113,7 +114,7 @@ def test_bad_rows_that_are_skipped_are_counted_and_listed(folder: Path) -> None:
     bad = rows(8)
     bad[2]["label"], bad[3]["text"] = "joyy", 7
     write(folder / "rows" / "train.jsonl", bad)
-    data = read_tasks(given(folder, task()), on_bad_row="skip")
+    data = read_tasks(given(folder, task()), ReadOptions(on_bad_row="skip"))
     assert data.counted["mood"] == {"bad rows": 2}
     assert data.notes[0] == "mood: 2 bad rows"
     assert sum("skipped" in line and "train.jsonl" in line for line in data.notes) == 2
@@ -128,7 +129,7 @@ def test_more_than_ten_bad_rows_are_not_all_listed(folder: Path) -> None:
     assert len(caught.value.problems) == 11
 
 
-def test_a_reader_that_raises_is_named_with_its_row_and_gives_no_traceback(folder: Path) -> None:
+def test_a_reader_that_raises_is_a_bad_row(folder: Path) -> None:
     def broken(row: Mapping[str, Any]) -> Example:
         return Example(row["text"], ["joy", "anger"][10 if row["n"] == 4 else 0])
 
@@ -147,7 +148,7 @@ def test_a_sensitive_task_never_shows_a_row(folder: Path) -> None:
     assert "does not read (ValueError)" in str(caught.value)
 
 
-def test_lone_surrogates_are_replaced_and_empty_texts_kept_and_both_are_counted(folder: Path) -> None:
+def test_lone_surrogates_and_empty_texts_are_counted(folder: Path) -> None:
     write(
         folder / "rows" / "train.jsonl",
         [*rows(), {"text": "broken \ud83d emoji", "label": "joy"}, {"text": "", "label": "joy"}, {"text": " \n", "label": "joy"}],
@@ -172,21 +173,21 @@ def test_texts_that_look_like_something_else_are_texts(tmp_path: Path, text: str
     assert data.counted["mood"] == {}
 
 
-def test_limits_take_a_stable_choice_that_does_not_depend_on_the_order(folder: Path) -> None:
+def test_limits_choose_the_same_rows_in_any_order(folder: Path) -> None:
     many = rows(200)
     write(folder / "rows" / "train.jsonl", many)
     write(folder / "rows" / "validation.jsonl", many)
     chosen = []
     for order in (many, many[::-1]):
         write(folder / "rows" / "train.jsonl", order)
-        data = read_tasks(given(folder, task(), limit=20, eval_limit=7), ("train", "validation"))
+        data = read_tasks(given(folder, task(), limit=20, eval_limit=7), ReadOptions(("train", "validation")))
         assert data.sizes == {"mood": 20}
         assert len(data.rows("mood", "validation")) == 7
         chosen.append(set(data.corpora[0].splits["train"].texts))
     assert chosen[0] == chosen[1]
 
 
-def test_a_split_that_the_source_lacks_is_made_by_the_text_so_that_duplicates_stay_together(tmp_path: Path) -> None:
+def test_a_made_split_keeps_duplicates_together(tmp_path: Path) -> None:
     double = [{"text": f"text {i % 50}", "label": "joy"} for i in range(150)]
     write(tmp_path / "rows.jsonl", double)
     data = read_tasks(given(tmp_path, task(split=Split(validation=0.2, test=0.2)), source="rows.jsonl"))
@@ -196,7 +197,7 @@ def test_a_split_that_the_source_lacks_is_made_by_the_text_so_that_duplicates_st
     assert sum(len(split) for split in data.corpora[0].splits.values()) == 150
 
 
-def test_labels_that_the_task_leaves_open_are_learned_from_training_rows_alone(folder: Path) -> None:
+def test_open_labels_are_learned_from_training_rows_alone(folder: Path) -> None:
     write(folder / "rows" / "validation.jsonl", [{"text": "x", "label": "envy"}])
     with pytest.raises(EmomtlError, match="unknown label 'envy'"):
         read_tasks(given(folder, task(taxonomy=None)))
@@ -214,7 +215,7 @@ def test_a_task_whose_training_rows_have_one_label_is_refused(folder: Path) -> N
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "high", True, [1.0, 2.0]])
-def test_a_target_that_is_no_finite_number_is_refused_with_its_line(folder: Path, value: Any) -> None:
+def test_a_target_must_be_a_finite_number(folder: Path, value: Any) -> None:
     content = [{"text": "a", "label": 1.0}, {"text": "b", "label": value}]
     write(folder / "rows" / "train.jsonl", content)
     write(folder / "rows" / "validation.jsonl", content[:1])
@@ -232,7 +233,7 @@ def test_rows_without_label_are_unlabelled_and_not_wrong(folder: Path) -> None:
     assert np.isnan(data.rows("several", "train").targets[-1]).all()
 
 
-def test_counts_that_differ_from_the_published_ones_are_noted_and_no_error(folder: Path) -> None:
+def test_counts_that_differ_from_published_ones_are_noted(folder: Path) -> None:
     printed = Published(sizes={"train": 6, "test": 7}, labels={"train": {"joy": 3, "anger": 2}})
     data = read_tasks(given(folder, task(published=printed)))
     assert data.notes == [

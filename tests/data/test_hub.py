@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Hub
-from emomtl.data.locate import Located, locate
+from emomtl.data.locate import locate
+from emomtl.data.located import Located
 
 
 def texts(located: Located) -> dict[str, list[Any]]:
@@ -30,7 +31,7 @@ def refused(*parts: str) -> Iterator[None]:
         assert part in str(caught.value)
 
 
-def test_rows_of_a_hub_data_set_are_read_renamed_and_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_rows_are_read_renamed_and_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
@@ -59,7 +60,7 @@ def test_rows_of_a_hub_data_set_are_read_renamed_and_numbered(tmp_path: Path, mo
         located.rows("test")
 
 
-def test_a_hub_data_set_with_one_split_of_another_name_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_hub_split_of_another_name_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     part = datasets.Dataset.from_dict({"text": ["a"]})
@@ -85,7 +86,7 @@ except EmomtlError as error:
 """
 
 
-def test_offline_a_local_data_set_loads_and_a_missing_one_says_what_to_do(tmp_path: Path) -> None:
+def test_offline_a_local_data_set_loads_and_others_fail_clearly(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "train.csv").write_text("text,label\na,1\n")

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Example, Files, SingleLabel, Split, Task, Taxonomy
 from emomtl.contracts.sources import normalise
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.corpus import TaskData
 from emomtl.data.leaks import exact_keys, text_keys
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
+from emomtl.manifest import TaskTable
 
 LABELS = Taxonomy(["joy", "anger"])
 
@@ -36,10 +37,12 @@ def corpus(folder: Path, name: str, **splits: list[Any]) -> None:
         (folder / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def inputs(folder: Path, *names: str, **more: Any) -> list[TaskInput]:
+def inputs(folder: Path, *names: str, **more: Any) -> list[BoundTask]:
     split = more.pop("split", None)
     tasks = [Task(name, Files("*"), read, LABELS, head=SingleLabel(), split=split) for name in names]
-    return [TaskInput(one.name, one, one.head, locate(one.layouts, one.name, folder, one.name), **more) for one in tasks]
+    return [
+        BoundTask(one.name, one, one.head, TaskTable(**more), locate(one.layouts, one.name, folder, one.name)) for one in tasks
+    ]
 
 
 def texts(data: TaskData, task: str, split: str = "train") -> list[str]:
@@ -71,16 +74,16 @@ def test_a_pair_counts_as_a_whole() -> None:
     assert len(set(keys.tolist())) == 3
 
 
-def test_leaks_are_found_whatever_their_case_and_spacing_in_any_task_of_the_run(tmp_path: Path) -> None:
+def test_leaks_are_found_whatever_their_case_spacing_and_task(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["Good  Morning", "mine", "both", "kept"], validation=["good morning", "both"], test=["BOTH"])
     corpus(tmp_path, "two", train=["kept too", "both"], validation=["v"], test=["Mine"])
     found = inputs(tmp_path, "one", "two")
-    counted = read_tasks(found, ("train", "validation"), leaks="count")
+    counted = read_tasks(found, ReadOptions(("train", "validation"), leaks="count"))
     assert counted.leaks["one"].as_json() == {"rows": 3, "where": {"one validation": 2, "one test": 1, "two test": 1}}
     assert counted.leaks["two"].as_json() == {"rows": 1, "where": {"one validation": 1, "one test": 1}}
     assert counted.sizes == {"one": 4, "two": 2}
     assert not any("test" in one.splits for one in counted.corpora)
-    dropped = read_tasks(found, ("train", "validation"), leaks="drop")
+    dropped = read_tasks(found, ReadOptions(("train", "validation"), leaks="drop"))
     assert dropped.leaks == counted.leaks
     assert (texts(dropped, "one"), texts(dropped, "two")) == (["kept"], ["kept too"])
     assert texts(dropped, "one", "validation") == texts(counted, "one", "validation")
@@ -88,25 +91,25 @@ def test_leaks_are_found_whatever_their_case_and_spacing_in_any_task_of_the_run(
     assert "one: 3 training rows have a text of validation or test (one validation 2, one test 1, two test 1)" in dropped.notes[0]
 
 
-def test_a_run_is_asked_for_leaks_only_where_that_is_wanted(tmp_path: Path) -> None:
+def test_leaks_are_looked_for_only_where_wanted(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b"], validation=["a"])
-    data = read_tasks(inputs(tmp_path, "one"), ("train", "validation"))
+    data = read_tasks(inputs(tmp_path, "one"), ReadOptions(("train", "validation")))
     assert (data.leaks, data.sizes) == ({}, {"one": 2})
 
 
-def test_a_corpus_without_test_or_with_splits_of_its_own_making_is_fine(tmp_path: Path) -> None:
+def test_leaks_need_no_test_and_no_published_splits(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b"], validation=["a"])
-    assert texts(read_tasks(inputs(tmp_path, "one"), ("train", "validation"), leaks="drop"), "one") == ["b"]
+    assert texts(read_tasks(inputs(tmp_path, "one"), ReadOptions(("train", "validation"), leaks="drop")), "one") == ["b"]
     corpus(tmp_path, "split", train=[f"text {i % 40}" for i in range(80)])
-    data = read_tasks(inputs(tmp_path, "split", split=Split(0.2, 0.2)), leaks="drop")
+    data = read_tasks(inputs(tmp_path, "split", split=Split(0.2, 0.2)), ReadOptions(leaks="drop"))
     assert data.leaks["split"].rows == 0
     assert sum(len(one) for one in data.corpora[0].splits.values()) == 80
 
 
-def test_leaks_are_dropped_before_the_limit_chooses_and_by_all_rows_that_could_be_scored(tmp_path: Path) -> None:
+def test_leaks_are_dropped_before_the_limit_chooses(tmp_path: Path) -> None:
     scored = [f"text {i}" for i in range(30)]
     corpus(tmp_path, "one", train=[f"text {i}" for i in range(60)], validation=scored)
-    data = read_tasks(inputs(tmp_path, "one", limit=30, eval_limit=2), ("train", "validation"), leaks="drop")
+    data = read_tasks(inputs(tmp_path, "one", limit=30, eval_limit=2), ReadOptions(("train", "validation"), leaks="drop"))
     assert data.sizes == {"one": 30}
     assert not set(texts(data, "one")) & set(scored)
     assert len(texts(data, "one", "validation")) == 2
@@ -115,14 +118,14 @@ def test_leaks_are_dropped_before_the_limit_chooses_and_by_all_rows_that_could_b
 def test_a_task_of_which_nothing_would_be_left_is_refused(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b"], validation=["A", "B", "c"])
     with pytest.raises(EmomtlError, match="every training row has a text of validation or test"):
-        read_tasks(inputs(tmp_path, "one"), leaks="drop")
+        read_tasks(inputs(tmp_path, "one"), ReadOptions(leaks="drop"))
 
 
-def test_tasks_over_the_same_rows_lose_the_same_rows_and_still_share_them(tmp_path: Path) -> None:
+def test_tasks_of_one_source_lose_the_same_leaks(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b", "c"], validation=["a"])
     (one,) = inputs(tmp_path, "one")
     twin = Task("twin", Files("*"), read, LABELS, head=SingleLabel())
-    both = [one, TaskInput("twin", twin, twin.head, locate(twin.layouts, "one", tmp_path, "twin"))]
-    data = read_tasks(both, leaks="drop")
+    both = [one, BoundTask("twin", twin, twin.head, located=locate(twin.layouts, "one", tmp_path, "twin"))]
+    data = read_tasks(both, ReadOptions(leaks="drop"))
     assert [found.tasks for found in data.corpora] == [("one", "twin")]
     assert texts(data, "one") == texts(data, "twin") == ["b", "c"]

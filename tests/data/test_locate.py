@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Files, Hub
-from emomtl.data.locate import FILE_STRIDE, Located, locate
+from emomtl.data.locate import locate
+from emomtl.data.located import FILE_STRIDE, Located
 
 ANY = Files("*")
 CORPORA = os.environ.get("EMOMTL_CORPORA", "")
@@ -56,7 +57,7 @@ def test_without_files_the_hub_is_named_and_nothing_is_loaded(tmp_path: Path) ->
     assert located.place("train", 3) == ("hub:someone/corpus/part train", 3)
 
 
-def test_without_files_or_hub_all_that_was_looked_for_is_listed(tmp_path: Path) -> None:
+def test_without_files_or_hub_all_layouts_are_listed(tmp_path: Path) -> None:
     layouts = [Files("gone.csv"), Files("corpus", splits={"train": "a.tsv", "test": "b-*.tsv"}), ANY]
     lay(tmp_path, corpus___c__tsv="")
     with refused(
@@ -90,10 +91,9 @@ def test_declared_splits_are_names_patterns_or_layouts_of_their_own(tmp_path: Pa
     (tmp_path / "gold/test.csv").write_bytes(b"caf\xe9;1\n")
     located = locate([layout], ".", tmp_path, "mine")
     assert texts(located) == {"train": ["a", "b", "c"], "test": ["café"]}
-    assert located.complete
 
 
-def test_a_row_number_of_a_later_file_leads_to_its_file_and_line(tmp_path: Path) -> None:
+def test_row_numbers_lead_to_file_and_line(tmp_path: Path) -> None:
     lay(tmp_path, **{"a-1__csv": "text\na\n", "a-2__csv": "text\nb\n\nc\n"})
     located = locate([Files("a-*.csv")], None, tmp_path, "mine")
     numbers = [raw.number for raw in located.rows("all")]
@@ -132,7 +132,7 @@ def test_a_file_fits_a_layout_with_its_ending_and_columns(tmp_path: Path) -> Non
         locate([lines, reviews, Files("c", splits={"train": "train.csv"})], "a.csv", tmp_path, "mine")
 
 
-def test_a_folder_fits_a_layout_of_one_file_by_its_name(tmp_path: Path) -> None:
+def test_a_folder_may_fit_a_layout_of_one_file(tmp_path: Path) -> None:
     lay(tmp_path / "c", corpus__csv="text\na\n", train__csv="text\nb\n")
     assert texts(locate([Files("corpus.csv"), ANY], "c", tmp_path, "mine")) == {"all": ["a"]}
 
@@ -174,7 +174,7 @@ def test_an_unknown_split_is_an_error_with_its_line(tmp_path: Path, content: str
         list(located.rows("train"))
 
 
-def test_a_missing_split_column_is_seen_at_once_or_with_its_line(tmp_path: Path) -> None:
+def test_a_missing_split_column_is_an_error(tmp_path: Path) -> None:
     lay(tmp_path, a__csv="text,part\na,train\n", b__jsonl='{"text": "a", "split": "test"}\n{"text": "b", "splot": "test"}\n')
     with refused("no column 'split'"):
         locate([Files("*", split_column="split")], "a.csv", tmp_path, "mine")
@@ -241,7 +241,7 @@ def test_hub_sources_are_those_that_the_task_declares(tmp_path: Path) -> None:
         (Files("a", splits={"train": Files("b", splits={})}), "train: a split's own layout has no splits"),
     ],
 )
-def test_a_declaration_that_cannot_be_read_is_told_before_any_file(tmp_path: Path, layout: Files, found: str) -> None:
+def test_a_wrong_declaration_comes_before_any_file(tmp_path: Path, layout: Files, found: str) -> None:
     with refused("task 'mine': its layout a", f"cannot be read: {found}"):
         locate([Hub("someone/corpus"), layout], None, tmp_path, "mine")
 

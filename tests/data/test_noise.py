@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from emomtl import Example, Files, Head, MultiLabel, Regression, SingleLabel, Task, Taxonomy
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl.errors import EmomtlError
+from emomtl.manifest import TaskTable
 
 LABELS = Taxonomy(["joy", "anger", "fear", "calm"])
 HEADS: dict[str, Head] = {"one": SingleLabel(), "several": MultiLabel(), "numbers": Regression(("valence",))}
@@ -39,11 +40,11 @@ def data(folder: Path, kind: str, share: float, seed: int = 17, name: str = "moo
 
     task = Task(name, Files("*"), read, None if kind == "numbers" else LABELS, head=HEADS[kind])
     found = locate(task.layouts, str(folder), folder, name)
-    return read_tasks([TaskInput(name, task, task.head, found, None, None, share, seed)])
+    return read_tasks([BoundTask(name, task, task.head, TaskTable(label_noise=share), found)], ReadOptions(seed=seed))
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_share_of_the_training_rows_is_replaced_and_nothing_else(folder: Path, kind: str) -> None:
+def test_noise_replaces_a_share_of_training_rows_and_nothing_else(folder: Path, kind: str) -> None:
     clean, noisy = data(folder, kind, 0.0), data(folder, kind, 0.3)
     before, after = (one.rows("mood", "train").targets for one in (clean, noisy))
     differs = ~np.array([np.array_equal(a, b, equal_nan=kind != "one") for a, b in zip(before, after, strict=True)])
@@ -68,7 +69,7 @@ def test_another_label_is_drawn_uniformly(folder: Path) -> None:
     assert steps.min() > 0.8 * steps.mean()
 
 
-def test_noise_depends_on_seed_and_task_and_a_smaller_share_is_a_part_of_a_larger_one(folder: Path) -> None:
+def test_noise_of_a_smaller_share_is_part_of_a_larger(folder: Path) -> None:
     clean = data(folder, "one", 0.0).rows("mood", "train").targets
 
     def changed(share: float, seed: int = 17, name: str = "mood") -> set[int]:
@@ -102,8 +103,9 @@ def beside(folder: Path, noise_from: str | None, limits: tuple[int | None, int |
         found = locate(task.layouts, str(folder), folder, task.name)
         share = 0.3 if task.name == "fine" else 0.0
         follows = noise_from if task.name == "coarse" else None
-        inputs.append(TaskInput(task.name, task, task.head, found, limit, None, share, 17, noise_from=follows))
-    return read_tasks(inputs)
+        table = TaskTable(limit=limit, label_noise=share, label_noise_from=follows)
+        inputs.append(BoundTask(task.name, task, task.head, table, found))
+    return read_tasks(inputs, ReadOptions(seed=17))
 
 
 def grouped(targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -112,7 +114,7 @@ def grouped(targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.stack([targets[:, some].max(axis=1) for some in columns], axis=1)
 
 
-def test_labels_that_follow_a_tasks_noise_are_those_of_its_noisy_labels(folder: Path) -> None:
+def test_labels_that_follow_noise_are_those_of_noisy_labels(folder: Path) -> None:
     noisy, clean = beside(folder, "fine"), beside(folder, None)
     fine = noisy.rows("fine", "train").targets
     assert np.array_equal(noisy.rows("coarse", "train").targets, grouped(fine))
@@ -125,7 +127,7 @@ def test_labels_that_follow_a_tasks_noise_are_those_of_its_noisy_labels(folder: 
         assert np.array_equal(noisy.rows("coarse", split).targets, clean.rows("coarse", split).targets)
 
 
-def test_noise_is_followed_only_where_both_tasks_have_the_same_rows(folder: Path) -> None:
+def test_noise_is_followed_only_over_the_same_rows(folder: Path) -> None:
     with pytest.raises(EmomtlError, match="rows that 'fine' replaced are not among"):
         beside(folder, "fine", (500, None))
 

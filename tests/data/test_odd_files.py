@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Example, Files, SingleLabel, Task
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl_tasks.table import Table
 
@@ -32,8 +32,8 @@ def data(
 ) -> TaskData:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     tasks = [Task(name, Files("*", **layout), read, head=SingleLabel(), sensitive=sensitive) for name in names]
-    inputs = [TaskInput(one.name, one, one.head, locate(one.layouts, path.name, path.parent, one.name)) for one in tasks]
-    return read_tasks(inputs, on_bad_row=on_bad_row)
+    inputs = [BoundTask(one.name, one, one.head, located=locate(one.layouts, path.name, path.parent, one.name)) for one in tasks]
+    return read_tasks(inputs, ReadOptions(on_bad_row=on_bad_row))
 
 
 def rows(delimiter: str, count: int = ROWS) -> str:
@@ -56,12 +56,12 @@ def test_a_quote_that_swallows_rows_is_refused_with_the_key(tmp_path: Path, name
     assert len(data(tmp_path / name, content + rows(delimiter, 2), quoting="csv").rows("mine", "train")) == 3
 
 
-def test_a_tab_and_a_line_break_in_one_quoted_cell_are_enough_in_a_tsv(tmp_path: Path) -> None:
+def test_a_tsv_cell_with_tab_and_line_break_is_refused(tmp_path: Path) -> None:
     content = 'text\tlabel\n"hello\tjoy\nbye"\tfear\n'
     assert "runs over 2 lines" in said(tmp_path / "a.tsv", content)
 
 
-def test_rows_over_many_lines_are_counted_and_the_longest_is_named(tmp_path: Path) -> None:
+def test_rows_over_many_lines_are_counted(tmp_path: Path) -> None:
     poem = "\n".join(["a line"] * 20)
     content = f'text,label\nshort,joy\n"{poem}",fear\n"two\nlines",joy\n'
     (note,) = data(tmp_path / "a.csv", content).notes
@@ -95,7 +95,7 @@ def test_another_delimiter_is_named_with_the_columns_it_makes(tmp_path: Path, de
     assert len(data(tmp_path / "a.csv", content, delimiter=delimiter).rows("mine", "train")) == 4
 
 
-def test_one_column_with_another_delimiter_in_its_name_is_asked_for(tmp_path: Path) -> None:
+def test_one_column_named_with_another_delimiter_is_refused(tmp_path: Path) -> None:
     assert 'or `delimiter = ","` where it is one column' in said(tmp_path / "a.csv", "text;label\nx\n")
     path = tmp_path / "b.csv"
     path.write_text("text;label\nx\n")
@@ -124,11 +124,11 @@ def test_the_line_that_excel_writes_for_itself_is_named(tmp_path: Path) -> None:
         (b"PK\x03\x04....", "a ZIP archive or an Excel workbook"),
     ],
 )
-def test_what_excel_saves_is_named_with_the_key_that_reads_it(tmp_path: Path, content: bytes, found: str) -> None:
+def test_excel_files_are_refused_with_the_key_that_reads_them(tmp_path: Path, content: bytes, found: str) -> None:
     assert found in said(tmp_path / "a.csv", content)
 
 
-def test_a_mark_at_the_start_of_utf8_is_no_part_of_the_header(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
     assert len(data(tmp_path / "a.csv", "\ufefftext,label\na,joy\nb,fear\n").rows("mine", "train")) == 2
 
 
@@ -139,7 +139,7 @@ def test_utf8_that_is_read_in_single_bytes_is_said(tmp_path: Path) -> None:
     assert data(tmp_path / "a.csv", content.encode("latin-1"), encoding="latin-1").notes == []
 
 
-def test_rows_that_are_cut_wrong_are_bad_rows_and_all_come_at_once(tmp_path: Path) -> None:
+def test_rows_of_wrong_width_are_bad_rows(tmp_path: Path) -> None:
     content = "text,label\na,joy\nb,c,fear\nd\ne,fear\n"
     found = said(tmp_path / "a.csv", content)
     assert "a.csv:3: mine: all row 3: 3 cells, but the header has 2 columns" in found
@@ -154,14 +154,14 @@ def test_rows_that_are_cut_wrong_are_bad_rows_and_all_come_at_once(tmp_path: Pat
     ]
 
 
-def test_a_bad_row_of_a_file_with_a_split_column_is_told_once(tmp_path: Path) -> None:
+def test_with_a_split_column_a_bad_row_counts_once(tmp_path: Path) -> None:
     content = "text,label,split\na,joy,train\nb,fear,train\nc\nd,joy,dev\n"
     kept = data(tmp_path / "a.csv", content, on_bad_row="skip", split_column="split")
     assert kept.counted["mine"] == {"bad rows": 1}
     assert "a.csv:4: mine: train row 4: 1 cell" in said(tmp_path / "a.csv", content, split_column="split")
 
 
-def test_a_line_of_json_that_is_broken_is_a_bad_row_unless_it_is_the_first(tmp_path: Path) -> None:
+def test_broken_json_is_a_bad_row_except_in_line_one(tmp_path: Path) -> None:
     good = ['{"text": "a", "label": "joy"}', '{"text": "b", "label": "fear"}']
     content = "\n".join([good[0], '{"text": ', "[1]", good[1]]) + "\n"
     kept = data(tmp_path / "a.jsonl", content, on_bad_row="skip")
@@ -185,7 +185,7 @@ def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_a_separator_at_the_end_of_every_line_is_no_column(tmp_path: Path) -> None:
+def test_a_separator_at_the_end_of_lines_is_no_column(tmp_path: Path) -> None:
     content = "text,label,\na,joy,\nb,fear,\nc,joy,oops\n"
     assert "column 3 has no name and holds something" in said(tmp_path / "a.csv", content)
     kept = data(tmp_path / "a.csv", content, on_bad_row="skip")
@@ -199,7 +199,7 @@ def test_table_takes_quoting_and_columns_without_a_name() -> None:
     assert (layout.quoting, layout.columns) == ("none", ("label", "text", ""))
 
 
-def test_a_header_where_none_is_expected_is_refused_and_is_no_row(tmp_path: Path) -> None:
+def test_a_header_where_none_is_expected_is_refused(tmp_path: Path) -> None:
     layout = {"header": False, "columns": ("text", "", "label")}
     assert "a.csv:1: mine: all: the first row holds the names of the columns" in said(
         tmp_path / "a.csv", "Text,id,LABEL\na,1,joy\n", **layout

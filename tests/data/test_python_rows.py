@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Example, Files, Rows, SingleLabel, Split, Task
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.cache.rows import RowCache
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl.testing import check_task
 
@@ -53,8 +53,11 @@ def task(rows: Rows, name: str = "mine", **options: Any) -> Task:
     return Task(name, rows, read, head=SingleLabel(), **options)
 
 
-def given(folder: Path, *tasks: Task) -> list[TaskInput]:
-    return [TaskInput(one.name, one, one.head, locate(one.layouts, ".", folder, one.name), recipe="r") for one in tasks]
+CACHED = ReadOptions(recipes={"mine": "r"}, note=lambda line: None)
+
+
+def given(folder: Path, *tasks: Task) -> list[BoundTask]:
+    return [BoundTask(one.name, one, one.head, located=locate(one.layouts, ".", folder, one.name)) for one in tasks]
 
 
 def test_parallel_files_are_read_by_split(tmp_path: Path) -> None:
@@ -76,7 +79,7 @@ def test_one_file_without_splits_is_split_by_the_task(tmp_path: Path) -> None:
     (tmp_path / "isear.csv").write_text(lines)
     one = task(Rows(ragged, ["isear.csv"]), split=Split(validation=0.2))
     for source in (".", "isear.csv"):
-        data = read_tasks([TaskInput("mine", one, one.head, locate(one.layouts, source, tmp_path, "mine"))])
+        data = read_tasks([BoundTask("mine", one, one.head, located=locate(one.layouts, source, tmp_path, "mine"))])
         sizes = {split: len(data.rows("mine", split)) for split in ("train", "validation")}
         assert sum(sizes.values()) == 100
         assert data.corpora[0].splits["train"].texts[0].startswith("well, text ")
@@ -119,7 +122,7 @@ def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monke
     monkeypatch.setattr(RowCache, "find", lambda self, members: kept.append(original(self, members)) or kept[-1])
 
     def sizes() -> int:
-        data = read_tasks(given(tmp_path / "rows", task(TWEETS)), note=lambda line: None)
+        data = read_tasks(given(tmp_path / "rows", task(TWEETS)), CACHED)
         assert data.corpora[0].splits["train"].texts[0] == "good day"
         return len(data.rows("mine", "train"))
 
@@ -129,8 +132,8 @@ def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monke
         labels.write("1\n")
     assert [sizes(), kept[2]] == [3, None]
     partial = task(Rows(functools.partial(parallel), FILES))
-    read_tasks(given(tmp_path / "rows", partial), note=lambda line: None)
-    read_tasks(given(tmp_path / "rows", partial), note=lambda line: None)
+    read_tasks(given(tmp_path / "rows", partial), CACHED)
+    read_tasks(given(tmp_path / "rows", partial), CACHED)
     assert kept[3:] == [None, None]
 
 

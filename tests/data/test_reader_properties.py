@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Files
-from emomtl.data.layouts import READERS
+from emomtl.data.layouts import strict_rows
 from emomtl.data.source_file import SourceFile
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -22,7 +22,7 @@ FAST = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCh
 
 def numbered(path: Path, **options: Any) -> list[tuple[int, dict[str, Any]]]:
     file = SourceFile(path, Files(path.name, **options), "mine: all")
-    return list(READERS[file.kind].rows(file))
+    return [(row.number, dict(row.values)) for row in strict_rows(file)]
 
 
 def read(path: Path, **options: Any) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def test_any_bytes_give_rows_or_an_error_of_ours(tmp_path: Path, content: bytes,
 
 @FAST
 @given(st.data())
-def test_a_parquet_file_with_changed_bytes_gives_rows_or_an_error_of_ours(tmp_path: Path, data: st.DataObject) -> None:
+def test_changed_parquet_bytes_give_rows_or_our_error(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "whole.parquet"
     if not path.exists():
         parquet_of(path, {"text": [f"text {i}" for i in range(50)], "labels": [[i] for i in range(50)], "n": list(range(50))})

@@ -13,7 +13,7 @@ import pytest
 
 from emomtl import EmomtlError, Files
 from emomtl.data import lines
-from emomtl.data.layouts import READERS
+from emomtl.data.layouts import READERS, strict_rows
 from emomtl.data.source_file import SourceFile
 
 DEEP = b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}\n"
@@ -87,7 +87,7 @@ def read(path: Path, **options: Any) -> list[dict[str, Any]]:
 
 def numbered(path: Path, **options: Any) -> list[tuple[int, dict[str, Any]]]:
     file = source_file(path, **options)
-    return list(READERS[file.kind].rows(file))
+    return [(row.number, dict(row.values)) for row in strict_rows(file)]
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -123,7 +123,7 @@ def test_text_stays_text(tmp_path: Path) -> None:
     assert {row["label"] for row in read(path)} == {""}
 
 
-def test_a_row_is_numbered_by_the_line_on_which_it_starts(tmp_path: Path) -> None:
+def test_rows_are_numbered_by_their_first_line(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", b'\xef\xbb\xbftext,label\r\n"one\r\ntwo",x\r\n\r\nthree,y\r\n"fo""ur",z')
     assert numbered(path) == [
         (2, {"text": "one\r\ntwo", "label": "x"}),
@@ -132,7 +132,7 @@ def test_a_row_is_numbered_by_the_line_on_which_it_starts(tmp_path: Path) -> Non
     ]
 
 
-def test_a_first_column_without_name_is_the_index_that_pandas_leaves(tmp_path: Path) -> None:
+def test_a_first_column_without_name_is_pandas_index(tmp_path: Path) -> None:
     assert read(written(tmp_path / "a.csv", b",text\n0,a\n")) == [{"": "0", "text": "a"}]
 
 
@@ -156,13 +156,13 @@ def test_other_encodings_are_read_when_declared(tmp_path: Path) -> None:
         assert read(path, encoding=encoding) == [{"text": "café", "label": "ü"}]
 
 
-def test_the_line_of_a_bad_byte_is_right_beyond_the_first_block(tmp_path: Path) -> None:
+def test_the_line_of_a_bad_byte_is_right_anywhere(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", b"text\r\n" + b"x" * 61 + b"\r\n" + b"some words\r\n" * 200_000 + b"\xff\r\n")
     with one_problem(path, 200_003, f"not utf-8: byte ff at offset {6 + 63 + 12 * 200_000}"):
         read(path)
 
 
-def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_quote_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LONGEST", 1_000)
     path = written(tmp_path / "a.csv", b'text,label\na,b\n"c,d\n' + b"e,f\n" * 1_000)
     with one_problem(path, 3, "this row is longer than 32 MB (a quote that is opened and never closed?)"):

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from emomtl import EmomtlError, Example, Files, SingleLabel, Split, Task, Taxonomy
 from emomtl.contracts.task import MOST_EXAMPLES
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.corpus import TaskData, keys_of
-from emomtl.data.locate import FILE_STRIDE, locate
+from emomtl.data.locate import locate
+from emomtl.data.located import FILE_STRIDE
 from emomtl.data.summary import summarise
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
+from emomtl.manifest import TaskTable
 
 LABELS = Taxonomy(["joy", "anger"])
 
@@ -46,8 +48,8 @@ def rows(tmp_path: Path) -> Path:
 
 
 def read(path: Path, *tasks: Task, **more: Any) -> TaskData:
-    inputs = [TaskInput(t.name, t, t.head, locate(t.layouts, str(path), path.parent, t.name), **more) for t in tasks]
-    return read_tasks(inputs, on_bad_row=more.get("on_bad_row", "stop"))
+    inputs = [BoundTask(t.name, t, t.head, TaskTable(**more), locate(t.layouts, str(path), path.parent, t.name)) for t in tasks]
+    return read_tasks(inputs, ReadOptions(on_bad_row=more.get("on_bad_row", "stop")))
 
 
 def texts_of(data: TaskData, name: str, split: str) -> list[tuple[str, str]]:
@@ -59,7 +61,7 @@ def texts_of(data: TaskData, name: str, split: str) -> list[tuple[str, str]]:
 HALVES = Split(validation=0.3, test=0.2)
 
 
-def test_all_examples_of_a_row_stand_in_the_split_of_its_text_and_in_order(rows: Path) -> None:
+def test_examples_of_a_row_stay_together_in_order(rows: Path) -> None:
     data = read(rows, task("one", one, split=HALVES), task("pairs", pairs, split=HALVES))
     assert [corpus.tasks for corpus in data.corpora] == [("one",), ("pairs",)]
     for split in ("train", "validation", "test"):
@@ -68,7 +70,7 @@ def test_all_examples_of_a_row_stand_in_the_split_of_its_text_and_in_order(rows:
     assert sum(len(data.rows("pairs", split)) for split in ("train", "validation", "test")) == 60
 
 
-def test_a_limit_counts_rows_so_that_two_tasks_keep_the_same_texts(rows: Path) -> None:
+def test_a_limit_counts_rows_and_not_examples(rows: Path) -> None:
     every = task("every", lambda row: [Example(row["text"], row["label"], side) for side in ("a", "b")], split=HALVES)
     data = read(rows, task("one", one, split=HALVES), every, limit=7, eval_limit=3)
     assert len(data.rows("one", "train")) == 7
@@ -77,7 +79,7 @@ def test_a_limit_counts_rows_so_that_two_tasks_keep_the_same_texts(rows: Path) -
         assert texts_of(data, "every", split) == [(text, side) for text in alone for side in ("a", "b")]
 
 
-def test_tasks_that_read_the_same_examples_share_them_and_each_keeps_its_own(rows: Path) -> None:
+def test_tasks_share_the_examples_that_are_the_same(rows: Path) -> None:
     def first(row: Mapping[str, Any]) -> list[Example]:
         return pairs(row)[:1]
 
@@ -88,7 +90,7 @@ def test_tasks_that_read_the_same_examples_share_them_and_each_keeps_its_own(row
     assert data.rows("again", "train").targets.tolist() == data.rows("pairs", "train").targets.tolist()
 
 
-def test_a_row_whose_examples_do_not_fit_is_said_once_with_its_line(rows: Path) -> None:
+def test_a_row_with_several_unfit_examples_is_one_problem(rows: Path) -> None:
     def wrong(row: Mapping[str, Any]) -> list[Example]:
         return [Example(row["text"], "joyy" if row["n"] == 6 else "joy", side) for side in ("a", "b")]
 
@@ -114,7 +116,7 @@ def test_what_is_no_example_is_a_bad_row(rows: Path, given_: Any, said: str) -> 
     assert [(problem.line, problem.found) for problem in caught.value.problems] == [(3, said)]
 
 
-def test_a_row_without_examples_is_dropped_and_a_list_of_one_is_the_example(rows: Path) -> None:
+def test_a_row_may_read_as_no_or_one_example(rows: Path) -> None:
     listed = read(rows, task("listed", lambda row: [one(row)] if row["n"] % 2 else []))
     plain = read(rows, task("plain", lambda row: one(row) if row["n"] % 2 else None))
     assert texts_of(listed, "listed", "train") == texts_of(plain, "plain", "train")
@@ -130,7 +132,7 @@ def test_a_summary_says_that_it_counts_examples(rows: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.integers(1, 10**9), st.integers(1, 9), max_size=20), st.integers(0, 2000))
-def test_keys_rise_and_tell_the_row_and_the_place_in_it(counts: dict[int, int], file: int) -> None:
+def test_keys_rise_and_tell_row_and_place(counts: dict[int, int], file: int) -> None:
     numbers = [file * FILE_STRIDE + number for number in sorted(counts) for _ in range(counts[number])]
     keys = keys_of(numbers)
     assert np.all(np.diff(keys) > 0)

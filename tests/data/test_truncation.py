@@ -67,7 +67,7 @@ def test_the_kept_tokens_are_those_of_a_slow_reading(tokenizer: Any, way: Trunca
 
 @settings(max_examples=60, deadline=None)
 @given(first=texts, second=texts, max_tokens=st.integers(6, 40), way=st.sampled_from(WAYS[1:]))
-def test_of_a_pair_only_the_first_text_is_cut_in_another_way(
+def test_only_the_first_text_of_a_pair_keeps_its_tail(
     tokenizer: Any, first: str, second: str, max_tokens: int, way: Truncation
 ) -> None:
     plain = tokenise(tokenizer, split([first], [second]), max_tokens)
@@ -97,7 +97,7 @@ def test_128_and_382_of_512_are_the_paper_s(tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize(("keep", "cut"), [("head", 2), ("tail", 2), ("head+tail", 1)])
-def test_of_a_text_of_megabytes_both_ends_are_found_and_it_is_counted(tokenizer: Any, keep: Any, cut: int) -> None:
+def test_both_ends_of_a_huge_text_are_read(tokenizer: Any, keep: Any, cut: int) -> None:
     most = 12 * CHARACTERS_PER_TOKEN
     vast = "happy " * 100_000 + "cried " * 100_000
     medium = "happy " * (most // 6) + "cried " * (most // 12)

@@ -209,11 +209,11 @@ def test_an_entry_of_a_cache_under_another_s_key_is_made_again(tmp_path: Path) -
     (tmp_path / "cache").mkdir(mode=0o700)
     tmp_path.chmod(0o700)
     said: list[str] = []
-    store = Store("token cache", tmp_path / "cache", said.append)
+    store = Store(tmp_path / "cache", said.append)
     store.keep("a" * 64, {"ids": np.arange(3)}, {})
     (tmp_path / "cache" / ("a" * 64)).rename(tmp_path / "cache" / ("b" * 64))
     assert store.find("b" * 64, lambda facts, arrays: arrays) is None
-    assert said == [f"the token cache's entry {'b' * 12} is damaged (it was written under another key) and is made again"]
+    assert said == [f"the cache's entry {'b' * 12} is damaged (it was written under another key) and is made again"]
     store.keep("b" * 64, {"ids": np.arange(3)}, {})
     assert store.find("b" * 64, lambda facts, arrays: len(arrays["ids"])) == 3
 
@@ -221,7 +221,7 @@ def test_an_entry_of_a_cache_under_another_s_key_is_made_again(tmp_path: Path) -
 def test_a_pickle_in_place_of_an_array_is_never_loaded(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o700)
     tmp_path.chmod(0o700)
-    store = Store("row cache", tmp_path / "cache", lambda said: None)
+    store = Store(tmp_path / "cache", lambda said: None)
 
     class Planted:
         def __reduce__(self) -> Any:

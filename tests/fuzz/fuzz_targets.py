@@ -191,9 +191,10 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
     def read(data: bytes, folder: Path) -> None:
         from emomtl import MultiLabel
         from emomtl.contracts.task import Task
+        from emomtl.data.bound_task import BoundTask, ReadOptions
         from emomtl.data.locate import locate
-        from emomtl.data.task_input import TaskInput
         from emomtl.data.tasks import read_tasks
+        from emomtl.manifest import TaskTable
 
         task = _offer(name)
         made = task if isinstance(task, Task) else task(**options).task()
@@ -202,11 +203,9 @@ def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> 
         source = str(folder) if len(files) > 1 else str(folder / wanted)
         for on_bad_row in ("skip", "stop"):
             located = locate(made.layouts, source, folder, name)
-            read_tasks(
-                [TaskInput(name, made, MultiLabel() if name == "table" else made.head, located, limit=5)],
-                on_bad_row=on_bad_row,
-                leaks="count",
-            )
+            head = MultiLabel() if name == "table" else made.head
+            bound = BoundTask(name, made, head, TaskTable(limit=5), located)
+            read_tasks([bound], ReadOptions(on_bad_row=on_bad_row, leaks="count"))
 
     return read
 
@@ -467,7 +466,7 @@ def read_cache(name: str) -> Callable[[bytes, Path], None]:
         entries(folder)
         said: list[str] = []
         folder.chmod(0o700)
-        found = Store("token cache", folder, said.append).find(place.name, partial(_parsed, words=1_000))
+        found = Store(folder, said.append).find(place.name, partial(_parsed, vocabulary_size=1_000))
         assert (found is None) == bool(said)
         if found is not None:
             import numpy as np
@@ -486,7 +485,7 @@ def kept_rows() -> dict[str, bytes]:
         source = Path(folder, "t.csv")
         source.write_bytes(TABLE)
         cache, members, _ = row_cache(Path(folder), source)
-        cache.keep(members, cache._read(members))
+        cache.keep(members, cache._read(members, cache._options))
         (made,) = Path(folder, "rows").iterdir()
         return {file.name: file.read_bytes() for file in made.iterdir()}
 
@@ -494,19 +493,19 @@ def kept_rows() -> dict[str, bytes]:
 def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
     """A row cache in a folder, the tasks of a source in it, however few its rows are, and what the cache says."""
     from emomtl import MultiLabel
+    from emomtl.data.bound_task import BoundTask, ReadOptions
     from emomtl.data.cache import rows as row_cache
     from emomtl.data.cache.store import Store
     from emomtl.data.locate import locate
-    from emomtl.data.task_input import TaskInput
     from emomtl.data.tasks import read_tasks
 
     row_cache.FEWEST = 1
     task = _offer("table")().task()
-    members = [TaskInput("demo", task, MultiLabel(), locate(task.layouts, str(source), folder, "demo"), recipe="r")]
-    found = row_cache.RowCache(lambda said: None, partial(read_tasks, leaks="keep"), [])
+    members = [BoundTask("demo", task, MultiLabel(), located=locate(task.layouts, str(source), folder, "demo"))]
     folder.chmod(0o700)
     said: list[str] = []
-    found._store = Store("row cache", folder / "rows", said.append)
+    found = row_cache.RowCache(ReadOptions(recipes={"demo": "r"}, note=lambda line: None), read_tasks)
+    found._store = Store(folder / "rows", said.append)
     return found, members, said
 
 

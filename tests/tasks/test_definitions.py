@@ -189,13 +189,15 @@ def test_every_emotion_of_the_shipped_taxonomies_has_a_sentence_of_its_own() -> 
 
 
 def test_the_pairs_of_the_real_corpus_are_twice_its_labels(corpora: Path) -> None:
+    from emomtl.data.bound_task import BoundTask, ReadOptions
     from emomtl.data.locate import locate
-    from emomtl.data.task_input import TaskInput
     from emomtl.data.tasks import read_tasks
 
     task = Definitions("goemotions").derive(GoEmotions().task())
     located = locate(task.layouts, str(corpora / "goemotions"), corpora, "definitions")
-    data = read_tasks([TaskInput("definitions", task, task.head, located)], ("validation",), need_train=False)
+    data = read_tasks(
+        [BoundTask("definitions", task, task.head, located=located)], ReadOptions(("validation",), need_train=False)
+    )
     rows = data.rows("definitions", "validation")
     assert (len(rows), int(rows.targets.sum())) == (2 * 6380, 6380)
 

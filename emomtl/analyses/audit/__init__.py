@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
@@ -114,15 +114,16 @@ def emomtl_analyses() -> dict[str, type[Any]]:
 
 def _read(plan: Plan) -> TaskData:
     """All rows of the manifest's tasks."""
-    from emomtl.contracts.sources import SPLITS
-    from emomtl.data.task_input import TaskInput
-    from emomtl.data.tasks import LeakPolicy, read_tasks
+    from emomtl.data.bound_task import ReadOptions
+    from emomtl.data.tasks import read_tasks
 
-    inputs = []
-    for bound in plan.tasks.values():
-        assert bound.located is not None
-        limit = bound.table.limit
-        inputs.append(TaskInput(bound.name, bound.task, bound.head, bound.located, limit))
-    options = plan.manifest.data
-    leaks: LeakPolicy = "drop" if options.drop_leaks else "keep"
-    return read_tasks(inputs, SPLITS, options.on_bad_row, leaks=leaks)
+    # Tasks share texts here whatever their lengths, or a text would count as its own duplicate.
+    tasks = [replace(task, max_tokens=None) for task in plan.tasks.values()]
+    table = plan.manifest.data
+    options = ReadOptions(
+        on_bad_row=table.on_bad_row,
+        leaks="drop" if table.drop_leaks else "keep",
+        limited=("train",),
+        label_noise=False,
+    )
+    return read_tasks(tasks, options)

@@ -12,7 +12,7 @@ import numpy as np
 
 from emomtl.contracts.sources import SPLITS
 from emomtl.data.leaks import exact_keys, text_keys
-from emomtl.data.locate import said_place
+from emomtl.data.located import row_place
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Group:
 
     def place(self, split: str, row: int, named: bool = False) -> str:
         """Where a row stands: its split, and its line (Parquet, hub: row) in the source's file."""
-        return (f"{self.name} " if named else "") + said_place(
+        return (f"{self.name} " if named else "") + row_place(
             split, int(self.rows[split].numbers[row])
         )
 

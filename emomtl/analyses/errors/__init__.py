@@ -60,7 +60,7 @@ class ErrorsAnalysis(Analysis):
     def _tables(self, run: RunFolder) -> list[Table]:
         """The worst rows of each task, the worst first."""
         from emomtl.analyses.runs import predict_split
-        from emomtl.data.locate import said_place
+        from emomtl.data.located import row_place
 
         run.runs.say(f"{run.folder}: predicting {self.split}")
         trained = run.trained(self.checkpoint)
@@ -80,7 +80,7 @@ class ErrorsAnalysis(Analysis):
             worst = [int(row) for row in order if severity[row] > 0]
             lines = []
             for row in worst:
-                place = said_place(self.split, int(texts.numbers[index[row]]))
+                place = row_place(self.split, int(texts.numbers[index[row]]))
                 lines.append((place, *cells(row)))
             wrong = int((severity > 0).sum())
             notes = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emomtl.contracts.sources import Files
-from emomtl.data.layouts import ANYTHING, READERS
+from emomtl.data.layouts import ANYTHING, strict_rows
 from emomtl.data.source_file import KINDS, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem
 
@@ -140,7 +140,7 @@ def _of_another_kind(path: Path, bound: BoundTask) -> bool:
 
 def first_rows(file: SourceFile) -> list[dict[str, Any]]:
     """The first rows of a file."""
-    return [dict(row) for _, row in islice(READERS[file.kind].rows(file), TRIED_ROWS)]
+    return [dict(row.values) for row in islice(strict_rows(file), TRIED_ROWS)]
 
 
 def _readable(bound: BoundTask, layout: Files, path: Path) -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.sources import Files
 from emomtl.data import delimited
-from emomtl.data.delimiter import said_delimiter
-from emomtl.data.layouts import READERS, absence, wrong_with
+from emomtl.data.delimiter import delimiter_name
+from emomtl.data.layouts import READERS, absence, layout_faults, strict_rows
 from emomtl.data.lines import Position, lines
-from emomtl.data.source_file import KINDS, SourceFile, unread_ending
+from emomtl.data.source_file import KINDS, RawRow, SourceFile, unread_ending
 from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.inference.predict.columns import pair_column, text_column
 from emomtl.inference.predict.layout import FileOptions, chosen_layout, first_rows
@@ -46,9 +46,9 @@ class TextFile:
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each row with its line (of Parquet its number), from 1."""
         try:
-            reader = _plain_rows if self.plain else READERS[self.file.kind].rows
-            for number, row in reader(self.file):
-                yield number, dict(row)
+            reader = _plain_rows if self.plain else strict_rows
+            for row in reader(self.file):
+                yield row.number, dict(row.values)
         except EmomtlError as error:
             raise _in_flags(error) from error
 
@@ -59,7 +59,7 @@ class TextFile:
         if self.plain:
             parts.append("one text a line")
         elif kind == "delimited":
-            parts.append(f"{said_delimiter(self.file.delimiter)} between two cells")
+            parts.append(f"{delimiter_name(self.file.delimiter)} between two cells")
             parts.append("a header" if layout.header else "no header")
         if self.plain or kind != "parquet":
             parts.append(layout.encoding)
@@ -106,7 +106,7 @@ def _check(layout: Files) -> None:
         "--encoding": replace(anything, encoding=layout.encoding),
     }
     for flag, changed in with_option.items():
-        for fault in wrong_with(changed):
+        for fault in layout_faults(changed):
             raise EmomtlError(Problem(flag, fault, "give another"))
 
 
@@ -125,10 +125,10 @@ def _plain(file: SourceFile, options: FileOptions) -> TextFile:
     return TextFile(file, (PLAIN_COLUMN,), PLAIN_COLUMN, None, plain=True)
 
 
-def _plain_rows(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
+def _plain_rows(file: SourceFile) -> Iterator[RawRow]:
     position = Position()
     for text in lines(file, "", position):
-        yield position.line, {PLAIN_COLUMN: text.rstrip("\r\n")}
+        yield RawRow(position.line, {PLAIN_COLUMN: text.rstrip("\r\n")})
         position.next_row()
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from emomtl import Example, Files, Head, SingleLabel, Task, Taxonomy
 from emomtl.analyses.audit.rows import Group, groups
+from emomtl.data.bound_task import BoundTask
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 
 Rows = list[tuple[str, Any]]
@@ -45,7 +45,7 @@ def plant(tmp_path: Path) -> Plant:
         for name in [*corpora, *(twins or {})]:
             task = Task(name, Files("*"), read, Taxonomy(labels) if labels else None, head=head, sensitive=name in sensitive)
             located = locate(task.layouts, (twins or {}).get(name, name), tmp_path, name)
-            inputs.append(TaskInput(name, task, head, located))
+            inputs.append(BoundTask(name, task, head, located=located))
         data = read_tasks(inputs)
         return groups(data, {one.name: one.head for one in inputs})
 

@@ -12,8 +12,8 @@ from emomtl.analyses.audit.conflicts import conflicts
 from emomtl.analyses.audit.duplicates import Index, duplicates
 from emomtl.analyses.audit.findings import Report
 from emomtl.analyses.audit.rows import groups
+from emomtl.data.bound_task import BoundTask
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
 from emomtl.plugins.discovery import Plugins
 
@@ -26,7 +26,7 @@ def looked_at(corpora: Path, **sources: str) -> tuple[Counts, list[list[Any]], R
     for name, source in sources.items():
         offered = Plugins.discover().offer("task", name.replace("_", "-")).value
         task: Task = offered().task() if isinstance(offered, type) else offered
-        inputs.append(TaskInput(task.name, task, task.head, locate(task.layouts, source, corpora, task.name)))
+        inputs.append(BoundTask(task.name, task, task.head, located=locate(task.layouts, source, corpora, task.name)))
     found = groups(read_tasks(inputs), {one.name: one.head for one in inputs})
     report = Report("corpora")
     duplicates(Index(found), report)

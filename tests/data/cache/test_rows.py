@@ -14,14 +14,14 @@ import pytest
 from emomtl import EmomtlError, Example, Files, MultiLabel, SingleLabel, Split, Task
 from emomtl.compose import compose_file, recipes
 from emomtl.data import tasks
+from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.cache import rows as row_cache
-from emomtl.data.cache.rows import ROWS
 from emomtl.data.cache.store import cache_folder, entries
 from emomtl.data.corpus import TaskData
 from emomtl.data.locate import locate
-from emomtl.data.task_input import TaskInput
 from emomtl.data.tasks import read_tasks
-from emomtl.data.texts import LaterTexts
+from emomtl.data.texts import LazyTexts
+from emomtl.manifest import TaskTable
 from emomtl.plugins.discovery import Plugins
 
 ROWS_OF_A_SPLIT = 30
@@ -53,7 +53,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a cache of this test's own, in which every source is large enough to be kept."""
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(row_cache, "FEWEST", 1)
-    found = cache_folder(ROWS)
+    found = cache_folder()
     assert found is not None
     return found
 
@@ -87,13 +87,14 @@ def write(path: Path, last: str = "last") -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def given(folder: Path, *members: Task, **more: Any) -> list[TaskInput]:
-    more = {"recipe": "as it was", **more}
-    return [TaskInput(one.name, one, one.head, locate(one.layouts, "rows", folder, one.name), **more) for one in members]
+def given(folder: Path, *members: Task, **more: Any) -> list[BoundTask]:
+    return [BoundTask(m.name, m, m.head, TaskTable(**more), locate(m.layouts, "rows", folder, m.name)) for m in members]
 
 
-def read(inputs: list[TaskInput], notes: list[str] | None = None, **more: Any) -> TaskData:
-    return read_tasks(inputs, SPLITS, note=(notes if notes is not None else []).append, **more)
+def read(inputs: list[BoundTask], notes: list[str] | None = None, **more: Any) -> TaskData:
+    recipes = dict.fromkeys([task.name for task in inputs], "as it was")
+    options: dict[str, Any] = {"recipes": recipes, "note": (notes if notes is not None else []).append}
+    return read_tasks(inputs, ReadOptions(**{"splits": SPLITS, **options, **more}))
 
 
 def same(one: TaskData, other: TaskData) -> bool:
@@ -120,13 +121,13 @@ def same(one: TaskData, other: TaskData) -> bool:
 
 
 def test_a_second_start_has_the_same_rows_and_reads_none(folder: Path, cache: Path, reads: list[tuple[str, ...]]) -> None:
-    plain = read_tasks(given(folder, *MEMBERS), SPLITS)
+    plain = read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS))
     cold = read(given(folder, *MEMBERS))
     assert len(reads) == 2
     warm = read(given(folder, *MEMBERS))
     assert len(reads) == 2
     texts = warm.corpora[0].splits["train"].texts
-    assert isinstance(texts, LaterTexts)
+    assert isinstance(texts, LazyTexts)
     assert len(texts) == ROWS_OF_A_SPLIT
     assert same(plain, cold)
     assert same(plain, warm)
@@ -145,10 +146,9 @@ def test_an_entry_holds_no_text_and_the_command_shows_it(folder: Path, cache: Pa
     assert list(cache.iterdir()) == []
 
 
-CHANGES: dict[str, Callable[[list[TaskInput]], list[TaskInput]]] = {
-    "another recipe": lambda inputs: [replace(one, recipe="another") for one in inputs],
-    "a limit": lambda inputs: [replace(one, limit=5) for one in inputs],
-    "a limit of validation": lambda inputs: [replace(one, eval_limit=5) for one in inputs],
+CHANGES: dict[str, Callable[[list[BoundTask]], list[BoundTask]]] = {
+    "a limit": lambda inputs: [replace(one, table=TaskTable(limit=5)) for one in inputs],
+    "a limit of validation": lambda inputs: [replace(one, table=TaskTable(eval_limit=5)) for one in inputs],
     "another name": lambda inputs: [replace(one, name=f"{one.name}-too") for one in inputs],
     "fewer tasks": lambda inputs: inputs[:1],
     "another order": lambda inputs: inputs[::-1],
@@ -159,7 +159,7 @@ CHANGES: dict[str, Callable[[list[TaskInput]], list[TaskInput]]] = {
 def test_whatever_changes_the_rows_has_another_key(folder: Path, cache: Path, reads: list[tuple[str, ...]], change: str) -> None:
     read(given(folder, *MEMBERS))
     changed = CHANGES[change](given(folder, *MEMBERS))
-    assert same(read(changed), read_tasks(changed, SPLITS))
+    assert same(read(changed), read_tasks(changed, ReadOptions(SPLITS)))
     assert len(reads) == 3
     assert len(entries(cache)) == 2
 
@@ -170,26 +170,21 @@ def test_other_options_of_reading_and_other_content_have_another_key(
     inputs = given(folder, *MEMBERS)
     read(inputs)
     read(inputs, on_bad_row="skip")
-    read_tasks(inputs, ("train",), note=[].append)
+    read(inputs, splits=("train",))
+    read(inputs, recipes=dict.fromkeys(("mood", "loud", "odd"), "another"))
     write(folder / "rows" / "validation.jsonl", "changed")
     assert read(given(folder, *MEMBERS)).corpora[0].splits["validation"].texts[-1] == "changed"
-    assert len(reads) == 4
-    assert len(entries(cache)) == 4
+    assert len(reads) == 5
+    assert len(entries(cache)) == 5
 
 
-NOT_KEPT: dict[str, dict[str, Any]] = {
-    "no recipe": {"recipe": None},
-    "flipped labels": {"label_noise": 0.5},
-}
-
-
-@pytest.mark.parametrize("why", NOT_KEPT)
-def test_what_is_not_told_for_sure_is_not_kept(folder: Path, cache: Path, why: str) -> None:
-    read(given(folder, *MEMBERS, **NOT_KEPT[why]))
+def test_rows_without_a_recipe_and_noisy_labels_are_not_kept(folder: Path, cache: Path) -> None:
+    read(given(folder, *MEMBERS), recipes={})
+    read(given(folder, *MEMBERS, label_noise=0.5))
     assert entries(cache) == []
 
 
-def test_rows_of_a_sensitive_task_bad_rows_and_leaks_are_not_kept(folder: Path, cache: Path) -> None:
+def test_sensitive_bad_and_leaking_rows_are_not_kept(folder: Path, cache: Path) -> None:
     inputs = given(folder, MEMBERS[0], task("private", loud, sensitive=True))
     assert read(inputs).corpora[0].sensitive
     read(given(folder, *MEMBERS), leaks="count")
@@ -207,7 +202,7 @@ def test_small_sources_are_not_kept(folder: Path, cache: Path, monkeypatch: pyte
     assert entries(cache) == []
 
 
-def test_texts_of_a_source_that_changed_after_the_start_are_refused(folder: Path, cache: Path) -> None:
+def test_texts_of_a_changed_source_are_refused(folder: Path, cache: Path) -> None:
     inputs = given(folder, *MEMBERS)
     read(inputs)
     warm = read(inputs)
@@ -219,7 +214,7 @@ def test_texts_of_a_source_that_changed_after_the_start_are_refused(folder: Path
 
 
 def test_a_damaged_entry_is_said_removed_and_made_again(folder: Path, cache: Path, reads: list[tuple[str, ...]]) -> None:
-    plain = read_tasks(given(folder, *MEMBERS), SPLITS)
+    plain = read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS))
     read(given(folder, *MEMBERS))
     (entry,) = entries(cache)
     for path in sorted(entry.folder.iterdir()):
@@ -229,7 +224,7 @@ def test_a_damaged_entry_is_said_removed_and_made_again(folder: Path, cache: Pat
         notes: list[str] = []
         assert same(read(given(folder, *MEMBERS), notes), plain)
         assert len(notes) == 1
-        assert "the row cache's entry" in notes[0]
+        assert "the cache's entry" in notes[0]
         assert "is damaged (" in notes[0]
         assert same(read(given(folder, *MEMBERS), notes), plain)
         assert len(notes) == 1
@@ -238,16 +233,16 @@ def test_a_damaged_entry_is_said_removed_and_made_again(folder: Path, cache: Pat
 def test_a_cache_below_a_file_costs_one_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOMTL_CACHE", str(folder / "rows" / "train.jsonl" / "cache"))
     notes: list[str] = []
-    assert same(read(given(folder, *MEMBERS), notes), read_tasks(given(folder, *MEMBERS), SPLITS))
+    assert same(read(given(folder, *MEMBERS), notes), read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS)))
     assert len(notes) == 1
-    assert notes[0].startswith("the row cache ")
+    assert notes[0].startswith("the cache ")
 
 
 def recipe(manifest: Path) -> dict[str, str]:
     return recipes(compose_file(manifest, [], Plugins.discover()))
 
 
-def test_options_heads_and_code_are_in_the_recipe_of_a_task(desk: Any, install: Any) -> None:
+def test_a_recipe_has_options_heads_and_code(desk: Any, install: Any) -> None:
     source = (
         "from emomtl import *\nfrom our_labels import LABELS\n\n"
         "def read(row):\n    return Example(row['text'], row['label'])\n\n"
@@ -271,7 +266,7 @@ def test_options_heads_and_code_are_in_the_recipe_of_a_task(desk: Any, install: 
     assert set(recipe(desk.manifest(tasks={"mood": None, "topics": None, "ours": {"source": "mood.csv"}}))) == {"ours"}
 
 
-def test_a_run_from_kept_rows_and_tokens_is_bit_for_bit_the_run_that_read_them(
+def test_a_run_from_the_cache_is_the_same_run(
     desk: Any, cache: Path, reads: list[tuple[str, ...]], contents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emomtl.data.cache import tokens as token_cache
@@ -280,7 +275,7 @@ def test_a_run_from_kept_rows_and_tokens_is_bit_for_bit_the_run_that_read_them(
     first = desk.train(desk.manifest(), "first")
     second = desk.train(desk.manifest(), "second")
     assert reads == [("mood",), ("topics",)]
-    assert len(entries(cache)) == 2
+    assert [entry.facts["holds"] for entry in entries(cache)].count("rows") == 2
     mine, theirs = contents(first, "last"), contents(second, "last")
     assert mine == theirs
 
@@ -288,7 +283,7 @@ def test_a_run_from_kept_rows_and_tokens_is_bit_for_bit_the_run_that_read_them(
 def test_a_split_that_a_task_makes_itself_is_kept_too(folder: Path, cache: Path) -> None:
     (folder / "rows" / "validation.jsonl").unlink()
     inputs = given(folder, task("mood", mood, split=Split(validation=0.2, test=0.2)))
-    plain = read_tasks(inputs, SPLITS)
+    plain = read_tasks(inputs, ReadOptions(SPLITS))
     assert len(plain.corpora[0].splits["validation"])
     for _ in range(2):
         assert same(read(inputs), plain)

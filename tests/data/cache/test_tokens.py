@@ -20,7 +20,7 @@ from emomtl.contracts.encoder import Truncation
 from emomtl.data.cache import store
 from emomtl.data.cache import tokens as token_cache
 from emomtl.data.cache.store import Store, cache_folder, entries, remove_entry
-from emomtl.data.cache.tokens import FEWEST, TOKENS, corpus_tokens, key_of
+from emomtl.data.cache.tokens import FEWEST, corpus_tokens, key_of
 from emomtl.data.corpus import Corpus, CorpusSplit, TaskData
 from emomtl.data.tokens import Tokens, tokenise
 
@@ -46,7 +46,7 @@ def tokenizer(encoder: Path) -> Any:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a cache of this test's own, not made yet."""
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tokens"
+    return tmp_path / "cache" / "corpora"
 
 
 @pytest.fixture
@@ -85,9 +85,7 @@ def mapped(tokens: Tokens) -> bool:
 
 
 @pytest.mark.parametrize("pairs", [None, PAIRS])
-def test_a_second_start_maps_the_same_tokens_and_does_not_tokenise(
-    tokenizer: Any, cache: Path, calls: list[int], pairs: list[str] | None
-) -> None:
+def test_a_second_start_maps_the_same_tokens(tokenizer: Any, cache: Path, calls: list[int], pairs: list[str] | None) -> None:
     data, notes, plain = given(pairs=pairs), [], tokenise(tokenizer, split(TEXTS, pairs), 12)
     cold, warm = read(tokenizer, notes, data), read(tokenizer, notes, data)
     assert calls == [FEWEST]
@@ -102,7 +100,7 @@ def test_a_second_start_maps_the_same_tokens_and_does_not_tokenise(
     assert all(np.array_equal(array, wanted[name]) and array.dtype == np.int64 for name, array in warm.batch(rows).items())
 
 
-def test_a_run_maps_its_tokens_and_a_second_run_makes_none(desk: Any, cache: Path, calls: list[int]) -> None:
+def test_a_second_run_tokenises_nothing(desk: Any, cache: Path, calls: list[int]) -> None:
     desk.table("mood", FEWEST, ["joy", "anger", "sadness"], seed=1)
     manifest = desk.manifest(train={"steps": 2})
     first = desk.begin(manifest, "first")
@@ -115,7 +113,7 @@ def test_a_run_maps_its_tokens_and_a_second_run_makes_none(desk: Any, cache: Pat
     second.run.close()
 
 
-def test_the_tokenizer_gives_one_key_before_and_after_it_was_used(encoder: Path) -> None:
+def test_using_a_tokenizer_does_not_change_its_key(encoder: Path) -> None:
     fresh = load(encoder)
     before = key_of(fresh, split(TEXTS), 12)
     fresh(TEXTS[:3], truncation=True, max_length=5, padding=True)
@@ -251,7 +249,7 @@ def in_memory_with_one_note(tokenizer: Any, reason: str) -> None:
     assert same(found["mood", "validation"], tokenise(tokenizer, split(TEXTS[::-1]), 12))
     assert not mapped(found["mood", "train"])
     assert len(notes) == 1
-    assert notes[0].startswith("the token cache ")
+    assert notes[0].startswith("the cache ")
     assert " is not used: " in notes[0]
     assert reason in notes[0]
     assert notes[0].endswith("; set EMOMTL_CACHE to a folder you own")
@@ -264,7 +262,7 @@ def test_a_cache_below_a_file_costs_one_note(tokenizer: Any, tmp_path: Path, mon
 
 
 @ROOT_ONLY
-@pytest.mark.parametrize("which", ["", "tokens"])
+@pytest.mark.parametrize("which", ["", "corpora"])
 def test_a_folder_of_another_user_is_not_trusted(tokenizer: Any, cache: Path, which: str) -> None:
     cache.mkdir(parents=True, mode=0o700)
     os.chown(cache.parent / which, 12345, 12345)
@@ -273,7 +271,7 @@ def test_a_folder_of_another_user_is_not_trusted(tokenizer: Any, cache: Path, wh
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
-@pytest.mark.parametrize("which", ["", "tokens"])
+@pytest.mark.parametrize("which", ["", "corpora"])
 def test_a_folder_that_others_may_write_to_is_not_trusted(tokenizer: Any, cache: Path, mode: int, which: str) -> None:
     cache.mkdir(parents=True, mode=0o700)
     (cache.parent / which).chmod(mode)
@@ -292,7 +290,7 @@ def small_files(most: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_takes_no_more_costs_one_note_and_leaves_nothing(tokenizer: Any, cache: Path) -> None:
+def test_a_disk_that_takes_no_more_is_one_note(tokenizer: Any, cache: Path) -> None:
     with small_files(20_000):
         in_memory_with_one_note(tokenizer, " written")
     assert list(cache.iterdir()) == []
@@ -344,9 +342,9 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("EMOMTL_CACHE")
-    assert cache_folder(TOKENS) == tmp_path / "xdg" / "emomtl" / "tokens"
+    assert cache_folder() == tmp_path / "xdg" / "emomtl" / "corpora"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder(TOKENS) == tmp_path / ".cache" / "emomtl" / "tokens"
+    assert cache_folder() == tmp_path / ".cache" / "emomtl" / "corpora"
 
 
 def test_an_entry_holds_no_text_and_is_its_owners_alone(tokenizer: Any, cache: Path) -> None:
@@ -373,7 +371,7 @@ def test_what_killed_builders_left_is_removed_after_a_day(tokenizer: Any, cache:
     for path in (old, young):
         path.mkdir()
     os.utime(old, (0, 0))
-    Store("token cache", cache, [].append).keep("a" * 64, {"ids": np.arange(3)}, {})
+    Store(cache, [].append).keep("a" * 64, {"ids": np.arange(3)}, {})
     assert not old.exists()
     assert young.exists()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError, Files, Hub
-from emomtl.data.one_source import for_all
+from emomtl.data.shared_source import sources_for_all
 from emomtl.plugins.discovery import Plugins
 from emomtl.study import plan_study, read_study
 
@@ -16,22 +16,22 @@ GO = (Hub("go"), Files("*"))
 TASKS: dict[str, Any] = {"go": (GO, None), "go-ekman": (GO, None), "other": ((Files("x.csv"),), None), "moved": (GO, "data")}
 
 
-def test_a_place_is_taken_over_by_tasks_with_the_same_layouts_and_the_same_source() -> None:
-    assert for_all({"go": "a"}, TASKS) == {"go": "a", "go-ekman": "a"}
-    assert for_all({"go": "a", "go-ekman": "b"}, TASKS) == {"go": "a", "go-ekman": "b"}
-    assert for_all({"moved": "a"}, TASKS) == {"moved": "a"}
+def test_a_source_serves_tasks_with_equal_layouts_and_source() -> None:
+    assert sources_for_all({"go": "a"}, TASKS) == {"go": "a", "go-ekman": "a"}
+    assert sources_for_all({"go": "a", "go-ekman": "b"}, TASKS) == {"go": "a", "go-ekman": "b"}
+    assert sources_for_all({"moved": "a"}, TASKS) == {"moved": "a"}
 
 
-def test_a_task_that_is_not_in_the_run_tells_of_its_corpus_too() -> None:
+def test_a_task_outside_of_the_run_may_be_named() -> None:
     ekman = {"go-ekman": TASKS["go-ekman"]}
-    assert for_all({"go": "a"}, ekman, {"go": (GO, None)}) == {"go-ekman": "a"}
-    assert for_all({"go": "a"}, ekman) == {}
+    assert sources_for_all({"go": "a"}, ekman, {"go": (GO, None)}) == {"go-ekman": "a"}
+    assert sources_for_all({"go": "a"}, ekman) == {}
 
 
 def test_two_places_for_one_corpus_leave_a_third_task_undecided() -> None:
     tasks = {**TASKS, "go-sentiment": (GO, None)}
     with pytest.raises(EmomtlError, match="'go-sentiment' reads the corpus of 'go' and 'go-ekman', for which different places"):
-        for_all({"go": "a", "go-ekman": "b"}, tasks)
+        sources_for_all({"go": "a", "go-ekman": "b"}, tasks)
 
 
 STUDY = """
@@ -57,7 +57,7 @@ def _plan(folder: Path, encoder: Path, sources: dict[str, str]) -> Any:
     return plan_study(read_study(path), folder / "out", folder / "runs", Plugins.discover(), (), sources)
 
 
-def test_a_study_reads_all_taxonomies_of_goemotions_where_one_source_says(tmp_path: Path, encoder: Path) -> None:
+def test_one_source_serves_all_taxonomies_in_a_study(tmp_path: Path, encoder: Path) -> None:
     from emomtl.manifest import read_manifest
 
     rows = tmp_path / "rows"
