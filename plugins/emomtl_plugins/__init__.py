@@ -1,1 +1,1 @@
-"""Our training plugins: samplers, weightings, heads and encoders, one idea a file; each file is a plugin of its own."""
+"""The training plugins that come with emomtl. Each file is a plugin and holds one method."""

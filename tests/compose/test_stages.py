@@ -84,7 +84,7 @@ def test_pretraining_reads_other_tasks_and_bases_of_derived_ones(desk: Any, inst
         ({"on": []}, ["pretrain.on"]),
         ({"on": ["mood"], "sources": {"mod": "x.csv"}}, ["pretrain.sources.*'mod' is not among `on`.*did you mean 'mood'"]),
         ({"on": ["mood"], "steps": 3, "epochs": 1.0}, ["pretrain.*one length"]),
-        ({"on": ["mood"], "mask": 0.9, "random": 0.2}, ["pretrain.*more than the whole together"]),
+        ({"on": ["mood"], "mask": 0.9, "random": 0.2}, ["pretrain.*sum to more than 1"]),
         ({"on": ["mood"], "share": 1.5, "step": 4}, ["pretrain.share", "pretrain.step.*did you mean 'steps'"]),
         ({"on": ["mood"], "head_lr": 0.0}, ["pretrain.head_lr.*greater than 0"]),
         ({"on": ["topics"], "sources": {"topics": "nowhere.csv"}}, ["pretrain.*nowhere.csv"]),

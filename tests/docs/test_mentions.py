@@ -22,7 +22,7 @@ from emomtl.metrics.tuning import WAYS, tuned_metric, tuned_names
 from emomtl.plugins.discovery import Plugins
 from emomtl.plugins.offers import KINDS
 from emomtl.run import Run, directory, lock
-from emomtl_plugins.masked_tokens import MaskedTokens
+from emomtl_plugins.heads.masked_tokens import MaskedTokens
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("emomtl_")]

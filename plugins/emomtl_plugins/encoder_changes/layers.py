@@ -1,9 +1,9 @@
-"""The lowest layers of an encoder and the embeddings below them, whatever the architecture calls them."""
+"""The lowest layers of an encoder and the embeddings below them, in any architecture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emomtl import EmomtlError, encoder_layers
 
@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def layers_with_lowest(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
-    """All layers of an encoder, the lowest first; `EmomtlError` at the option `layers` where it has fewer than `number`."""
+def at_least(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
+    """All layers, the lowest first. `EmomtlError` at the option `layers` where there are fewer."""
     layers = encoder_layers(encoder)
     if number > len(layers):
-        remedy = f"a number up to {len(layers)}"
-        raise EmomtlError(f"the encoder has {len(layers)} layers", place="layers", remedy=remedy)
+        problem = f"the encoder has {len(layers)} layers"
+        raise EmomtlError(problem, place="layers", remedy=f"a number up to {len(layers)}")
     return layers
 
 
-def below_the_layers(encoder: Any, pretrained: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """The pretrained parameters of embeddings: of tokens, positions and segments, with their norm, wherever they are."""
-    theirs = {id(parameter) for parameter in pretrained}
-    inside = {id(parameter) for layer in encoder_layers(encoder) for parameter in layer.parameters()}
+def embedding_parameters(
+    encoder: nn.Module, pretrained: Sequence[nn.Parameter]
+) -> list[nn.Parameter]:
+    """The pretrained parameters of the embeddings of tokens, positions and segments, with norms."""
+    candidates = {id(parameter) for parameter in pretrained}
+    for layer in encoder_layers(encoder):  # a layer may have embeddings of its own, as in DeBERTa
+        candidates -= {id(parameter) for parameter in layer.parameters()}
     named = encoder.named_parameters()
-    return [parameter for name, parameter in named if "embedding" in name and id(parameter) in theirs - inside]
+    return [p for name, p in named if "embedding" in name and id(p) in candidates]

@@ -1,4 +1,4 @@
-"""Short names of base-sized encoders on the Hugging Face hub; the first token's vector stands for the text."""
+"""Short names of base-sized encoders on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENCODERS = {
     ),
     "bert-cased": (
         "google-bert/bert-base-cased",
-        "BERT base, cased, as in the GoEmotions paper (Devlin et al., 2019; arXiv:1810.04805)",
+        "BERT base, cased, as in GoEmotions (Devlin et al., 2019; arXiv:1810.04805)",
     ),
     "roberta": (
         "FacebookAI/roberta-base",
@@ -46,10 +46,13 @@ ENCODERS = {
         "mmBERT base, a ModernBERT of 1,833 languages (Marone et al., 2025; arXiv:2509.06888)",
     ),
 }
-"""By short name, the hub's name and what the encoder is, with its paper."""
+"""By short name, the hub's name, and what the encoder is, with its paper."""
 
 
 @hookimpl
 def emomtl_encoders() -> dict[str, EncoderSource]:
-    """Offer base-sized encoders of English and of many languages, none with a fixed revision."""
-    return {name: EncoderSource(hub=hub, pooling="cls", about=about) for name, (hub, about) in ENCODERS.items()}
+    """Offer them without a fixed revision; the first token's vector stands for the text."""
+    sources = {}
+    for name, (hub, about) in ENCODERS.items():
+        sources[name] = EncoderSource(hub=hub, pooling="cls", about=about)
+    return sources

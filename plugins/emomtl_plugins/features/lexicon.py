@@ -1,4 +1,4 @@
-"""The feature `lexicon`: five figures a label, from an emotion lexicon that is learned from a task's training rows."""
+"""`lexicon`: five numbers a label, from an emotion lexicon learned from the training rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LexiconFeature(Feature):
-    """A domain-specific emotion lexicon (Bandhakavi et al. 2017), as five figures for each label of the task `of`.
+    """A domain-specific emotion lexicon (Bandhakavi et al. 2017): five numbers for each label.
 
-    For the words of a text: how many have the label as their first, the sum and the largest of their weights for it, and
-    number and sum of those with a weight of at least `threshold` (the source's delta; it names no value). `method` is the
-    unigram mixture model, or `pmi`. `background` is the label whose rows are all text's language: "neutral" where it is left
-    out, and all rows where the task has no such label. `share` is lambda, how much of an emotion's text is its own; "tuned"
-    takes for each label what makes a held-out tenth of the training rows likeliest. Words that fewer than `min_rows` rows have
-    are left out.
+    Over the words of a text: how many have the label as their strongest, the sum and the largest of
+    their weights for it, and number and sum of the weights of at least `threshold` (the source's
+    delta, for which it names no value). `method` is the unigram mixture model, or `pmi`.
+    `background` is the label whose rows show the language that all texts share: "neutral" where it
+    is left out, and all rows where the task has no such label. `share` is lambda, the part of an
+    emotion's text that is its own; "tuned" takes for each label the one that makes a held-out tenth
+    of the training rows most likely. Words in fewer than `min_rows` rows are left out.
 
-    Two things that the source does not do: the background's counts are smoothed by 0.1, and the rows that the lexicon was
-    learned from get the figures of lexica without them (the key `folds` beside `use`; 1 is the source's way).
+    Departures: the background's counts are smoothed by 0.1, and the rows that the lexicon was
+    learned from get the numbers of lexicons without them (the key `folds` beside `use`; 1 is the
+    source's way).
     """
 
     method: Literal["mixture", "pmi"] = "mixture"
@@ -36,19 +38,17 @@ class LexiconFeature(Feature):
     min_rows: Annotated[int, Ge(1)] = 5
 
     def fit(self, rows: TrainingRows) -> Learned:
-        """The lexicon."""
-        return Lexicon.learn(rows, self.method, self.background, self.share, self.min_rows).learned()
+        lexicon = Lexicon.learn(rows, self.method, self.background, self.share, self.min_rows)
+        return lexicon.learned()
 
     def names(self, learned: Learned) -> tuple[str, ...]:
         """`total_count:joy` and so on, 5 L of them."""
         return Lexicon.of(learned).feature_names
 
     def transform(self, learned: Learned, texts: Sequence[str]) -> NDArray[Any]:
-        """The five figures of each label for n texts, (n, 5 L)."""
         return Lexicon.of(learned).features(texts, self.threshold)
 
 
 @hookimpl
 def emomtl_features() -> dict[str, type[Feature]]:
-    """Offer `lexicon`."""
     return {"lexicon": LexiconFeature}

@@ -1,4 +1,4 @@
-"""Sampling by a power of a task's size: proportional, square-root, uniform, and anything between."""
+"""`power`, `proportional`, `square-root` and `uniform`: sampling by a power of a task's size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class Power(Sampler):
     alpha: Annotated[float, Ge(0), Le(1)] = 0.5
 
     def probabilities(self, moment: Moment) -> dict[str, float]:
-        """The same numbers at every moment of a run."""
         return power_law(moment.sizes, self.alpha)
 
 
@@ -38,29 +37,33 @@ class Proportional(Sampler):
     """p_i ∝ n_i: every example of every task is equally likely."""
 
     def probabilities(self, moment: Moment) -> dict[str, float]:
-        """The share that each task has in all training rows."""
         return power_law(moment.sizes, 1.0)
 
 
 @dataclass(frozen=True)
 class SquareRoot(Sampler):
-    """p_i ∝ n_i^0.5: large tasks lead, but by less than their size (Stickland & Murray, 2019; arXiv:1902.02671)."""
+    """p_i ∝ n_i^0.5 (Stickland & Murray, 2019; arXiv:1902.02671).
+
+    Large tasks come more often than small ones, but less so than their sizes say.
+    """
 
     def probabilities(self, moment: Moment) -> dict[str, float]:
-        """The share that the square root of each task's size has in the sum of square roots."""
         return power_law(moment.sizes, 0.5)
 
 
 @dataclass(frozen=True)
 class Uniform(Sampler):
-    """p_i = 1/T: every one of the T tasks is equally likely, whatever its size."""
+    """p_i = 1/T: each of the T tasks is equally likely, whatever its size."""
 
     def probabilities(self, moment: Moment) -> dict[str, float]:
-        """One over the number of tasks."""
         return power_law(moment.sizes, 0.0)
 
 
 @hookimpl
 def emomtl_samplers() -> dict[str, type[Sampler]]:
-    """Offer `power`, `proportional`, `square-root` and `uniform`."""
-    return {"power": Power, "proportional": Proportional, "square-root": SquareRoot, "uniform": Uniform}
+    return {
+        "power": Power,
+        "proportional": Proportional,
+        "square-root": SquareRoot,
+        "uniform": Uniform,
+    }

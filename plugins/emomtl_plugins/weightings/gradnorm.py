@@ -1,4 +1,4 @@
-"""Weights that bring the gradients of all tasks to sizes at which the tasks learn at the same rate."""
+"""`gradnorm`: weights that bring the tasks' gradients to sizes at which all learn at one rate."""
 
 from __future__ import annotations
 
@@ -10,38 +10,32 @@ from annotated_types import Ge, Gt
 
 from emomtl import Moment, TaskFacts, Weighting, hookimpl
 from emomtl_plugins.weightings.adam import adam_step, add_vector
-from emomtl_plugins.weightings.step_losses import FLOOR
-from emomtl_plugins.weightings.task_gradients import (
-    add_gradients_of,
-    add_rows,
-    forget_rows,
-    in_scope,
-    note_tasks,
-    tasks_of_step,
-)
-from emomtl_plugins.weightings.weighted_sum import weighted_sum
+from emomtl_plugins.weightings.task_gradients import TaskGradients
+from emomtl_plugins.weightings.weighted_sum import FLOOR, by_task, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST = 0.01
-"""A weight never falls below this: Adam could make it negative."""
+LEAST_WEIGHT = 0.01
+"""The lower bound of a weight: Adam could make it negative."""
 
 
 @dataclass(frozen=True)
 class GradNorm(Weighting):
     """L = sum_t w_t L_t, where w learns to make sum_t |G_t − mean(G) r_t^alpha| small.
 
-    GradNorm (Chen et al., 2018; arXiv:1711.02257).
-    G_t = |w_t grad L_t| on the shared parameters W, and r_t = (L_t / L_t(0)) / mean of these ratios, which is above 1 for a
-    task that learns slowly: its target is larger, so its weight rises (the pip package gradnorm-pytorch has the power
-    inverted). `alpha` is how strongly the slow are pulled along. mean(G) r_t^alpha is a constant; w takes an Adam step at the
-    rate `lr` after each step, and is then scaled to sum to T. W is the encoder's last layer, as in the paper, or with
-    `scope = "all"` every shared parameter, at the cost of one more backward pass a task.
+    GradNorm (Chen et al., 2018; arXiv:1711.02257), equations 1 and 2. G_t = |w_t grad L_t| on the
+    shared parameters W, and r_t is L_t / L_t(0) over the mean of these ratios. A task that learns
+    slowly has r_t > 1, so a larger target, so its weight rises (the pip package gradnorm-pytorch
+    has the power inverted). The larger `alpha`, the more the slow tasks are favoured. The target
+    mean(G) r_t^alpha is a constant. After each step w takes a step of Adam at the rate `lr`, and is
+    then scaled to sum to T. W is the encoder's last layer, as in the paper, or with `scope = "all"`
+    all shared parameters, which costs one more backward pass for each task.
 
-    Departures: L_t(0) is the loss of the first step; weights stay at or above 0.01 before they are scaled; the paper's w has
-    the model's optimiser, ours one of its own, so that the size of its gradient has no part in clipping.
-    A task without a loss in the step has no part in the means, and its w no gradient.
+    Departures: L_t(0) is the loss of the first step. Weights are at least 0.01 before they are
+    scaled. The paper trains w with the model's optimiser; here w has one of its own, so that its
+    gradient has no part in clipping. A task without a loss in the step has no part in the means,
+    and its w gets no gradient.
     """
 
     joint: ClassVar[bool] = True
@@ -50,72 +44,79 @@ class GradNorm(Weighting):
     scope: Literal["all", "last-layer"] = "last-layer"
 
     def start(self, tasks: Mapping[str, TaskFacts], shared: Sequence[nn.Parameter]) -> nn.Module:
-        """The buffers `w` and `first` (T,), Adam's own, and, not saved, the rows of gradients and `losses` (T,) of a step."""
+        """The buffers `w` (with those of Adam), `first` and, not saved, `losses` (T,)."""
         import torch
 
         state = super().start(tasks, shared)
         add_vector(state, "w", torch.ones(len(tasks)))
         state.register_buffer("first", torch.zeros(len(tasks)))
         state.register_buffer("losses", torch.zeros(len(tasks)), persistent=False)
-        add_rows(state, tasks, in_scope(shared, self.scope))
+        TaskGradients.attach(state, tasks, shared, self.scope)
         return state
 
-    def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the losses, and the weights."""
-        return weighted_sum(losses, dict(zip(moment.tasks, state.get_buffer("w").clone().unbind(), strict=True)))
+    def combine(
+        self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        # A copy, since `finish` changes w in place and the reported weights are those of this step.
+        return weighted_sum(losses, by_task(state.get_buffer("w").clone(), moment))
 
-    def backward(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
-        """The gradients of each task on W are kept, then those of the weighted sum made."""
-        add_gradients_of(state, losses, moment)
-        note_tasks(state, losses)
-        total = state.get_buffer("losses")
+    def backward(
+        self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+    ) -> Mapping[str, Tensor]:
+        TaskGradients.of(state).add(losses, moment)
+        step_losses = state.get_buffer("losses")
         for task, loss in losses.items():
-            total[moment.tasks.index(task)] += loss.detach().float() * moment.share
-        return super().backward(state, losses, moment)
+            step_losses[moment.tasks.index(task)] += loss.detach().float() * moment.share
+        return super().backward(state, losses, moment)  # frees the graphs, so it comes last
 
     def forget(self, state: nn.Module) -> None:
-        """Drop the rows and the losses of the step."""
         state.get_buffer("losses").zero_()
-        forget_rows(state)
+        TaskGradients.of(state).clear()
 
     def kept_gradients(self, state: nn.Module) -> Sequence[Tensor]:
-        """The rows."""
-        return (state.get_buffer("rows"),)
+        return (TaskGradients.of(state).rows,)
 
     def finish(self, state: nn.Module, moment: Moment) -> None:
-        """Let w learn from the step; one that is not finite changes nothing."""
+        """Update w. A step that is not finite changes nothing."""
         import torch
 
         with torch.no_grad():
-            w, first, losses, rows = (state.get_buffer(name) for name in ("w", "first", "losses", "rows"))
-            norms = rows.norm(dim=1)
-            fine = torch.isfinite(losses).all() & torch.isfinite(norms).all()
-            first.copy_(torch.where(fine & (first == 0), losses, first))
-            here = list(tasks_of_step(state, moment).values())
-            gradient = _slope_of(here, w, norms, losses / first.clamp(min=FLOOR), self.alpha)
-            adam_step(state, "w", torch.where(fine, gradient, torch.nan), self.lr)
-            least = w.clamp(min=LEAST)
-            w.copy_(torch.where(fine, least * (len(w) / least.sum()), w))
+            w, first, losses = (state.get_buffer(name) for name in ("w", "first", "losses"))
+            gradients = TaskGradients.of(state)
+            norms = gradients.rows.norm(dim=1)
+            finite = torch.isfinite(losses).all() & torch.isfinite(norms).all()
+            first.copy_(torch.where(finite & (first == 0), losses, first))
+            ratios = losses / first.clamp(min=FLOOR)
+            gradient = _slope_among(gradients.positions(moment), w, norms, ratios, self.alpha)
+            adam_step(state, "w", torch.where(finite, gradient, torch.nan), self.lr)
+            bounded = w.clamp(min=LEAST_WEIGHT)
+            w.copy_(torch.where(finite, bounded * (len(w) / bounded.sum()), w))
             self.forget(state)
 
 
-def _slope_of(here: Sequence[int], w: Tensor, norms: Tensor, ratios: Tensor, alpha: float) -> Tensor:
-    """`slope` among the tasks at these places alone, and 0 for the others."""
+def _slope_among(
+    positions: Sequence[int], w: Tensor, norms: Tensor, ratios: Tensor, alpha: float
+) -> Tensor:
+    """`slope` among the tasks at `positions`, and 0 for the others."""
     import torch
 
-    if len(here) == len(w):
+    if len(positions) == len(w):
         return slope(w, norms, ratios, alpha)
-    # stacked one by one: an index made on the host would make it wait for the device
-    weights, sizes, rates = (torch.stack([values[place] for place in here]) for values in (w, norms, ratios))
-    part = slope(weights, sizes, rates, alpha)
+    # `w[positions]` would copy an index from the host and wait for the device.
+    some_w, some_norms, some_ratios = (
+        torch.stack([values[position] for position in positions]) for values in (w, norms, ratios)
+    )
     gradient = torch.zeros_like(w)
-    for place, value in zip(here, part.unbind(), strict=True):
-        gradient[place] = value
+    values = slope(some_w, some_norms, some_ratios, alpha).unbind()
+    for position, value in zip(positions, values, strict=True):
+        gradient[position] = value
     return gradient
 
 
 def slope(w: Tensor, norms: Tensor, ratios: Tensor, alpha: float) -> Tensor:
-    """The gradient by w (T,) of sum_t |w_t n_t − mean(w n) r_t^alpha|, the target a constant; r = ratios / their mean."""
+    """dL_grad/dw (T,), for the norms |grad L_t| and the ratios L_t / L_t(0)."""
+    # Equation 2: L_grad = sum_t |G_t - mean(G) r_t^alpha| with G_t = w_t n_t. The target
+    # mean(G) r_t^alpha is a constant, so dL_grad/dw_t = sign(G_t - target_t) n_t.
     sizes = w * norms
     rates = ratios / ratios.mean().clamp(min=FLOOR)
     return (sizes - sizes.mean() * rates**alpha).sign() * norms
@@ -123,5 +124,4 @@ def slope(w: Tensor, norms: Tensor, ratios: Tensor, alpha: float) -> Tensor:
 
 @hookimpl
 def emomtl_weightings() -> dict[str, type[Weighting]]:
-    """Offer `gradnorm`."""
     return {"gradnorm": GradNorm}

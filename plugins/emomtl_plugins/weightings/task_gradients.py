@@ -11,85 +11,106 @@ from emomtl import Moment, SharedParameters
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-
-def in_scope(shared: Sequence[nn.Parameter], scope: str) -> Sequence[nn.Parameter]:
-    """All shared parameters, or for the scope `last-layer` those of the last layer, where it is known."""
-    return shared.last if scope == "last-layer" and isinstance(shared, SharedParameters) else shared
+KEY = "task_gradients"
 
 
-def add_rows(state: nn.Module, tasks: Mapping[str, object], parameters: Sequence[nn.Parameter]) -> None:
-    """Give `state` the buffer `rows` (T, P), for T tasks and all P values of the `parameters`; 0 between steps, and not saved.
+class TaskGradients:
+    """A matrix of gradients: a row for each of T tasks, a column for each of P shared values.
 
-    Beside it stands which tasks have a loss in the step under way; see `note_tasks`.
+    The matrix is the buffer `rows` (T, P) of a weighting's state, so it moves to the device with
+    it. It is 0 between steps, and no checkpoint holds it.
     """
-    import torch
 
-    state.register_buffer("rows", torch.zeros(len(tasks), sum(p.numel() for p in parameters)), persistent=False)
-    state.__dict__["tasks_of_step"] = set()
-    state.__dict__["parameters_of_rows"] = tuple(parameters)  # beside the module's own: they must not be saved or trained twice
+    def __init__(
+        self, state: nn.Module, parameters: Sequence[nn.Parameter], task_count: int
+    ) -> None:
+        import torch
 
+        self.state, self.parameters = state, tuple(parameters)
+        self.tasks: set[str] = set()
+        """The tasks that have a loss in this step; known to the host without a wait."""
+        width = sum(parameter.numel() for parameter in parameters)
+        state.register_buffer("rows", torch.zeros(task_count, width), persistent=False)
 
-def forget_rows(state: nn.Module) -> None:
-    """Drop the gradients of the step, and which tasks it had."""
-    state.get_buffer("rows").zero_()
-    state.__dict__["tasks_of_step"].clear()
+    @classmethod
+    def attach(
+        cls,
+        state: nn.Module,
+        tasks: Mapping[str, object],
+        shared: Sequence[nn.Parameter],
+        scope: str,
+    ) -> None:
+        """Put the gradients on `shared`, or on its last layer (`last-layer`), into `state`."""
+        if scope == "last-layer" and isinstance(shared, SharedParameters):
+            shared = shared.last
+        # Past Module.__setattr__: the parameters are the encoder's, and must be neither saved nor
+        # trained a second time.
+        state.__dict__[KEY] = cls(state, shared, len(tasks))
 
+    @staticmethod
+    def of(state: nn.Module) -> TaskGradients:
+        """The gradients that `attach` put into a state."""
+        gradients: TaskGradients = state.__dict__[KEY]
+        return gradients
 
-def note_tasks(state: nn.Module, losses: Mapping[str, object]) -> None:
-    """Remember until the step ends that these tasks have a loss in it."""
-    state.__dict__["tasks_of_step"].update(losses)
+    @property
+    def rows(self) -> Tensor:
+        """The matrix (T, P)."""
+        return self.state.get_buffer("rows")
 
+    def positions(self, moment: Moment) -> list[int]:
+        """The rows of the tasks that have a loss in this step."""
+        return [position for position, task in enumerate(moment.tasks) if task in self.tasks]
 
-def tasks_of_step(state: nn.Module, moment: Moment) -> dict[str, int]:
-    """The tasks that have a loss in the step, each with its place among all of the run; known on the host."""
-    here = state.__dict__["tasks_of_step"]
-    return {task: place for place, task in enumerate(moment.tasks) if task in here}
+    def clear(self) -> None:
+        """Forget the step."""
+        self.rows.zero_()
+        self.tasks.clear()
 
+    def as_gradients(self, row: Tensor) -> list[Tensor]:
+        """A row (P,) as views, one of the shape of each parameter."""
+        import torch
 
-def parameters_of_rows(state: nn.Module) -> tuple[nn.Parameter, ...]:
-    """The parameters whose gradients the rows hold, in their order."""
-    found: tuple[nn.Parameter, ...] = state.__dict__["parameters_of_rows"]
-    return found
+        pieces = torch.split(row, [parameter.numel() for parameter in self.parameters])
+        pairs = zip(pieces, self.parameters, strict=True)
+        return [piece.view_as(parameter) for piece, parameter in pairs]
 
+    @contextmanager
+    def redirected(self, row: Tensor | None) -> Iterator[None]:
+        """Within, `backward` adds the parameters' gradients to `row` (P,), or drops them for None.
 
-def as_gradients(row: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """A row (P,) cut into views of the parameters' shapes."""
-    import torch
+        Each `.grad` is a view of the row meanwhile, into which torch adds without a copy. After it
+        every `.grad` is as before.
+        """
+        before = [parameter.grad for parameter in self.parameters]
+        views = [None] * len(before) if row is None else self.as_gradients(row)
+        try:
+            for parameter, view in zip(self.parameters, views, strict=True):
+                parameter.grad = view
+            yield
+        finally:
+            for parameter, gradient in zip(self.parameters, before, strict=True):
+                parameter.grad = gradient
 
-    pieces = torch.split(row, [parameter.numel() for parameter in parameters])
-    return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
+    def add(self, losses: Mapping[str, Tensor], moment: Moment) -> None:
+        """Add each loss's gradient, times the micro-batch's share, to the row of its task.
 
+        The losses keep their graphs, and no `.grad` changes.
+        """
+        import torch
 
-@contextmanager
-def gradients_into(parameters: Sequence[nn.Parameter], row: Tensor | None) -> Iterator[None]:
-    """Within, `backward` adds the parameters' gradients to `row` (P,), or drops them where it is None; `.grad` is then as before.
-
-    No copy is made: while it lasts, each `.grad` is a view of the row, into which torch adds.
-    """
-    kept = [parameter.grad for parameter in parameters]
-    aimed = [None] * len(parameters) if row is None else as_gradients(row, parameters)
-    try:
-        for parameter, gradient in zip(parameters, aimed, strict=True):
-            parameter.grad = gradient
-        yield
-    finally:
-        for parameter, gradient in zip(parameters, kept, strict=True):
-            parameter.grad = gradient
-
-
-def add_gradients_of(state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> None:
-    """Add each loss's gradient, by the micro-batch's share, to its task's row and nowhere else; the losses keep their graphs.
-
-    A parameter that is closed at this step, as `gradual` closes them, has none: its part of the row stays 0.
-    """
-    import torch
-
-    parameters = parameters_of_rows(state)
-    open_now = [parameter for parameter in parameters if parameter.requires_grad]
-    for task, loss in losses.items() if open_now else ():
-        row = as_gradients(state.get_buffer("rows")[moment.tasks.index(task)], parameters)
-        places = [place for place, parameter in zip(row, parameters, strict=True) if parameter.requires_grad]
-        found = torch.autograd.grad(loss.float() * moment.share, open_now, retain_graph=True, allow_unused=True)
-        for place, gradient in zip(places, found, strict=True):
-            if gradient is not None:
-                place.add_(gradient)
+        # A parameter that `gradual` has closed at this step has no gradient: its columns stay 0.
+        trainable = [parameter for parameter in self.parameters if parameter.requires_grad]
+        self.tasks.update(losses)
+        if not trainable:
+            return
+        for task, loss in losses.items():
+            scaled_loss = loss.float() * moment.share
+            gradients = iter(
+                torch.autograd.grad(scaled_loss, trainable, retain_graph=True, allow_unused=True)
+            )
+            views = self.as_gradients(self.rows[moment.tasks.index(task)])
+            for parameter, view in zip(self.parameters, views, strict=True):
+                gradient = next(gradients) if parameter.requires_grad else None
+                if gradient is not None:
+                    view.add_(gradient)

@@ -1,4 +1,4 @@
-"""One learned number a task, kept as parameters of a weighting's state."""
+"""One learned number for each task, kept as a parameter of a weighting's state."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
 
 def add_scalars(state: nn.Module, name: str, values: Mapping[str, float]) -> None:
-    """Give `state` the parameters `name.task_TASK`, each with the value of its task."""
+    """Register the parameters `name.task_TASK` in `state`, each with the value of its task."""
     import torch
     from torch import nn
 
-    scalars = {_key(task): nn.Parameter(torch.tensor(float(value))) for task, value in values.items()}
+    scalars = {
+        _key(task): nn.Parameter(torch.tensor(float(value))) for task, value in values.items()
+    }
     state.add_module(name, nn.ParameterDict(scalars))
 
 
@@ -24,5 +26,5 @@ def scalar(state: nn.Module, name: str, task: str) -> nn.Parameter:
 
 
 def _key(task: str) -> str:
-    """A name in a ParameterDict, which refuses the names of its own methods: a task may be called `keys`."""
+    # ParameterDict refuses keys that are names of its methods, and a task may be called `keys`.
     return f"task_{task}"

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from emomtl import Head, MultiLabel, Regression, SingleLabel
 from emomtl.train.scale import TaskScale, scale_of_targets
-from emomtl_plugins.masked_tokens import MaskedTokens
+from emomtl_plugins.heads.masked_tokens import MaskedTokens
 
 RNG = np.random.default_rng(5)
 

@@ -162,7 +162,7 @@ def test_other_encoders_are_refused_with_those_that_work(kind, change):
 
 
 def test_a_rank_that_the_heads_do_not_divide_is_refused():
-    with pytest.raises(EmomtlError, match="a rank of 204 does not go into 5 heads"):
+    with pytest.raises(EmomtlError, match="a rank of 204 cannot be divided by 5 heads"):
         ProjectedAttention(heads=5).check(("a",), ())
 
 

@@ -151,7 +151,7 @@ def test_options_that_do_not_fit_the_labels_are_refused(labels):
         (Hierarchical(), "other", "there is nothing to compare the labels of 'other' with"),
         (Hierarchical(groupings=()), "fine", "there is nothing to compare"),
         (Hierarchical(between="other"), "fine", "the labels of 'other' are those of no grouping of 'fine'"),
-        (Hierarchical(between="single"), "fine", "do not answer alike"),
+        (Hierarchical(between="single"), "fine", "takes one label a text, the other several"),
     ):
         with pytest.raises(EmomtlError, match=message):
             objective.check(of, tasks)

@@ -16,9 +16,18 @@ from torch import nn
 from torchjd import aggregation as oracle
 
 from emomtl import EmomtlError, SharedParameters, TaskFacts
-from emomtl_plugins.weightings.gradients.balance import AlignedMtl, FairGrad, ImtlGradient, NashMtl
-from emomtl_plugins.weightings.gradients.descent import CAGrad, DualProj, Mgda, UPGrad
-from emomtl_plugins.weightings.gradients.surgery import ConflictFree, GradDrop, GradVac, PCGrad
+from emomtl_plugins.weightings.gradients.aligned_mtl import AlignedMtl
+from emomtl_plugins.weightings.gradients.cagrad import CAGrad
+from emomtl_plugins.weightings.gradients.conflict_free import ConflictFree
+from emomtl_plugins.weightings.gradients.dualproj import DualProj
+from emomtl_plugins.weightings.gradients.fairgrad import FairGrad
+from emomtl_plugins.weightings.gradients.graddrop import GradDrop
+from emomtl_plugins.weightings.gradients.gradvac import GradVac
+from emomtl_plugins.weightings.gradients.imtl_g import ImtlGradient
+from emomtl_plugins.weightings.gradients.mgda import Mgda
+from emomtl_plugins.weightings.gradients.nash_mtl import NashMtl
+from emomtl_plugins.weightings.gradients.pcgrad import PCGrad
+from emomtl_plugins.weightings.gradients.upgrad import UPGrad
 
 METHODS = {
     "pcgrad": (PCGrad(), lambda t: oracle.PCGrad(), 1e-5),

@@ -1,1 +1,1 @@
-"""Weightings that mix the gradients of the tasks instead of their losses, with the aggregators of TorchJD."""
+"""Weightings that mix the tasks' gradients instead of their losses, computed by TorchJD."""

@@ -18,7 +18,7 @@ from emomtl import EmomtlError, Vocabulary
 from emomtl.contracts.heads import prepare_fixed
 from emomtl.plugins.discovery import Plugins
 from emomtl.seeds import generator
-from emomtl_plugins.masked_tokens import MISSING, MaskedTokens, MaskedTokensTask
+from emomtl_plugins.heads.masked_tokens import MISSING, MaskedTokens, MaskedTokensTask
 
 SPECIAL = frozenset({0, 1, 2, 3, 4})
 VOCABULARY = Vocabulary(size=1000, rows=1000, width=32, mask=4, special=SPECIAL)

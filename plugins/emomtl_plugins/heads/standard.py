@@ -1,4 +1,4 @@
-"""The three kinds of head that come with emomtl, by name."""
+"""`single-label`, `multi-label` and `regression`: the kinds of head that emomtl itself defines."""
 
 from __future__ import annotations
 
@@ -7,5 +7,4 @@ from emomtl import Head, MultiLabel, Regression, SingleLabel, hookimpl
 
 @hookimpl
 def emomtl_heads() -> dict[str, type[Head]]:
-    """Offer `single-label`, `multi-label` and `regression`."""
     return {head.kind: head for head in (SingleLabel, MultiLabel, Regression)}

@@ -1,0 +1,1 @@
+"""How a task answers: one kind of head, or a few that belong together, in each file."""
