@@ -1,1 +1,3 @@
-"""What plugin authors implement (tasks, heads, samplers, weightings and so on), and the hooks that offer it."""
+"""What plugin authors implement (tasks, heads, samplers, weightings and so on), and the hooks that
+offer it.
+"""

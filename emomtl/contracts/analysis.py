@@ -1,4 +1,4 @@
-"""What an analysis is: a question to finished runs, or to a manifest, with options and one result."""
+"""What an analysis is: a question to finished runs or to a manifest, with options and a result."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ class AnalysedRun(Protocol):
         """The run with the model of a checkpoint: `plan`, `model`, `tokenizer`, `device`, ..."""
         ...
 
-    def predictions(self, split: str, checkpoint: str = "best", task: str | None = None) -> Mapping[str, Predictions]:
+    def predictions(
+        self, split: str, checkpoint: str = "best", task: str | None = None
+    ) -> Mapping[str, Predictions]:
         """What a checkpoint predicts on a split, by task; of one task where it is named."""
         ...
 

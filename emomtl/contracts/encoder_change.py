@@ -1,4 +1,4 @@
-"""What a change of the encoder is: parts that are added to it, or frozen in it, after it was loaded and before it trains."""
+"""What a change of the encoder is: parts that are added to it or frozen in it before it trains."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class TaskSwitch:
-    """The tasks of a run, and for which of them the encoder is answering now.
+    """The tasks of a run, and for which of them the encoder computes now.
 
-    A change that depends on the task keeps the switch that `apply` is given, and reads `active` when it computes.
+    A change that depends on the task keeps the switch that `apply` gets, and reads `active` in its
+    forward pass: transformers' modules cannot pass the task's name on.
     """
 
     def __init__(self, tasks: Sequence[str], seed: int) -> None:
@@ -29,10 +30,11 @@ class TaskSwitch:
 
     @property
     def active(self) -> str:
-        """The task that the encoder is answering for; `EmomtlError` outside of `using`."""
+        """The task that the encoder computes for; `EmomtlError` outside of `using`."""
         if self._active is None:
+            problem = "this encoder answers each task in its own way, and no task was named"
             remedy = f"encode the texts once for each task: {', '.join(self.tasks)}"
-            raise EmomtlError("this encoder answers each task in its own way, and no task was named", remedy=remedy)
+            raise EmomtlError(problem, remedy=remedy)
         return self._active
 
     @property
@@ -42,7 +44,7 @@ class TaskSwitch:
 
     @contextmanager
     def using(self, task: str | None) -> Iterator[None]:
-        """Inside, the encoder answers for `task`."""
+        """Inside, the encoder computes for `task`."""
         before, self._active = self._active, task
         try:
             yield
@@ -51,7 +53,10 @@ class TaskSwitch:
 
     @contextmanager
     def seeded(self, *key: int | str) -> Iterator[None]:
-        """Inside, torch draws numbers that follow from the run's seed and this key alone; outside nothing was drawn."""
+        """Inside, torch's random numbers follow from the run's seed and this key alone.
+
+        Outside, its generator is as it was before.
+        """
         import torch
 
         with torch.random.fork_rng(devices=[]):
@@ -63,10 +68,11 @@ class TaskSwitch:
 class Applied:
     """What a change did to an encoder.
 
-    `own` has the new parameters that belong to one task alone, by task; all other parameters of the encoder are shared.
-    `at` is called before each step with the moment, and opens and closes parameters (`requires_grad`) as a pure function of it,
-    so that a resumed run finds them as an unbroken one had them. The optimiser knows every parameter that is open when the
-    changes have been applied, and passes over those that a step leaves without a gradient.
+    `own` has the new parameters that belong to one task alone, by task; all other parameters of the
+    encoder are shared. `at` is called before each step with the moment, and sets `requires_grad` of
+    parameters as a pure function of it, so that a resumed run has them as an unbroken one. The
+    optimiser knows every parameter that is trainable when the changes have been applied, and passes
+    over those without a gradient in a step.
     """
 
     own: Mapping[str, Sequence[nn.Parameter]] = field(default_factory=dict)
@@ -74,10 +80,10 @@ class Applied:
 
 
 def modules_by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
-    """A ModuleDict of modules by the name of a task, an objective or whatever else a user names: it takes any name.
+    """A ModuleDict that takes any name as a key, such as that of a task or an objective.
 
-    torch's own refuses those of its methods and fields, such as `values`, `type` or `train`. The names
-    of parameters are the same.
+    torch's own refuses the names of its methods and fields, such as `values`, `type` or `train`.
+    The names of parameters are the same.
     """
     from torch import nn
 
@@ -88,7 +94,8 @@ def modules_by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
             self._modules[key] = module
 
         def __setattr__(self, name: str, value: Any) -> None:
-            # the one field that torch sets later on: a module of this name would make it refuse
+            # `train()` and `eval()` set this field. torch would refuse it beside a module that is
+            # called `training`.
             if name == "training":
                 self.__dict__[name] = value
             else:
@@ -98,35 +105,42 @@ def modules_by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
 
 
 class EncoderChange(ABC):
-    """A change of the shared encoder; a frozen dataclass whose fields are options of one `[[encoder.changes]]`."""
+    """A change of the shared encoder; a frozen dataclass whose fields are options.
+
+    They stand in one table of `[[encoder.changes]]`.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Subclasses are dataclasses: their fields are the options."""
 
     @property
     def per_task(self) -> bool:
-        """True where the encoder's answer depends on the task, so that a text is encoded once for each of its tasks."""
+        """Whether the vectors depend on the task, so that a text is encoded once for each task."""
         return False
 
     def check(self, tasks: Sequence[str], others: Sequence[EncoderChange]) -> None:
-        """Raise `EmomtlError` where the options do not fit the tasks of the run, or the other changes that it lists."""
+        """Raise `EmomtlError` where the options do not fit the run's tasks or its other changes."""
 
     @abstractmethod
-    def apply(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch) -> Applied:
+    def apply(
+        self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch
+    ) -> Applied:
         """Change the encoder in place, and say what was done.
 
-        `encoder` is a model of transformers, (B, T) token ids to (B, T, W) vectors; changes that the manifest lists earlier are
-        in it. `pretrained` are the parameters that it came with: freeze these, and not what another change has added. Whatever
-        is drawn is drawn inside `switch.seeded(...)`. Called again when a run is resumed or opened: the same parts under the
-        same names must come out, for their values are then read from a checkpoint. `EmomtlError` where the architecture lacks
-        what the change needs.
+        `encoder` is a model of transformers, (B, T) token ids to (B, T, W) vectors, with the
+        changes that the manifest lists earlier. `pretrained` are the parameters that it was loaded
+        with: freeze these, and not what another change has added. Draw all random numbers inside
+        `switch.seeded(...)`. It is called again when a run is resumed or opened: the same parts
+        under the same names must come out, since their values are then read from a checkpoint.
+        Raise `EmomtlError` where the architecture lacks what the change needs.
         """
 
     def merge(self, encoder: nn.Module) -> bool:
-        """Put what the change has learned for all tasks alike into the pretrained parameters; whether that could be done.
+        """Put what was learned for all tasks into the pretrained parameters, and return True.
 
-        Called when another run starts from one with this change and has none like it (`[start]`): its encoder has to answer
-        as the changed one did, without what the change added. Values change in place, nothing else does. False where there is
-        no such parameter values, or the change lets tasks differ: then only what belongs to single tasks may be lost.
+        It is called when another run starts from one with this change and does not have it
+        (`[start]`): the encoder without the change must then compute what it did with it. Only
+        values change, in place. Return False where no values of the pretrained parameters do that,
+        or where tasks differ: then only what belongs to single tasks may be lost.
         """
         return False

@@ -1,4 +1,4 @@
-"""Every hook that a plugin may implement, in one flat file. Offers are returned; events are told."""
+"""All hooks that a plugin may implement. A hook returns what is offered, or receives an event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ hookimpl = pluggy.HookimplMarker("emomtl")
 
 @hookspec
 def emomtl_tasks() -> Iterable[Task | type[TaskFamily | DerivedTask]]:  # type: ignore[empty-body]
-    """Offer tasks, and families of tasks (dataclasses whose fields are options), derived tasks among them."""
+    """Offer tasks, and families of tasks (dataclasses whose fields are options), derived tasks
+    among them.
+    """
 
 
 @hookspec
@@ -47,7 +49,9 @@ def emomtl_heads() -> Mapping[str, type[Head]]:  # type: ignore[empty-body]
 
 @hookspec
 def emomtl_objectives() -> Mapping[str, type[Objective]]:  # type: ignore[empty-body]
-    """Offer objectives by name: extra losses on a task's texts; the dataclass fields are options of `[objectives.NAME]`."""
+    """Offer objectives by name: extra losses on a task's texts; the dataclass fields are options of
+    `[objectives.NAME]`.
+    """
 
 
 @hookspec
@@ -57,12 +61,16 @@ def emomtl_encoders() -> Mapping[str, EncoderSource]:  # type: ignore[empty-body
 
 @hookspec
 def emomtl_encoder_changes() -> Mapping[str, type[EncoderChange]]:  # type: ignore[empty-body]
-    """Offer changes of the encoder by name; the dataclass fields are the options of `[[encoder.changes]]`."""
+    """Offer changes of the encoder by name; the dataclass fields are the options of
+    `[[encoder.changes]]`.
+    """
 
 
 @hookspec
 def emomtl_features() -> Mapping[str, type[Feature]]:  # type: ignore[empty-body]
-    """Offer features, vectors made of texts, by name; the dataclass fields are the options of `[features.NAME]`."""
+    """Offer features, vectors made of texts, by name; the dataclass fields are the options of
+    `[features.NAME]`.
+    """
 
 
 @hookspec
@@ -92,7 +100,9 @@ def emomtl_exporters() -> Mapping[str, type[Exporter]]:  # type: ignore[empty-bo
 
 @hookspec
 def emomtl_should_stop(run: Run, scores: Mapping[str, Mapping[str, float]]) -> str | None:
-    """After an evaluation, a reason to end the run, or None; any reason stops, and all are recorded."""
+    """After an evaluation, a reason to end the run, or None; any reason stops, and all are
+    recorded.
+    """
 
 
 @hookspec
@@ -101,7 +111,9 @@ def emomtl_started(run: Run) -> None:
 
 
 @hookspec
-def emomtl_stepped(run: Run, step: int, losses: Mapping[str, float], raw_losses: Mapping[str, float]) -> None:
+def emomtl_stepped(
+    run: Run, step: int, losses: Mapping[str, float], raw_losses: Mapping[str, float]
+) -> None:
     """Every `train.log_every` steps: the mean losses since the last time, per task.
 
     `losses` are those that the weighting saw, on the scale of `train.loss_scale` (an objective's as

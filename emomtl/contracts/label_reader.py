@@ -243,7 +243,7 @@ class LabelReader:
     # -- shares and votes --------------------------------------------------------------------------
 
     def _shares(self, values: Mapping[str, float | None]) -> ReadLabel:
-        """Values by label as shares: the votes of a row are divided by their sum, or by `raters`."""
+        """Values by label as shares: votes are divided by their sum, or by `raters`."""
         if not self.exclusive or self.raters is not None:
             return self._per_rater(values), ()
         known = {label: value for label, value in values.items() if value is not None}
@@ -255,9 +255,7 @@ class LabelReader:
     def _per_rater(self, values: Mapping[str, float | None]) -> dict[str, float | None]:
         """The values divided by `raters`, or as they are where it is not given."""
         raters = self.raters or 1
-        return {
-            label: None if value is None else value / raters for label, value in values.items()
-        }
+        return {label: None if value is None else value / raters for label, value in values.items()}
 
     def _column_share(self, column: str, cell: Any) -> float | None:
         """The value in one cell of a label's own column."""

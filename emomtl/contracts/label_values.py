@@ -79,7 +79,9 @@ def was_odd(cell: str, text: str) -> bool:
 
 def refuse_number_lists(values: Sequence[str]) -> None:
     """Refuse numbers that are hardly a list of labels: zeros and ones, repeated ones, fractions."""
-    if len(values) < 2 or not all(is_number(value) or value in ("true", "false") for value in values):
+    if len(values) < 2 or not all(
+        is_number(value) or value in ("true", "false") for value in values
+    ):
         return
     shown = f"[{', '.join(values[:8])}{', ...' if len(values) > 8 else ''}]"
     if set(values) <= {"0", "1", "true", "false"}:

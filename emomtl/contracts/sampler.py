@@ -1,4 +1,4 @@
-"""What a sampler is: from the moment of a run to one probability per task."""
+"""What a sampler is: from the moment of a run to one probability for each task."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from typing import Any
 class Moment:
     """Where a run stands, as samplers and weightings may see it.
 
-    `step` counts optimiser steps from 0; `progress` goes 0..1 over the run; `epoch` counts passes' worth of examples from 0, of
-    `epochs` whole ones; `sizes` are training rows per task; `counts` the examples a task has had; `losses` the last logged,
-    and `scores` the last validation scores per task; `evaluation` counts evaluations so far; `joint` tells whether every
-    task is in every step; `seed` is the run's; `share` is this micro-batch's part of the step (1 without accumulation), and
-    `parts` that of each task's known targets of the step; `ahead` are the losses of the whole step (scalar tensors, no gradient)
-    for a weighting that `looks_ahead`, where the step has several micro-batches.
+    - `step`: the optimiser steps so far; `progress`: from 0 to 1 over the run.
+    - `epoch`: the passes over the training rows so far, counted in examples; `epochs`: the whole
+      passes of the run.
+    - `sizes`: the training rows of each task, in the manifest's order; `counts`: the examples that
+      each has had.
+    - `losses`: the last logged losses; `scores`: the last validation scores of each task, by
+      metric; `evaluation`: the evaluations so far.
+    - `joint`: whether every step trains every task (`sampler.per_step = "all"`).
+    - `seed`: the run's.
+    - `share`: the part of the step that this micro-batch is, 1 without accumulation; `parts`: the
+      part of each task's known targets of the step that it has.
+    - `ahead`: the losses of the whole step (scalar tensors, detached), for a weighting that
+      `looks_ahead` in a step of several micro-batches.
     """
 
     step: int
@@ -41,7 +48,7 @@ class Moment:
         return tuple(self.sizes)
 
     def part(self, task: str) -> float:
-        """This micro-batch's part of the task's known targets of the step; over a step's micro-batches it sums to 1."""
+        """`parts` of a task, or `share`; it sums to 1 over the micro-batches of a step."""
         return self.parts.get(task, self.share)
 
 
@@ -53,10 +60,13 @@ class Sampler(ABC):
 
     @abstractmethod
     def probabilities(self, moment: Moment) -> Mapping[str, float]:
-        """One number >= 0 for each task of `moment.sizes`, summing to 1; pure: the same moment gives the same numbers."""
+        """One number >= 0 for each task of `moment.sizes`, summing to 1.
+
+        The function is pure: the same moment gives the same numbers.
+        """
 
     def check(self, sizes: Mapping[str, int]) -> None:
-        """Raise `EmomtlError` where the options do not fit the tasks of the run (say, an unknown task's name)."""
+        """Raise `EmomtlError` where the options do not fit the tasks of the run."""
 
     def check_length(self, passes: float) -> None:
-        """Raise `EmomtlError` where a run of so many passes is too short for the options; asked where a run starts."""
+        """Raise `EmomtlError` where a run of so many passes is too short for the options."""

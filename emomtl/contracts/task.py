@@ -1,4 +1,7 @@
-"""What a task is: a corpus with a question. Where the rows are, how one reads, which labels there are, what head answers."""
+"""What a task is: a corpus with a question.
+
+It says where the rows are, how one is read, which labels there are, and which head answers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from emomtl.contracts.heads import Head
-from emomtl.contracts.sources import Files, Rows, Source, Split
+from emomtl.contracts.sources import Hub, Source, Split
 from emomtl.contracts.taxonomy import Taxonomy
 from emomtl.errors import EmomtlError
 
@@ -18,17 +21,21 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 MOST_EXAMPLES = 1 << 10
 """The most examples that one row may read as."""
 
-LabelValue = str | Sequence[str] | Mapping[str, float | None] | float | Sequence[float | None] | None
-"""One name, several names, names with soft values (None: unknown), one number, several numbers; None: not labelled."""
+LabelValue = (
+    str | Sequence[str] | Mapping[str, float | None] | float | Sequence[float | None] | None
+)
+"""One name, several names, names with soft values (None: unknown), one number, several numbers; or
+None for a row without label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row, read: a text (or a pair of texts) and its label by name; `label=None` where the row has none.
+    """One row, read: a text (or a pair of texts) and its label by name.
 
-    `notes` say what was assumed in reading it, each as a phrase that `emomtl check` prints with the number of
-    rows. Examples of one `group` (an item that several people labelled) become one by the task's `combine`;
-    `rater` says whose label it is, where that is known, and is only counted.
+    `label` is None where the row has none. `notes` say what was assumed in reading it, each a
+    phrase that `emomtl check` prints with the number of rows. Examples of one `group` (an item that
+    several people labelled) become one by the task's `combine`; `rater` says whose label it is,
+    where that is known, and is only counted.
     """
 
     text: str
@@ -41,7 +48,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures that a corpus's authors print, checked when the whole corpus is loaded.
+    """Numbers that a corpus's authors print, checked when the whole corpus is loaded.
 
     `sizes` are rows by split; `labels` are rows with each label, by split.
     """
@@ -54,12 +61,16 @@ class Published:
 class Task:
     """A corpus with a question.
 
-    `read` is a pure function from one row to an `Example`, to several of them in a list, or to None to drop the row.
-    Several examples of a row stay together: the text of the first decides about their split and about `limit`. `sources`
-    lists the known layouts, each giving `read` the same columns; one source will do. A `taxonomy` of None is learned from
-    the training rows (for single-label and multi-label heads). `split` makes the splits that the corpus lacks. Texts of a
-    `sensitive` task are never printed, logged or reported. `special_tokens` are strings, such as `[NAME]`, that the
-    tokenizer keeps whole. `combine` makes one example of those of a group.
+    - `sources` are the known layouts, each giving `read` the same columns; one source will do.
+    - `read` is a pure function from one row to an `Example`, to several of them in a list, or to
+      None to drop the row. Examples of one row stay together: the text of the first decides about
+      their split and about `limit`.
+    - A `taxonomy` of None is learned from the training rows (for heads with labels).
+    - `split` makes the splits that the corpus lacks.
+    - `published` are the authors' own numbers, to be checked.
+    - Texts of a `sensitive` task are never printed, logged or reported.
+    - `special_tokens` are strings, such as `[NAME]`, that the tokenizer keeps whole.
+    - `combine` makes one example of those of a group.
     """
 
     name: str
@@ -76,39 +87,49 @@ class Task:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise EmomtlError(f"task name {self.name!r} is not usable", remedy="letters, digits, - and _")
+            problem = f"task name {self.name!r} is not usable"
+            raise EmomtlError(problem, remedy="letters, digits, - and _")
         if not self.layouts:
-            raise EmomtlError(f"task '{self.name}' has no source", remedy="give Hub(...), Files(...) or Rows(...)")
+            problem = f"task '{self.name}' has no source"
+            raise EmomtlError(problem, remedy="give Hub(...), Files(...) or Rows(...)")
 
     @property
     def layouts(self) -> tuple[Source, ...]:
-        """The sources, as a tuple even where one was given; of a sensitive task no error quotes what its files hold."""
-        given = tuple(self.sources) if isinstance(self.sources, Sequence) else (self.sources,)
-        return tuple(one.hushed() if self.sensitive and isinstance(one, (Files, Rows)) else one for one in given)
+        """The sources as a tuple; those of a sensitive task are `sensitive` too."""
+        sources = self.sources if isinstance(self.sources, Sequence) else (self.sources,)
+        if not self.sensitive:
+            return tuple(sources)
+        return tuple(
+            source if isinstance(source, Hub) else source.as_sensitive() for source in sources
+        )
 
     def examples(self, row: Mapping[str, Any]) -> tuple[Example, ...]:
         """What `read` makes of a row, in order; nothing where it drops the row.
 
-        `EmomtlError` where it gives something else, or more than MOST_EXAMPLES. A derived task reads its base with this.
+        `EmomtlError` where it gives something else, or more than MOST_EXAMPLES. A derived task
+        reads its base with this.
         """
-        found = self.read(row)
-        if found is None:
+        result = self.read(row)
+        if result is None:
             return ()
-        if isinstance(found, Example):
-            return (found,)
+        if isinstance(result, Example):
+            return (result,)
         remedy = "return Example(text, label), several of them in a list, or None"
-        if not isinstance(found, (list, tuple)):
-            raise EmomtlError(f"`read` gave {type(found).__name__}", remedy=remedy)
-        strange = [type(one).__name__ for one in found if not isinstance(one, Example)]
-        if strange:
-            raise EmomtlError(f"`read` gave {type(found).__name__} with {strange[0]}", remedy=remedy)
-        if len(found) > MOST_EXAMPLES:
-            raise EmomtlError(f"`read` gave {len(found):,} examples", remedy=f"at most {MOST_EXAMPLES:,} of one row")
-        return tuple(found)
+        kind = type(result).__name__
+        if not isinstance(result, (list, tuple)):
+            raise EmomtlError(f"`read` gave {kind}", remedy=remedy)
+        for item in result:
+            if not isinstance(item, Example):
+                problem = f"`read` gave {kind} with {type(item).__name__}"
+                raise EmomtlError(problem, remedy=remedy)
+        if len(result) > MOST_EXAMPLES:
+            remedy = f"at most {MOST_EXAMPLES:,} of one row"
+            raise EmomtlError(f"`read` gave {len(result):,} examples", remedy=remedy)
+        return tuple(result)
 
 
 class TaskFamily(ABC):
-    """Tasks with options: a dataclass whose fields are the options in the manifest and whose `task()` gives the task."""
+    """Tasks with options: a dataclass whose fields are the options in the manifest."""
 
     name: ClassVar[str]
 
@@ -120,18 +141,20 @@ class TaskFamily(ABC):
         """The task that these options describe."""
 
     def bound(self, head: Head, asked: bool) -> tuple[Task, Head]:
-        """The task as it reads for the head of a run, and that head; `asked` where the manifest names one.
+        """The task as it reads for the head of a run, and that head.
 
-        By default what `task` gives, and the head as it is. A family whose reading depends on the head, or
-        that needs one of its options, says so here.
+        `asked` is true where the manifest names the head. By default it is what `task` gives, with
+        the head as it is. A family whose reading depends on the head, or that needs one of its
+        options, says so here.
         """
         return self.task(), head
 
 
 class DerivedTask(ABC):
-    """Tasks made from another task's rows: a dataclass whose fields are options, one of them `of`, which names that task.
+    """Tasks made from another task's rows: a dataclass whose fields are options.
 
-    `of` is a task of the run, whose options and source it takes and which may be derived itself, or else an installed one.
+    The option `of` names the base: a task of the run, whose options and source it takes and which
+    may be derived itself, or else an installed one.
     """
 
     name: ClassVar[str]
@@ -142,7 +165,8 @@ class DerivedTask(ABC):
 
     @abstractmethod
     def derive(self, base: Task) -> Task:
-        """The task that these options make of `base`; raise `EmomtlError` where it cannot be made (say, of numbers).
+        """The task that these options make of `base`.
 
-        Its `read` asks `base.examples(row)` for what the base makes of a row, which may be several examples.
+        Its `read` uses `base.examples(row)`, which may give several examples. Raise `EmomtlError`
+        where it cannot be made (say, of numbers).
         """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emomtl.contracts.heads import MetricFacts, MultiLabel, Regression, SingleLabel
-from emomtl.contracts.heads.metric_facts import MOST_HEADLINE, MOST_REPORTED, first_metrics
+from emomtl.contracts.heads.declaration import MOST_HEADLINE, MOST_REPORTED, without_groupings
 from emomtl.errors import clean
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _by_names(names: list[str]) -> MetricFacts:
     """What is taken to hold of the metrics of a head that is not known."""
     main = "macro_f1" if "macro_f1" in names else next(iter(names), None)
     errors = tuple(name for name in names if name.rpartition("/")[2].startswith(ERRORS))
-    headline, reported = (first_metrics(names, most) for most in (MOST_HEADLINE, MOST_REPORTED))
-    return MetricFacts(main, errors, tuple(headline), tuple(reported))
+    shown = tuple(without_groupings(names))
+    return MetricFacts(main, errors, shown[:MOST_HEADLINE], shown[:MOST_REPORTED])
 
 
 def seconds_trained(log: Path) -> list[float]:

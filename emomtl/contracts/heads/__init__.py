@@ -5,7 +5,13 @@ from emomtl.contracts.heads.metric_facts import MetricFacts
 from emomtl.contracts.heads.multi_label import MultiLabel
 from emomtl.contracts.heads.regression import Regression
 from emomtl.contracts.heads.single_label import SingleLabel
-from emomtl.contracts.heads.tokens import MISSING_TOKEN, TokenHead, Vocabulary, encoder_passes, prepare_fixed
+from emomtl.contracts.heads.tokens import (
+    MISSING_TOKEN,
+    TokenHead,
+    Vocabulary,
+    encoder_passes,
+    prepare_fixed,
+)
 
 __all__ = [
     "MISSING_TOKEN",

@@ -1,4 +1,4 @@
-"""Metrics of an order of rows: average precision and the area under the ROC curve, with ties, in O(n log n) a label."""
+"""Metrics of the order of rows: average precision and the area under the ROC curve, with ties."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emomtl.contracts.heads.declaration import Metrics
+
 RANKED = ("average_precision", "auroc")
 
 Column = tuple["NDArray[Any]", "NDArray[Any]"]
-"""Of one label the rows where it is known: whether they have it (n,), and its probability there (n,)."""
+"""Of one label, the rows where it is known: whether they have it (n,), and its probability (n,)."""
 
 
 def ranked(truth: NDArray[Any], scores: NDArray[Any]) -> tuple[float | None, float | None]:
-    """Average precision and AUROC of one label; None where they are undefined.
+    """Average precision and AUROC of one label, in O(n log n); None where they are undefined.
 
-    Average precision is sum_k (R_k - R_{k-1}) P_k over the distinct thresholds, as in scikit-learn, with recall R and
-    precision P; it needs a row that has the label. AUROC is the probability that a row that has the label is ranked above one
-    that has it not, ties counting half (Hanley and McNeil, 1982); it needs both kinds of rows.
+    Average precision, as in scikit-learn, needs a row that has the label. AUROC is the probability
+    that a row that has the label is ranked above one that does not, ties counting half (Hanley and
+    McNeil, 1982); it needs both kinds of rows.
     """
     import numpy as np
 
@@ -30,22 +32,29 @@ def ranked(truth: NDArray[Any], scores: NDArray[Any]) -> tuple[float | None, flo
     order = np.argsort(-scores)
     ordered = scores[order]
     last_of_ties = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    hits = np.cumsum(truth[order])[last_of_ties].astype(np.float64)  # rows that have the label, at or above the threshold
+    # rows with and without the label at or above each distinct threshold
+    hits = np.cumsum(truth[order])[last_of_ties].astype(np.float64)
     misses = last_of_ties + 1 - hits
     new_hits, new_misses = np.diff(hits, prepend=0.0), np.diff(misses, prepend=0.0)
+    # AP = sum_k (R_k - R_{k-1}) P_k over the thresholds, with recall R = hits / positives
     precision = hits / (hits + misses)
     average_precision = float((new_hits * precision).sum() / positives)
     if not negatives:
         return average_precision, None
-    above = hits - new_hits / 2  # those that tie with a negative count half
-    return average_precision, float((new_misses * above).sum() / (positives * negatives))
+    hits_above = hits - new_hits / 2  # those that tie with a negative count half
+    return average_precision, float((new_misses * hits_above).sum() / (positives * negatives))
 
 
-def macro_ranked(columns: Iterable[Column]) -> dict[str, float | None]:
-    """The means over labels of both metrics, over the labels in which each is defined."""
-    each = [ranked(truth, scores) for truth, scores in columns]
-    found: dict[str, float | None] = {}
-    for place, name in enumerate(RANKED):
-        known = [value for one in each if (value := one[place]) is not None]
-        found[f"macro_{name}"] = sum(known) / len(known) if known else None
-    return found
+def macro_ranked(columns: Iterable[Column]) -> Metrics:
+    """The means of both metrics over the labels for which they are defined."""
+    by_label = [ranked(truth, scores) for truth, scores in columns]
+    means = {}
+    for position, name in enumerate(RANKED):
+        means[f"macro_{name}"] = mean_of_defined(both[position] for both in by_label)
+    return means
+
+
+def mean_of_defined(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are not None; None where there are none."""
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None

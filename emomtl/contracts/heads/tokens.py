@@ -1,4 +1,4 @@
-"""Heads that read the encoder's token states: they make their own inputs and targets from the tokens of a text."""
+"""Heads that read the encoder's token states and make their targets from the tokens of a text."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from emomtl.contracts.taxonomy import Taxonomy
 
 MISSING_TOKEN = -100
-"""The target of a token that costs no loss, and of a row that the task does not have."""
+"""The target of a token without loss, and of a row that the task does not have."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a head that reads tokens may know of the tokenizer and of the encoder's word embedding.
+    """What a head over tokens may know of the tokenizer and of the encoder's word embedding.
 
-    `size` words have the ids 0 to size - 1; the embedding has `rows` >= size rows of `width` numbers. `mask` is the id of the
-    tokenizer's mask token, None where it has none; `special` are the ids that are no words ([CLS], [SEP], padding, ...).
+    `size` words have the ids 0 to size - 1; the embedding has `rows` >= size rows of `width`
+    numbers. `mask` is the id of the tokenizer's mask token, None where it has none; `special` are
+    the ids that are no words ([CLS], [SEP], padding, ...).
     """
 
     size: int
@@ -41,45 +42,50 @@ class Vocabulary:
 
 
 class TokenHead(Head):
-    """A head over token states (B, T, W) instead of the pooled vector; its targets are made of the tokens, not of labels.
+    """A head over token states (B, T, W) instead of the pooled vector.
 
-    `prepare` may change the inputs (hide words, replace them), so such a task never shares an encoder pass with another. The
-    module that `build_on_tokens` gives is called with the states, the targets and the weight of the word embedding
-    (rows, width), and gives L numbers a text, (B, L), named by `outputs`: whatever `loss` and `metrics` need, such as the sum of
-    a text's losses and their number. A text is answered with nothing, so `emomtl predict` passes such a task over.
+    Its targets are made of the tokens and not of labels. `prepare` may change the inputs (hide
+    words, replace them), so such a task never shares an encoder pass with another. The module of
+    `build_on_tokens` gets the states, the targets and the weight of the word embedding (rows,
+    width), and gives L numbers a text, (B, L), named by `outputs`: whatever `loss` and `metrics`
+    need, such as the sum of a text's losses and their number. `emomtl predict` leaves such a task
+    out, since it answers a text with nothing.
     """
 
     answers: ClassVar[Literal["labels", "numbers", "nothing"]] = "nothing"
     pretrained: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Parameters of the module, each with the names that it may have in a pretrained encoder's own file; taken from there where
-    all are found, so that training goes on where the encoder's authors stopped."""
+    """Parameters of the module, each with the names that it may have in a pretrained encoder's own
+    file. They are read from there where all are found, so that training goes on where the encoder's
+    authors stopped."""
 
     def check(self, taxonomy: Taxonomy | None) -> None:
-        """Refuse a taxonomy: there is nothing to do with labels."""
         if taxonomy is not None:
-            raise EmomtlError(
-                f"a {self.kind} head takes no labels", remedy="give it to a task without taxonomy, such as a derived one"
-            )
+            problem = f"a {self.kind} head takes no labels"
+            remedy = "give it to a task without taxonomy, such as a derived one"
+            raise EmomtlError(problem, remedy=remedy)
 
     def check_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Raise `EmomtlError` where the tokenizer lacks what the head needs."""
 
     @abstractmethod
     def prepare(
-        self, inputs: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, draw: np.random.Generator
+        self,
+        inputs: Mapping[str, NDArray[np.int64]],
+        vocabulary: Vocabulary,
+        draw: np.random.Generator,
     ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
-        """The inputs as the encoder gets them, and the targets (B, T): a token each, or `MISSING_TOKEN`.
+        """The inputs for the encoder, and the targets (B, T): a token each, or `MISSING_TOKEN`.
 
-        `inputs` are `input_ids`, `attention_mask` (and `token_type_ids` of pairs), (B, T) each; they are not to be changed in
-        place. All randomness comes from `draw`, which is seeded anew for every step, task and micro-batch.
+        `inputs` are `input_ids`, `attention_mask` (and `token_type_ids` of pairs), (B, T) each, and
+        must not be changed in place. Take all random numbers from `draw`, which is seeded anew for
+        every step, task and micro-batch.
         """
 
     @abstractmethod
     def build_on_tokens(self, width: int, vocabulary: Vocabulary) -> nn.Module:
-        """The trainable module: (states (B, T, W), targets (B, T), words (rows, width)) -> (B, L)."""
+        """The module: states (B, T, W), targets (B, T), word embedding (rows, width) -> (B, L)."""
 
     def build(self, width: int, taxonomy: Taxonomy | None) -> nn.Module:
-        """Not for such a head: it is built on tokens."""
         raise TypeError(f"a {self.kind} head is built on tokens")
 
     def encode(self, label: Any, taxonomy: Taxonomy | None) -> int:
@@ -93,50 +99,56 @@ class TokenHead(Head):
         return np.asarray(targets != MISSING_TOKEN)
 
     def known(self, targets: NDArray[Any]) -> NDArray[Any]:
-        """For prepared targets (B, T), how many tokens of each row have one, (B,): the loss is the mean over them."""
+        """For prepared targets (B, T), the tokens with a target in each row, (B,)."""
         import numpy as np
 
         return np.asarray((targets != MISSING_TOKEN).sum(axis=1))
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[np.float64]:
-        """The module's numbers, as they are."""
+        """The module's numbers as they are."""
         import numpy as np
 
         return logits.astype(np.float64)
 
-    def decode(self, probabilities: NDArray[Any], names: Sequence[str]) -> list[list[tuple[str, float]]]:
-        """Nothing for any text."""
+    def decode(
+        self, probabilities: NDArray[Any], names: Sequence[str]
+    ) -> list[list[tuple[str, float]]]:
         return [[] for _ in probabilities]
 
-    def table(self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]) -> list[Row]:
-        """No rows: there are no labels to tell apart."""
+    def table(
+        self, targets: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str]
+    ) -> list[Row]:
         return []
 
 
 def prepare_fixed(
     head: TokenHead, inputs: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """`prepare` for scoring: a text's draw depends on its tokens alone, and so on no seed, batch, padding or other text.
+    """`prepare` for scoring, where the draw for a text depends on its tokens alone.
 
-    So two runs, and two checkpoints of one, are asked the same of the same texts.
+    So it does not depend on seed, batch, padding or other texts, and two runs, or two checkpoints
+    of one, get the same targets for the same texts.
     """
     import numpy as np
 
     changed = {name: array.copy() for name, array in inputs.items()}
     targets = np.full(inputs["input_ids"].shape, MISSING_TOKEN, np.int64)
     for row, length in enumerate(inputs["attention_mask"].sum(axis=1).tolist()):
-        alone = {name: array[row : row + 1, :length] for name, array in inputs.items()}
-        key = zlib.crc32(np.ascontiguousarray(alone["input_ids"]).tobytes())
-        made, wanted = head.prepare(alone, vocabulary, generator("fixed", key))
-        for name, array in made.items():
+        text = {name: array[row : row + 1, :length] for name, array in inputs.items()}
+        key = zlib.crc32(np.ascontiguousarray(text["input_ids"]).tobytes())
+        prepared, text_targets = head.prepare(text, vocabulary, generator("fixed", key))
+        for name, array in prepared.items():
             changed[name][row, :length] = array[0]
-        targets[row, :length] = wanted[0]
+        targets[row, :length] = text_targets[0]
     return changed, targets
 
 
 def encoder_passes(tasks: Iterable[str], heads: Mapping[str, Head]) -> list[list[str]]:
-    """Tasks of one corpus by the encoder pass that they share: those with a pooled vector together, each with tokens alone."""
-    names = list(tasks)
-    pooled = [task for task in names if not isinstance(heads[task], TokenHead)]
-    alone = [[task] for task in names if isinstance(heads[task], TokenHead)]
-    return [pooled, *alone] if pooled else alone
+    """The tasks of one corpus by encoder pass: those on the pooled vector in one, others apart."""
+    pooled, passes = [], []
+    for task in tasks:
+        if isinstance(heads[task], TokenHead):
+            passes.append([task])
+        else:
+            pooled.append(task)
+    return [pooled, *passes] if pooled else passes

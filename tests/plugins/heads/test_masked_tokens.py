@@ -179,7 +179,7 @@ def test_options_that_are_more_than_the_whole_are_refused(desk: Any) -> None:
     from emomtl.compose import compose_file
 
     words = {**WORDS["words"], "head": {"mask": 0.8, "random": 0.3}}
-    with pytest.raises(EmomtlError, match=r"tasks\.words\.head.*more than the whole"):
+    with pytest.raises(EmomtlError, match=r"tasks\.words\.head.*sum to more than 1"):
         compose_file(desk.manifest(tasks={"words": words}), [], Plugins.discover())
 
 
