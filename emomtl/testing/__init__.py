@@ -1,7 +1,9 @@
-"""Checks for plugin authors: all that emomtl expects of what a plugin offers, and what of it does not hold."""
+"""Checks for plugin authors: all that emomtl expects of what a plugin offers, and what of it does
+not hold.
+"""
 
 from emomtl.testing.brief_training import train_briefly
-from emomtl.testing.changes import check_change
+from emomtl.testing.encoder_changes import check_change
 from emomtl.testing.features import check_feature
 from emomtl.testing.heads import check_head
 from emomtl.testing.objectives import check_objective

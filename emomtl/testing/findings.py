@@ -1,4 +1,4 @@
-"""What a check found: problems are gathered and raised together, and a stranger's exception becomes one of them."""
+"""The problems that a check finds: they are gathered, and raised together."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from emomtl.manifest import options_of, read_options
 
 
 class Findings:
-    """The problems of one plugin's thing; `subject` is how they name it."""
+    """The problems of one object of a plugin; `subject` is how they name it."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
         self.problems: list[Problem] = []
 
-    def add(self, found: str, remedy: str = "", place: str = "") -> None:
-        """Remember a problem once."""
-        problem = Problem(f"{self.subject}: {place}" if place else self.subject, found, remedy)
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def add(self, problem: str, remedy: str = "", place: str = "") -> None:
+        """Add a problem, once."""
+        where = f"{self.subject}: {place}" if place else self.subject
+        if Problem(where, problem, remedy) not in self.problems:
+            self.problems.append(Problem(where, problem, remedy))
 
-    def expect(self, holds: bool, found: str, remedy: str = "") -> bool:
-        """Remember a problem where something does not hold; the answer is whether it does."""
+    def expect(self, holds: bool, problem: str, remedy: str = "") -> bool:
+        """Add a problem unless something holds, and return whether it does."""
         if not holds:
-            self.add(found, remedy)
+            self.add(problem, remedy)
         return holds
 
     @contextlib.contextmanager
@@ -36,30 +36,29 @@ class Findings:
         try:
             yield
         except EmomtlError as error:
-            for problem in error.problems:
-                said = ": ".join(part for part in (what, problem.place, problem.found) if part)
-                self.add(said, problem.remedy, place)
+            for raised in error.problems:
+                parts = [part for part in (what, raised.place, raised.found) if part]
+                self.add(": ".join(parts), raised.remedy, place)
         except Exception as error:  # a stranger's code may raise anything
             self.add(f"{what} raised {type(error).__name__}: {clean(str(error), 200)}", place=place)
 
     def options(self, value: Any) -> None:
-        """The options of a dataclass must come back as they were when a manifest is written and read."""
-        if not self.expect(
-            dataclasses.is_dataclass(value), f"{type(value).__name__} is no dataclass", "put @dataclass(frozen=True) above it"
-        ):
+        """Check that options are the same after they were written to a manifest and read back."""
+        if not dataclasses.is_dataclass(value):
+            problem = f"{type(value).__name__} is no dataclass"
+            self.add(problem, "put @dataclass(frozen=True) above it")
             return
         with self.trying("writing its options into a manifest and reading them back"):
-            given = options_of(value)
-            again, problems = read_options(type(value), given, "")
-            for problem in problems:
-                self.add(f"its own options do not read back: {problem}", "give each field a type that TOML can say")
-            self.expect(
-                bool(problems) or again == value,
-                f"its options read back as {again!r}, not as {value!r}",
-                "let every field be an option, and leave __post_init__ to checks",
-            )
+            again, problems = read_options(type(value), options_of(value), "")
+            for fault in problems:
+                remedy = "give each field a type that TOML can say"
+                self.add(f"its own options do not read back: {fault}", remedy)
+            if not problems:
+                remedy = "let every field be an option, and leave __post_init__ to checks"
+                differ = f"its options read back as {again!r}, not as {value!r}"
+                self.expect(again == value, differ, remedy)
 
     def done(self) -> None:
-        """Raise one `EmomtlError` with everything that was found."""
+        """Raise one `EmomtlError` with all problems, if there are any."""
         if self.problems:
             raise EmomtlError(*self.problems)

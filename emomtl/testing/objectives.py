@@ -14,7 +14,7 @@ from emomtl.testing.findings import Findings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-ROWS, WIDTH = 12, 6
+TEXTS, WIDTH = 12, 6
 TAXONOMY = Taxonomy(
     [
         Label("joy", vad=(0.98, 0.82, 0.79)),
@@ -27,84 +27,102 @@ TAXONOMY = Taxonomy(
 """Four labels with everything that labels can have."""
 
 
-def check_objective(objective: Objective, taxonomy: Taxonomy | None = None, head: Head | None = None) -> None:
-    """Raise one `EmomtlError` with everything that emomtl expects of an objective and that does not hold.
+def check_objective(
+    objective: Objective, taxonomy: Taxonomy | None = None, head: Head | None = None
+) -> None:
+    """Raise one `EmomtlError` with everything that emomtl expects of an objective and that does not
+    hold.
 
-    Twelve random texts get labels of the taxonomy, one and several each, or as `head` has them. The loss must be a finite
-    scalar in fp32 with a finite gradient at the pooled vectors or the logits, not depend on the order of the texts, be the
-    same the second time, be finite for bf16 vectors, and be 0 (with a finite gradient) where no label is known.
+    Twelve random texts get labels of the taxonomy, one and several each, or as `head` takes them.
+    The loss must be a finite scalar in fp32 with a finite gradient at the pooled vectors or the
+    logits, not depend on the order of the texts, be the same the second time, be finite for bf16
+    vectors, and be 0 (with a finite gradient) where no label is known.
 
-    An objective with `partners` is checked as far as it goes without them. `taxonomy` is one of four labels unless given.
+    An objective with `partners` is checked without them, as far as that goes. The taxonomy has four
+    labels unless given.
     """
     findings = Findings(f"objective {type(objective).__name__}")
     findings.options(objective)
-    labels = taxonomy if taxonomy is not None else TAXONOMY
-    for one in (head,) if head is not None else (MultiLabel(), SingleLabel()):
+    labels = TAXONOMY if taxonomy is None else taxonomy
+    for task_head in (MultiLabel(), SingleLabel()) if head is None else (head,):
         if not objective.partners:
-            with findings.trying("check() with the task", one.kind):
-                objective.check("task", {"task": (one, labels)})
+            with findings.trying("check() with the task", task_head.kind):
+                objective.check("task", {"task": (task_head, labels)})
         if not findings.problems:
-            with findings.trying("its loss", one.kind):
-                _check_loss(objective, one, labels)
+            with findings.trying("its loss", task_head.kind):
+                _check_loss(_Trial(objective, task_head, labels))
     findings.done()
 
 
-def _check_loss(objective: Objective, head: Head, taxonomy: Taxonomy) -> None:
+class _Trial:
+    """An objective with its module, on random vectors and logits of twelve texts."""
+
+    def __init__(self, objective: Objective, head: Head, taxonomy: Taxonomy) -> None:
+        import torch
+
+        self.objective, self.head, self.taxonomy = objective, head, taxonomy
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.module: nn.Module = objective.build(WIDTH, taxonomy)
+            self.pooled = torch.randn(TEXTS, WIDTH)
+            self.logits = torch.randn(TEXTS, len(head.outputs(taxonomy)))
+
+    def targets(self, known: bool = True) -> Tensor:
+        """Each label in turn; where a head takes several, half of the texts have two."""
+        import numpy as np
+        import torch
+
+        names, rows = self.taxonomy.names, []
+        takes_several = not isinstance(self.head.encode(None, self.taxonomy), int)
+        for i in range(TEXTS):
+            label = names[i % len(names)]
+            labels = [label, names[(i + 1) % len(names)]] if i % 8 > 3 else [label]
+            value = labels if takes_several else label
+            rows.append(self.head.encode(value if known else None, self.taxonomy))
+        return torch.from_numpy(np.asarray(rows))
+
+    def loss(self, pooled: Tensor, logits: Tensor, targets: Tensor) -> tuple[float, bool]:
+        """The loss, and whether a gradient arrived; both are checked to be finite."""
+        import torch
+
+        inputs = [pooled.clone().requires_grad_(), logits.clone().requires_grad_()]
+        again = None
+        if self.objective.second_pass:  # other logits, which go with the text whatever the order
+            again = Answers(inputs[1].flip(1), targets, self.taxonomy)
+        view = View(inputs[0], Answers(inputs[1], targets, self.taxonomy), again=again)
+        loss = self.objective.loss(self.module, view)
+        precise = loss.dtype in (torch.float32, torch.float64)
+        if loss.shape != () or not precise or not math.isfinite(loss.item()):
+            problem = f"is {loss.detach().tolist()}, {loss.dtype} of shape {tuple(loss.shape)}"
+            raise EmomtlError(problem, remedy="a finite scalar in fp32, whatever the vectors' type")
+        if not loss.requires_grad:
+            return loss.item(), False
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        arrived = [gradient for gradient in gradients if gradient is not None]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in arrived):
+            remedy = "guard divisions, logarithms and roots, also where nothing is known"
+            raise EmomtlError("the gradient is not finite", remedy=remedy)
+        return loss.item(), any(bool(gradient.any()) for gradient in arrived)
+
+
+def _check_loss(trial: _Trial) -> None:
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        module = objective.build(WIDTH, taxonomy)
-        pooled, logits = torch.randn(ROWS, WIDTH), torch.randn(ROWS, len(head.outputs(taxonomy)))
-    targets = _targets(head, taxonomy)
-    first, gradient = _loss(objective, module, pooled, logits, targets, taxonomy)
-    if not gradient:
-        raise EmomtlError("no gradient reaches the pooled vectors or the logits", remedy="compute the loss from them")
-    if _loss(objective, module, pooled, logits, targets, taxonomy)[0] != first:
-        raise EmomtlError("the same texts give another loss the second time", remedy="keep nothing and draw nothing")
-    order = torch.arange(ROWS).flip(0)
-    turned, _ = _loss(objective, module, pooled[order], logits[order], targets[order], taxonomy)
-    if not math.isclose(first, turned, rel_tol=1e-4, abs_tol=1e-6):
-        raise EmomtlError(f"the order of the texts changes the loss from {first:.6g} to {turned:.6g}", remedy="let it not")
-    _loss(objective, module, pooled.bfloat16(), logits.bfloat16(), targets, taxonomy)
-    unknown = _targets(head, taxonomy, known=False)
-    nothing, _ = _loss(objective, module, pooled, logits, unknown, taxonomy)
-    if nothing != 0:
-        raise EmomtlError(f"without any known label the loss is {nothing:.6g}", remedy="it must be 0, not NaN")
-
-
-def _targets(head: Head, taxonomy: Taxonomy, known: bool = True) -> Tensor:
-    """Targets of ROWS texts: each label in turn, for heads that take several with its neighbour in every second round."""
-    import numpy as np
-    import torch
-
-    names, rows = taxonomy.names, []
-    several = not isinstance(head.encode(None, taxonomy), int)
-    for place in range(ROWS):
-        chosen = [names[place % len(names)], *([names[(place + 1) % len(names)]] if several and place % 8 > 3 else [])]
-        rows.append(head.encode((chosen if several else chosen[0]) if known else None, taxonomy))
-    return torch.from_numpy(np.asarray(rows))
-
-
-def _loss(
-    objective: Objective, module: nn.Module, pooled: Tensor, logits: Tensor, targets: Tensor, taxonomy: Taxonomy
-) -> tuple[float, bool]:
-    """The loss as a number, and whether a gradient arrived; both are checked to be finite."""
-    import torch
-
-    inputs = [pooled.clone().requires_grad_(), logits.clone().requires_grad_()]
-    # the answers of a second pass are other ones, and those of a text follow it in whatever order
-    again = Answers(inputs[1].flip(1), targets, taxonomy) if objective.second_pass else None
-    loss = objective.loss(module, View(inputs[0], Answers(inputs[1], targets, taxonomy), again=again))
-    if loss.shape != () or loss.dtype not in (torch.float32, torch.float64) or not math.isfinite(loss.item()):
-        said = f"is {loss.detach().tolist()}, {loss.dtype} of shape {tuple(loss.shape)}"
-        raise EmomtlError(said, remedy="a finite scalar in fp32, whatever the vectors' type")
-    if not loss.requires_grad:
-        return loss.item(), False
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    arrived = [one for one in found if one is not None]
-    if not all(bool(torch.isfinite(one).all()) for one in arrived):
-        raise EmomtlError(
-            "the gradient is not finite", remedy="guard divisions, logarithms and roots, also where nothing is known"
-        )
-    return loss.item(), any(bool(one.any()) for one in arrived)
+    pooled, logits, targets = trial.pooled, trial.logits, trial.targets()
+    loss, has_gradient = trial.loss(pooled, logits, targets)
+    if not has_gradient:
+        problem = "no gradient reaches the pooled vectors or the logits"
+        raise EmomtlError(problem, remedy="compute the loss from them")
+    if trial.loss(pooled, logits, targets)[0] != loss:
+        problem = "the same texts give another loss the second time"
+        raise EmomtlError(problem, remedy="keep nothing and draw nothing")
+    order = torch.arange(TEXTS).flip(0)
+    of_other_order, _ = trial.loss(pooled[order], logits[order], targets[order])
+    if not math.isclose(loss, of_other_order, rel_tol=1e-4, abs_tol=1e-6):
+        problem = f"the order of the texts changes the loss from {loss:.6g} to {of_other_order:.6g}"
+        raise EmomtlError(problem, remedy="let it not")
+    trial.loss(pooled.bfloat16(), logits.bfloat16(), targets)
+    of_unknown, _ = trial.loss(pooled, logits, trial.targets(known=False))
+    if of_unknown != 0:
+        problem = f"without any known label the loss is {of_unknown:.6g}"
+        raise EmomtlError(problem, remedy="it must be 0, not NaN")

@@ -46,7 +46,7 @@ def _head(**methods: Any) -> Any:
     ("methods", "message"),
     [
         ({"skill": lambda self, metrics: -(metrics["macro_f1"] or 0.0)}, "more must be better"),
-        ({"skill": lambda self, metrics: None}, "skill() of what metrics() on all rows gives is None (a finite float"),
+        ({"skill": lambda self, metrics: None}, "skill() is None for"),
         ({"kind": ""}, 'has no `kind` (write kind: ClassVar[str] = "..." into the class)'),
         ({"main_metric": "top5_accuracy"}, "metrics() on all rows lacks the main metric 'top5_accuracy'"),
         ({"outputs": lambda self, taxonomy: ("glad", "glad")}, "has the outputs ('glad', 'glad') (name each once)"),
@@ -77,7 +77,7 @@ def _head(**methods: Any) -> Any:
         ({"metrics": lambda self, t, p: {"macro_f1": 0.0}}, "metrics() on no known row gives macro_f1 = 0.0 (None"),
         ({"table": lambda self, t, p, names: []}, "table() on all rows for tone has rows for []"),
         ({"table": lambda self, t, p, names: [{"name": n} for n in names]}, "has rows for [None, None, None]"),
-        ({"fold": lambda self, t, p, grouping, taxonomy: 1 / 0}, "its figures raised ZeroDivisionError"),
+        ({"fold": lambda self, t, p, grouping, taxonomy: 1 / 0}, "its metrics raised ZeroDivisionError"),
     ],
 )
 def test_a_broken_head_is_found(methods: dict[str, Any], message: str, found: Any) -> None:

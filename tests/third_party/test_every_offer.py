@@ -84,7 +84,7 @@ def test_a_weighting_makes_gradients_and_can_be_resumed(weighting: tuple[str, An
     assert complaint(check_weighting, _made(weighting[1])[0]) == ""
 
 
-def test_a_head_has_a_loss_probabilities_and_figures(head: tuple[str, Any], complaint: Any) -> None:
+def test_a_head_has_a_loss_probabilities_and_metrics(head: tuple[str, Any], complaint: Any) -> None:
     made = head[1]()
     without = complaint(made.check, TAXONOMY) != ""
     assert complaint(check_head, made, None if without else TAXONOMY) == ""
