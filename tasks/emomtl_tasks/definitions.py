@@ -1,4 +1,4 @@
-"""The derived task `definitions`: does this sentence say what the text's label means? (Singh et al., 2021.)"""
+"""The derived task `definitions`: is this the definition of the text's label?"""
 
 from __future__ import annotations
 
@@ -10,37 +10,43 @@ from typing import Annotated, Any, ClassVar
 
 import annotated_types
 
-from emomtl import DerivedTask, EmomtlError, Example, SingleLabel, Task, Taxonomy, hookimpl
+from emomtl import DerivedTask, EmomtlError, Example, Label, SingleLabel, Task, Taxonomy, hookimpl
 
 ANSWERS = Taxonomy(["true", "false"])
-"""Whether the second text is the definition of a label of the first; numbered 0 and 1 as in the paper's code."""
+"""Whether the second text is the definition of a label of the first; numbered 0 and 1 as in the
+paper's code.
+"""
 
 HOLDS = 0.5
 """A soft value from which a label counts as one of the text's."""
 
 CARD = """\
-Pairs of a text and a definition, made of another task's rows: for each label of a text its definition (`true`), and the
-definition of a label that the text does not have (`false`). The task that Singh et al. (2021, "Fine-Grained Emotion
-Prediction by Modeling Emotion Definitions", ACII) call class definition prediction.
+Pairs of a text and a definition, made of another task's rows: for each label of a text its
+definition (`true`), and the definition of a label that the text does not have (`false`). The task
+that Singh et al. (2021, "Fine-Grained Emotion Prediction by Modeling Emotion Definitions", ACII)
+call class definition prediction.
 
 Licence: that of the task that it is made of; definitions are those of its taxonomy.
 
-Known to be wrong: with a `false` pair for every `true` one the majority is right in half of the pairs, but a model that reads
-the definition and not the text is right in 69% of those of GoEmotions: the definition of a frequent label is mostly `true`.
-Raters leave labels out, so some `false` pairs are true.
+Known to be wrong: with a `false` pair for every `true` one the majority is right in half of the
+pairs, but a model that reads the definition and not the text is right in 69% of those of
+GoEmotions: the definition of a frequent label is mostly `true`. Raters leave labels out, so some
+`false` pairs are true.
 """
 
 
 @dataclass(frozen=True)
 class Definitions(DerivedTask):
-    """Pairs of a text and the definition of one of its labels, `true`, or of a label that it does not have, `false`.
+    """Pairs of a text and the definition of one of its labels, `true`, or of a label that it does
+    not have, `false`.
 
-    The `class definition prediction` of Singh et al. (2021). A text with k labels gives k `true` pairs and as many `false`
-    ones, whose labels are drawn without repetition from those that the text lacks, by `seed` and the text alone (the paper's
-    code shuffles them with one generator over all rows, so that a pair depends on the rows before it). A label like neutral
-    takes part like any other, as in the paper. `negatives = false` leaves the `false` pairs out: for masked language
-    modelling on true pairs only. Of soft labels those from 0.5 count as the text's, and those that are not known are in no
-    pair; a text without a label gives no pair.
+    The `class definition prediction` of Singh et al. (2021). A text with k labels gives k `true`
+    pairs and as many `false` ones, whose labels are drawn without repetition from those that the
+    text lacks, by `seed` and the text alone (the paper's code shuffles them with one generator over
+    all rows, so that a pair depends on the rows before it). A label like neutral takes part like
+    any other, as in the paper. `negatives = false` leaves the `false` pairs out: for masked
+    language modelling on true pairs only. Of soft labels those from 0.5 count as the text's, and
+    those that are not known are in no pair; a text without a label gives no pair.
     """
 
     name: ClassVar[str] = "definitions"
@@ -49,14 +55,17 @@ class Definitions(DerivedTask):
     seed: Annotated[int, annotated_types.Ge(0)] = 100
 
     def derive(self, base: Task) -> Task:
-        """The pairs of `base`, on the same sources and splits; refused where it has no labels, or one without definition."""
+        """The pairs of `base`, on the same sources and splits."""
         if base.taxonomy is None:
-            found = f"task '{base.name}' has no labels that are known before its rows are read"
-            raise EmomtlError(found, remedy="name a task whose plugin gives a taxonomy, with a definition for each label")
-        lacking = [label.name for label in base.taxonomy.labels if not label.definition.strip()]
-        if lacking:
-            found = f"{len(lacking)} label(s) of task '{base.name}' have no definition: {', '.join(lacking[:3])}"
-            raise EmomtlError(found, remedy="write one into its taxonomy: Label(name, definition)")
+            problem = f"task '{base.name}' has no labels that are known before its rows are read"
+            remedy = "name a task whose plugin gives a taxonomy, with a definition for each label"
+            raise EmomtlError(problem, remedy=remedy)
+        undefined = [label.name for label in base.taxonomy.labels if not label.definition.strip()]
+        if undefined:
+            problem = f"{len(undefined)} label(s) of task '{base.name}' have no definition: "
+            problem += ", ".join(undefined[:3])
+            remedy = "write one into its taxonomy: Label(name, definition)"
+            raise EmomtlError(problem, remedy=remedy)
         return Task(
             self.name,
             base.sources,
@@ -72,39 +81,45 @@ class Definitions(DerivedTask):
     def read(self, base: Task, row: Mapping[str, Any]) -> list[Example]:
         """The pairs of one row, each `true` one before its `false` one."""
         assert base.taxonomy is not None
-        meanings = {label.name: label.definition for label in base.taxonomy.labels}
-        return [pair for example in base.examples(row) for pair in self._pairs(example, meanings, base.taxonomy)]
+        pairs = []
+        for example in base.examples(row):
+            pairs += self._pairs(example, base.taxonomy)
+        return pairs
 
-    def _pairs(self, example: Example, meanings: Mapping[str, str], taxonomy: Taxonomy) -> list[Example]:
+    def _pairs(self, example: Example, taxonomy: Taxonomy) -> list[Example]:
         if example.pair is not None:
-            raise EmomtlError("the row has a second text already", remedy="definitions need a task of single texts")
-        gold, others = _sides(example.label, taxonomy)
+            problem = "the row has a second text already"
+            raise EmomtlError(problem, remedy="definitions need a task of single texts")
+        held, others = _held_and_others(example.label, taxonomy)
         pairs, number = [], self._number(example.text)
-        for name in gold:
-            pairs.append(Example(example.text, "true", meanings[name]))
+        for label in held:
+            pairs.append(Example(example.text, "true", label.definition))
             if self.negatives and others:
-                number, place = divmod(number, len(others))
-                pairs.append(Example(example.text, "false", meanings[others.pop(place)]))
+                number, position = divmod(number, len(others))
+                definition = others.pop(position).definition
+                pairs.append(Example(example.text, "false", definition))
         return pairs
 
     def _number(self, text: str) -> int:
-        """A number of 512 bits that depends on the seed and the text; its remainders choose among the other labels."""
-        return int.from_bytes(hashlib.blake2b(f"{self.seed} {text}".encode("utf-8", "surrogatepass")).digest(), "big")
+        """512 random bits from the seed and the text; their remainders draw the `false` labels."""
+        key = f"{self.seed} {text}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(key).digest(), "big")
 
 
-def _sides(label: Any, taxonomy: Taxonomy) -> tuple[list[str], list[str]]:
-    """The labels that a text has and those that it is known not to have, in the order of the taxonomy; unknown names raise."""
+def _held_and_others(label: Any, taxonomy: Taxonomy) -> tuple[list[Label], list[Label]]:
+    """The labels that a text has, and those that it is known not to have, in order."""
     if label is None:
         return [], []
     if isinstance(label, Mapping):
-        known = {taxonomy.names[taxonomy.index(name)]: value for name, value in label.items() if value is not None}
-        return [n for n in taxonomy if known.get(n, 0) >= HOLDS], [n for n in taxonomy if known.get(n, HOLDS) < HOLDS]
+        known = {taxonomy.index(name): value for name, value in label.items() if value is not None}
+        held = [taxonomy.labels[i] for i in sorted(known) if known[i] >= HOLDS]
+        return held, [taxonomy.labels[i] for i in sorted(known) if known[i] < HOLDS]
     names = [label] if isinstance(label, str) or not isinstance(label, Sequence) else label
-    held = {taxonomy.index(name) for name in names}
-    return [n for i, n in enumerate(taxonomy) if i in held], [n for i, n in enumerate(taxonomy) if i not in held]
+    positions = {taxonomy.index(name) for name in names}
+    held = [taxonomy.labels[i] for i in sorted(positions)]
+    return held, [other for i, other in enumerate(taxonomy.labels) if i not in positions]
 
 
 @hookimpl
 def emomtl_tasks() -> list[type[DerivedTask]]:
-    """Offer `definitions`."""
     return [Definitions]

@@ -1,4 +1,6 @@
-"""EmoBank: valence, arousal and dominance of English sentences, from 1 to 5 (Buechel and Hahn, 2017)."""
+"""EmoBank: valence, arousal and dominance of English sentences, from 1 to 5 (Buechel and Hahn,
+2017).
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,22 @@ SOURCES = (
     Files("emobank.csv", columns=COLUMNS, split_column="split"),
     Files("*", columns=COLUMNS, split_column="split"),
 )
-"""The published file, and the same under another name; its column `split` reads train, dev or test."""
+"""The published file, and the same under another name; its column `split` reads train, dev or test.
+"""
 
 CARD = """\
-10,062 English sentences of news, blogs, fiction, letters, essays and travel guides, each rated by several people for valence
-(unpleasant to pleasant), arousal (calm to excited) and dominance (being controlled to being in control), from 1 to 5; a row
-holds the means. Buechel and Hahn, 2017, "EmoBank: Studying the Impact of Annotation Perspective and Representation Format on
-Dimensional Emotion Analysis" (EACL).
+10,062 English sentences of news, blogs, fiction, letters, essays and travel guides, each rated by
+several people for valence (unpleasant to pleasant), arousal (calm to excited) and dominance (being
+controlled to being in control), from 1 to 5; a row holds the means. Buechel and Hahn, 2017,
+"EmoBank: Studying the Impact of Annotation Perspective and Representation Format on Dimensional
+Emotion Analysis" (EACL).
 
 Licence: CC BY-SA 4.0.
 
-Known to be wrong: the ratings crowd around the middle (means 2.98, 3.04 and 3.06, standard deviations 0.35, 0.26 and 0.21),
-so compare Pearson's r rather than errors. One text reads "None", which some readers of CSV take for a missing value. 20 texts
-of validation and 16 of test stand in train too.
+Known to be wrong: the ratings crowd around the middle (means 2.98, 3.04 and 3.06, standard
+deviations 0.35, 0.26 and 0.21), so compare Pearson's r rather than errors. One text reads "None",
+which some readers of CSV take for a missing value. 20 texts of validation and 16 of test stand in
+train too.
 """
 
 
@@ -37,7 +42,6 @@ def read(row: Mapping[str, Any]) -> Example:
 
 @hookimpl
 def emomtl_tasks() -> list[Task]:
-    """EmoBank."""
     return [
         Task(
             "emobank",

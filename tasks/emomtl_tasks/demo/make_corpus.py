@@ -197,7 +197,9 @@ def dress(text: str, labels: Sequence[str], fillers: dict[str, list[str]], picke
     return _SENTENCE_START.sub(lambda match: match[0].upper(), text)
 
 
-def spread(templates: Sequence[Template], rows: int, split: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+def spread(
+    templates: Sequence[Template], rows: int, split: str, seen: set[str]
+) -> Iterator[tuple[str, str]]:
     """Yield up to ``rows`` (text, labels) rows, taking the templates in turn.
 
     A filled text is used once: ``seen`` holds those taken so far and grows.
@@ -218,7 +220,9 @@ def spread(templates: Sequence[Template], rows: int, split: str, seen: set[str])
                 break
 
 
-def _new_text(template: Template, fillers: dict[str, list[str]], picker: Picker, seen: set[str]) -> str | None:
+def _new_text(
+    template: Template, fillers: dict[str, list[str]], picker: Picker, seen: set[str]
+) -> str | None:
     """Return a filled text that is not in ``seen``, or None after many repeats."""
     for _ in range(MAX_REPEATS):
         text = fill(template, fillers, picker)
