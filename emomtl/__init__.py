@@ -11,7 +11,7 @@ from emomtl.contracts.feature import Feature, Learned, TrainingRows
 from emomtl.contracts.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
 from emomtl.contracts.hookspecs import hookimpl
 from emomtl.contracts.label_reader import LabelReader
-from emomtl.contracts.objective import Answers, Objective, View
+from emomtl.contracts.objective import HeadOutput, Objective, View
 from emomtl.contracts.sampler import Moment, Sampler
 from emomtl.contracts.sources import Files, Hub, Rows, Split, stable_fraction
 from emomtl.contracts.task import DerivedTask, Example, Published, Task, TaskFamily
@@ -40,7 +40,6 @@ __all__ = [
     "AmbiguousLabel",
     "AnalysedRun",
     "Analysis",
-    "Answers",
     "Applied",
     "BaseRate",
     "DerivedTask",
@@ -54,6 +53,7 @@ __all__ = [
     "Finding",
     "Grouping",
     "Head",
+    "HeadOutput",
     "Hub",
     "Label",
     "LabelReader",

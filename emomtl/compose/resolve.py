@@ -255,7 +255,7 @@ def _check_tasks(
         return
     facts = {}
     for name, task in tasks.items():
-        facts[name] = TaskFacts(1, max(1, len(task.outputs)), task.head.kind)
+        facts[name] = TaskFacts(1, max(1, len(task.outputs)), task.head.answers)
     try:
         weighting.check(facts)
     except EmomtlError as error:

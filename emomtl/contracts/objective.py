@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answers:
+class HeadOutput:
     """The logits (B, L) of one task's head for some texts, their targets (B, ...), and its labels.
 
     Targets are as the head encodes them: float (B, L) with NaN where a label is unknown, or int
@@ -60,9 +60,9 @@ class View:
     """
 
     pooled: Tensor
-    own: Answers
-    others: Mapping[str, Answers] = field(default_factory=dict)
-    again: Answers | None = None
+    own: HeadOutput
+    others: Mapping[str, HeadOutput] = field(default_factory=dict)
+    again: HeadOutput | None = None
 
 
 class Objective(ABC):

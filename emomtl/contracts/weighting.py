@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,14 +21,14 @@ learned has most likely diverged."""
 class TaskFacts:
     """What a weighting may know of a task before training.
 
-    `size` are its training rows, `outputs` those of its head, and `kind` is the head's.
-    `base_loss` is the loss of the best constant answer on the training rows, as the weighting sees
+    `size` are its training rows, `outputs` those of its head, and `answers` what the head answers a
+    text with. `base_loss` is the loss of the best constant answer on the training rows, as the weighting sees
     losses (scaled, and times the task's `weight`); 1 where the head does not say.
     """
 
     size: int
     outputs: int
-    kind: str
+    answers: Literal["labels", "numbers", "nothing"]
     base_loss: float = 1.0
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from emomtl.contracts.heads import Head, MultiLabel, SingleLabel
-from emomtl.contracts.objective import Answers, Objective, View
+from emomtl.contracts.objective import HeadOutput, Objective, View
 from emomtl.contracts.taxonomy import Grouping, Label, Taxonomy
 from emomtl.errors import EmomtlError
 from emomtl.testing.findings import Findings
@@ -88,8 +88,8 @@ class _Trial:
         inputs = [pooled.clone().requires_grad_(), logits.clone().requires_grad_()]
         again = None
         if self.objective.second_pass:  # other logits, which go with the text whatever the order
-            again = Answers(inputs[1].flip(1), targets, self.taxonomy)
-        view = View(inputs[0], Answers(inputs[1], targets, self.taxonomy), again=again)
+            again = HeadOutput(inputs[1].flip(1), targets, self.taxonomy)
+        view = View(inputs[0], HeadOutput(inputs[1], targets, self.taxonomy), again=again)
         loss = self.objective.loss(self.module, view)
         precise = loss.dtype in (torch.float32, torch.float64)
         if loss.shape != () or not precise or not math.isfinite(loss.item()):

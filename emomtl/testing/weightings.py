@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FACTS = {
-    "emotions": TaskFacts(43_410, 28, "multi-label"),
-    "mood": TaskFacts(800, 2, "single-label"),
-    "arousal": TaskFacts(8_062, 3, "regression"),
+    "emotions": TaskFacts(43_410, 28, "labels"),
+    "mood": TaskFacts(800, 2, "labels"),
+    "arousal": TaskFacts(8_062, 3, "numbers"),
 }
 """Three tasks, one of each kind of head."""
 

@@ -84,7 +84,7 @@ def task_facts(plan: Plan, data: TaskData) -> dict[str, TaskFacts]:
     facts = {}
     for name, bound in plan.tasks.items():
         outputs = len(bound.head.outputs(data.taxonomies[name]))
-        facts[name] = TaskFacts(data.sizes[name], outputs, bound.head.kind)
+        facts[name] = TaskFacts(data.sizes[name], outputs, bound.head.answers)
     return facts
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from emomtl.contracts.heads import Head, SingleLabel
 from emomtl.contracts.heads.single_label import MISSING
-from emomtl.contracts.objective import Answers, View
+from emomtl.contracts.objective import HeadOutput, View
 from emomtl.model.device import arithmetic, to_device
 from emomtl.model.network import beside
 from emomtl.train.reduction import gather_part
@@ -198,7 +198,7 @@ class TaskLosses:
         answers = {}
         for task, targets in outputs.targets.items():
             decided = decided_targets(self.tasks[task].head, targets)
-            answers[task] = Answers(outputs.logits[task], decided, self.taxonomies[task])
+            answers[task] = HeadOutput(outputs.logits[task], decided, self.taxonomies[task])
         losses: dict[str, dict[str, Tensor]] = {}
         for name, bound in self.objectives.items():
             task = bound.task
@@ -214,7 +214,7 @@ class TaskLosses:
 def view_of(
     task: str,
     pooled: Tensor,
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, HeadOutput],
     second_logits: Tensor | None = None,
 ) -> View:
     """What an objective of `task` sees: its texts, and what other tasks answer for the same."""
@@ -223,10 +223,10 @@ def view_of(
     others = {}
     for name, other in answers.items():
         if name != task:
-            others[name] = Answers(other.logits[:rows], other.targets[:rows], other.taxonomy)
+            others[name] = HeadOutput(other.logits[:rows], other.targets[:rows], other.taxonomy)
     second = None
     if second_logits is not None:
-        second = Answers(second_logits, own.targets, own.taxonomy)
+        second = HeadOutput(second_logits, own.targets, own.taxonomy)
     return View(pooled, own, others, second)
 
 

@@ -113,8 +113,9 @@ def is_training_row(row: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Sentiment140(TaskFamily):
-    """Sentiment140, whole or a stable `subset` of about that many training rows (before validation
-    is split off).
+    """Sentiment140, whole or a stable `subset` of about that many training rows.
+
+    The subset is taken before validation is split off.
     """
 
     name: ClassVar[str] = "sentiment140"

@@ -43,7 +43,7 @@ def with_length(install: Callable[..., None]) -> None:
     install("emomtl-length", {"emomtl_length": PLUGIN}, {"length": "emomtl_length"})
 
 
-def test_a_derived_task_trains_on_the_rows_of_the_task_it_names(desk: Any, with_length: None) -> None:
+def test_a_derived_task_trains_on_its_bases_rows(desk: Any, with_length: None) -> None:
     manifest = desk.manifest(tasks={"long": {"use": "length", "options": {"of": "mood"}}})
     run = desk.train(manifest)
     assert run.manifest.tasks["long"].options == {"of": "mood", "long": 30}
@@ -51,13 +51,13 @@ def test_a_derived_task_trains_on_the_rows_of_the_task_it_names(desk: Any, with_
     assert "macro_f1" in run.scores()[-1]["tasks"]["long"]["metrics"]
 
 
-def test_a_finished_run_with_a_derived_task_opens_and_scores_on_the_same_source(desk: Any, with_length: None, cli: Any) -> None:
+def test_a_finished_run_with_a_derived_task_can_be_opened(desk: Any, with_length: None, cli: Any) -> None:
     run = desk.train(desk.manifest(tasks={"long": {"use": "length", "options": {"of": "mood"}}}))
     said = cli("eval", run.folder, "--task", "long", "--split", "test")
     assert (said.code, "long" in said.out) == (0, True)
 
 
-def test_what_a_derived_task_names_must_be_there_and_an_installed_one_have_rows_of_its_own(desk: Any, with_length: None) -> None:
+def test_the_base_of_a_derived_task_must_exist(desk: Any, with_length: None) -> None:
     tables = {"a": {"use": "length", "options": {"of": "moood"}}, "b": {"use": "length", "options": {"of": "length"}}}
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
@@ -82,7 +82,7 @@ def test_check_task_reads_a_derived_task_over_a_sample(with_length: None) -> Non
     assert check_task(offered).labels == {"long": 1, "short": 1}
 
 
-def test_a_derived_task_may_be_made_of_a_derived_one_wherever_it_stands(desk: Any, with_length: None) -> None:
+def test_a_derived_task_may_be_derived_again(desk: Any, with_length: None) -> None:
     tables = {
         "third": {"use": "length", "options": {"of": "second", "long": 20}},
         "first": {"use": "length", "options": {"of": "mood"}},
@@ -107,7 +107,7 @@ def test_tasks_that_are_made_of_one_another_are_one_problem(desk: Any, with_leng
     assert problem.place.startswith("tasks.")
 
 
-def test_what_is_wrong_with_a_task_is_not_said_again_of_those_made_of_it(desk: Any, with_length: None) -> None:
+def test_a_faulty_base_is_reported_once(desk: Any, with_length: None) -> None:
     tables = {
         "a": {"use": "length", "options": {"of": "mood", "long": "far"}},
         "b": {"use": "length", "options": {"of": "a"}},

@@ -15,9 +15,9 @@ from emomtl import Moment, TaskFacts
 
 SIZES = {"goemotions": 43_410, "sst-2": 67_349, "emobank": 8_062}
 FACTS = {
-    "goemotions": TaskFacts(43_410, 28, "multi-label"),
-    "sst-2": TaskFacts(67_349, 2, "single-label"),
-    "emobank": TaskFacts(8_062, 3, "regression"),
+    "goemotions": TaskFacts(43_410, 28, "labels"),
+    "sst-2": TaskFacts(67_349, 2, "labels"),
+    "emobank": TaskFacts(8_062, 3, "numbers"),
 }
 REQUIRED = {
     "explicit": {"shares": {"goemotions": 3.0, "sst-2": 1.0, "emobank": 0.0}},

@@ -83,7 +83,7 @@ def test_no_command_on_runs_imports_a_plugin_that_nothing_names(desk: Any, cli: 
     assert told.read_text() == "imported\ntold\n"
 
 
-def test_a_run_writes_down_distribution_version_and_hash_of_each_active_plugin(desk: Any, install: Install) -> None:
+def test_a_run_records_its_active_plugins(desk: Any, install: Install) -> None:
     sources = {"even_plugin": even("even"), "listens": LISTENER.format(sleep=0), "idle": even("idle")}
     for module, source in sources.items():
         install(f"emomtl-{module}", {module: source}, {"even" if module == "even_plugin" else module: module}, "2.5")
@@ -103,9 +103,7 @@ def test_a_run_writes_down_distribution_version_and_hash_of_each_active_plugin(d
 
 
 @pytest.mark.parametrize("first", ["emomtl-one", "emomtl-two"])
-def test_an_active_plugin_cannot_offer_what_the_run_has_from_another_entry_point_or_not(
-    install: Install, tmp_path: Path, first: str
-) -> None:
+def test_an_active_plugin_cannot_offer_a_second_thing(install: Install, tmp_path: Path, first: str) -> None:
     install("emomtl-one", {"one_even": even("even", "first")}, {"even": "one_even", "first": "one_even"})
     install("emomtl-two", {"two_even": even("even", "second")}, {"second": "two_even"})
     found = Plugins.discover()
@@ -138,7 +136,7 @@ def test_lists_of_what_is_installed_say_which_names_clash(install: Install, cli:
 # -- the clock ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_event_is_timed_for_each_plugin_and_stands_in_the_log_and_the_profile(desk: Any, cli: Any) -> None:
+def test_events_are_timed_in_log_and_profile(desk: Any, cli: Any) -> None:
     for name, sleep in (("quick", 0), ("sleepy", 0.02)):
         (desk.folder / f"{name}.py").write_text(LISTENER.format(sleep=sleep), encoding="utf-8")
     manifest = desk.manifest(plugins=["./quick.py", "./sleepy.py"], train={"steps": 6, "log_every": 2})
@@ -171,7 +169,7 @@ def test_a_slow_listener_is_said_once_with_its_name_and_events(desk: Any, cli: A
     assert (desk.folder / "run" / "log.txt").read_text().count("slow listener") == 1
 
 
-def test_a_listener_s_time_is_told_of_a_run_that_it_ends(desk: Any, cli: Any) -> None:
+def test_the_time_of_an_ending_listener_is_reported(desk: Any, cli: Any) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_stepped(run):\n    raise ValueError('boo')\n"
     (desk.folder / "boo.py").write_text(source, encoding="utf-8")
     said = cli("train", desk.manifest(plugins=["./boo.py"]), "--out", desk.folder / "run")

@@ -62,7 +62,7 @@ def even(*names: str) -> str:
     return SAMPLER.replace("{names}", "{" + ", ".join(f"{name!r}: Even" for name in names) + "}")
 
 
-def test_discovery_and_what_is_offered_by_name_import_no_more_than_that_name_needs() -> None:
+def test_an_offer_by_name_imports_only_its_module() -> None:
     code = """
 import sys
 from emomtl.plugins.discovery import Plugins
@@ -99,13 +99,13 @@ def test_a_plugin_that_does_not_import_breaks_only_who_needs_it(install: Install
 
 
 @pytest.mark.parametrize("source", ["raise SystemExit(3)", "import no_such_module_anywhere", "def broken(:"])
-def test_whatever_an_import_does_it_is_the_plugin_that_is_broken(install: Install, source: str) -> None:
+def test_a_failing_import_breaks_only_its_plugin(install: Install, source: str) -> None:
     install("emomtl-bad", {"bad_import": source}, {"lucky": "bad_import"})
     with pytest.raises(EmomtlError, match=r"bad_import \(emomtl-bad 1\.0\), does not import"):
         Plugins.discover().offer("sampler", "lucky")
 
 
-def test_one_name_from_two_distributions_is_an_error_that_names_both(install: Install) -> None:
+def test_one_name_from_two_distributions_is_an_error(install: Install) -> None:
     install("emomtl-one", {"one_even": even("even")}, {"even": "one_even"})
     install("emomtl-two", {"two_even": even("even")}, {"even": "two_even"})
     with pytest.raises(EmomtlError) as caught:
@@ -113,7 +113,7 @@ def test_one_name_from_two_distributions_is_an_error_that_names_both(install: In
     assert "is offered by one_even (emomtl-one 1.0) and two_even (emomtl-two 1.0) (uninstall one of them)" in str(caught.value)
 
 
-def test_a_name_of_ours_that_another_distribution_offers_too_is_an_error(install: Install) -> None:
+def test_another_distribution_cannot_offer_our_names(install: Install) -> None:
     install("emomtl-one", {"one_even": even("annealed")}, {"annealed": "one_even"})
     with pytest.raises(EmomtlError, match="is offered by"):
         Plugins.discover().offer("sampler", "annealed")
@@ -131,7 +131,7 @@ def emomtl_tasks():
 """
 
 
-def test_a_plugin_that_offers_a_name_twice_is_named_and_disturbs_no_other_name(install: Install) -> None:
+def test_a_name_offered_twice_disturbs_no_other_name(install: Install) -> None:
     install("emomtl-twins", {"twins": TWICE}, {"twin": "twins"})
     with pytest.raises(EmomtlError, match=r"twins \(emomtl-twins 1\.0\): emomtl_tasks offers task 'twin' twice"):
         Plugins.discover().offer("task", "twin")
@@ -149,7 +149,7 @@ def test_a_plugin_that_offers_a_name_twice_is_named_and_disturbs_no_other_name(i
         ("from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(running):\n    pass\n", "running"),
     ],
 )
-def test_a_misspelt_hook_or_argument_is_an_error_that_names_plugin_and_hook(install: Install, source: str, said: str) -> None:
+def test_a_misspelt_hook_or_argument_is_an_error(install: Install, source: str, said: str) -> None:
     install("emomtl-typo", {"typo_plugin": source}, {"typo": "typo_plugin"})
     with pytest.raises(EmomtlError) as caught:
         Plugins.discover().offer("task", "typo")
@@ -173,7 +173,7 @@ def test_a_name_without_entry_point_is_found_and_its_author_told(install: Instal
     assert '[project.entry-points.emomtl] hidden = "hidden_even"' in note
 
 
-def test_a_plugin_is_active_by_what_is_named_and_by_its_distribution(install: Install, tmp_path: Path) -> None:
+def test_a_plugin_is_activated_by_name_and_distribution(install: Install, tmp_path: Path) -> None:
     install("emomtl-even", {"even_plugin": even("even")}, {"even": "even_plugin"})
     plugins = Plugins.discover()
     plugins.offers("sampler")
@@ -243,7 +243,7 @@ def test_every_reason_to_stop_is_recorded(desk: Any) -> None:
 
 
 @pytest.mark.parametrize("event", ["started", "stepped", "evaluated", "checkpointed", "finished", "should_stop"])
-def test_a_listener_that_raises_ends_the_run_with_its_name_and_the_event(desk: Any, cli: Any, event: str) -> None:
+def test_a_listener_that_raises_ends_the_run(desk: Any, cli: Any, event: str) -> None:
     facts = {
         "stepped": "step, losses",
         "evaluated": "scores",
@@ -262,7 +262,7 @@ def test_a_listener_that_raises_ends_the_run_with_its_name_and_the_event(desk: A
     assert "boo.py" in errors[0]
 
 
-def test_a_listener_that_raises_at_the_end_does_not_hide_why_the_run_stopped(desk: Any, cli: Any) -> None:
+def test_a_failing_listener_does_not_hide_the_first_error(desk: Any, cli: Any) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_finished(run, error):\n    raise ValueError('boo')\n"
     first = "@hookimpl\ndef emomtl_stepped(run, step):\n    raise KeyError('the first reason')\n"
     (desk.folder / "boo.py").write_text(source + first)

@@ -53,7 +53,7 @@ def test_goemotions_has_the_published_sizes_and_counts_in_every_form(
     assert set(counts(found["test"])) == set(task.taxonomy or ())
 
 
-def test_goemotions_texts_lose_the_quotes_of_their_file_format_and_no_others(corpora: Path, rows_of: ReadFile) -> None:
+def test_goemotions_texts_lose_only_csv_quotes(corpora: Path, rows_of: ReadFile) -> None:
     task = GoEmotions().task()
     found = read_splits(task, files(task), corpora / "goemotions", rows_of)
     quoted = {}
@@ -75,7 +75,7 @@ def test_sst2_has_the_published_sizes_and_counts(corpora: Path, rows_of: ReadFil
     assert counts(found["test"]) == {"negative": 912, "positive": 909}
 
 
-def test_the_test_of_sentiment140_is_its_359_rows_with_a_sentiment(corpora: Path, rows_of: ReadFile) -> None:
+def test_sentiment140_has_359_test_rows(corpora: Path, rows_of: ReadFile) -> None:
     task = Sentiment140(subset=1000).task()
     test = (files(task, 1).splits or {})["test"]
     assert isinstance(test, Files)
@@ -87,7 +87,7 @@ def test_the_test_of_sentiment140_is_its_359_rows_with_a_sentiment(corpora: Path
     assert not any(map(is_training_row, rows))
 
 
-def test_the_parquet_copy_of_sentiment140_has_1_600_000_rows_and_a_subset_its_share_of_them(corpora: Path) -> None:
+def test_sentiment140_in_parquet_has_all_rows_or_a_subset(corpora: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     file = parquet.ParquetFile(corpora / "sentiment140" / "train.parquet")
     published = Sentiment140().task().published
@@ -99,9 +99,7 @@ def test_the_parquet_copy_of_sentiment140_has_1_600_000_rows_and_a_subset_its_sh
     assert kept / len(rows) == pytest.approx(0.1, abs=0.01)
 
 
-def test_every_post_of_the_suicide_sample_has_one_of_the_two_labels(
-    corpora: Path, rows_of: ReadFile, offered: dict[str, Task]
-) -> None:
+def test_every_suicide_sample_post_has_a_known_label(corpora: Path, rows_of: ReadFile, offered: dict[str, Task]) -> None:
     task = offered["suicide-depression"]
     layout = files(task, 1)
     try:

@@ -40,7 +40,7 @@ labels = st.lists(st.sampled_from(EMOTIONS.names), unique=True, max_size=28)
 
 @settings(max_examples=150, deadline=None)
 @given(labels, st.text(min_size=1), st.integers(0, 10))
-def test_each_label_has_its_definition_and_one_that_the_text_lacks(held: list[str], text: str, seed: int) -> None:
+def test_each_label_gives_a_true_and_a_false_pair(held: list[str], text: str, seed: int) -> None:
     found = pairs(held, text, seed=seed)
     true = [NAME[pair.pair] for pair in found if pair.label == "true"]  # type: ignore[index]
     false = [NAME[pair.pair] for pair in found if pair.label == "false"]  # type: ignore[index]
@@ -67,7 +67,7 @@ def test_neutral_takes_part_like_any_other_label() -> None:
     assert any(pairs("joy", f"text {n}")[1].pair == MEANING["neutral"] for n in range(200))
 
 
-def test_soft_labels_count_from_one_half_and_unknown_ones_are_in_no_pair() -> None:
+def test_soft_labels_count_from_one_half_on() -> None:
     soft = dict.fromkeys(EMOTIONS) | {"joy": 0.5, "love": 0.9, "fear": 0.49, "anger": 0.0}
     for n in range(30):
         found = pairs(soft, f"text {n}")
@@ -82,7 +82,7 @@ def test_a_text_without_a_label_gives_no_pair(label: Any) -> None:
 
 
 @pytest.mark.parametrize(("label", "said"), [(["joyy"], "unknown label 'joyy'"), (0.5, "unknown label 0.5")])
-def test_a_label_that_the_task_does_not_know_is_an_error_of_the_row(label: Any, said: str) -> None:
+def test_an_unknown_label_is_an_error_of_the_row(label: Any, said: str) -> None:
     with pytest.raises(EmomtlError, match=said):
         pairs(label)
 
@@ -108,7 +108,7 @@ def test_a_task_without_definitions_is_refused_with_a_remedy(task: Task, said: s
     assert caught.value.problems[0].remedy
 
 
-def test_the_pairs_take_over_where_rows_are_and_what_must_not_be_shown() -> None:
+def test_the_pairs_inherit_sources_and_sensitivity() -> None:
     whole = base(split=Split(test=0.1), sensitive=True, special_tokens=("[NAME]",))
     task = Definitions("emotions").derive(whole)
     assert (task.layouts, task.split, task.sensitive, task.special_tokens) == (
@@ -121,7 +121,7 @@ def test_the_pairs_take_over_where_rows_are_and_what_must_not_be_shown() -> None
     assert Definitions("suicide-depression").derive(suicide_tasks()[0]).sensitive
 
 
-def test_its_reader_can_be_sent_to_another_process_and_passes_the_check() -> None:
+def test_its_reader_can_be_pickled_and_passes_the_check() -> None:
     task = Definitions("goemotions").derive(GoEmotions().task())
     again = pickle.loads(pickle.dumps(task.read))  # noqa: S301
     row = {"text": "Get off my porch, [NAME]!", "labels": "2,14"}
@@ -130,7 +130,7 @@ def test_its_reader_can_be_sent_to_another_process_and_passes_the_check() -> Non
     assert check_task(Definitions).labels == {"true": 2, "false": 2}
 
 
-def test_a_run_trains_beside_the_pairs_and_a_finished_one_scores_them(desk: Any, cli: Any) -> None:
+def test_pairs_train_and_score_in_a_run(desk: Any, cli: Any) -> None:
     manifest = desk.manifest(
         encoder={"max_tokens": 48},
         tasks={
@@ -157,7 +157,7 @@ def test_a_run_trains_beside_the_pairs_and_a_finished_one_scores_them(desk: Any,
 
 
 @pytest.mark.parametrize("taxonomy", ["emotions", "ekman", "sentiment"])
-def test_no_definition_is_cut_where_half_of_the_tokens_hold_it(taxonomy: str) -> None:
+def test_a_definition_of_half_the_tokens_is_whole(taxonomy: str) -> None:
     """Of a pair the longer text is cut first: a definition stays whole where it has at most half of the tokens."""
     import importlib.util
 
@@ -179,7 +179,7 @@ def test_no_definition_is_cut_where_half_of_the_tokens_hold_it(taxonomy: str) ->
         assert ids[-len(kept) :] == kept
 
 
-def test_every_emotion_of_the_shipped_taxonomies_has_a_sentence_of_its_own() -> None:
+def test_every_shipped_emotion_has_its_own_definition() -> None:
     import emomtl_tasks.emotions as emotions
 
     for taxonomy in (emotions.EMOTIONS, emotions.EKMAN, emotions.SENTIMENT):

@@ -77,7 +77,7 @@ def scores_by_training_and_eval(run: Run) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(("ending", "code"), [("jsonl", int), ("parquet", int), ("csv", int), ("jsonl", float)])
-def test_numbers_as_labels_score_alike_in_training_and_in_the_reopened_run(desk: Any, ending: str, code: Any) -> None:
+def test_numbers_as_labels_score_alike_after_reopening(desk: Any, ending: str, code: Any) -> None:
     rows = [{**row, "label": code(CODES[row["label"]])} for row in moods(desk)]
     run = desk.train(manifest_of(desk, write(desk.folder / f"own.{ending}", rows)))
     table = run.manifest.tasks["own"]
@@ -132,7 +132,7 @@ def test_numbers_beside_given_labels_are_refused_in_every_format(desk: Any, endi
     assert names_by_split(data, "test") == [row["label"] for row in moods(desk) if row["part"] == "test"]
 
 
-def test_no_bad_row_is_skipped_over_where_a_label_could_mean_two_things(desk: Any) -> None:
+def test_an_ambiguous_label_is_never_skipped(desk: Any) -> None:
     rows = [{**row, "label": -1 if place % 7 == 0 else CODES[row["label"]]} for place, row in enumerate(moods(desk))]
     plan = plan_of(desk, write(desk.folder / "own.jsonl", rows))
     skipping = plan.manifest.model_copy(update={"data": plan.manifest.data.model_copy(update={"on_bad_row": "skip"})})
@@ -232,7 +232,7 @@ def test_soft_labels_of_one_label_are_read_from_every_format(desk: Any, form: st
     assert targets == pytest.approx(np.array(wanted, np.float32))
 
 
-def test_a_single_label_head_learns_from_soft_labels_and_says_how_it_is_scored(desk: Any, cli: Any) -> None:
+def test_a_single_label_head_learns_from_soft_labels(desk: Any, cli: Any) -> None:
     source = write(desk.folder / "own.csv", shares(desk))
     options = {"label": list(MOODS), "label_format": "distribution"}
     run = desk.train(manifest_of(desk, source, options, head={"use": "single-label"}))
@@ -318,7 +318,7 @@ def test_check_finds_a_label_that_stands_only_in_test(desk: Any, cli: Any) -> No
 
 
 @pytest.mark.parametrize("head", ["single-label", "multi-label"])
-def test_rows_with_an_unseen_label_count_as_wrong_where_that_is_allowed(desk: Any, cli: Any, head: str) -> None:
+def test_an_allowed_unseen_label_counts_as_wrong(desk: Any, cli: Any, head: str) -> None:
     from sklearn.metrics import accuracy_score, f1_score
 
     source, rows = with_disgust_in_test(desk)

@@ -67,7 +67,7 @@ def test_the_tasks_are_those_that_the_project_names(offered: dict[str, Task]) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_head_and_taxonomy_of_a_task_go_together_and_its_card_says_what_it_is(offered: dict[str, Task], name: str) -> None:
+def test_each_task_has_a_fitting_head_and_a_card(offered: dict[str, Task], name: str) -> None:
     task = offered[name]
     task.head.check(task.taxonomy)
     assert len(task.card) > 100
@@ -77,7 +77,7 @@ def test_head_and_taxonomy_of_a_task_go_together_and_its_card_says_what_it_is(of
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_task_reads_rows_with_can_be_sent_to_another_process(offered: dict[str, Task], name: str) -> None:
+def test_the_reader_of_a_task_can_be_pickled(offered: dict[str, Task], name: str) -> None:
     assert callable(pickle.loads(pickle.dumps(offered[name].read)))  # noqa: S301
 
 
@@ -99,7 +99,7 @@ def test_a_wrong_option_of_a_family_is_refused(family: type[TaskFamily], options
         adapter.validate_python(options)
 
 
-def test_the_demo_files_lie_beside_their_module_and_the_three_tasks_share_them(offered: dict[str, Task]) -> None:
+def test_the_three_demo_tasks_share_their_files(offered: dict[str, Task]) -> None:
     demo, ekman, sentiment = (offered[name] for name in ("demo", "demo-ekman", "demo-sentiment"))
     (layout,) = demo.layouts
     assert isinstance(layout, Files)

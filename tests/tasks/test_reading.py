@@ -32,7 +32,7 @@ def test_goemotions_reads_numbers_as_text_and_as_a_list(labels: Any) -> None:
     assert GoEmotionsSentiment().read(row) == Example("Get off my porch, [NAME]!", ["negative"])
 
 
-def test_a_quoted_text_of_the_published_tsv_comes_without_its_doubled_quotes(tmp_path: Path, rows_of: ReadFile) -> None:
+def test_a_quoted_text_comes_without_doubled_quotes(tmp_path: Path, rows_of: ReadFile) -> None:
     path = tmp_path / "train.tsv"
     path.write_text('"""So long"" she said, and left"\t25,27\tab1\nplain it is\t27\tab2\n', encoding="utf-8")
     task = GoEmotions().task()
@@ -49,7 +49,7 @@ def test_a_quoted_text_of_the_published_tsv_comes_without_its_doubled_quotes(tmp
         ("2,17", {}),
     ],
 )
-def test_the_single_label_form_keeps_rows_with_one_label_of_the_taxonomy(labels: str, kept: dict[str, str]) -> None:
+def test_the_single_label_form_keeps_rows_with_one_label(labels: str, kept: dict[str, str]) -> None:
     row = {"text": "made up", "labels": labels, "id": "x"}
     for family in (GoEmotions, GoEmotionsEkman, GoEmotionsSentiment):
         wanted = Example("made up", kept[family.name]) if family.name in kept else None
@@ -72,15 +72,13 @@ def test_the_three_goemotions_tasks_share_their_rows() -> None:
 # SST-2
 
 
-def test_sst2_reads_the_hub_and_leaves_its_hidden_test_labels_open(offered: dict[str, Task]) -> None:
+def test_sst2_from_the_hub_has_no_test_labels(offered: dict[str, Task]) -> None:
     read = offered["sst2"].read
     assert read({"idx": 0, "sentence": "a warm , funny film ", "label": 1}) == Example("a warm , funny film", "positive")
     assert read({"idx": 1, "sentence": "limp ", "label": -1}) == Example("limp", None)
 
 
-def test_sst2_reads_glue_files_with_stray_quotes_and_the_gold_test_without_header(
-    offered: dict[str, Task], tmp_path: Path, rows_of: ReadFile
-) -> None:
+def test_sst2_reads_glue_files_and_the_gold_test(offered: dict[str, Task], tmp_path: Path, rows_of: ReadFile) -> None:
     task = offered["sst2"]
     (tmp_path / "train.tsv").write_text('sentence\tlabel\n" a dull `` thriller \t0\nfine \t1\n', encoding="utf-8")
     (tmp_path / "test-gold.tsv").write_text("a bore . \t0\n", encoding="utf-8")
@@ -124,7 +122,7 @@ def test_sentiment140_reads_the_parquet_copy_and_the_hub() -> None:
     assert read(ours) == Example("sun at last", "positive")
 
 
-def test_a_subset_keeps_about_that_many_training_rows_and_every_test_row() -> None:
+def test_a_subset_keeps_every_test_row() -> None:
     read = Sentiment140(subset=TRAINING_ROWS // 10).task().read
     train = [tweet("4", "NO_QUERY", f"tweet number {i}") for i in range(4000)]
     test = [tweet("4", "picnic", f"tweet number {i}") for i in range(400)]
@@ -132,7 +130,7 @@ def test_a_subset_keeps_about_that_many_training_rows_and_every_test_row() -> No
     assert all(read(row) is not None for row in test)
 
 
-def test_a_subset_is_part_of_a_larger_one_and_does_not_follow_the_split() -> None:
+def test_subsets_are_nested_and_independent_of_the_split() -> None:
     families = [Sentiment140(subset=size) for size in (160_000, 800_000)]
     small, large = ({i for i in range(4000) if family.read({"label": 1, "text": f"tweet {i}"})} for family in families)
     assert small < large
@@ -158,7 +156,7 @@ def test_a_post_over_several_lines_stays_one_text(offered: dict[str, Task], tmp_
     assert read == [Example('Maths test.\n\nWho else "studied"?', "non-suicide")]
 
 
-def test_the_suicide_task_is_sensitive_and_says_that_it_diagnoses_nobody(offered: dict[str, Task]) -> None:
+def test_the_suicide_task_is_sensitive_and_not_diagnostic(offered: dict[str, Task]) -> None:
     assert offered["suicide-depression"].sensitive
     assert "not a diagnostic tool" in offered["suicide-depression"].card
     assert not any(task.sensitive for name, task in offered.items() if name != "suicide-depression")

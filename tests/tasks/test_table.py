@@ -95,9 +95,7 @@ def test_a_fraction_that_is_a_number_for_a_regression_stays_one() -> None:
         ('{"joy": 0.5}', {}, "looks like a list", "distribution"),
     ],
 )
-def test_a_value_that_could_mean_two_things_is_refused_with_both(
-    cell: Any, options: dict[str, Any], readings: str, key: str
-) -> None:
+def test_an_ambiguous_value_is_refused(cell: Any, options: dict[str, Any], readings: str, key: str) -> None:
     with pytest.raises(AmbiguousLabel) as refused:
         label_of(cell, MultiLabel(), **options)
     (problem,) = refused.value.problems
@@ -200,13 +198,13 @@ def test_another_separator_leaves_the_bar_alone() -> None:
     assert label_of("a|b;c", MultiLabel(), separator=";") == ["a|b", "c"]
 
 
-def test_the_pair_and_the_text_come_from_the_columns_that_the_options_name() -> None:
+def test_text_and_pair_come_from_the_named_columns() -> None:
     options: dict[str, Any] = {"text": "premise", "pair": "claim", "label": "mood"}
     assert read({"premise": "a", "claim": "b", "mood": "joy"}, **options) == Example("a", "joy", "b")
     assert read({"premise": "a", "claim": None, "mood": "joy"}, **options) == Example("a", "joy", None)
 
 
-def test_several_label_columns_are_the_dimensions_of_a_regression_that_is_asked_for() -> None:
+def test_several_label_columns_are_dimensions_of_a_regression() -> None:
     head = Regression(("valence", "arousal"))
     options: dict[str, Any] = {"label": ("valence", "arousal")}
     assert Table(**options).task().head == head
@@ -239,7 +237,7 @@ def test_columns_one_a_label_are_labels() -> None:
     assert task.taxonomy == Taxonomy(["joy", "fear"])
 
 
-def test_votes_are_shares_of_one_label_where_a_text_has_one() -> None:
+def test_votes_become_shares_of_one_label() -> None:
     assert columns(3, 1, SingleLabel(), label_format="distribution").label == {"joy": 0.75, "fear": 0.25}
     assert columns(0.75, 0.25, SingleLabel(), label_format="distribution").label == {"joy": 0.75, "fear": 0.25}
     with pytest.raises(EmomtlError, match="column 'joy' holds 3, more than one vote"):
@@ -329,7 +327,7 @@ def test_label_cells_suit_every_kind_of_head() -> None:
     assert Regression(("a", "b")).encode(numbers, None).tolist() == [2.5, 4]
 
 
-def test_a_regression_refuses_text_that_is_no_number_and_takes_empty_text_as_unknown() -> None:
+def test_a_regression_reads_numbers_as_text() -> None:
     assert np.isnan(Regression().encode("", None)).all()
     for word in ("joy", "nan", "inf"):
         with pytest.raises(EmomtlError, match="not a finite number"):
@@ -361,13 +359,13 @@ def test_the_options_reach_the_layout_the_taxonomy_and_the_split() -> None:
     assert (task.split.validation, task.split.test) == (0.2, 0.0)
 
 
-def test_the_layout_names_the_columns_so_that_a_file_without_one_is_refused_at_once() -> None:
+def test_a_file_without_a_needed_column_is_refused() -> None:
     (layout,) = Table(text="review", label=("valence", "arousal"), pair="title").task().layouts
     assert isinstance(layout, Files)
     assert layout.columns == {name: name for name in ("review", "valence", "arousal", "title")}
 
 
-def test_without_options_the_labels_are_learned_and_one_label_is_expected() -> None:
+def test_by_default_one_learned_label_is_expected() -> None:
     task = Table().task()
     assert task.taxonomy is None
     assert task.head == SingleLabel()
@@ -432,7 +430,7 @@ def test_columns_of_several_people_become_sets_or_shares() -> None:
     assert people(MultiLabel(), "any", *answers).label == ["joy", "fear"]
 
 
-def test_each_person_has_one_vote_where_a_text_has_one_label() -> None:
+def test_each_person_has_one_vote() -> None:
     mixed = people(SingleLabel(), "mean", (1, 0, 0), (1, 1, 0), (0, 0, 0))
     assert mixed.label == {"joy": 0.75, "fear": 0.25, "anger": 0.0}
     assert ["none of the labels" in mixed.notes[0], "part of one vote" in mixed.notes[1]] == [True, True]

@@ -27,7 +27,7 @@ def test_there_are_28_emotions_7_of_ekman_and_4_sentiments() -> None:
 
 
 @pytest.mark.parametrize("taxonomy", [EMOTIONS, EKMAN, SENTIMENT])
-def test_every_label_has_a_definition_of_its_own_in_one_sentence(taxonomy: Taxonomy) -> None:
+def test_every_label_has_its_own_one_sentence_definition(taxonomy: Taxonomy) -> None:
     definitions = [label.definition for label in taxonomy.labels]
     assert len(set(definitions)) == len(definitions)
     for definition in definitions:
@@ -48,14 +48,14 @@ def test_an_ekman_label_has_the_coordinates_of_its_word() -> None:
     assert all(label.vad == words[label.name] for label in EKMAN.labels)
 
 
-def test_joy_is_more_pleasant_than_grief_and_anger_more_aroused_than_sadness() -> None:
+def test_vad_points_order_known_emotions() -> None:
     vad = {label.name: label.vad or (0.0, 0.0, 0.0) for label in EMOTIONS.labels}
     assert vad["joy"][0] > 0.9 > 0.1 > vad["grief"][0]
     assert vad["anger"][1] > 0.8 > 0.3 > vad["sadness"][1]
 
 
 @pytest.mark.parametrize(("fine", "name", "coarse"), PAIRS)
-def test_every_label_has_exactly_one_parent_which_the_coarser_taxonomy_knows(fine: Taxonomy, name: str, coarse: Taxonomy) -> None:
+def test_every_label_has_one_parent_in_each_grouping(fine: Taxonomy, name: str, coarse: Taxonomy) -> None:
     grouping = fine.grouping(name)
     members = [member for group in grouping.groups.values() for member in group]
     assert sorted(members) == sorted(fine.names)

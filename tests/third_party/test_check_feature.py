@@ -24,7 +24,7 @@ def _feature(**methods: Any) -> Any:
     return dataclass(frozen=True)(type("Made", (Feature,), body))()
 
 
-def test_an_option_that_is_a_key_of_the_table_is_found(found: Any) -> None:
+def test_an_option_named_like_a_key_is_found(found: Any) -> None:
     made = _feature(folds=3, __annotations__={"folds": int})
     assert "has the option ['folds'], a key of every `[features.NAME]`" in found(check_feature, made)
 

@@ -109,7 +109,7 @@ def test_a_head_without_the_options_that_every_head_has_is_found(found: Any) -> 
     assert "has no option `dropout`" in found(check_head, Rigid(), MOODS)
 
 
-def test_a_head_that_counts_rows_where_its_loss_is_a_mean_over_labels_is_found(found: Any, complaint: Any) -> None:
+def test_a_head_with_wrong_counts_is_found(found: Any, complaint: Any) -> None:
     def rows(self: Any, targets: Any) -> Any:
         return self.present(targets).astype(int)
 

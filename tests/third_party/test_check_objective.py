@@ -74,7 +74,7 @@ def test_what_it_says_of_the_task_is_a_finding(found: Any) -> None:
     assert "check() with the task: not these labels" in found(check_objective, Picky())
 
 
-def test_an_objective_refuses_a_task_without_labels_unless_it_says_otherwise() -> None:
+def test_by_default_an_objective_needs_labels() -> None:
     tasks: dict[str, tuple[Head, Taxonomy | None]] = {"arousal": (Regression(), None)}
     with pytest.raises(EmomtlError, match="'arousal' answers with numbers and has no labels"):
         Spread().check("arousal", tasks)

@@ -77,7 +77,7 @@ class Counting(Plain):
         return total * weight, {task: one * weight for task, one in weights.items()}
 
 
-def test_what_is_remembered_in_a_buffer_is_resumed_and_what_is_not_is_found(found: Any, complaint: Any) -> None:
+def test_state_outside_of_buffers_is_found(found: Any, complaint: Any) -> None:
     assert complaint(check_weighting, Counting()) == ""
     message = found(check_weighting, Counting(saved=False))
     assert "saving its state and going on from it: a resumed run gets other weights or gradients" in message
@@ -93,7 +93,7 @@ def test_a_gradient_that_forgets_the_share_is_found(found: Any) -> None:
     assert "two micro-batches of share 0.5: the gradient is not that of one whole step" in found(check_weighting, Changing())
 
 
-def test_a_joint_weighting_too_has_to_do_without_a_task_of_which_a_step_has_no_label(found: Any) -> None:
+def test_a_joint_weighting_also_works_without_a_task(found: Any) -> None:
     @dataclass(frozen=True)
     class Together(Plain):
         joint: ClassVar[bool] = True
@@ -123,7 +123,7 @@ def test_a_weighting_that_names_tasks_is_checked_with_theirs(found: Any, complai
             if "mine" not in tasks:
                 raise EmomtlError("no task 'mine'")
 
-    tasks = {"mine": TaskFacts(10, 2, "single-label"), "yours": TaskFacts(90, 1, "regression")}
+    tasks = {"mine": TaskFacts(10, 2, "labels"), "yours": TaskFacts(90, 1, "numbers")}
     assert complaint(check_weighting, Named(), tasks) == ""
     assert "check() with the tasks of the run: no task 'mine'" in found(check_weighting, Named())
 

@@ -40,7 +40,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_the_example_and_a_skeleton_install_and_pass_their_own_tests(python: Path, tmp_path: Path) -> None:
+def test_example_and_skeleton_pass_their_own_tests(python: Path, tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="hatchling builds the plugins; it is in the dev group")
     example = Path(shutil.copytree(EXAMPLE, tmp_path / "emomtl-isear-like"))
     skeleton = write_skeleton("my-moods", tmp_path)

@@ -36,7 +36,7 @@ def test_every_template_is_used_and_no_placeholder_is_left(tmp_path: Path) -> No
         assert "{package}" not in text
 
 
-def test_the_sample_rows_are_in_three_files_without_a_text_that_two_share(tmp_path: Path) -> None:
+def test_the_sample_splits_share_no_text(tmp_path: Path) -> None:
     folder = write_skeleton("my-moods", tmp_path) / "src" / "emomtl_my_moods" / "sample"
     texts = [line.split("\t")[0] for path in folder.iterdir() for line in path.read_text(encoding="utf-8").splitlines()[1:]]
     assert len(texts) == len(set(texts)) == 42

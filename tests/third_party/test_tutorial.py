@@ -34,7 +34,7 @@ def test_a_block_with_a_file_name_stands_in_that_file(name: str, code: str) -> N
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_has_a_heading_with_its_signature_and_code_that_implements_it(hook: str) -> None:
+def test_every_hook_has_its_signature_and_an_example(hook: str) -> None:
     section = re.search(rf"^### `{hook}`$(.*?)(?=^##|\Z)", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert section is not None
     signature = str(inspect.signature(getattr(hookspecs, hook))).replace("'", "")
@@ -60,7 +60,7 @@ weighting = { use = "geometric" }
 """
 
 
-def test_the_example_works_as_single_files_too_and_stops_where_it_is_asked(tmp_path: Path) -> None:
+def test_the_example_works_as_single_files_too(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLE / "src" / "emomtl_isear_like", tmp_path / "plugin"))
     code = (folder / "stop_file.py").read_text(encoding="utf-8")
     (folder / "stop_file.py").write_text(f"{code}\n\n@hookimpl\ndef emomtl_started(run):\n    (run.folder / 'STOP').touch()\n")

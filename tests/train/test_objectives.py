@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from emomtl import Answers
+from emomtl import HeadOutput
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError
 from emomtl.plugins.discovery import Plugins
@@ -85,7 +85,7 @@ def test_samplers_and_weightings_see_the_losses_of_tasks_alone(desk: Any) -> Non
 
 def test_an_objective_sees_the_texts_of_its_task_and_what_others_answer_for_these() -> None:
     pooled = torch.arange(12.0).reshape(6, 2)
-    answers = {task: Answers(pooled[:n], torch.zeros(n, 2)) for task, n in (("few", 2), ("some", 4), ("all", 6))}
+    answers = {task: HeadOutput(pooled[:n], torch.zeros(n, 2)) for task, n in (("few", 2), ("some", 4), ("all", 6))}
     view = view_of("some", pooled[:4], answers)
     assert torch.equal(view.pooled, pooled[:4])
     assert view.own is answers["some"]

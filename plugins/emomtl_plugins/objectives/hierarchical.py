@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from emomtl import Answers, EmomtlError, Grouping, Head, Objective, Taxonomy, View, hookimpl
+from emomtl import EmomtlError, Grouping, Head, HeadOutput, Objective, Taxonomy, View, hookimpl
 from emomtl_plugins.objectives.pairs import at_least_float32
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Hierarchical(Objective):
             return list(taxonomy.groupings)
         return [taxonomy.grouping(name) for name in self.groupings]
 
-    def _folded(self, own: Answers, grouping: Grouping, names: tuple[str, ...]) -> Tensor:
+    def _folded(self, own: HeadOutput, grouping: Grouping, names: tuple[str, ...]) -> Tensor:
         """The coarse logits (B, G) in the order of `names`; log-probabilities if exclusive."""
         import torch
 
@@ -110,7 +110,7 @@ class Hierarchical(Objective):
                 folded.append(_any_logit(members))
         return torch.stack(folded, dim=1)
 
-    def _consistency(self, own: Answers, grouping: Grouping) -> Tensor:
+    def _consistency(self, own: HeadOutput, grouping: Grouping) -> Tensor:
         """Cross-entropy of folded predictions and targets, the mean over known ones, 0 if none."""
         import torch
         from torch.nn import functional
@@ -132,7 +132,7 @@ class Hierarchical(Objective):
         )
         return (losses * known).sum() / known.sum().clamp(min=1)
 
-    def _divergence(self, own: Answers, other: Answers, grouping: Grouping) -> Tensor:
+    def _divergence(self, own: HeadOutput, other: HeadOutput, grouping: Grouping) -> Tensor:
         """KL(p||q) + KL(q||p), the mean over labels and over the n texts that both tasks read."""
         assert other.taxonomy is not None
         coarse = at_least_float32(other.logits)

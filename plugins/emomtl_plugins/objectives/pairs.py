@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emomtl import Answers
+    from emomtl import HeadOutput
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -17,7 +17,7 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def labels_known(own: Answers) -> tuple[Tensor, Tensor]:
+def labels_known(own: HeadOutput) -> tuple[Tensor, Tensor]:
     """Label sets (B, L) in 0..1 without NaN, and which texts (B,) have all labels known.
 
     The label set of a text with an unknown label is all 0.

@@ -43,7 +43,7 @@ class Uncertainty(Weighting):
         factors = []
         for task, facts in tasks.items():
             # A Gaussian's negative log-likelihood has the factor 1/2, that of a softmax none.
-            factor = 0.5 if facts.kind == "regression" else 1.0
+            factor = 0.5 if facts.answers == "numbers" else 1.0
             factors.append(factor)
             if self.init is not None:
                 first_values[task] = self.init

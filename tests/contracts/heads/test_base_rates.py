@@ -17,7 +17,7 @@ from emomtl_plugins.heads.masked_tokens import MaskedTokens
 RNG = np.random.default_rng(5)
 
 
-def test_single_label_base_rate_is_the_log_loss_of_the_frequencies() -> None:
+def test_the_single_label_base_rate_is_the_log_loss() -> None:
     targets = np.array([0, 0, 0, 1, 2, 2, -100])
     known = targets[targets >= 0]
     frequencies = np.bincount(known) / len(known)

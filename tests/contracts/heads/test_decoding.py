@@ -38,14 +38,14 @@ def test_a_single_label_head_takes_one_name(label: Any) -> None:
         SingleLabel().encode(label, TAXONOMY)
 
 
-def test_answers_are_the_labels_above_the_threshold_best_first_or_the_most_probable() -> None:
+def test_answers_are_the_labels_above_the_threshold() -> None:
     probabilities = np.array([[0.2, 0.9, 0.4], [0.1, 0.0, 0.2]])
     assert MultiLabel(threshold=0.4).decode(probabilities, TAXONOMY.names) == [[("fear", 0.9), ("joy", 0.4)], []]
     assert SingleLabel().decode(probabilities, TAXONOMY.names) == [[("fear", 0.9)], [("joy", 0.2)]]
     assert Regression(("v", "a")).decode(probabilities[:, :2], ("v", "a"))[0] == [("v", 0.2), ("a", 0.9)]
 
 
-def test_a_regression_refuses_what_lies_outside_its_bounds_and_starts_in_their_middle() -> None:
+def test_a_regression_has_bounds_and_starts_in_their_middle() -> None:
     head = Regression(low=1.0, high=5.0)
     assert head.encode("3.5", None).tolist() == [3.5]
     assert np.isnan(head.encode("", None)).all()
@@ -86,7 +86,7 @@ def test_a_number_that_no_float_holds_is_refused(value: Any) -> None:
         Regression().encode(value, None)
 
 
-def test_the_loss_of_soft_labels_is_cross_entropy_against_the_distribution() -> None:
+def test_soft_labels_have_the_cross_entropy_of_distributions() -> None:
     import torch
 
     logits = torch.tensor([[0.2, -1.0, 0.5], [1.0, 0.0, -1.0], [3.0, 1.0, 2.0]])
@@ -100,7 +100,7 @@ def test_the_loss_of_soft_labels_is_cross_entropy_against_the_distribution() -> 
     assert SOFT.loss(logits, one_hot).item() == pytest.approx(SingleLabel().loss(logits, hard).item())
 
 
-def test_soft_labels_are_scored_by_the_largest_share_and_ties_are_counted() -> None:
+def test_soft_labels_are_scored_by_the_largest_share() -> None:
     from emomtl.metrics.scoring import score
 
     shares = np.array([[0.6, 0.4, 0], [0, 0.5, 0.5], [0.1, 0.2, 0.7], [np.nan] * 3], np.float32)

@@ -55,7 +55,7 @@ def test_a_balanced_pos_weight_is_that_of_torch(targets: np.ndarray) -> None:
     assert loss_of(MultiLabel(pos_weight="balanced"), targets) == pytest.approx(mean_known(each, targets), rel=1e-5)
 
 
-def test_given_pos_weights_count_by_name_and_the_others_count_once() -> None:
+def test_given_pos_weights_count_by_name() -> None:
     weight = torch.tensor([1.0, 1.0, 7.5, 1.0])
     wanted = torch.nan_to_num(torch.from_numpy(SETS))
     each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, pos_weight=weight, reduction="none")
@@ -71,7 +71,7 @@ def test_effective_numbers_lie_between_one_row_and_all_rows() -> None:
     assert effective_number(rows, 1 - 1e-9) == pytest.approx(rows, rel=1e-6)
 
 
-def test_pos_weight_by_effective_number_is_the_ratio_of_two_balanced_answers() -> None:
+def test_pos_weight_is_a_ratio_of_effective_numbers() -> None:
     holds, lacks = counts_of_sets()
     weight = [(1 - 0.9**n) / (1 - 0.9**p) for p, n in zip(holds, lacks, strict=True)]
     head = MultiLabel(pos_weight="effective-number", beta=0.9).fitted(SETS, FOUR)
@@ -80,7 +80,7 @@ def test_pos_weight_by_effective_number_is_the_ratio_of_two_balanced_answers() -
     assert loss_of(head, SETS) == pytest.approx(mean_known(each), rel=1e-5)
 
 
-def test_focal_loss_of_one_label_is_the_number_of_the_paper() -> None:
+def test_focal_loss_of_a_sigmoid_is_the_papers_number() -> None:
     # Lin et al. (2017, section 3.2): with gamma = 2, p_t = 0.9 costs 100 times less, and p_t of about 0.968 1000 times
     for p, factor in ((0.9, 0.01), (0.968, 0.001)):
         logit = torch.tensor([[math.log(p / (1 - p))]])
@@ -194,13 +194,13 @@ def test_weighted_distributions_are_those_of_torch() -> None:
     assert ours == pytest.approx(float(theirs) / len(MIXED) / mean_weight, rel=1e-5)
 
 
-def test_focal_loss_of_one_label_is_the_formula_on_a_softmax() -> None:
+def test_focal_loss_of_a_softmax_is_the_formula() -> None:
     q = torch.softmax(LOGITS.double(), dim=1)[torch.arange(len(ONE)), torch.from_numpy(ONE)]
     theirs = float((-((1 - q) ** 2) * q.log()).mean())
     assert loss_of(SingleLabel(criterion="focal"), ONE) == pytest.approx(theirs, rel=1e-5)
 
 
-def test_logit_adjustment_adds_the_log_of_the_shares_in_training_alone() -> None:
+def test_logit_adjustment_applies_in_training_alone() -> None:
     prior = torch.from_numpy(np.bincount(ONE, minlength=4) / len(ONE)).float()
     theirs = functional.cross_entropy(LOGITS + 1.5 * prior.log(), torch.from_numpy(ONE))
     head = SingleLabel(logit_adjustment=1.5)
@@ -209,7 +209,7 @@ def test_logit_adjustment_adds_the_log_of_the_shares_in_training_alone() -> None
     assert np.array_equal(head.fitted(ONE, FOUR).probabilities(LOGITS.numpy()), plain)
 
 
-def test_logit_adjustment_of_yes_and_no_is_that_of_two_labels() -> None:
+def test_binary_logit_adjustment_is_that_of_two_labels() -> None:
     has = SETS[9:, [2]]
     logits = LOGITS[9:, [2]]
     two = torch.cat([torch.zeros_like(logits), logits], dim=1)
@@ -346,14 +346,14 @@ def test_labels_that_no_row_has_weigh_like_others() -> None:
     assert np.isfinite(float(one.loss(LOGITS, torch.from_numpy(ONE))))
 
 
-def test_a_loss_that_needs_rows_says_so_before_it_has_seen_them() -> None:
+def test_a_loss_that_needs_rows_must_be_fitted() -> None:
     with pytest.raises(EmomtlError, match="needs the training rows"):
         MultiLabel(pos_weight="balanced").loss(LOGITS, torch.from_numpy(SETS))
     with pytest.raises(EmomtlError, match="needs the training rows"):
         SingleLabel(label_weight="balanced").base_rate(ONE)
 
 
-def test_a_head_with_a_loss_of_its_own_takes_no_options_of_ours() -> None:
+def test_a_head_with_its_own_loss_takes_no_options() -> None:
     from dataclasses import dataclass
 
     @dataclass(frozen=True)

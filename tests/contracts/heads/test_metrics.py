@@ -89,7 +89,7 @@ def test_regression_figures_are_scipy_s_and_those_of_their_definition(seed: int,
     assert found["rmse"] == pytest.approx(np.mean(rmse))
 
 
-def test_a_label_that_nobody_has_and_nobody_predicts_is_undefined_and_left_out_of_macro_means() -> None:
+def test_macro_means_leave_out_labels_without_positives_and_predictions() -> None:
     targets, probabilities = labelled(1, 30, 0.4)
     targets[:, 2], probabilities[:, 2] = 0, 0.1
     three = [0, 1, 3]
@@ -109,7 +109,7 @@ class SaysLittle(MultiLabel):
     reported: ClassVar[tuple[str, ...]] = ()
 
 
-def test_a_head_that_says_no_more_shows_its_main_metric_and_its_first_ones() -> None:
+def test_by_default_a_head_shows_its_first_metrics() -> None:
     names = metric_names(SaysLittle(), TAXONOMY)
     facts = MetricFacts.of(SaysLittle(), names)
     assert facts.headline == ("weighted_f1", "macro_precision", "weighted_precision", "macro_recall")

@@ -72,13 +72,13 @@ def test_single_label_metrics_are_scikit_learn_s(seed: int, rows: int) -> None:
     assert found["macro_average_precision"] == pytest.approx(np.mean(each))
 
 
-def test_jaccard_is_one_where_no_label_is_had_and_none_is_given() -> None:
+def test_jaccard_of_two_empty_sets_is_one() -> None:
     targets = np.array([[0, 0], [1, 1], [1, 0]], np.float32)
     probabilities = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])
     assert MultiLabel().metrics(targets, probabilities)["jaccard"] == pytest.approx((1 + 0.5 + 0) / 3)
 
 
-def test_labels_without_an_order_of_rows_are_left_out_of_the_means_and_named() -> None:
+def test_labels_without_a_ranking_are_left_out_and_named() -> None:
     taxonomy = Taxonomy(["always", "never", "at times"])
     targets = np.array([[1, 0, 0], [1, 0, 1], [1, 0, 1]], np.float32)
     logits = np.log(np.array([[0.9, 0.2, 0.4], [0.8, 0.1, 0.3], [0.8, 0.1, 0.6]]) / 0.5)
@@ -140,7 +140,7 @@ def test_ordinal_labels_need_their_order() -> None:
     SingleLabel().check(Taxonomy(NAMES, [mixed]))
 
 
-def test_a_run_without_order_is_what_it_was_before_there_was_one() -> None:
+def test_a_run_without_order_is_unchanged() -> None:
     from emomtl.manifest import differences
 
     before = {"tasks": {"a": {"head": {"use": "single-label", "lr": None}}}}

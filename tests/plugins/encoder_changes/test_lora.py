@@ -67,7 +67,7 @@ def test_only_adapters_learn_unless_the_encoder_is_told_to(bert, change):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
-def test_in_whichever_order_changes_stand_only_what_was_pretrained_is_frozen(bert, change, order):
+def test_only_pretrained_parameters_are_frozen(bert, change, order):
     encoder = bert()
     before = {name for name, _ in encoder.named_parameters()}
     changes = (Frozen(), LowRank(), ProjectedAttention(6, 3))
@@ -77,7 +77,7 @@ def test_in_whichever_order_changes_stand_only_what_was_pretrained_is_frozen(ber
     assert not any("pals" in name and "lora" in name for name in added)
 
 
-def test_tasks_have_adapters_of_their_own_and_one_step_trains_all_of_them(bert, inputs, build):
+def test_one_step_trains_the_adapters_of_all_tasks(bert, inputs, build):
     encoder = bert()
     model = build(encoder, LowRank(per_task_adapters=True))
     fill(encoder)
@@ -98,7 +98,7 @@ def test_the_check_for_authors_passes_with_adapters_for_each_task(options):
     check_change(LowRank(per_task_adapters=True, **options))
 
 
-def test_a_layer_that_is_not_there_is_named_with_those_that_are(bert, change):
+def test_an_unknown_layer_is_named_with_the_known(bert, change):
     with pytest.raises(EmomtlError, match=r"no linear layer is called Wqkv.*dense, key, query, value"):
         change(bert(), LowRank(targets=("Wqkv",)))
 

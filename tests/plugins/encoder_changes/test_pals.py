@@ -70,7 +70,7 @@ def test_every_layer_is_that_of_the_formula(bert, inputs, change, kernel):
             assert torch.allclose(states[number + 1], wanted, atol=1e-5)
 
 
-def test_each_task_has_its_own_answer_and_a_task_alone_the_same_as_beside_others(bert, inputs, change):
+def test_each_task_has_vectors_of_its_own(bert, inputs, change):
     both, one = bert(initializer_range=0.5), bert(initializer_range=0.5)
     answers = {}
     for name, encoder, applied in (("both", both, change(both, PALS)), ("one", one, change(one, PALS, tasks=("sst-2",)))):

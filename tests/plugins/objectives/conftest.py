@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from emomtl import Answers, Grouping, Label, Objective, Taxonomy, View
+from emomtl import Grouping, HeadOutput, Label, Objective, Taxonomy, View
 
 LABELS = Taxonomy(
     [
@@ -37,11 +37,11 @@ def labels() -> Taxonomy:
 def view() -> Callable[..., View]:
     """A maker of views: targets are numbers of labels (one a text) or lists of numbers (several a text); None is unknown."""
 
-    def make(targets: Sequence[Any], seed: int = 0, width: int = 3, **others: Answers) -> View:
+    def make(targets: Sequence[Any], seed: int = 0, width: int = 3, **others: HeadOutput) -> View:
         draw = np.random.default_rng(seed)
         pooled = torch.tensor(draw.normal(size=(len(targets), width)))
         logits = torch.tensor(2 * draw.normal(size=(len(targets), len(LABELS))))
-        return View(pooled, Answers(logits, encoded(targets), LABELS), others)
+        return View(pooled, HeadOutput(logits, encoded(targets), LABELS), others)
 
     return make
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emomtl import Answers, EmomtlError, Grouping, MultiLabel, SingleLabel, Taxonomy, View
+from emomtl import EmomtlError, Grouping, HeadOutput, MultiLabel, SingleLabel, Taxonomy, View
 from emomtl_plugins.objectives.hierarchical import Hierarchical
 
 ONE = [0, 1, 3, 2, 4, None]
@@ -33,7 +33,7 @@ def bernoulli(wanted, p):
 
 
 @pytest.mark.parametrize("fold", ["any", "max"])
-def test_with_several_labels_it_is_the_cross_entropy_of_folded_probabilities_and_folded_targets(view, labels, loss_of, fold):
+def test_with_several_labels_it_is_the_folded_cross_entropy(view, labels, loss_of, fold):
     given = view(SEVERAL)
     p, known = sigmoid(given.own.logits.numpy()), slice(0, 4)
     wanted = []
@@ -44,7 +44,7 @@ def test_with_several_labels_it_is_the_cross_entropy_of_folded_probabilities_and
     assert loss_of(Hierarchical(fold=fold), given) == pytest.approx(np.mean(wanted), rel=1e-10)
 
 
-def test_with_one_label_it_is_the_cross_entropy_of_the_parent(view, labels, loss_of):
+def test_with_one_label_it_is_the_parents_cross_entropy(view, labels, loss_of):
     given = view(ONE)
     powers = np.exp(given.own.logits.numpy())
     p = powers / powers.sum(axis=1, keepdims=True)
@@ -65,9 +65,9 @@ def test_groupings_can_be_chosen_by_name(view, loss_of):
 
 
 @pytest.mark.parametrize("fold", ["any", "max"])
-def test_agreement_is_the_symmetric_divergence_on_the_texts_that_both_tasks_read(view, labels, loss_of, fold):
+def test_agreement_is_the_symmetric_divergence_on_common_texts(view, labels, loss_of, fold):
     draw = np.random.default_rng(9)
-    coarse = Answers(torch.tensor(draw.normal(size=(3, 3))), torch.zeros(3, 3), COARSE)
+    coarse = HeadOutput(torch.tensor(draw.normal(size=(3, 3))), torch.zeros(3, 3), COARSE)
     given = view(SEVERAL, coarse=coarse)
     p = folded(sigmoid(given.own.logits.numpy()), labels, labels.groupings[0], fold)[:3, [2, 1, 0]]
     q = sigmoid(coarse.logits.numpy())
@@ -79,7 +79,7 @@ def test_agreement_is_the_symmetric_divergence_on_the_texts_that_both_tasks_read
 
 
 def test_agreement_of_single_labels_is_the_divergence_of_both_distributions(view, labels, loss_of):
-    coarse = Answers(torch.tensor(np.random.default_rng(9).normal(size=(6, 3))), torch.zeros(6, dtype=torch.int64), COARSE)
+    coarse = HeadOutput(torch.tensor(np.random.default_rng(9).normal(size=(6, 3))), torch.zeros(6, dtype=torch.int64), COARSE)
     given = view(ONE, coarse=coarse)
     p = folded(given.own.logits.softmax(dim=1).numpy(), labels, labels.groupings[0], "sum")[:, [2, 1, 0]]
     q = coarse.logits.softmax(dim=1).numpy()
@@ -91,14 +91,14 @@ def test_heads_that_say_the_same_agree_and_get_no_gradient(view, labels):
     given = view(SEVERAL)
     logits = given.own.logits.clone().requires_grad_()
     p = folded(sigmoid(given.own.logits.numpy()), labels, labels.groupings[0], "any")[:, [2, 1, 0]]
-    coarse = Answers(torch.tensor(np.log(p / (1 - p))).requires_grad_(), torch.zeros(5, 3), COARSE)
-    own = Answers(logits, given.own.targets, labels)
+    coarse = HeadOutput(torch.tensor(np.log(p / (1 - p))).requires_grad_(), torch.zeros(5, 3), COARSE)
+    own = HeadOutput(logits, given.own.targets, labels)
     loss = Hierarchical(groupings=(), between="coarse").loss(torch.nn.Module(), View(given.pooled, own, {"coarse": coarse}))
     assert float(loss.detach()) == pytest.approx(0.0, abs=1e-12)
     assert all(one.abs().max() < 1e-9 for one in torch.autograd.grad(loss, [logits, coarse.logits]))
 
 
-def test_where_the_other_task_reads_none_of_the_texts_only_the_targets_count(view, loss_of):
+def test_without_common_texts_only_the_targets_count(view, loss_of):
     given = view(SEVERAL)
     assert loss_of(Hierarchical(between="coarse"), given) == loss_of(Hierarchical(), given)
     assert loss_of(Hierarchical(groupings=(), between="coarse"), given) == 0.0
@@ -112,8 +112,8 @@ def test_its_gradient_is_that_of_finite_differences(view, fold, targets):
     coarse = torch.tensor(np.random.default_rng(4).normal(size=(len(targets), 3)))
 
     def loss(own, other):
-        beside = {"coarse": Answers(other, torch.zeros(len(targets), dtype=kind), COARSE)}
-        view = View(given.pooled, Answers(own, given.own.targets, given.own.taxonomy), beside)
+        beside = {"coarse": HeadOutput(other, torch.zeros(len(targets), dtype=kind), COARSE)}
+        view = View(given.pooled, HeadOutput(own, given.own.targets, given.own.taxonomy), beside)
         return Hierarchical(fold=fold, between="coarse").loss(torch.nn.Module(), view)
 
     assert torch.autograd.gradcheck(loss, [one.clone().requires_grad_() for one in (given.own.logits, coarse)])
@@ -122,7 +122,7 @@ def test_its_gradient_is_that_of_finite_differences(view, fold, targets):
 def test_a_partly_known_label_set_counts_where_its_parent_follows(view, labels, loss_of):
     given = view([[0]])
     targets = torch.tensor([[1.0, torch.nan, torch.nan, 0.0, 0.0]], dtype=torch.float64)
-    found = loss_of(Hierarchical(groupings=("tone",)), View(given.pooled, Answers(given.own.logits, targets, labels)))
+    found = loss_of(Hierarchical(groupings=("tone",)), View(given.pooled, HeadOutput(given.own.logits, targets, labels)))
     p = folded(sigmoid(given.own.logits.numpy()), labels, labels.groupings[0], "any")[0]
     assert found == pytest.approx(np.mean([-np.log(p[0]), -np.log(1 - p[2])]), rel=1e-10)
 
@@ -133,8 +133,8 @@ def test_very_sure_logits_in_fp32_give_finite_losses_and_gradients(view, labels,
     targets = view([[0], [2, 3]]).own.targets
     for sign in (1.0, -1.0):
         logits = torch.full((2, 5), sign * size, requires_grad=True)
-        coarse = Answers(torch.full((2, 3), -sign * size), torch.zeros(2, 3), COARSE)
-        own = View(torch.zeros(2, 3), Answers(logits, targets.float(), labels), {"coarse": coarse})
+        coarse = HeadOutput(torch.full((2, 3), -sign * size), torch.zeros(2, 3), COARSE)
+        own = View(torch.zeros(2, 3), HeadOutput(logits, targets.float(), labels), {"coarse": coarse})
         loss = Hierarchical(fold=fold, between="coarse").loss(torch.nn.Module(), own)
         (gradient,) = torch.autograd.grad(loss, [logits])
         assert torch.isfinite(loss)
@@ -161,5 +161,5 @@ def test_a_grouping_over_every_label_alone_gives_the_plain_loss(view, loss_of):
     names = ("a", "b", "c", "d", "e")
     alone = Taxonomy(names, [Grouping("same", {name.upper(): (name,) for name in names})])
     given = view(SEVERAL)
-    found = loss_of(Hierarchical(), View(given.pooled, Answers(given.own.logits, given.own.targets, alone)))
+    found = loss_of(Hierarchical(), View(given.pooled, HeadOutput(given.own.logits, given.own.targets, alone)))
     assert found == pytest.approx(float(MultiLabel().loss(given.own.logits.float(), given.own.targets.float())), rel=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from emomtl import Answers, EmomtlError, Regression, SingleLabel, Taxonomy, View
+from emomtl import EmomtlError, HeadOutput, Regression, SingleLabel, Taxonomy, View
 from emomtl_plugins.objectives.label_aware_contrastive import LabelAwareContrastive
 from emomtl_plugins.objectives.supervised_contrastive import SupervisedContrastive
 
@@ -36,7 +36,7 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def test_with_one_label_a_text_weights_are_the_probabilities_of_the_others_labels(view, loss_of):
+def test_weights_are_the_probabilities_of_the_others_labels(view, loss_of):
     for seed in range(4):
         given = view(ONE, seed)
         p = softmax(given.own.logits.numpy())
@@ -49,24 +49,26 @@ def test_no_gradient_goes_through_the_weights(view):
     given = view(ONE)
     logits = given.own.logits.clone().requires_grad_()
     pooled = given.pooled.clone().requires_grad_()
-    loss = LabelAwareContrastive().loss(torch.nn.Identity(), View(pooled, Answers(logits, given.own.targets, given.own.taxonomy)))
+    loss = LabelAwareContrastive().loss(
+        torch.nn.Identity(), View(pooled, HeadOutput(logits, given.own.targets, given.own.taxonomy))
+    )
     of_pooled, of_logits = torch.autograd.grad(loss, [pooled, logits], allow_unused=True)
     assert of_pooled.any()
     assert of_logits is None
 
 
-def test_a_negative_whose_label_the_head_confuses_with_the_anchors_is_pushed_harder(view):
+def test_negatives_with_confused_labels_are_pushed_harder(view):
     own = view([0, 0, 1, 2]).own
     sure = torch.full((4, 5), -9.0, dtype=torch.float64)
     sure[:, 0], sure[:, 1] = 9.0, 8.0
     pooled = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.6, 0.8], [0.6, -0.8]], dtype=torch.float64, requires_grad=True)
-    LabelAwareContrastive().loss(torch.nn.Identity(), View(pooled, Answers(sure, own.targets, own.taxonomy))).backward()
+    LabelAwareContrastive().loss(torch.nn.Identity(), View(pooled, HeadOutput(sure, own.targets, own.taxonomy))).backward()
     assert pooled.grad is not None
     pushes = pooled.grad.norm(dim=1)
     assert pushes[2] > 10 * pushes[3]
 
 
-def test_labels_that_lie_near_each_other_in_valence_arousal_and_dominance_weigh_more(view, labels, loss_of):
+def test_labels_with_near_vad_points_weigh_more(view, labels, loss_of):
     given = view(ONE)
     points = np.array([label.vad for label in labels.labels])
     gap = np.linalg.norm(points[:, None] - points[None], axis=2) / math.sqrt(3)
@@ -83,9 +85,9 @@ def test_labels_that_share_parents_weigh_more(view, labels, loss_of):
     assert loss_of(LabelAwareContrastive(weights="groupings"), given) == pytest.approx(wanted, rel=1e-10)
 
 
-def test_where_every_label_weighs_the_same_it_is_the_plain_contrastive_loss_times_that_weight(view, loss_of):
+def test_equal_weights_give_the_plain_contrastive_loss(view, loss_of):
     given = view(ONE)
-    even = View(given.pooled, Answers(torch.zeros_like(given.own.logits), given.own.targets, given.own.taxonomy))
+    even = View(given.pooled, HeadOutput(torch.zeros_like(given.own.logits), given.own.targets, given.own.taxonomy))
     z, labels = given.pooled.numpy(), [label for label in ONE if label is not None]
     weights = [[0.2] * len(labels)] * len(labels)
     assert loss_of(LabelAwareContrastive(), even) == pytest.approx(label_aware(z, ONE[:-1], weights, 0.3), rel=1e-10)
@@ -96,16 +98,16 @@ def test_where_every_label_weighs_the_same_it_is_the_plain_contrastive_loss_time
 
 @pytest.mark.parametrize("weights", ["model", "vad", "groupings"])
 @pytest.mark.parametrize("targets", [ONE, SEVERAL], ids=["one label", "several"])
-def test_its_gradient_is_that_of_finite_differences_and_order_changes_nothing(view, loss_of, assert_gradients, weights, targets):
+def test_its_gradient_is_that_of_finite_differences(view, loss_of, assert_gradients, weights, targets):
     objective, given = LabelAwareContrastive(weights=weights), view(targets)
     order = list(reversed(range(len(targets))))
-    own = Answers(given.own.logits[order], given.own.targets[order], given.own.taxonomy)
+    own = HeadOutput(given.own.logits[order], given.own.targets[order], given.own.taxonomy)
     turned = View(given.pooled[order], own)
     assert loss_of(objective, turned) == pytest.approx(loss_of(objective, given), rel=1e-9)
     assert_gradients(objective, given)
 
 
-def test_weights_that_need_points_or_groupings_are_refused_for_labels_without():
+def test_weights_that_need_vad_or_groupings_are_checked():
     bare = Taxonomy(["joy", "fear"])
     tasks = {"mood": (SingleLabel(), bare), "arousal": (Regression(), None)}
     LabelAwareContrastive().check("mood", tasks)

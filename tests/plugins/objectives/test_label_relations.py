@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emomtl import Answers, EmomtlError, MultiLabel, Taxonomy, View
+from emomtl import EmomtlError, HeadOutput, MultiLabel, Taxonomy, View
 from emomtl_plugins.objectives.label_relations import LabelRelations
 
 ONE = [0, 1, 3, None]
@@ -27,22 +27,22 @@ def by_loops(p, labels, grouping, apart):
 
 @pytest.mark.parametrize(("number", "name"), [(0, "tone"), (1, "force"), (1, None)])
 @pytest.mark.parametrize("apart", [(), ("open",)])
-def test_it_is_the_mean_of_related_gaps_over_texts_with_labels(view, labels, loss_of, number, name, apart):
+def test_it_is_the_mean_of_related_gaps(view, labels, loss_of, number, name, apart):
     given = view(SEVERAL)
     p = 1 / (1 + np.exp(-given.own.logits.numpy()[:3]))
     wanted = by_loops(p, labels, labels.groupings[number], apart)
     assert loss_of(LabelRelations(name, apart), given) == pytest.approx(wanted, rel=1e-10)
 
 
-def test_with_one_label_a_text_the_probabilities_are_those_of_a_softmax(view, labels, loss_of):
+def test_with_one_label_the_probabilities_are_a_softmax(view, labels, loss_of):
     given = view(ONE)
     p = given.own.logits.softmax(dim=1).numpy()[:3]
     assert loss_of(LabelRelations(), given) == pytest.approx(by_loops(p, labels, labels.groupings[1], ()), rel=1e-10)
 
 
-def test_like_answers_within_groups_and_unlike_ones_between_them_are_what_it_asks_for(view, labels, loss_of):
+def test_like_probabilities_within_groups_have_the_least_loss(view, labels, loss_of):
     def of(*logits):
-        own = Answers(torch.tensor([logits], dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64), labels)
+        own = HeadOutput(torch.tensor([logits], dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64), labels)
         return loss_of(LabelRelations("tone"), View(torch.zeros(1, 3), own))
 
     assert of(0, 0, 0, 0, 0) == 0.0
@@ -55,7 +55,7 @@ def test_its_gradient_is_that_of_finite_differences(view, targets):
     given = view(targets)
 
     def loss(logits):
-        own = Answers(logits, given.own.targets, given.own.taxonomy)
+        own = HeadOutput(logits, given.own.targets, given.own.taxonomy)
         return LabelRelations().loss(torch.nn.Module(), View(given.pooled, own))
 
     assert torch.autograd.gradcheck(loss, [given.own.logits.clone().requires_grad_()])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from emomtl import Answers, EmomtlError, Regression, SingleLabel, View
+from emomtl import EmomtlError, HeadOutput, Regression, SingleLabel, View
 from emomtl.testing import check_objective
 from emomtl.train.step import losses_of, moment_of, try_step
 from emomtl_plugins.objectives.r_drop import RDrop
@@ -45,11 +45,11 @@ def test_for_several_labels_each_is_a_bernoulli_of_its_own(view: Any, loss_of: A
 def test_for_numbers_it_is_the_mean_square_of_the_difference(loss_of: Any) -> None:
     targets = torch.tensor([[0.5, 0.5], [float("nan"), 1.0]])
     one, other = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[2.0, 2.0], [9.0, 1.0]])
-    given = View(torch.zeros(2, 3), Answers(one, targets), again=Answers(other, targets))
+    given = View(torch.zeros(2, 3), HeadOutput(one, targets), again=HeadOutput(other, targets))
     assert loss_of(RDrop(), given) == pytest.approx((1 + 0 + 9) / 3)
 
 
-def test_texts_without_a_label_take_no_part_and_equal_answers_cost_nothing(view: Any, loss_of: Any) -> None:
+def test_texts_without_a_label_take_no_part(view: Any, loss_of: Any) -> None:
     given = twice(view([0, None, 3, None]))
     assert loss_of(RDrop(), given) == pytest.approx(loss_of(RDrop(), _rows(given, [0, 2])))
     assert loss_of(RDrop(), replace(given, again=given.own)) == 0
@@ -89,7 +89,7 @@ def session_of(desk: Any, out: str, dropout: float, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("unpadded", ["off", "on"])
-def test_without_dropout_both_passes_are_one_and_the_loss_is_the_task_s(desk: Any, unpadded: str) -> None:
+def test_without_dropout_r_drop_adds_nothing(desk: Any, unpadded: str) -> None:
     train = {"unpadded": unpadded}
     alone = try_step(session_of(desk, "alone", 0.0, with_it=False, train=train))
     both = try_step(session_of(desk, "both", 0.0, train=train))
@@ -99,9 +99,7 @@ def test_without_dropout_both_passes_are_one_and_the_loss_is_the_task_s(desk: An
 
 
 @pytest.mark.parametrize("change", [[], [{"use": "pals", "rank": 8, "heads": 2}]], ids=["plain", "pals"])
-def test_in_a_step_the_task_s_loss_is_the_mean_of_two_passes(
-    desk: Any, change: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_loss_is_the_mean_of_two_passes(desk: Any, change: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The heads' answers of both passes are written down, and the loss is worked out from them by hand."""
     session = session_of(desk, "both", 0.4, encoder={"changes": change}, train={"loss_scale": "mean"})
     answers: list[torch.Tensor] = []

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emomtl import Answers, View
+from emomtl import HeadOutput, View
 from emomtl_plugins.objectives.supervised_contrastive import SupervisedContrastive
 
 ONE = [0, 1, 0, 2, 1, 0, 4, None]
@@ -49,14 +49,14 @@ def jaccard_weighted(pooled, sets, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.3, 2.0])
-def test_with_one_label_a_text_it_is_the_loss_of_the_paper(view, loss_of, temperature):
+def test_with_one_label_it_is_the_loss_of_the_paper(view, loss_of, temperature):
     for seed in range(4):
         given = view(ONE, seed)
         wanted = khosla(given.pooled.numpy(), ONE, temperature)
         assert loss_of(SupervisedContrastive(temperature), given) == pytest.approx(wanted, rel=1e-10)
 
 
-def test_with_several_labels_positives_count_by_the_overlap_of_label_sets(view, loss_of):
+def test_positives_count_by_the_overlap_of_label_sets(view, loss_of):
     for seed in range(4):
         given = view(SEVERAL, seed)
         wanted = jaccard_weighted(given.pooled.numpy(), SEVERAL, 0.3)
@@ -68,7 +68,7 @@ def test_sets_of_one_label_give_the_loss_of_single_labels(view, loss_of):
     assert loss_of(SupervisedContrastive(), several) == pytest.approx(loss_of(SupervisedContrastive(), view(ONE)), rel=1e-12)
 
 
-def test_texts_of_one_label_together_and_apart_from_others_have_nearly_no_loss_and_the_reverse_has_much(view, loss_of):
+def test_texts_grouped_by_label_have_nearly_no_loss(view, loss_of):
     axis = torch.eye(2, dtype=torch.float64)
     together = View(axis[[0, 0, 1, 1]], view([0, 0, 1, 1]).own)
     across = View(axis[[0, 1, 0, 1]], view([0, 0, 1, 1]).own)
@@ -82,7 +82,7 @@ def test_neither_order_nor_length_nor_rotation_of_vectors_changes_it(view, loss_
     given = view(SEVERAL, seed=3, width=2)
     rotation = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], dtype=torch.float64)
     order = list(order)
-    own = Answers(given.own.logits[order], given.own.targets[order], given.own.taxonomy)
+    own = HeadOutput(given.own.logits[order], given.own.targets[order], given.own.taxonomy)
     changed = View(given.pooled[order] @ rotation * stretch, own)
     assert loss_of(SupervisedContrastive(), changed) == pytest.approx(loss_of(SupervisedContrastive(), given), rel=1e-9)
 
@@ -93,7 +93,7 @@ def test_its_gradient_is_that_of_finite_differences(view, assert_gradients, targ
 
 
 @pytest.mark.parametrize("targets", [[0, 1, 2], [None, None], [None, 0], [0], [[], []], [[0], [1]]])
-def test_without_two_texts_that_share_a_label_it_is_zero_with_a_zero_gradient(view, targets):
+def test_without_a_shared_label_loss_and_gradient_are_zero(view, targets):
     given = view(targets)
     pooled = given.pooled.clone().requires_grad_()
     loss = SupervisedContrastive().loss(torch.nn.Identity(), View(pooled, given.own))
@@ -107,7 +107,7 @@ def test_vectors_in_bf16_are_computed_with_in_fp32(view):
     pooled = given.pooled.bfloat16()
     loss = SupervisedContrastive(0.01).loss(torch.nn.Identity(), View(pooled, given.own))
     assert loss.dtype == torch.float64
-    in_fp32 = View(pooled, Answers(given.own.logits.bfloat16(), given.own.targets, given.own.taxonomy))
+    in_fp32 = View(pooled, HeadOutput(given.own.logits.bfloat16(), given.own.targets, given.own.taxonomy))
     found = SupervisedContrastive(0.01).loss(torch.nn.Identity(), in_fp32)
     assert found.dtype == torch.float32
     assert float(found) == pytest.approx(khosla(pooled.double().numpy(), ONE, 0.01), rel=1e-4)

@@ -16,14 +16,14 @@ def test_by_epoch_the_exponent_is_the_papers_in_every_epoch(moment, epochs):
         assert Annealed(by="epoch").alpha(moment(epoch=e - 1, epochs=epochs, progress=0.123)) == pytest.approx(expected)
 
 
-def test_the_first_epoch_is_proportional_and_the_last_has_the_power_of_a_fifth(moment):
+def test_alpha_falls_from_one_to_a_fifth(moment):
     sampler = Annealed(by="epoch")
     first, last = moment(epoch=0, epochs=25), moment(epoch=24, epochs=25)
     assert sampler.probabilities(first) == pytest.approx(Power(alpha=1.0).probabilities(first))
     assert sampler.probabilities(last) == pytest.approx(Power(alpha=0.2).probabilities(last))
 
 
-def test_by_progress_the_exponent_falls_in_a_straight_line_whatever_the_epoch(moment):
+def test_by_progress_alpha_falls_in_a_straight_line(moment):
     for progress, expected in ((0.0, 1.0), (0.25, 0.8), (0.5, 0.6), (1.0, 0.2)):
         assert Annealed().alpha(moment(progress=progress, epoch=7)) == pytest.approx(expected)
 
@@ -40,7 +40,7 @@ def test_start_and_end_may_be_turned_round(moment):
     assert Annealed(start=0.0, end=1.0).alpha(moment(progress=0.75)) == pytest.approx(0.75)
 
 
-def test_going_by_epochs_is_refused_under_one_pass_with_a_reason():
+def test_by_epoch_needs_at_least_one_pass():
     for passes in (0.28, 0.95):
         with pytest.raises(EmomtlError, match=f"{passes:.2f} passes long") as caught:
             Annealed(by="epoch").check_length(passes)

@@ -10,7 +10,7 @@ from emomtl_plugins.samplers.explicit import Explicit
 SIZES = {"goemotions": 43_410, "sst-2": 67_349}
 
 
-def test_shares_are_scaled_to_sum_one_in_the_order_of_the_run(moment):
+def test_shares_are_scaled_to_sum_one(moment):
     found = Explicit(shares={"sst-2": 1, "goemotions": 3}).probabilities(moment(sizes=SIZES))
     assert list(found.items()) == [("goemotions", 0.75), ("sst-2", 0.25)]
 
@@ -38,6 +38,6 @@ def test_shares_that_are_all_zero_are_refused():
         Explicit(shares={"goemotions": 0.0, "sst-2": 0}).check(SIZES)
 
 
-def test_an_unlike_name_is_answered_with_the_tasks_of_the_run():
+def test_an_unknown_task_is_answered_with_the_known():
     with pytest.raises(EmomtlError, match="its tasks: goemotions, sst-2"):
         Explicit(shares={"goemotions": 1.0, "sst-2": 1.0, "xyz": 1.0}).check(SIZES)

@@ -23,7 +23,7 @@ def test_probabilities_are_the_gaps_to_the_goals_of_the_paper() -> None:
     assert found == pytest.approx({"far": 0.6, "near": 0.2, "other": 0.2})
 
 
-def test_a_task_without_a_goal_has_the_best_that_its_metric_can_be() -> None:
+def test_the_default_goal_is_the_best_possible_score() -> None:
     found = Headroom(goals={"far": 0.8}, least=0.0).probabilities(at(far=0.4, near=0.6, other=0.8))
     assert found == pytest.approx({"far": 0.4, "near": 0.4, "other": 0.2})
 
@@ -39,7 +39,7 @@ def test_a_task_at_its_goal_keeps_its_least_part() -> None:
 
 
 @pytest.mark.parametrize("scores", [{}, {"far": 1.0, "near": 1.0, "other": 1.0}])
-def test_before_the_first_evaluation_and_with_every_goal_reached_sizes_decide(scores: dict[str, float]) -> None:
+def test_without_gaps_the_sizes_decide(scores: dict[str, float]) -> None:
     for alpha in (0.0, 0.5, 1.0):
         assert Headroom(alpha=alpha).probabilities(at(**scores)) == Power(alpha=alpha).probabilities(at())
 
@@ -49,7 +49,7 @@ def test_a_task_without_a_score_counts_with_the_mean_gap() -> None:
     assert found == pytest.approx({"far": 0.5 / 1.2, "near": 0.3 / 1.2, "other": 0.4 / 1.2})
 
 
-def test_a_metric_is_named_by_task_and_one_that_is_not_there_is_refused() -> None:
+def test_an_unknown_metric_of_a_task_is_refused() -> None:
     moment = replace(at(far=0.5, near=0.5, other=0.5), scores={"far": {"macro_f1": 0.1, "mcc": 0.9}})
     assert Headroom(metric={"far": "mcc"}, least=0.0).probabilities(moment)["far"] == pytest.approx(1 / 3)
     with pytest.raises(EmomtlError, match="'far' is not scored by 'f2'"):

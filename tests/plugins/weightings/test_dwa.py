@@ -51,7 +51,7 @@ def test_a_window_of_steps_takes_the_place_of_the_epoch(facts, moment, losses):
     assert _run(DynamicWeightAverage(window=2), facts, moment, losses, flat) == by_epoch
 
 
-def test_a_task_missing_in_a_window_counts_as_neither_faster_nor_slower(facts, moment, losses):
+def test_a_task_missing_in_a_window_has_ratio_one(facts, moment, losses):
     epochs = [
         [{"goemotions": 2.0, "sst-2": 1.0, "emobank": None}],
         [{"goemotions": 1.0, "sst-2": 0.8, "emobank": 0.3}],
@@ -61,7 +61,7 @@ def test_a_task_missing_in_a_window_counts_as_neither_faster_nor_slower(facts, m
     assert found[2] == pytest.approx(_softmax([0.5, 0.8, 1.0]), rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_does_not_stay_in_the_means(facts, moment, losses):
+def test_losses_that_are_not_finite_are_left_out(facts, moment, losses):
     poisoned = [[*EPOCHS[0], {"goemotions": float("nan"), "sst-2": float("inf"), "emobank": 0.6}], *EPOCHS[1:]]
     clean = [[*EPOCHS[0], {"goemotions": 3.0, "sst-2": 1.0, "emobank": 0.6}], *EPOCHS[1:]]
     weighting = DynamicWeightAverage()

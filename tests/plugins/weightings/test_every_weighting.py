@@ -40,7 +40,7 @@ def test_the_tasks_of_the_run_are_accepted(weighting, facts):
     assert weighting.check(facts) is None
 
 
-def test_the_gradient_of_each_loss_is_the_weight_that_is_reported(weighting, facts, moment, losses):
+def test_each_gradient_is_the_reported_weight(weighting, facts, moment, losses):
     state = weighting.start(facts, [])
     for now in _steps(moment, 0, 10):
         given = losses()
@@ -80,7 +80,7 @@ def test_a_saved_state_goes_on_as_if_it_had_never_stopped(weighting, facts, mome
     assert begun + _train(weighting, second, moment, losses, 7, 16) == expected
 
 
-def test_the_micro_batches_of_a_step_add_up_to_the_mean(weighting, facts, moment, losses):
+def test_micro_batches_of_a_step_add_up(weighting, facts, moment, losses):
     state = weighting.start(facts, [])
     now = moment(share=0.25)
     given = [losses() for _ in range(4)]

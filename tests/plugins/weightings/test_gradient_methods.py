@@ -63,7 +63,7 @@ class _Bench:
     def __init__(self, weighting, jacobian, moment):
         self.weighting = weighting
         self.jacobian = torch.as_tensor(jacobian, dtype=torch.float32)
-        self.tasks = {f"task-{i}": TaskFacts(9, 2, "regression") for i in range(len(self.jacobian))}
+        self.tasks = {f"task-{i}": TaskFacts(9, 2, "numbers") for i in range(len(self.jacobian))}
         self.parts = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(self.jacobian.shape[1] - 4))]
         self.heads = {task: nn.Parameter(torch.zeros(())) for task in self.tasks}
         self.now = moment(sizes=dict.fromkeys(self.tasks, 9))
@@ -138,7 +138,7 @@ def test_small_gradients_are_mixed_like_large_ones(moment, name, size):
     torch.testing.assert_close(found / size, plain, rtol=1e-3, atol=1e-3)
 
 
-def test_conflict_free_has_a_direction_where_torchs_pseudo_inverse_has_none(moment):
+def test_conflict_free_works_where_torchs_pseudo_inverse_fails(moment):
     """pinv of a float32 matrix cuts at 1.2e-7 of the largest singular value times the longer side: all, from 8.4 million on."""
     wide = torch.zeros(2, 8_500_000)
     wide[:, :3] = torch.tensor([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])
@@ -262,7 +262,7 @@ def test_upgrad_of_two_is_pcgrad(moment):
 
 
 @pytest.mark.parametrize("method", [Mgda(), CAGrad(), UPGrad(), DualProj(), ImtlGradient(), AlignedMtl()])
-def test_equal_gradients_give_the_sum_by_default_and_the_mean_where_the_total_is_one(moment, method):
+def test_equal_gradients_give_their_sum_or_their_mean(moment, method):
     row = np.array([[1.0, 2.0, -1.0, 0.5, 0.0, 1.0]])
     jacobian = np.concatenate([row + 0.01, row - 0.01])
     change = {"rescale": 0, "c": 0.0} if isinstance(method, CAGrad) else {}
@@ -273,7 +273,7 @@ def test_equal_gradients_give_the_sum_by_default_and_the_mean_where_the_total_is
         assert one == pytest.approx(1, abs=0.02)
 
 
-def test_nash_mtl_keeps_its_weights_between_updates_and_d_within_its_norm(moment):
+def test_nash_mtl_updates_rarely_and_bounds_the_norm(moment):
     bench = _Bench(NashMtl(update_every=2, max_norm=0.5), JACOBIANS["two"], moment)
     norms, found = [], []
     for step in range(4):
@@ -298,7 +298,7 @@ def test_orders_and_masks_depend_on_the_seed(moment):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_within_the_last_layer_the_method_mixes_and_elsewhere_the_sum_is_taken(moment, name):
+def test_the_scope_last_layer_mixes_there_alone(moment, name):
     weighting = replace(METHODS[name][0], scope="last-layer")
     jacobian = np.random.default_rng(6).standard_normal((3, 9))
     bench = _Bench(weighting, jacobian, moment)
@@ -351,7 +351,7 @@ def test_a_task_alone_gets_its_gradient_as_it_is(moment, name):
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_step_that_is_not_finite_passes_as_it_is_and_is_not_remembered(moment, name, broken):
+def test_a_step_that_is_not_finite_leaves_no_trace(moment, name, broken):
     bench = _Bench(METHODS[name][0], JACOBIANS["three"], moment)
     bench.step()
     before = copy.deepcopy(bench.state.state_dict())
@@ -374,7 +374,7 @@ def test_mixed_precision_losses_have_their_gradients_summed_in_float32(moment, n
         with torch.no_grad():
             layer.weight.fill_(0.1)
             layer.bias.zero_()
-        tasks = {f"task-{i}": TaskFacts(9, 2, "regression") for i in range(3)}
+        tasks = {f"task-{i}": TaskFacts(9, 2, "numbers") for i in range(3)}
         weighting = METHODS[name][0]
         state = weighting.start(tasks, SharedParameters(layer.parameters()))
         now = moment(sizes=dict.fromkeys(tasks, 9))

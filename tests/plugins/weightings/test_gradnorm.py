@@ -39,7 +39,7 @@ class _Bench:
 
     def __init__(self, weighting, sizes, moment):
         self.weighting, self.sizes = weighting, sizes
-        self.tasks = {f"task-{i}": TaskFacts(9, 2, "regression") for i in range(len(sizes))}
+        self.tasks = {f"task-{i}": TaskFacts(9, 2, "numbers") for i in range(len(sizes))}
         self.shared = nn.Parameter(torch.ones(4))
         self.state = weighting.start(self.tasks, SharedParameters([self.shared]))
         self.moment = moment
@@ -58,7 +58,7 @@ class _Bench:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])
-def test_weights_sum_to_the_number_of_tasks_and_the_largest_gradient_loses(moment, share):
+def test_weights_sum_to_t_and_even_out_gradients(moment, share):
     bench = _Bench(GradNorm(), [1.0, 4.0, 0.5], moment)
     for _ in range(50):
         found = bench.step([1.0, 1.0, 1.0], share)
@@ -68,7 +68,7 @@ def test_weights_sum_to_the_number_of_tasks_and_the_largest_gradient_loses(momen
     assert sizes.max() / sizes.min() < 8 / 2
 
 
-def test_the_weights_go_where_gradients_are_in_proportion_to_the_rates_to_the_power_of_alpha(moment):
+def test_gradient_norms_converge_to_rates_to_the_power_alpha(moment):
     """The fixed point: w_t n_t = mean(w n) r_t^alpha, reached to within what Adam's rate leaves of a swing."""
     bench = _Bench(GradNorm(alpha=1.0, lr=0.002), [1.0, 2.0, 0.5], moment)
     bench.step([1.0, 1.0, 1.0])
@@ -90,7 +90,7 @@ def test_the_task_whose_loss_falls_slowest_gets_more_weight(moment):
     assert found == pytest.approx([1, 1, 1])
 
 
-def test_the_losses_of_the_first_step_are_the_measure_and_are_kept(moment):
+def test_the_losses_of_the_first_step_are_saved(moment):
     bench = _Bench(GradNorm(), [1.0, 1.0], moment)
     bench.step([0.8, 0.4])
     bench.step([0.1, 0.1])
@@ -109,9 +109,9 @@ def test_a_step_that_is_not_finite_changes_nothing(moment):
     assert all(torch.equal(tensor, before[name]) for name, tensor in bench.state.state_dict().items())
 
 
-def test_only_the_last_layer_is_looked_at_unless_all_is_asked_for(moment):
+def test_the_default_scope_is_the_last_layer(moment):
     first, last = nn.Parameter(torch.ones(5)), nn.Parameter(torch.ones(3))
-    tasks = {"a": TaskFacts(9, 2, "regression"), "b": TaskFacts(9, 2, "regression")}
+    tasks = {"a": TaskFacts(9, 2, "numbers"), "b": TaskFacts(9, 2, "numbers")}
     shared = SharedParameters([first, last], last=[last])
     assert GradNorm().start(tasks, shared).get_buffer("rows").shape == (2, 3)
     assert GradNorm(scope="all").start(tasks, shared).get_buffer("rows").shape == (2, 8)

@@ -23,7 +23,7 @@ LOSSES = st.lists(st.floats(0.01, 20), min_size=2, max_size=5)
 
 
 def _tasks(n):
-    return {f"task-{i}": TaskFacts(100, 2, "regression") for i in range(n)}
+    return {f"task-{i}": TaskFacts(100, 2, "numbers") for i in range(n)}
 
 
 def _gradient(weighting, values, moment, state=None, **changes):
@@ -51,7 +51,7 @@ def test_the_geometric_mean_is_torchjds(moment, values):
 
 @settings(max_examples=40, deadline=None)
 @given(values=LOSSES, factor=st.floats(0.01, 100))
-def test_a_loss_that_is_scaled_changes_nothing_between_the_geometric_mean_s_tasks(moment, values, factor):
+def test_the_geometric_mean_ignores_the_scale_of_a_loss(moment, values, factor):
     """The weight of a loss times the loss, which is what a task's gradient is in proportion to, is the same for all."""
     for weighting in (GeometricMean(), ScaleInvariant()):
         scaled = [values[0] * factor, *values[1:]]
@@ -118,7 +118,7 @@ def test_imtl_l_brings_every_weighted_loss_to_one(moment):
 
 
 @pytest.mark.parametrize("kind", [Uncertainty, ImtlLoss])
-def test_the_term_of_a_task_counts_once_a_step_however_few_micro_batches_have_it(moment, kind):
+def test_the_term_of_a_task_counts_once_a_step(moment, kind):
     """A loss comes with its part of the task's texts over the micro-batch's share: 0.8 of both, or twice 0.8 of one half."""
     tasks = _tasks(2)
     sizes = dict.fromkeys(tasks, 100)
@@ -177,7 +177,7 @@ def test_famo_is_torchjds_over_forty_steps(moment):
         assert found.sum().item() == pytest.approx(1, rel=1e-5)
 
 
-def test_famo_raises_the_weight_of_the_task_whose_loss_falls_slowest(moment):
+def test_famo_raises_the_weight_of_the_slowest_task(moment):
     *_, (found, _, state) = _famo_run(moment, 40, "tasks")
     xi = state.get_buffer("xi").tolist()
     assert xi[0] > xi[2] > xi[1]
@@ -185,7 +185,7 @@ def test_famo_raises_the_weight_of_the_task_whose_loss_falls_slowest(moment):
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
-def test_famo_does_not_take_in_a_step_that_was_not_finite(moment, broken):
+def test_famo_ignores_a_step_that_is_not_finite(moment, broken):
     tasks = _tasks(2)
     state = Famo().start(tasks, [])
     fine = {task: torch.tensor(0.5) for task in tasks}

@@ -14,7 +14,7 @@ def test_the_draw_is_a_function_of_seed_and_step(moment):
     assert len({tuple(weights(moment(seed=seed, step=step)).values()) for seed in (3, 4) for step in (5, 6)}) == 4
 
 
-def test_a_step_that_lacks_tasks_draws_the_same_weights_for_the_others(facts, moment, losses):
+def test_missing_tasks_do_not_change_the_other_weights(facts, moment, losses):
     weighting = Random()
     _, whole = weighting.combine(weighting.start(facts, []), losses(), moment(step=9))
     _, part = weighting.combine(weighting.start(facts, []), losses({"goemotions": None}), moment(step=9))

@@ -76,7 +76,7 @@ def test_scores_at_and_past_the_edges_give_finite_weights(facts, moment, losses,
     assert sum(found.values()) == pytest.approx(3.0, rel=1e-5)
 
 
-def test_all_perfect_scores_give_equal_weights_even_with_a_sharp_focus(facts, moment, losses):
+def test_perfect_scores_give_equal_weights(facts, moment, losses):
     weighting = TaskPrioritisation(gamma=10.0)
     found = _weights(weighting, weighting.start(facts, []), moment(evaluation=1, scores=_scores(1.0, 1.0, 1.0)), losses)
     assert list(found.values()) == pytest.approx([1.0] * 3)
@@ -97,7 +97,7 @@ def test_a_named_metric_takes_the_place_of_the_default(facts, moment, losses):
     assert list(found.values()) == pytest.approx(_focal(0.99, 0.9, 0.25), rel=1e-4)
 
 
-def test_a_metric_that_is_not_scored_is_refused_with_those_that_are(facts, moment, losses):
+def test_an_unscored_metric_is_refused_with_the_known(facts, moment, losses):
     weighting = TaskPrioritisation(metric={"goemotions": "macro-f1"})
     state = weighting.start(facts, [])
     with pytest.raises(EmomtlError, match=r"'goemotions' is not scored by 'macro-f1' \(known: macro_f1, micro_f1\)"):
