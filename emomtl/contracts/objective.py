@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """The logits (B, L) of one task's head for some texts, their targets (B, ...), and its labels.
+    """What one task's head gives for some texts: logits (B, L), with targets (B, ...) and labels.
 
     Targets are as the head encodes them: float (B, L) with NaN where a label is unknown, or int
     (B,), negative where the label is unknown. `taxonomy` is None for a task that answers with

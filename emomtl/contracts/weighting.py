@@ -22,8 +22,8 @@ class TaskFacts:
     """What a weighting may know of a task before training.
 
     `size` are its training rows, `outputs` those of its head, and `answers` what the head answers a
-    text with. `base_loss` is the loss of the best constant answer on the training rows, as the weighting sees
-    losses (scaled, and times the task's `weight`); 1 where the head does not say.
+    text with. `base_loss` is the loss of the best constant answer on the training rows, as the
+    weighting sees losses (scaled, and times the task's `weight`); 1 where the head does not say.
     """
 
     size: int

@@ -196,10 +196,9 @@ class Table(TaskFamily):
         pair = None if self.pair is None else _text(row, self.pair)
         group = None if self.id is None else _identity(row, self.id)
         rater = None if self.rater is None else _identity(row, self.rater)
-        if nothing:
-            label, notes = [], ()  # known to be empty, so the head trains on the row
-        else:
-            label, notes = self._label(row, reader)
+        if nothing:  # an empty list is a label, so the head trains on the row
+            return Example(text, [], pair, (), group, rater)
+        label, notes = self._label(row, reader)
         return Example(text, label, pair, notes, group, rater)
 
     def _label(self, row: Mapping[str, Any], reader: LabelReader | None) -> ReadLabel:

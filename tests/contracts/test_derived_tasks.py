@@ -1,4 +1,6 @@
-"""Tasks made of another task's rows: resolved after the others, with their source, and checked like any other."""
+"""Tasks made of another task's rows: resolved after the others, with their source, and checked like
+any other.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ class Length(DerivedTask):
             example = base.read(row)
             return Example(example.text, "long" if len(example.text) >= self.long else "short")
 
-        return Task(self.name, base.sources, read, Taxonomy(["short", "long"]), head=SingleLabel(), split=base.split)
+        labels = Taxonomy(["short", "long"])
+        return Task(
+            self.name, base.sources, read, labels, head=SingleLabel(), split=base.split
+        )
 
 
 @hookimpl
@@ -51,14 +56,19 @@ def test_a_derived_task_trains_on_its_bases_rows(desk: Any, with_length: None) -
     assert "macro_f1" in run.scores()[-1]["tasks"]["long"]["metrics"]
 
 
-def test_a_finished_run_with_a_derived_task_can_be_opened(desk: Any, with_length: None, cli: Any) -> None:
+def test_a_finished_run_with_a_derived_task_can_be_opened(
+    desk: Any, with_length: None, cli: Any
+) -> None:
     run = desk.train(desk.manifest(tasks={"long": {"use": "length", "options": {"of": "mood"}}}))
     said = cli("eval", run.folder, "--task", "long", "--split", "test")
     assert (said.code, "long" in said.out) == (0, True)
 
 
 def test_the_base_of_a_derived_task_must_exist(desk: Any, with_length: None) -> None:
-    tables = {"a": {"use": "length", "options": {"of": "moood"}}, "b": {"use": "length", "options": {"of": "length"}}}
+    tables = {
+        "a": {"use": "length", "options": {"of": "moood"}},
+        "b": {"use": "length", "options": {"of": "length"}},
+    }
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(tasks=tables), [], Plugins.discover())
     said = [str(problem) for problem in caught.value.problems]
@@ -93,11 +103,14 @@ def test_a_derived_task_may_be_derived_again(desk: Any, with_length: None) -> No
     assert {plan.tasks[name].source for name in tables} == {"mood.csv"}
     texts = [{"text": "x" * n, "label": "joy"} for n in (19, 20, 24, 25, 30)]
     read = plan.tasks["third"].task.read
-    assert [read(row).label for row in texts] == ["short", "long", "long", "long", "long"]  # type: ignore[union-attr]
+    assert [read(row).label for row in texts] == ["short", "long", "long", "long", "long"]
 
 
 def test_tasks_that_are_made_of_one_another_are_one_problem(desk: Any, with_length: None) -> None:
-    tables = {name: {"use": "length", "options": {"of": of}} for name, of in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))}
+    tables = {
+        name: {"use": "length", "options": {"of": of}}
+        for name, of in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))
+    }
     tables["e"] = {"use": "length", "options": {"of": "mood"}}
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(tasks=tables), [], Plugins.discover())

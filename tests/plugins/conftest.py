@@ -1,4 +1,6 @@
-"""What the tests of our plugins share: everything that is offered, and moments of a run of three tasks."""
+"""What the tests of our plugins share: everything that is offered, and moments of a run of three
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,16 @@ def offers(hook: str) -> dict[str, tuple[str, Any]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests that ask for `sampler` or `weighting` run for each that is offered, with default options."""
+    """Tests that ask for `sampler` or `weighting` run for each that is offered, with default
+    options.
+    """
     for argument in ("sampler", "weighting"):
         if argument in metafunc.fixturenames:
             found = offers(f"emomtl_{argument}s")
-            made = [pytest.param(offer(**REQUIRED.get(name, {})), id=name) for name, (_, offer) in found.items()]
+            made = [
+                pytest.param(offer(**REQUIRED.get(name, {})), id=name)
+                for name, (_, offer) in found.items()
+            ]
             metafunc.parametrize(argument, made)
 
 
@@ -68,7 +75,14 @@ def moment() -> Callable[..., Moment]:
     """A maker of moments of a run of ten epochs; keyword arguments replace the defaults."""
 
     def make(**changes: Any) -> Moment:
-        defaults: dict[str, Any] = {"step": 0, "progress": 0.0, "epoch": 0, "epochs": 10, "sizes": SIZES, "seed": 17}
+        defaults: dict[str, Any] = {
+            "step": 0,
+            "progress": 0.0,
+            "epoch": 0,
+            "epochs": 10,
+            "sizes": SIZES,
+            "seed": 17,
+        }
         return Moment(**(defaults | changes))
 
     return make

@@ -1,4 +1,6 @@
-"""Plugins are found by metadata and imported on demand; a broken one breaks only who needs it, and every error names it."""
+"""Plugins are found by metadata and imported on demand; a broken one breaks only who needs it, and
+every error names it.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,8 @@ assert found.entries
 ours = [name for name in sys.modules if name.startswith(("emomtl_plugins", "emomtl_tasks"))]
 assert not ours, ours
 found.offer("sampler", "annealed")
-tasks = [name for name in sys.modules if name.startswith(("emomtl_tasks", "emomtl_plugins.weightings"))]
+others = ("emomtl_tasks", "emomtl_plugins.weightings")
+tasks = [name for name in sys.modules if name.startswith(others)]
 assert not tasks, tasks
 heavy = {"torch", "transformers", "datasets", "sklearn", "pandas"} & set(sys.modules)
 assert not heavy, heavy
@@ -93,12 +96,16 @@ def test_a_plugin_that_does_not_import_breaks_only_who_needs_it(install: Install
     assert plugins.broken == {"bad_import (emomtl-bad 1.0)": "RuntimeError: no luck"}
     with pytest.raises(EmomtlError) as caught:
         plugins.offer("sampler", "lucky")
-    assert "bad_import (emomtl-bad 1.0), does not import: RuntimeError: no luck" in str(caught.value)
+    assert "bad_import (emomtl-bad 1.0), does not import: RuntimeError: no luck" in str(
+        caught.value
+    )
     with pytest.raises(EmomtlError, match="do not import, see `emomtl plugins`"):
         plugins.offer("sampler", "no-such-sampler")
 
 
-@pytest.mark.parametrize("source", ["raise SystemExit(3)", "import no_such_module_anywhere", "def broken(:"])
+@pytest.mark.parametrize(
+    "source", ["raise SystemExit(3)", "import no_such_module_anywhere", "def broken(:"]
+)
 def test_a_failing_import_breaks_only_its_plugin(install: Install, source: str) -> None:
     install("emomtl-bad", {"bad_import": source}, {"lucky": "bad_import"})
     with pytest.raises(EmomtlError, match=r"bad_import \(emomtl-bad 1\.0\), does not import"):
@@ -110,7 +117,10 @@ def test_one_name_from_two_distributions_is_an_error(install: Install) -> None:
     install("emomtl-two", {"two_even": even("even")}, {"even": "two_even"})
     with pytest.raises(EmomtlError) as caught:
         Plugins.discover().offer("sampler", "even")
-    assert "is offered by one_even (emomtl-one 1.0) and two_even (emomtl-two 1.0) (uninstall one of them)" in str(caught.value)
+    assert (
+        "is offered by one_even (emomtl-one 1.0) and two_even (emomtl-two 1.0) (uninstall one of"
+        " them)" in str(caught.value)
+    )
 
 
 def test_another_distribution_cannot_offer_our_names(install: Install) -> None:
@@ -123,7 +133,8 @@ TWICE = """
 from emomtl import Example, Files, SingleLabel, Task, Taxonomy, hookimpl
 
 def task():
-    return Task("twin", Files("*"), lambda row: Example(row["text"], None), Taxonomy(["a", "b"]), head=SingleLabel())
+    read = lambda row: Example(row["text"], None)
+    return Task("twin", Files("*"), read, Taxonomy(["a", "b"]), head=SingleLabel())
 
 @hookimpl
 def emomtl_tasks():
@@ -133,7 +144,9 @@ def emomtl_tasks():
 
 def test_a_name_offered_twice_disturbs_no_other_name(install: Install) -> None:
     install("emomtl-twins", {"twins": TWICE}, {"twin": "twins"})
-    with pytest.raises(EmomtlError, match=r"twins \(emomtl-twins 1\.0\): emomtl_tasks offers task 'twin' twice"):
+    with pytest.raises(
+        EmomtlError, match=r"twins \(emomtl-twins 1\.0\): emomtl_tasks offers task 'twin' twice"
+    ):
         Plugins.discover().offer("task", "twin")
     plugins = Plugins.discover()
     assert plugins.offer("task", "sst2").name == "sst2"
@@ -145,8 +158,14 @@ def test_a_name_offered_twice_disturbs_no_other_name(install: Install) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("from emomtl import hookimpl\n@hookimpl\ndef emomtl_task():\n    return []\n", "did you mean 'emomtl_tasks'"),
-        ("from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(running):\n    pass\n", "running"),
+        (
+            "from emomtl import hookimpl\n@hookimpl\ndef emomtl_task():\n    return []\n",
+            "did you mean 'emomtl_tasks'",
+        ),
+        (
+            "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(running):\n    pass\n",
+            "running",
+        ),
     ],
 )
 def test_a_misspelt_hook_or_argument_is_an_error(install: Install, source: str, said: str) -> None:
@@ -160,7 +179,10 @@ def test_a_misspelt_hook_or_argument_is_an_error(install: Install, source: str, 
 def test_a_hook_that_raises_is_named(install: Install) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_samplers():\n    return 1 / 0\n"
     install("emomtl-raises", {"raising": source}, {"zero": "raising"})
-    with pytest.raises(EmomtlError, match=r"raising \(emomtl-raises 1\.0\): emomtl_samplers raised ZeroDivisionError"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"raising \(emomtl-raises 1\.0\): emomtl_samplers raised ZeroDivisionError",
+    ):
         Plugins.discover().offer("sampler", "zero")
     assert "annealed" in Plugins.discover().offers("sampler")
 
@@ -192,7 +214,10 @@ def test_a_plugin_is_activated_by_name_and_distribution(install: Install, tmp_pa
 
 def test_an_unknown_distribution_or_file_in_plugins_is_refused(tmp_path: Path) -> None:
     plugins = Plugins.discover()
-    with pytest.raises(EmomtlError, match=r"no installed distribution 'emomtlx' has emomtl plugins \(did you mean 'emomtl'"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"no installed distribution 'emomtlx' has emomtl plugins \(did you mean 'emomtl'",
+    ):
         plugins.activate("emomtlx", tmp_path)
     with pytest.raises(EmomtlError, match=r"my\.py is not a file"):
         plugins.activate("./my.py", tmp_path)
@@ -213,7 +238,14 @@ def test_only_active_plugins_hear_events_and_hear_all_of_them(desk: Any, install
     sources = {name: LISTENER.format(reason=None) for name in ("listens_active", "listens_idle")}
     for name, source in sources.items():
         install(name.replace("_", "-"), {name: source}, {name: name})
-    run = desk.train(desk.manifest(plugins=["listens-active"], sampler={"per_step": "all"}, train={"steps": 4}, checkpoint=None))
+    run = desk.train(
+        desk.manifest(
+            plugins=["listens-active"],
+            sampler={"per_step": "all"},
+            train={"steps": 4},
+            checkpoint=None,
+        )
+    )
     import importlib
 
     heard = importlib.import_module("listens_active").HEARD
@@ -239,10 +271,14 @@ def test_every_reason_to_stop_is_recorded(desk: Any) -> None:
     assert events[-1]["event"] == "finish"
     assert events[-1]["reason"] == "I am bored; I am tired"
     assert events[-1]["step"] == 3
-    assert [event["reasons"] for event in events if event["event"] == "evaluation"] == [["I am bored", "I am tired"]]
+    assert [event["reasons"] for event in events if event["event"] == "evaluation"] == [
+        ["I am bored", "I am tired"]
+    ]
 
 
-@pytest.mark.parametrize("event", ["started", "stepped", "evaluated", "checkpointed", "finished", "should_stop"])
+@pytest.mark.parametrize(
+    "event", ["started", "stepped", "evaluated", "checkpointed", "finished", "should_stop"]
+)
 def test_a_listener_that_raises_ends_the_run(desk: Any, cli: Any, event: str) -> None:
     facts = {
         "stepped": "step, losses",
@@ -252,21 +288,40 @@ def test_a_listener_that_raises_ends_the_run(desk: Any, cli: Any, event: str) ->
         "should_stop": "scores",
     }
     arguments = ", ".join(["run", *([facts[event]] if event in facts else [])])
-    source = f"from emomtl import hookimpl\n@hookimpl\ndef emomtl_{event}({arguments}):\n    raise ValueError('boo')\n"
+    source = (
+        f"from emomtl import hookimpl\n@hookimpl\ndef emomtl_{event}({arguments}):\n    raise"
+        " ValueError('boo')\n"
+    )
     (desk.folder / "boo.py").write_text(source)
-    said = cli("train", desk.manifest(plugins=["./boo.py"], train={"steps": 3}), "--out", desk.folder / "run")
+    said = cli(
+        "train",
+        desk.manifest(plugins=["./boo.py"], train={"steps": 3}),
+        "--out",
+        desk.folder / "run",
+    )
     assert said.code == 1
     errors = [line for line in said.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert f"raised ValueError in emomtl_{event}: boo (mend the plugin, or take it out of the manifest)" in errors[0]
+    assert (
+        f"raised ValueError in emomtl_{event}: boo (mend the plugin, or take it out of the"
+        " manifest)" in errors[0]
+    )
     assert "boo.py" in errors[0]
 
 
 def test_a_failing_listener_does_not_hide_the_first_error(desk: Any, cli: Any) -> None:
-    source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_finished(run, error):\n    raise ValueError('boo')\n"
+    source = (
+        "from emomtl import hookimpl\n@hookimpl\ndef emomtl_finished(run, error):\n    raise"
+        " ValueError('boo')\n"
+    )
     first = "@hookimpl\ndef emomtl_stepped(run, step):\n    raise KeyError('the first reason')\n"
     (desk.folder / "boo.py").write_text(source + first)
-    said = cli("train", desk.manifest(plugins=["./boo.py"], train={"steps": 3}), "--out", desk.folder / "run")
+    said = cli(
+        "train",
+        desk.manifest(plugins=["./boo.py"], train={"steps": 3}),
+        "--out",
+        desk.folder / "run",
+    )
     assert said.code == 1
     assert "the first reason" in said.err
     assert "boo" not in said.err.split("the first reason")[1]
@@ -274,7 +329,9 @@ def test_a_failing_listener_does_not_hide_the_first_error(desk: Any, cli: Any) -
 
 def test_a_run_keeps_its_plugin_files_and_opens_without_the_originals(desk: Any, cli: Any) -> None:
     (desk.folder / "mine.py").write_text(even("mine"))
-    run = desk.train(desk.manifest(plugins=["./mine.py"], sampler={"use": "mine"}, train={"steps": 2}))
+    run = desk.train(
+        desk.manifest(plugins=["./mine.py"], sampler={"use": "mine"}, train={"steps": 2})
+    )
     (desk.folder / "mine.py").unlink()
     assert (run.folder / "plugins" / "mine.py").read_text() == even("mine")
     assert cli("predict", run.folder, "so happy", "--trust-plugins").code == 0

@@ -33,8 +33,12 @@ HOOKS = (
 
 
 def test_every_offer_has_an_entry_point_that_names_its_module(offered):
-    declared = tomli.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["emomtl"]
-    ours = {name: module for name, module in declared.items() if module.startswith("emomtl_plugins.")}
+    declared = tomli.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "entry-points"
+    ]["emomtl"]
+    ours = {
+        name: module for name, module in declared.items() if module.startswith("emomtl_plugins.")
+    }
     found = {name: module for hook in HOOKS for name, (module, _) in offered(hook).items()}
     assert found == ours
 
@@ -44,11 +48,14 @@ def test_importing_every_plugin_imports_nothing_heavy():
 import importlib, pkgutil, sys, emomtl_plugins
 for module in pkgutil.walk_packages(emomtl_plugins.__path__, "emomtl_plugins."):
     importlib.import_module(module.name)
-heavy = ["torch", "transformers", "datasets", "numpy", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib"]
+heavy = ["torch", "transformers", "datasets", "numpy", "sklearn", "pandas", "pyarrow", "scipy"]
+heavy += ["matplotlib"]
 print(",".join(name for name in heavy if name in sys.modules))
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -56,7 +63,11 @@ print(",".join(name for name in heavy if name in sys.modules))
 def test_a_plugin_takes_only_public_names_of_emomtl(source):
     taken = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "emomtl":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == "emomtl"
+        ):
             assert node.module == "emomtl"
             taken |= {name.name for name in node.names}
         if isinstance(node, ast.Import):
@@ -65,11 +76,17 @@ def test_a_plugin_takes_only_public_names_of_emomtl(source):
 
 
 def _read(offer: Any, options: dict[str, Any]) -> Any:
-    """The offer made from a table of a manifest, its options checked strictly against the fields' annotations."""
+    """The offer made from a table of a manifest, its options checked strictly against the fields'
+    annotations.
+    """
     hints = get_type_hints(offer, include_extras=True)
-    fields = {field.name: (hints[field.name], _default(field)) for field in dataclasses.fields(offer)}
+    fields = {
+        field.name: (hints[field.name], _default(field)) for field in dataclasses.fields(offer)
+    }
     model = create_model("Options", __config__=ConfigDict(strict=True, extra="forbid"), **fields)
-    return offer(**{name: value for name, value in model.model_validate(options) if name in options})
+    return offer(
+        **{name: value for name, value in model.model_validate(options) if name in options}
+    )
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -85,12 +102,20 @@ def test_every_configurable_offer_is_a_documented_frozen_dataclass(offered):
         assert dataclasses.is_dataclass(offer), name
         assert offer.__dataclass_params__.frozen, name
         assert offer.__doc__, name
-        assert not offer.__doc__.startswith(f"{offer.__name__}("), f"{name} has no docstring but the one that dataclass makes"
+        assert not offer.__doc__.startswith(f"{offer.__name__}("), (
+            f"{name} has no docstring but the one that dataclass makes"
+        )
         assert not inspect.isabstract(offer), name
 
 
 def test_every_option_is_explained_where_it_is_declared(offered):
-    for hook in ("emomtl_samplers", "emomtl_weightings", "emomtl_encoder_changes", "emomtl_objectives", "emomtl_features"):
+    for hook in (
+        "emomtl_samplers",
+        "emomtl_weightings",
+        "emomtl_encoder_changes",
+        "emomtl_objectives",
+        "emomtl_features",
+    ):
         for name, (_, offer) in offered(hook).items():
             for field in dataclasses.fields(offer):
                 assert f"`{field.name}" in offer.__doc__, (name, field.name)
@@ -166,4 +191,9 @@ def test_an_option_within_its_range_is_taken_as_it_is(offered, name, options):
 def test_heads_are_offered_under_their_kinds(offered):
     found = {name: offer for name, (_, offer) in offered("emomtl_heads").items()}
     assert {name: offer.kind for name, offer in found.items()} == {name: name for name in found}
-    assert {**found, "single-label": SingleLabel, "multi-label": MultiLabel, "regression": Regression} == found
+    assert {
+        **found,
+        "single-label": SingleLabel,
+        "multi-label": MultiLabel,
+        "regression": Regression,
+    } == found

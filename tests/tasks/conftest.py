@@ -32,7 +32,7 @@ def rows_of() -> Callable[[Files, Path], Rows]:
         delimiter, plain = layout.delimiter or ",", layout.quoting == "none"
         with path.open(encoding=layout.encoding, newline="") as file:
             dialect = {"quoting": csv.QUOTE_NONE} if plain else {"strict": True}
-            reader = csv.reader(file, delimiter=delimiter, **dialect)  # type: ignore[arg-type]
+            reader = csv.reader(file, delimiter=delimiter, **dialect)
             names = next(reader) if layout.header else list(layout.columns or ())
             if isinstance(layout.columns, Mapping):
                 names = [layout.columns.get(name, name) for name in names]
@@ -45,9 +45,20 @@ def rows_of() -> Callable[[Files, Path], Rows]:
 @pytest.fixture(scope="session")
 def offered() -> dict[str, Task]:
     """Every task that our plugins offer, by name; families with their defaults."""
-    from emomtl_tasks import demo, emobank, goemotions, sentiment140, sst2, suicide_depression, table
+    from emomtl_tasks import (
+        demo,
+        emobank,
+        goemotions,
+        sentiment140,
+        sst2,
+        suicide_depression,
+        table,
+    )
 
     modules = (demo, emobank, goemotions, sentiment140, sst2, suicide_depression, table)
     offers = [offer for module in modules for offer in module.emomtl_tasks()]
-    tasks = [offer().task() if isinstance(offer, type) and issubclass(offer, TaskFamily) else offer for offer in offers]
+    tasks = [
+        offer().task() if isinstance(offer, type) and issubclass(offer, TaskFamily) else offer
+        for offer in offers
+    ]
     return {task.name: task for task in tasks}

@@ -1,4 +1,6 @@
-"""What holds for every task plugin: light imports, public names only, complete declarations, working manifests."""
+"""What holds for every task plugin: light imports, public names only, complete declarations,
+working manifests.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,20 @@ from emomtl_tasks import shipped_manifests
 from emomtl_tasks.goemotions import GoEmotions
 from emomtl_tasks.sentiment140 import Sentiment140
 
-HEAVY = ("torch", "transformers", "datasets", "pyarrow", "sklearn", "scipy", "pandas", "matplotlib", "numpy")
-MODULES = sorted(module.name for module in pkgutil.walk_packages(emomtl_tasks.__path__, "emomtl_tasks."))
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "pyarrow",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "numpy",
+)
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(emomtl_tasks.__path__, "emomtl_tasks.")
+)
 NAMES = [
     "demo",
     "demo-ekman",
@@ -55,7 +69,11 @@ def test_importing_and_declaring_every_task_imports_nothing_heavy() -> None:
 def test_a_task_module_uses_only_public_names_of_emomtl(name: str) -> None:
     tree = ast.parse(Path(import_module(name).__file__ or "").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] == "emomtl":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module is not None
+            and node.module.split(".")[0] == "emomtl"
+        ):
             assert node.module == "emomtl"
             assert {alias.name for alias in node.names} <= set(emomtl.__all__)
         if isinstance(node, ast.Import):
@@ -91,8 +109,12 @@ def test_published_counts_name_labels_of_the_taxonomy(offered: dict[str, Task], 
         assert max(counts.values()) <= task.published.sizes[split] <= sum(counts.values())
 
 
-@pytest.mark.parametrize(("family", "options"), [(GoEmotions, {"form": "dual"}), (Sentiment140, {"subset": 0})])
-def test_a_wrong_option_of_a_family_is_refused(family: type[TaskFamily], options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("family", "options"), [(GoEmotions, {"form": "dual"}), (Sentiment140, {"subset": 0})]
+)
+def test_a_wrong_option_of_a_family_is_refused(
+    family: type[TaskFamily], options: dict[str, object]
+) -> None:
     adapter = TypeAdapter(family)
     assert adapter.validate_python({}) == family()
     with pytest.raises(ValidationError):
@@ -115,14 +137,16 @@ def test_the_three_demo_tasks_share_their_files(offered: dict[str, Task]) -> Non
             assert broad is not None
             assert fine.text is coarse.text is broad.text
             assert demo.taxonomy is not None
-            assert coarse.label == list(demo.taxonomy.grouping("ekman").fold(fine.label))  # type: ignore[arg-type]
-            assert broad.label == list(demo.taxonomy.grouping("sentiment").fold(fine.label))  # type: ignore[arg-type]
-            present.update(fine.label)  # type: ignore[arg-type]
+            assert coarse.label == list(demo.taxonomy.grouping("ekman").fold(fine.label))
+            assert broad.label == list(demo.taxonomy.grouping("sentiment").fold(fine.label))
+            present.update(fine.label)
         assert demo.taxonomy is not None
         assert present == set(demo.taxonomy.names)
 
 
-def test_the_shipped_manifests_are_files_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_manifests_are_files_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = shipped_manifests.emomtl_manifests()
     assert found == {path.stem: path for path in shipped_manifests.folder().glob("*.toml")}
     assert shipped_manifests.folder().name == "manifests"
@@ -130,4 +154,6 @@ def test_the_shipped_manifests_are_files_in_the_checkout(tmp_path: Path, monkeyp
     (installed / "manifests").mkdir(parents=True)
     (installed / "manifests" / "quickstart.toml").write_text("", encoding="utf-8")
     monkeypatch.setattr(shipped_manifests, "__file__", str(installed / "shipped_manifests.py"))
-    assert shipped_manifests.emomtl_manifests() == {"quickstart": installed / "manifests" / "quickstart.toml"}
+    assert shipped_manifests.emomtl_manifests() == {
+        "quickstart": installed / "manifests" / "quickstart.toml"
+    }

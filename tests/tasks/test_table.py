@@ -8,12 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl import AmbiguousLabel, EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Taxonomy
+from emomtl import (
+    AmbiguousLabel,
+    EmomtlError,
+    Example,
+    Files,
+    Head,
+    MultiLabel,
+    Regression,
+    SingleLabel,
+    Taxonomy,
+)
 from emomtl_tasks.table import Table
 
 
 def read(row: dict[str, Any], head: Head | None = None, **options: Any) -> Example:
-    """A row as a table with these options reads it for a head (single-label where none is given)."""
+    """A row as a table with these options reads it for a head, single-label by default."""
     task, _ = Table(**options).bound(head or SingleLabel(), asked=True)
     (example,) = task.examples(row)
     return example
@@ -51,7 +61,10 @@ def test_a_label_cell_is_one_name_several_names_or_nothing(cell: Any, label: Any
 @pytest.mark.parametrize("cell", [3, 3.0, "3", "3.0", " 3 "])
 def test_a_number_is_one_value_however_a_file_writes_it(cell: Any) -> None:
     assert label_of(cell) == "3"
-    assert label_of(cell, labels=("joy", "fear", "anger", "sadness"), label_format="indices") == "sadness"
+    assert (
+        label_of(cell, labels=("joy", "fear", "anger", "sadness"), label_format="indices")
+        == "sadness"
+    )
     assert label_of(cell, labels=("1", "3"), label_format="names") == "3"
     assert label_of(cell, label_names={"3": "joy"}) == "joy"
     assert label_of(cell, missing=(3,)) is None
@@ -71,10 +84,20 @@ def test_a_fraction_that_is_a_number_for_a_regression_stays_one() -> None:
 @pytest.mark.parametrize(
     ("cell", "options", "readings", "key"),
     [
-        (1, {"labels": ("negative", "positive")}, "position in `options.labels`, or a code", "label_names"),
+        (
+            1,
+            {"labels": ("negative", "positive")},
+            "position in `options.labels`, or a code",
+            "label_names",
+        ),
         ("1", {"labels": ("1", "0")}, "a name of `options.labels`, or a position", "label_format"),
         (1, {"labels": ("1", "0")}, "a name of `options.labels`, or a position", "label_format"),
-        ([1, 2], {"labels": ("a", "b", "c")}, "position in `options.labels`, or a code", "label_format"),
+        (
+            [1, 2],
+            {"labels": ("a", "b", "c")},
+            "position in `options.labels`, or a code",
+            "label_format",
+        ),
         (-1, {}, "a code for no label, or a label", "options.missing"),
         ("-1.0", {}, "a code for no label, or a label", "options.missing"),
         (2.5, {}, "an amount, or the name of a label", "regression"),
@@ -95,7 +118,9 @@ def test_a_fraction_that_is_a_number_for_a_regression_stays_one() -> None:
         ('{"joy": 0.5}', {}, "looks like a list", "distribution"),
     ],
 )
-def test_an_ambiguous_value_is_refused(cell: Any, options: dict[str, Any], readings: str, key: str) -> None:
+def test_an_ambiguous_value_is_refused(
+    cell: Any, options: dict[str, Any], readings: str, key: str
+) -> None:
     with pytest.raises(AmbiguousLabel) as refused:
         label_of(cell, MultiLabel(), **options)
     (problem,) = refused.value.problems
@@ -163,7 +188,9 @@ def test_values_that_mean_no_label_go_one_way() -> None:
         label_of(["joy", "NA"], MultiLabel(), missing=("NA",))
 
 
-@pytest.mark.parametrize("cell", ["joy\u200b", "\ufeffjoy", "\u00a0joy ", "\u200ejoy\u202c", "joy\u00ad"])
+@pytest.mark.parametrize(
+    "cell", ["joy\u200b", "\ufeffjoy", "\u00a0joy ", "\u200ejoy\u202c", "joy\u00ad"]
+)
 def test_a_label_is_trimmed_of_what_cannot_be_seen(cell: str) -> None:
     assert label_of(cell) == "joy"
     assert label_of(f"{cell}|fear", MultiLabel()) == ["joy", "fear"]
@@ -178,7 +205,9 @@ def test_a_label_is_composed_and_keeps_joiners_that_mean_something() -> None:
 def test_case_is_folded_where_it_is_asked_for() -> None:
     assert [label_of(cell) for cell in ("Joy", "JOY", "joy")] == ["Joy", "JOY", "joy"]
     assert {label_of(cell, fold_case=True) for cell in ("Joy", "JOY", "joy")} == {"joy"}
-    assert {label_of(cell, fold_case=True, labels=("Joy", "Fear")) for cell in ("Joy", "JOY", "joy")} == {"Joy"}
+    assert {
+        label_of(cell, fold_case=True, labels=("Joy", "Fear")) for cell in ("Joy", "JOY", "joy")
+    } == {"Joy"}
     assert label_of("HAPPY", fold_case=True, label_names={"happy": "joy"}) == "joy"
     assert label_of("na", fold_case=True, missing=("NA",)) is None
 
@@ -187,7 +216,10 @@ def test_numbers_with_names_for_them_are_codes() -> None:
     names = {"0": "negative", "1": "positive"}
     assert label_of([0, 1], MultiLabel(), label_names=names) == ["negative", "positive"]
     assert label_of("0|1", MultiLabel(), label_names=names) == ["negative", "positive"]
-    assert label_of("0,1", MultiLabel(), separator=",", label_names=names) == ["negative", "positive"]
+    assert label_of("0,1", MultiLabel(), separator=",", label_names=names) == [
+        "negative",
+        "positive",
+    ]
     assert label_of("2,27", MultiLabel(), separator=",") == ["2", "27"]
     assert label_of("2,27", label_format="names") == "2,27"
     with pytest.raises(AmbiguousLabel, match="zeros and ones"):
@@ -200,16 +232,26 @@ def test_another_separator_leaves_the_bar_alone() -> None:
 
 def test_text_and_pair_come_from_the_named_columns() -> None:
     options: dict[str, Any] = {"text": "premise", "pair": "claim", "label": "mood"}
-    assert read({"premise": "a", "claim": "b", "mood": "joy"}, **options) == Example("a", "joy", "b")
-    assert read({"premise": "a", "claim": None, "mood": "joy"}, **options) == Example("a", "joy", None)
+    assert read({"premise": "a", "claim": "b", "mood": "joy"}, **options) == Example(
+        "a", "joy", "b"
+    )
+    assert read({"premise": "a", "claim": None, "mood": "joy"}, **options) == Example(
+        "a", "joy", None
+    )
 
 
 def test_several_label_columns_are_dimensions_of_a_regression() -> None:
     head = Regression(("valence", "arousal"))
     options: dict[str, Any] = {"label": ("valence", "arousal")}
     assert Table(**options).task().head == head
-    assert read({"text": "hello", "valence": "3.5", "arousal": ""}, head, **options).label == (3.5, None)
-    assert read({"text": "hello", "valence": 2, "arousal": None}, head, **options).label == (2.0, None)
+    assert read({"text": "hello", "valence": "3.5", "arousal": ""}, head, **options).label == (
+        3.5,
+        None,
+    )
+    assert read({"text": "hello", "valence": 2, "arousal": None}, head, **options).label == (
+        2.0,
+        None,
+    )
     with pytest.raises(EmomtlError, match="column 'arousal' holds 'high', not a number"):
         read({"text": "hello", "valence": "3.5", "arousal": "high"}, head, **options)
     with pytest.raises(EmomtlError, match="could be labels or amounts"):
@@ -219,7 +261,12 @@ def test_several_label_columns_are_dimensions_of_a_regression() -> None:
 def columns(joy: Any, fear: Any, head: Head | None = None, **options: Any) -> Example:
     """A row with one column for each of two labels."""
     options = {"label_format": "one-hot-columns"} | options
-    return read({"text": "hello", "joy": joy, "fear": fear}, head or MultiLabel(), label=("joy", "fear"), **options)
+    return read(
+        {"text": "hello", "joy": joy, "fear": fear},
+        head or MultiLabel(),
+        label=("joy", "fear"),
+        **options,
+    )
 
 
 def test_columns_one_a_label_are_labels() -> None:
@@ -233,13 +280,21 @@ def test_columns_one_a_label_are_labels() -> None:
     assert columns(1, 0, SingleLabel()).label == ["joy"]
     assert columns(1, 0, label_names={"joy": "Joy"}).label == ["Joy"]
     assert columns(2, 1, raters=4).label == {"joy": 0.5, "fear": 0.25}
-    task, _ = Table(label=("joy", "fear"), label_format="one-hot-columns").bound(MultiLabel(), asked=True)
+    task, _ = Table(label=("joy", "fear"), label_format="one-hot-columns").bound(
+        MultiLabel(), asked=True
+    )
     assert task.taxonomy == Taxonomy(["joy", "fear"])
 
 
 def test_votes_become_shares_of_one_label() -> None:
-    assert columns(3, 1, SingleLabel(), label_format="distribution").label == {"joy": 0.75, "fear": 0.25}
-    assert columns(0.75, 0.25, SingleLabel(), label_format="distribution").label == {"joy": 0.75, "fear": 0.25}
+    assert columns(3, 1, SingleLabel(), label_format="distribution").label == {
+        "joy": 0.75,
+        "fear": 0.25,
+    }
+    assert columns(0.75, 0.25, SingleLabel(), label_format="distribution").label == {
+        "joy": 0.75,
+        "fear": 0.25,
+    }
     with pytest.raises(EmomtlError, match="column 'joy' holds 3, more than one vote"):
         columns(3, 1)
     with pytest.raises(EmomtlError, match="votes or probabilities, and the head takes one label"):
@@ -258,10 +313,14 @@ def test_votes_become_shares_of_one_label() -> None:
 )
 def test_rows_of_one_id_become_one_example(how: Any, head: Head, label: Any) -> None:
     task, bound = Table(id="who", aggregate=how, labels=FOUR).bound(head, asked=True)
-    examples = [example for mood in ("joy", "fear", "joy", "") for example in task.examples(_row(mood))]
+    examples = [
+        example for mood in ("joy", "fear", "joy", "") for example in task.examples(_row(mood))
+    ]
     assert [example.group for example in examples] == ["7"] * 4
     assert task.combine is not None
-    assert task.combine(examples) == Example("hello", pytest.approx(label) if isinstance(label, dict) else label)
+    assert task.combine(examples) == Example(
+        "hello", pytest.approx(label) if isinstance(label, dict) else label
+    )
     assert isinstance(bound, SingleLabel) is isinstance(head, SingleLabel)
     if isinstance(bound, SingleLabel):
         assert bound.soft is (how == "mean")
@@ -274,7 +333,9 @@ def _row(mood: str) -> dict[str, Any]:
 def test_people_who_tie_have_no_majority() -> None:
     task, _ = Table(id="who", aggregate="majority").bound(SingleLabel(), asked=True)
     assert task.combine is not None
-    tied = task.combine([example for mood in ("joy", "fear") for example in task.examples(_row(mood))])
+    tied = task.combine(
+        [example for mood in ("joy", "fear") for example in task.examples(_row(mood))]
+    )
     assert tied.label is None
     assert "tie" in tied.notes[0]
 
@@ -289,7 +350,11 @@ def test_rows_of_one_id_with_different_texts_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "head", "told"),
     [
-        ({"label": ("a", "b"), "label_format": "one-hot-columns"}, None, "could be labels or amounts"),
+        (
+            {"label": ("a", "b"), "label_format": "one-hot-columns"},
+            None,
+            "could be labels or amounts",
+        ),
         ({"label": ("a", "b")}, MultiLabel(), "nothing says what they hold"),
         ({"label_format": "names"}, Regression(), "has no labels"),
         ({"empty": "none"}, Regression(), "means that no label holds"),
@@ -298,7 +363,9 @@ def test_rows_of_one_id_with_different_texts_are_refused() -> None:
         ({"id": "who", "aggregate": "mean"}, MultiLabel(), "needs all labels"),
     ],
 )
-def test_options_that_do_not_fit_the_head_are_refused(options: dict[str, Any], head: Head | None, told: str) -> None:
+def test_options_that_do_not_fit_the_head_are_refused(
+    options: dict[str, Any], head: Head | None, told: str
+) -> None:
     with pytest.raises(EmomtlError, match=told):
         Table(**options).bound(head or SingleLabel(), asked=head is not None)
 
@@ -351,7 +418,9 @@ def test_the_options_reach_the_layout_the_taxonomy_and_the_split() -> None:
     )
     task = family.task()
     names = ("text", "label", "part")
-    layout = Files("*", columns=names, header=False, delimiter=";", encoding="latin-1", split_column="part")
+    layout = Files(
+        "*", columns=names, header=False, delimiter=";", encoding="latin-1", split_column="part"
+    )
     assert task.layouts == (layout,)
     assert task.taxonomy is not None
     assert task.taxonomy.names == ("b", "a")
@@ -381,12 +450,18 @@ def test_by_default_one_learned_label_is_expected() -> None:
         ({"validation": 0.5, "test": 0.5}, "leave no rows to train on"),
         ({"label": ()}, "`label` is one column"),
         ({"label": ("a", "b"), "labels": ("x", "y")}, "`labels` goes with one column only"),
-        ({"label": ("a", "b"), "label_format": "multi-hot"}, 'label_format = "multi-hot" reads one'),
+        (
+            {"label": ("a", "b"), "label_format": "multi-hot"},
+            'label_format = "multi-hot" reads one',
+        ),
         ({"label_format": "one-hot-columns"}, r"needs `label = \[COLUMN"),
         ({"label_format": "indices"}, "needs `labels`"),
         ({"label_format": "multi-hot"}, "needs `labels`"),
         ({"id": "who"}, "`id` and `aggregate` go together"),
-        ({"labels": ("joy", "fear"), "label_names": {"1": "joi"}}, "gives 'joi', which is none of the labels"),
+        (
+            {"labels": ("joy", "fear"), "label_names": {"1": "joi"}},
+            "gives 'joi', which is none of the labels",
+        ),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], told: str) -> None:
@@ -395,7 +470,11 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, Any],
 
 
 def test_a_row_that_its_rater_found_unclear_has_no_label() -> None:
-    options: dict[str, Any] = {"label": ("joy", "fear"), "label_format": "one-hot-columns", "unclear": "vague"}
+    options: dict[str, Any] = {
+        "label": ("joy", "fear"),
+        "label_format": "one-hot-columns",
+        "unclear": "vague",
+    }
     row = {"text": "hello", "joy": 0, "fear": 0}
     for cell in ("True", True, "1", 1):
         example = read({**row, "vague": cell}, MultiLabel(), **options)
@@ -405,15 +484,23 @@ def test_a_row_that_its_rater_found_unclear_has_no_label() -> None:
         assert read({**row, "vague": cell}, MultiLabel(), **options) == Example("hello", [])
     with pytest.raises(EmomtlError, match="what is unclear holds 'maybe'"):
         read({**row, "vague": "maybe"}, MultiLabel(), **options)
-    assert read({"text": "hello", "label": 2.5, "vague": 1}, Regression(), unclear="vague").label is None
+    assert (
+        read({"text": "hello", "label": 2.5, "vague": 1}, Regression(), unclear="vague").label
+        is None
+    )
 
 
 def people(head: Head, how: Any, *answers: tuple[int, int, int]) -> Example:
     """What several people make of one item, each with a 0 or 1 for joy, fear and anger."""
     moods = ("joy", "fear", "anger")
-    family = Table(label=moods, label_format="one-hot-columns", id="item", aggregate=how, rater="who")
+    family = Table(
+        label=moods, label_format="one-hot-columns", id="item", aggregate=how, rater="who"
+    )
     task, _ = family.bound(head, asked=True)
-    rows = [{"text": "hello", "item": 1, "who": i, **dict(zip(moods, one, strict=True))} for i, one in enumerate(answers)]
+    rows = [
+        {"text": "hello", "item": 1, "who": i, **dict(zip(moods, one, strict=True))}
+        for i, one in enumerate(answers)
+    ]
     examples = [example for row in rows for example in task.examples(row)]
     assert [example.rater for example in examples] == [str(i) for i in range(len(answers))]
     assert task.combine is not None
@@ -433,12 +520,17 @@ def test_columns_of_several_people_become_sets_or_shares() -> None:
 def test_each_person_has_one_vote() -> None:
     mixed = people(SingleLabel(), "mean", (1, 0, 0), (1, 1, 0), (0, 0, 0))
     assert mixed.label == {"joy": 0.75, "fear": 0.25, "anger": 0.0}
-    assert ["none of the labels" in mixed.notes[0], "part of one vote" in mixed.notes[1]] == [True, True]
-    assert SingleLabel(soft=True).encode(mixed.label, Taxonomy(["joy", "fear", "anger"])).tolist() == [0.75, 0.25, 0]
+    assert ["none of the labels" in mixed.notes[0], "part of one vote" in mixed.notes[1]] == [
+        True,
+        True,
+    ]
+    assert SingleLabel(soft=True).encode(
+        mixed.label, Taxonomy(["joy", "fear", "anger"])
+    ).tolist() == [0.75, 0.25, 0]
     assert people(SingleLabel(), "majority", (1, 0, 0), (1, 1, 0)).label == "joy"
-    unsure = people(SingleLabel(), "majority", (0, "", 0), (0, 0, 1))  # type: ignore[arg-type]  # a cell may be empty
+    unsure = people(SingleLabel(), "majority", (0, "", 0), (0, 0, 1))  # a cell may be empty
     assert unsure.label == "anger"
-    assert people(SingleLabel(), "majority", (0, "", 0)).label is None  # type: ignore[arg-type]  # see above
+    assert people(SingleLabel(), "majority", (0, "", 0)).label is None  # see above
     nobody = people(SingleLabel(), "majority", (0, 0, 0))
     assert nobody.label is None
     assert "nobody gave a label" in nobody.notes[1]
@@ -450,10 +542,17 @@ def test_a_rater_without_an_item_is_refused() -> None:
 
 
 def test_a_column_says_how_many_people_voted_on_a_row() -> None:
-    options: dict[str, Any] = {"label": ("joy", "fear"), "label_format": "one-hot-columns", "raters": "people"}
+    options: dict[str, Any] = {
+        "label": ("joy", "fear"),
+        "label_format": "one-hot-columns",
+        "raters": "people",
+    }
     row = {"text": "hello", "joy": 3, "fear": 1}
     assert read({**row, "people": 4}, MultiLabel(), **options).label == {"joy": 0.75, "fear": 0.25}
-    assert read({**row, "people": "3.0"}, MultiLabel(), **options).label == {"joy": 1.0, "fear": pytest.approx(1 / 3)}
+    assert read({**row, "people": "3.0"}, MultiLabel(), **options).label == {
+        "joy": 1.0,
+        "fear": pytest.approx(1 / 3),
+    }
     for cell in (0, "", "some", -2, 2.5):
         with pytest.raises(EmomtlError, match="not a number of people"):
             read({**row, "people": cell}, MultiLabel(), **options)

@@ -55,7 +55,9 @@ def test_vad_points_order_known_emotions() -> None:
 
 
 @pytest.mark.parametrize(("fine", "name", "coarse"), PAIRS)
-def test_every_label_has_one_parent_in_each_grouping(fine: Taxonomy, name: str, coarse: Taxonomy) -> None:
+def test_every_label_has_one_parent_in_each_grouping(
+    fine: Taxonomy, name: str, coarse: Taxonomy
+) -> None:
     grouping = fine.grouping(name)
     members = [member for group in grouping.groups.values() for member in group]
     assert sorted(members) == sorted(fine.names)
@@ -63,12 +65,16 @@ def test_every_label_has_one_parent_in_each_grouping(fine: Taxonomy, name: str, 
 
 
 @pytest.mark.parametrize(("fine", "name", "coarse"), PAIRS)
-def test_neutral_stays_neutral_and_nothing_else_becomes_it(fine: Taxonomy, name: str, coarse: Taxonomy) -> None:
+def test_neutral_stays_neutral_and_nothing_else_becomes_it(
+    fine: Taxonomy, name: str, coarse: Taxonomy
+) -> None:
     assert fine.grouping(name).groups["neutral"] == ("neutral",)
     assert "neutral" in coarse
 
 
-@pytest.mark.parametrize(("ekman", "sentiment"), [("joy", "positive"), ("surprise", "ambiguous"), ("neutral", "neutral")])
+@pytest.mark.parametrize(
+    ("ekman", "sentiment"), [("joy", "positive"), ("surprise", "ambiguous"), ("neutral", "neutral")]
+)
 def test_an_ekman_label_and_a_sentiment_have_the_same_members(ekman: str, sentiment: str) -> None:
     members = set(EMOTIONS.grouping("ekman").groups[ekman])
     assert members == set(EMOTIONS.grouping("sentiment").groups[sentiment])
@@ -86,7 +92,10 @@ def test_folding_by_way_of_ekman_equals_folding_at_once(emotions: set[str]) -> N
 def test_folding_is_or_over_the_members(name: str, one: set[str], other: set[str]) -> None:
     grouping = EMOTIONS.grouping(name)
     assert set(grouping.fold(one | other)) == set(grouping.fold(one)) | set(grouping.fold(other))
-    assert all((parent in grouping.fold(one)) == bool(one & set(members)) for parent, members in grouping.groups.items())
+    assert all(
+        (parent in grouping.fold(one)) == bool(one & set(members))
+        for parent, members in grouping.groups.items()
+    )
 
 
 @pytest.mark.parametrize("name", ["ekman", "sentiment"])
@@ -97,11 +106,20 @@ def test_more_emotions_never_lose_a_coarse_label(name: str, one: set[str], more:
 
 
 def test_the_labels_stand_in_the_published_order(corpora: Path) -> None:
-    assert list(EMOTIONS.names) == (corpora / "goemotions/emotions.txt").read_text(encoding="utf-8").split()
+    assert (
+        list(EMOTIONS.names)
+        == (corpora / "goemotions/emotions.txt").read_text(encoding="utf-8").split()
+    )
 
 
-@pytest.mark.parametrize(("name", "file"), [("ekman", "ekman_mapping.json"), ("sentiment", "sentiment_dict.json")])
-def test_our_groupings_are_the_published_ones_with_neutral_added(corpora: Path, name: str, file: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "file"), [("ekman", "ekman_mapping.json"), ("sentiment", "sentiment_dict.json")]
+)
+def test_our_groupings_are_the_published_ones_with_neutral_added(
+    corpora: Path, name: str, file: str
+) -> None:
     published = json.loads((corpora / "goemotions" / file).read_text(encoding="utf-8"))
     ours = {parent: set(members) for parent, members in EMOTIONS.grouping(name).groups.items()}
-    assert ours == {parent: set(members) for parent, members in published.items()} | {"neutral": {"neutral"}}
+    assert ours == {parent: set(members) for parent, members in published.items()} | {
+        "neutral": {"neutral"}
+    }

@@ -12,7 +12,9 @@ from emomtl import EmomtlError
 
 @pytest.fixture(scope="session")
 def found() -> Callable[..., str]:
-    """A function that runs a check on something broken and returns its message; the test fails where nothing is found."""
+    """A function that runs a check on something broken and returns its message; the test fails
+    where nothing is found.
+    """
 
     def message(check: Callable[..., Any], *arguments: Any, **options: Any) -> str:
         with pytest.raises(EmomtlError) as caught:
@@ -24,7 +26,9 @@ def found() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def complaint() -> Callable[..., str]:
-    """A function that runs a check on something good and returns what it complains about: nothing, ``""``."""
+    """A function that runs a check on something good and returns what it complains about: nothing,
+    ``""``.
+    """
 
     def message(check: Callable[..., Any], *arguments: Any, **options: Any) -> str:
         try:

@@ -27,7 +27,9 @@ class Gate(EncoderChange):
     def per_task(self) -> bool:
         return self.says
 
-    def apply(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch) -> Applied:
+    def apply(
+        self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch
+    ) -> Applied:
         gates = nn.ParameterDict()
         for task in switch.tasks:
             if self.drawn:
@@ -53,10 +55,22 @@ def test_a_gate_for_each_task_passes(complaint: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (Gate(drawn=False), "apply() moves on torch's random numbers (draw inside `with switch.seeded(...)`)"),
+        (
+            Gate(drawn=False),
+            "apply() moves on torch's random numbers (draw inside `with switch.seeded(...)`)",
+        ),
         (Gate(says=False), "parameters of one task alone, but per_task is False"),
-        (Gate(own=False, says=False), "the answer depends on the task (['mood', 'arousal', 'values']) (let per_task say True)"),
-        (Gate(confused=True), "texts of 'emotions' give a gradient to ['gates.of_values'] of other tasks"),
+        (
+            Gate(own=False, says=False),
+            (
+                "the answer depends on the task (['mood', 'arousal', 'values']) (let per_task say"
+                " True)"
+            ),
+        ),
+        (
+            Gate(confused=True),
+            "texts of 'emotions' give a gradient to ['gates.of_values'] of other tasks",
+        ),
     ],
 )
 def test_a_broken_gate_is_found(change: EncoderChange, message: str, found: Any) -> None:
@@ -66,7 +80,9 @@ def test_a_broken_gate_is_found(change: EncoderChange, message: str, found: Any)
 def test_a_schedule_that_only_opens_is_found(found: Any) -> None:
     @dataclass(frozen=True)
     class Opening(EncoderChange):
-        def apply(self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch) -> Applied:
+        def apply(
+            self, encoder: nn.Module, pretrained: Sequence[nn.Parameter], switch: TaskSwitch
+        ) -> Applied:
             encoder.requires_grad_(False)
 
             def at(moment: Moment) -> None:

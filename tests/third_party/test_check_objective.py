@@ -30,7 +30,7 @@ def _objective(rule: Any) -> Objective:
     @dataclass(frozen=True)
     class Made(Spread):
         def loss(self, module: nn.Module, view: View) -> Tensor:
-            return rule(super().loss(module, view), view)  # type: ignore[no-any-return]
+            return rule(super().loss(module, view), view)
 
     return Made()
 
@@ -50,10 +50,19 @@ CALLS = itertools.count()
         (lambda loss, view: loss / 0, "is inf, torch.float32 of shape ()"),
         (lambda loss, view: view.pooled.float().sum(dim=1), "a finite scalar in fp32"),
         (lambda loss, view: loss.bfloat16(), "a finite scalar in fp32"),
-        (lambda loss, view: (loss - loss).sqrt() + loss, "the gradient is not finite (guard divisions"),
+        (
+            lambda loss, view: (loss - loss).sqrt() + loss,
+            "the gradient is not finite (guard divisions",
+        ),
         (lambda loss, view: loss + next(CALLS), "another loss the second time"),
-        (lambda loss, view: view.pooled[0].float().sum(), "the order of the texts changes the loss"),
-        (lambda loss, view: loss + 1, "without any known label the loss is 1 (it must be 0, not NaN)"),
+        (
+            lambda loss, view: view.pooled[0].float().sum(),
+            "the order of the texts changes the loss",
+        ),
+        (
+            lambda loss, view: loss + 1,
+            "without any known label the loss is 1 (it must be 0, not NaN)",
+        ),
         (lambda loss, view: loss + view.others["mine"].logits.sum(), "its loss raised KeyError"),
     ],
 )

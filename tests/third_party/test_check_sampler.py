@@ -26,7 +26,7 @@ def _sampler(rule: Callable[[Moment], Any]) -> Sampler:
     @dataclass(frozen=True)
     class Made(Sampler):
         def probabilities(self, moment: Moment) -> Mapping[str, float]:
-            return rule(moment)  # type: ignore[no-any-return]
+            return rule(moment)
 
     return Made()
 
@@ -43,9 +43,15 @@ def test_a_good_sampler_passes(complaint: Any) -> None:
     ("rule", "message"),
     [
         (lambda moment: dict.fromkeys(moment.tasks, 0.7), "sums to 0.7 (divide by the sum)"),
-        (lambda moment: {"only": 1.0}, "names ['only'] (give a number for each of ['large', 'small'])"),
+        (
+            lambda moment: {"only": 1.0},
+            "names ['only'] (give a number for each of ['large', 'small'])",
+        ),
         (lambda moment: {**Even().probabilities(moment), "other": 0.0}, "names ['only', 'other']"),
-        (lambda moment: {t: float("nan") for t in moment.tasks}, "gives {'only': nan} (probabilities are finite and >= 0)"),
+        (
+            lambda moment: {t: float("nan") for t in moment.tasks},
+            "gives {'only': nan} (probabilities are finite and >= 0)",
+        ),
         (lambda moment: {"large": 1.5, "small": -0.5}, "gives {'small': -0.5}"),
         (
             lambda moment: 1 / moment.progress,
@@ -68,7 +74,9 @@ def test_a_sampler_that_draws_is_found(found: Any) -> None:
         share = 1 / (1 + next(count))
         return {"large": share, "small": 1 - share}
 
-    assert "the same moment gives other numbers when it is asked again" in found(check_sampler, _sampler(drifting))
+    assert "the same moment gives other numbers when it is asked again" in found(
+        check_sampler, _sampler(drifting)
+    )
 
 
 def test_the_manifests_order_may_matter_where_that_is_said(complaint: Any) -> None:
@@ -92,10 +100,12 @@ def test_a_sampler_that_names_tasks_is_checked_with_theirs(found: Any, complaint
 
 
 def test_a_sampler_that_is_no_dataclass_is_found(found: Any) -> None:
-    class Plain(Even.__base__):  # type: ignore[misc, name-defined]
+    class Plain(Even.__base__):
         probabilities = Even.probabilities
 
-    assert "Plain is no dataclass (put @dataclass(frozen=True) above it)" in found(check_sampler, Plain())
+    assert "Plain is no dataclass (put @dataclass(frozen=True) above it)" in found(
+        check_sampler, Plain()
+    )
 
 
 def test_an_option_that_toml_cannot_say_is_found(found: Any) -> None:

@@ -11,11 +11,26 @@ from typing import Any, ClassVar
 
 import pytest
 
-from emomtl import EmomtlError, Example, Files, Hub, MultiLabel, Regression, SingleLabel, Task, TaskFamily, Taxonomy
+from emomtl import (
+    EmomtlError,
+    Example,
+    Files,
+    Hub,
+    MultiLabel,
+    Regression,
+    SingleLabel,
+    Task,
+    TaskFamily,
+    Taxonomy,
+)
 from emomtl.testing import check_task
 
 MOODS = Taxonomy(["glad", "sad"])
-ROWS = [{"text": "Hurray!", "mood": "glad"}, {"text": "Alas.", "mood": "sad"}, {"text": "Well.", "mood": "glad"}]
+ROWS = [
+    {"text": "Hurray!", "mood": "glad"},
+    {"text": "Alas.", "mood": "sad"},
+    {"text": "Well.", "mood": "glad"},
+]
 
 
 def read(row: Mapping[str, Any]) -> Example:
@@ -43,9 +58,13 @@ def test_dropped_and_unlabelled_rows_are_counted() -> None:
 
 def test_rows_of_a_file_are_read_as_a_manifest_would(tmp_path: Path) -> None:
     for split in ("train", "validation"):
-        (tmp_path / f"{split}.tsv").write_text("text\tmood\nHurray!\tglad\nAlas.\tsad\n", encoding="utf-8")
+        (tmp_path / f"{split}.tsv").write_text(
+            "text\tmood\nHurray!\tglad\nAlas.\tsad\n", encoding="utf-8"
+        )
     assert check_task(_task(), source=tmp_path).rows == 4
-    assert check_task(Task("moods", Files(str(tmp_path)), read, MOODS, head=SingleLabel())).rows == 4
+    assert (
+        check_task(Task("moods", Files(str(tmp_path)), read, MOODS, head=SingleLabel())).rows == 4
+    )
 
 
 def test_a_missing_source_is_said(tmp_path: Path, found: Any) -> None:
@@ -68,20 +87,41 @@ def test_numbers_need_no_labels() -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda row: Example(row["text"], row["mood"].upper()), "train row 1: unknown label 'GLAD' (known: glad, sad)"),
+        (
+            lambda row: Example(row["text"], row["mood"].upper()),
+            "train row 1: unknown label 'GLAD' (known: glad, sad)",
+        ),
         (lambda row: Example(row["text"], "gladd"), "unknown label 'gladd' (did you mean 'glad'?)"),
-        (lambda row: Example(row["txt"], row["mood"]), "train row 1: `read` found no column 'txt' (look at the source's header)"),
+        (
+            lambda row: Example(row["txt"], row["mood"]),
+            "train row 1: `read` found no column 'txt' (look at the source's header)",
+        ),
         (
             lambda row: (row["text"], row["mood"]),
-            "train row 1: `read` gave tuple with str (return Example(text, label), several of them in a list, or None)",
+            (
+                "train row 1: `read` gave tuple with str (return Example(text, label), several of"
+                " them in a list, or None)"
+            ),
         ),
-        (lambda row: Example(7, row["mood"]), "train row 1: the text is int, not a string"),  # type: ignore[arg-type]
-        (lambda row: Example(row["text"], row["mood"], 7), "train row 1: the text is int, not a string"),  # type: ignore[arg-type]
-        (lambda row: Example(row.pop("text"), row["mood"]), "train row 1: `read` changed the row (copy what you change)"),
+        (lambda row: Example(7, row["mood"]), "train row 1: the text is int, not a string"),
+        (
+            lambda row: Example(row["text"], row["mood"], 7),
+            "train row 1: the text is int, not a string",
+        ),
+        (
+            lambda row: Example(row.pop("text"), row["mood"]),
+            "train row 1: `read` changed the row (copy what you change)",
+        ),
         (lambda row: 1 / 0, "train row 1: `read` raised ZeroDivisionError: division by zero"),
-        (lambda row: Example(row["text"], "glad"), "3 row(s) have 1 different label(s) (a task needs two"),
+        (
+            lambda row: Example(row["text"], "glad"),
+            "3 row(s) have 1 different label(s) (a task needs two",
+        ),
         (lambda row: None, "3 row(s) have 0 different label(s)"),
-        (lambda row: Example(row["text"], ["glad", "sad"]), "label ['glad', 'sad'] is not one name"),
+        (
+            lambda row: Example(row["text"], ["glad", "sad"]),
+            "label ['glad', 'sad'] is not one name",
+        ),
     ],
 )
 def test_a_broken_read_is_found(broken: Any, message: str, found: Any) -> None:
@@ -91,7 +131,9 @@ def test_a_broken_read_is_found(broken: Any, message: str, found: Any) -> None:
 def test_a_read_that_remembers_is_found(found: Any) -> None:
     count = itertools.count()
     remembering = _task(lambda row: Example(f"{row['text']} {next(count)}", row["mood"]))
-    assert "`read` gives another example when it reads the row again" in found(check_task, remembering, ROWS)
+    assert "`read` gives another example when it reads the row again" in found(
+        check_task, remembering, ROWS
+    )
 
 
 def test_every_bad_row_is_said_up_to_the_tenth(found: Any) -> None:
@@ -101,19 +143,27 @@ def test_every_bad_row_is_said_up_to_the_tenth(found: Any) -> None:
 
 
 def test_head_and_taxonomy_must_go_together(found: Any) -> None:
-    assert "a regression head takes no taxonomy" in found(check_task, _task(head=Regression()), ROWS)
-    assert "its taxonomy has only 'glad'" in found(check_task, _task(taxonomy=Taxonomy(["glad"])), ROWS)
-    assert "labels with spaces around them: ['sad ']" in found(check_task, _task(taxonomy=Taxonomy(["glad", "sad "])), ROWS)
+    assert "a regression head takes no taxonomy" in found(
+        check_task, _task(head=Regression()), ROWS
+    )
+    assert "its taxonomy has only 'glad'" in found(
+        check_task, _task(taxonomy=Taxonomy(["glad"])), ROWS
+    )
+    assert "labels with spaces around them: ['sad ']" in found(
+        check_task, _task(taxonomy=Taxonomy(["glad", "sad "])), ROWS
+    )
 
 
 def test_several_problems_come_at_once(found: Any) -> None:
-    message = found(check_task, _task(lambda row: Example(3, "x"), Taxonomy(["glad"])), ROWS)  # type: ignore[arg-type]
+    message = found(check_task, _task(lambda row: Example(3, "x"), Taxonomy(["glad"])), ROWS)
     assert "its taxonomy has only 'glad'" in message
     assert "the text is int" in message
 
 
 def test_an_unknown_split_is_said(found: Any) -> None:
-    assert "unknown split 'dev' (train, validation, test)" in found(check_task, _task(), {"dev": ROWS})
+    assert "unknown split 'dev' (train, validation, test)" in found(
+        check_task, _task(), {"dev": ROWS}
+    )
 
 
 def test_what_is_no_task_is_said(found: Any) -> None:
@@ -123,13 +173,19 @@ def test_what_is_no_task_is_said(found: Any) -> None:
 def test_a_module_that_imports_torch_is_found_unless_that_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Any
 ) -> None:
-    code = "import torch\nfrom emomtl import Example\ndef read(row): return Example(row['text'], row['mood'])\n"
+    code = (
+        "import torch\nfrom emomtl import Example\ndef read(row): return Example(row['text'],"
+        " row['mood'])\n"
+    )
     (tmp_path / "heavy_plugin.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    import heavy_plugin  # type: ignore[import-not-found]
+    import heavy_plugin
 
     task = _task(heavy_plugin.read)
-    assert "importing 'heavy_plugin' imports torch (import it inside the function that needs it)" in found(check_task, task, ROWS)
+    assert (
+        "importing 'heavy_plugin' imports torch (import it inside the function that needs it)"
+        in found(check_task, task, ROWS)
+    )
     assert check_task(task, ROWS, light_import=False).rows == 3
     del sys.modules["heavy_plugin"]
 

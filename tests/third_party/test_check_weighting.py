@@ -28,9 +28,11 @@ class Plain(Weighting):
 def _weighting(rule: Any) -> Weighting:
     @dataclass(frozen=True)
     class Made(Plain):
-        def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Combined:
+        def combine(
+            self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+        ) -> Combined:
             total, weights = super().combine(state, losses, moment)
-            return rule(total, weights, losses)  # type: ignore[no-any-return]
+            return rule(total, weights, losses)
 
     return Made()
 
@@ -42,13 +44,34 @@ def test_a_good_weighting_passes(complaint: Any) -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda total, weights, losses: (total, {}), "training for some steps: weights for [] (return one for each loss"),
-        (lambda total, weights, losses: (total, {t: w / 0 for t, w in weights.items()}), "(keep them finite)"),
-        (lambda total, weights, losses: (total.detach().requires_grad_(), weights), "no gradient reaches the shared parameters"),
-        (lambda total, weights, losses: (total * 0, weights), "the gradient of the shared parameters is 0"),
-        (lambda total, weights, losses: (total * float("inf"), weights), "the gradient is not finite (guard divisions"),
-        (lambda total, weights, losses: (torch.log(total), weights), "a step whose losses are all 0: the gradient is not finite"),
-        (lambda total, weights, losses: (losses["mood"], weights), "a step without 'mood' raised KeyError"),
+        (
+            lambda total, weights, losses: (total, {}),
+            "training for some steps: weights for [] (return one for each loss",
+        ),
+        (
+            lambda total, weights, losses: (total, {t: w / 0 for t, w in weights.items()}),
+            "(keep them finite)",
+        ),
+        (
+            lambda total, weights, losses: (total.detach().requires_grad_(), weights),
+            "no gradient reaches the shared parameters",
+        ),
+        (
+            lambda total, weights, losses: (total * 0, weights),
+            "the gradient of the shared parameters is 0",
+        ),
+        (
+            lambda total, weights, losses: (total * float("inf"), weights),
+            "the gradient is not finite (guard divisions",
+        ),
+        (
+            lambda total, weights, losses: (torch.log(total), weights),
+            "a step whose losses are all 0: the gradient is not finite",
+        ),
+        (
+            lambda total, weights, losses: (losses["mood"], weights),
+            "a step without 'mood' raised KeyError",
+        ),
         (lambda total, weights, losses: (total.detach(), weights), "raised RuntimeError"),
     ],
 )
@@ -80,17 +103,24 @@ class Counting(Plain):
 def test_state_outside_of_buffers_is_found(found: Any, complaint: Any) -> None:
     assert complaint(check_weighting, Counting()) == ""
     message = found(check_weighting, Counting(saved=False))
-    assert "saving its state and going on from it: a resumed run gets other weights or gradients" in message
+    assert (
+        "saving its state and going on from it: a resumed run gets other weights or gradients"
+        in message
+    )
 
 
 def test_a_gradient_that_forgets_the_share_is_found(found: Any) -> None:
     @dataclass(frozen=True)
     class Changing(Plain):
-        def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Combined:
+        def combine(
+            self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+        ) -> Combined:
             total, weights = super().combine(state, losses, moment)
             return total / moment.share, weights
 
-    assert "two micro-batches of share 0.5: the gradient is not that of one whole step" in found(check_weighting, Changing())
+    assert "two micro-batches of share 0.5: the gradient is not that of one whole step" in found(
+        check_weighting, Changing()
+    )
 
 
 def test_a_joint_weighting_also_works_without_a_task(found: Any) -> None:
@@ -98,7 +128,9 @@ def test_a_joint_weighting_also_works_without_a_task(found: Any) -> None:
     class Together(Plain):
         joint: ClassVar[bool] = True
 
-        def combine(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Combined:
+        def combine(
+            self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+        ) -> Combined:
             total, weights = super().combine(state, losses, moment)
             return total + sum(losses[task] for task in moment.tasks), weights
 
@@ -108,9 +140,11 @@ def test_a_joint_weighting_also_works_without_a_task(found: Any) -> None:
 def test_a_method_on_gradients_passes(complaint: Any) -> None:
     @dataclass(frozen=True)
     class Signs(Plain):
-        def backward(self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment) -> Mapping[str, Tensor]:
+        def backward(
+            self, state: nn.Module, losses: Mapping[str, Tensor], moment: Moment
+        ) -> Mapping[str, Tensor]:
             for loss in losses.values():
-                (torch.tanh(loss) * moment.share).backward(retain_graph=True)  # type: ignore[no-untyped-call]
+                (torch.tanh(loss) * moment.share).backward(retain_graph=True)
             return {task: torch.ones(()) for task in losses}
 
     assert complaint(check_weighting, Signs()) == ""

@@ -1,4 +1,6 @@
-"""Everything that any installed plugin offers passes the checks that strangers are given; no name of a plugin is known here."""
+"""Everything that any installed plugin offers passes the checks that strangers are given; no name
+of a plugin is known here.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,23 @@ from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins.discovery import Plugins
 from emomtl.plugins.offers import KINDS
 from emomtl.study import plan_study, read_study
-from emomtl.testing import check_change, check_feature, check_head, check_objective, check_sampler, check_task, check_weighting
+from emomtl.testing import (
+    check_change,
+    check_feature,
+    check_head,
+    check_objective,
+    check_sampler,
+    check_task,
+    check_weighting,
+)
 
 ORDERED = {"round-robin"}
 """Samplers that go by the manifest's order, and say so."""
 
 SIZES = {"emotions": 43_410, "mood": 800, "arousal": 8_062}
 TAXONOMY = Taxonomy(
-    ["joy", "love", "fear", "anger"], [Grouping("tone", {"pleasant": ("joy", "love"), "unpleasant": ("fear", "anger")})]
+    ["joy", "love", "fear", "anger"],
+    [Grouping("tone", {"pleasant": ("joy", "love"), "unpleasant": ("fear", "anger")})],
 )
 
 
@@ -35,18 +46,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for kind in KINDS:
         if kind in metafunc.fixturenames:
             metafunc.parametrize(
-                kind, [pytest.param((name, offer.value), id=name) for name, offer in plugins.offers(kind).items()]
+                kind,
+                [
+                    pytest.param((name, offer.value), id=name)
+                    for name, offer in plugins.offers(kind).items()
+                ],
             )
 
 
 def _made(cls: type) -> tuple[Any, bool]:
-    """An object of the class with default options, and whether it has numbers by task; those without a default are made up."""
+    """An object of the class with default options, and whether it has numbers by task; those
+    without a default are made up.
+    """
     hints = typing.get_type_hints(cls, include_extras=True)
-    needed = [f for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    needed = [
+        f
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     by_task = [field.name for field in needed if typing.get_origin(hints[field.name]) is Mapping]
     numbers = [field.name for field in needed if hints[field.name] == Annotated[int, Ge(1)]]
     assert len(by_task) + len(numbers) == len(needed)
-    options = {name: {task: 0.5 + i for i, task in enumerate(SIZES)} for name in by_task} | dict.fromkeys(numbers, 1)
+    options = {
+        name: {task: 0.5 + i for i, task in enumerate(SIZES)} for name in by_task
+    } | dict.fromkeys(numbers, 1)
     return cls(**options), bool(by_task)
 
 
@@ -65,13 +88,17 @@ def test_a_task_reads_what_it_brings_along(task: tuple[str, Any]) -> None:
     assert isinstance(value, Task) or issubclass(value, TaskFamily | DerivedTask)
 
 
-def test_a_sampler_gives_probabilities_at_every_moment(sampler: tuple[str, Any], complaint: Any) -> None:
+def test_a_sampler_gives_probabilities_at_every_moment(
+    sampler: tuple[str, Any], complaint: Any
+) -> None:
     name, cls = sampler
     made, by_task = _made(cls)
     assert complaint(check_sampler, made, SIZES if by_task else None, ordered=name in ORDERED) == ""
 
 
-def test_a_sampler_that_goes_by_order_is_found_out(sampler: tuple[str, Any], found: Any, complaint: Any) -> None:
+def test_a_sampler_that_goes_by_order_is_found_out(
+    sampler: tuple[str, Any], found: Any, complaint: Any
+) -> None:
     name, cls = sampler
     made, by_task = _made(cls)
     if name in ORDERED:
@@ -80,7 +107,9 @@ def test_a_sampler_that_goes_by_order_is_found_out(sampler: tuple[str, Any], fou
         assert complaint(check_sampler, made, SIZES if by_task else None) == ""
 
 
-def test_a_weighting_makes_gradients_and_can_be_resumed(weighting: tuple[str, Any], complaint: Any) -> None:
+def test_a_weighting_makes_gradients_and_can_be_resumed(
+    weighting: tuple[str, Any], complaint: Any
+) -> None:
     assert complaint(check_weighting, _made(weighting[1])[0]) == ""
 
 
@@ -99,7 +128,9 @@ def test_every_objective_passes_its_check(objective: tuple[str, Any], complaint:
     assert complaint(check_objective, _made(objective[1])[0]) == ""
 
 
-def test_a_feature_gives_every_text_its_own_numbers(feature: tuple[str, Any], complaint: Any) -> None:
+def test_a_feature_gives_every_text_its_own_numbers(
+    feature: tuple[str, Any], complaint: Any
+) -> None:
     assert complaint(check_feature, feature[1]()) == ""
 
 
@@ -127,5 +158,9 @@ def test_a_study_names_rows_that_compose(study: tuple[str, Path], tmp_path: Path
         assert plan_study(file, tmp_path / "out", tmp_path / "runs", Plugins.discover()).runs
     except EmomtlError as error:
         problems = error.problems
-    assert [str(p) for p in problems if p.place not in {"encoder.use", ""} and not p.place.startswith("tasks.")] == []
+    assert [
+        str(p)
+        for p in problems
+        if p.place not in {"encoder.use", ""} and not p.place.startswith("tasks.")
+    ] == []
     assert (tmp_path / "runs").exists() is False

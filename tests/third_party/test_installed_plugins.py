@@ -1,4 +1,6 @@
-"""The example and a fresh skeleton, installed as a stranger installs them, pass their own tests, training included."""
+"""The example and a fresh skeleton, installed as a stranger installs them, pass their own tests,
+training included.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,21 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "emomtl-isear-like"
 
 
 def _run(python: Path, *arguments: str, cwd: Path) -> str:
-    """The output of `python -m ...` in the new environment; the test fails with it where the command does."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment |= {"OMP_NUM_THREADS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+    """The output of `python -m ...` in the new environment; the test fails with it where the
+    command does.
+    """
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
+    environment |= {
+        "OMP_NUM_THREADS": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     command = [str(python), "-m", *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -47,6 +59,18 @@ def test_example_and_skeleton_pass_their_own_tests(python: Path, tmp_path: Path)
     offline = ("pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
     _run(python, *offline, str(example), "-e", str(skeleton), cwd=tmp_path)
     tests = (str(example / "tests"), str(skeleton / "tests"))
-    options = ("-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={tmp_path}")
-    written = sum(path.read_text(encoding="utf-8").count("def test_") for folder in tests for path in Path(folder).glob("*.py"))
+    options = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        "--import-mode=importlib",
+        f"--rootdir={tmp_path}",
+    )
+    written = sum(
+        path.read_text(encoding="utf-8").count("def test_")
+        for folder in tests
+        for path in Path(folder).glob("*.py")
+    )
     assert f"{written} passed" in _run(python, "pytest", *options, *tests, cwd=tmp_path)

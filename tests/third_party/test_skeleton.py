@@ -26,7 +26,9 @@ def test_the_name_is_brought_into_one_form(tmp_path: Path, name: str) -> None:
 
 def test_every_template_is_used_and_no_placeholder_is_left(tmp_path: Path) -> None:
     templates = importlib.resources.files("emomtl.testing") / "skeleton_files"
-    assert sorted(file.name for file in templates.iterdir()) == sorted(f"{name}.template" for name in FILES.values())
+    assert sorted(file.name for file in templates.iterdir()) == sorted(
+        f"{name}.template" for name in FILES.values()
+    )
     folder = write_skeleton("my-moods", tmp_path)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) == len(FILES)
@@ -38,7 +40,11 @@ def test_every_template_is_used_and_no_placeholder_is_left(tmp_path: Path) -> No
 
 def test_the_sample_splits_share_no_text(tmp_path: Path) -> None:
     folder = write_skeleton("my-moods", tmp_path) / "src" / "emomtl_my_moods" / "sample"
-    texts = [line.split("\t")[0] for path in folder.iterdir() for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    texts = [
+        line.split("\t")[0]
+        for path in folder.iterdir()
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]
+    ]
     assert len(texts) == len(set(texts)) == 42
 
 
@@ -48,7 +54,13 @@ def test_the_sample_splits_share_no_text(tmp_path: Path) -> None:
         ("demo", "the name 'demo' is taken by emomtl_tasks.demo"),
         ("Sentiment140", "the name 'sentiment140' is taken"),
         ("tasks", "a Python package 'emomtl_tasks' is installed already"),
-        ("a b", "'a b' cannot be a plugin's name (letters of a-z, digits and single - or _ between them, such as 'a-b')"),
+        (
+            "a b",
+            (
+                "'a b' cannot be a plugin's name (letters of a-z, digits and single - or _ between"
+                " them, such as 'a-b')"
+            ),
+        ),
         ("für-uns", "such as 'fur-uns'"),
         ("../up", "such as 'up'"),
         ("a\nb", r"'a\nb' cannot be"),
@@ -57,7 +69,9 @@ def test_the_sample_splits_share_no_text(tmp_path: Path) -> None:
         ("x" * 51, "the name has 51 characters (at most 50)"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_with_one_that_can(tmp_path: Path, name: str, message: str) -> None:
+def test_a_name_that_cannot_be_is_refused_with_one_that_can(
+    tmp_path: Path, name: str, message: str
+) -> None:
     with pytest.raises(EmomtlError) as caught:
         write_skeleton(name, tmp_path)
     assert message in str(caught.value)

@@ -37,7 +37,15 @@ def test_it_loads_and_tells_texts_apart(tmp_path: Path) -> None:
     loaded = load_encoder(EncoderChoice("tiny", str(folder), None, "mean", 16), ["[NAME]"])
     assert loaded.width == 32
     ids = loaded.tokenizer(["I love my dog.", "Zyzzyva! [NAME]"])["input_ids"]
-    assert loaded.tokenizer.convert_ids_to_tokens(ids[0]) == ["[CLS]", "i", "love", "my", "dog", ".", "[SEP]"]
+    assert loaded.tokenizer.convert_ids_to_tokens(ids[0]) == [
+        "[CLS]",
+        "i",
+        "love",
+        "my",
+        "dog",
+        ".",
+        "[SEP]",
+    ]
     assert loaded.tokenizer.unk_token_id not in ids[1]
     assert "[NAME]" in loaded.tokenizer.convert_ids_to_tokens(ids[1])
 
@@ -53,8 +61,13 @@ def test_a_manifest_trains_briefly_and_its_run_can_be_read(tmp_path: Path) -> No
     assert [entry["which"] for entry in run.scores()] == ["last", "best"]
 
 
-@pytest.mark.parametrize(("right", "wrong", "remedy"), [("tasks.demo]", "tasks.dmo]", "'demo'"), ("epochs", "epoch", "'epochs'")])
-def test_a_manifest_with_a_mistake_is_refused(tmp_path: Path, right: str, wrong: str, remedy: str) -> None:
+@pytest.mark.parametrize(
+    ("right", "wrong", "remedy"),
+    [("tasks.demo]", "tasks.dmo]", "'demo'"), ("epochs", "epoch", "'epochs'")],
+)
+def test_a_manifest_with_a_mistake_is_refused(
+    tmp_path: Path, right: str, wrong: str, remedy: str
+) -> None:
     manifest = tmp_path / "brief.toml"
     manifest.write_text(MANIFEST.replace(right, wrong), encoding="utf-8")
     with pytest.raises(EmomtlError, match=f"did you mean {remedy}"):

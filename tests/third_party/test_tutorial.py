@@ -1,4 +1,6 @@
-"""The tutorial shows every hook with its signature, and no code that is not in a file that the tests run."""
+"""The tutorial shows every hook with its signature, and no code that is not in a file that the
+tests run.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,17 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("emomtl_")]
 
 
 def test_every_python_block_names_its_file() -> None:
-    assert len(re.findall(r"^```python", TEXT, flags=re.MULTILINE)) == sum(language == "python" for language, _, _ in BLOCKS)
+    assert len(re.findall(r"^```python", TEXT, flags=re.MULTILINE)) == sum(
+        language == "python" for language, _, _ in BLOCKS
+    )
     assert len(BLOCKS) > len(HOOKS)
 
 
-@pytest.mark.parametrize(("name", "code"), [block[1:] for block in BLOCKS], ids=[f"{i}-{b[1]}" for i, b in enumerate(BLOCKS)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [block[1:] for block in BLOCKS],
+    ids=[f"{i}-{b[1]}" for i, b in enumerate(BLOCKS)],
+)
 def test_a_block_with_a_file_name_stands_in_that_file(name: str, code: str) -> None:
     file = EXAMPLE / name if (EXAMPLE / name).is_file() else PROJECT / name
     assert f"{code}\n" in file.read_text(encoding="utf-8")
@@ -49,8 +57,10 @@ def test_every_check_is_mentioned() -> None:
 
 MANIFEST = """
 name = "single-files"
-plugins = ["./incidents.py", "./by_need.py", "./geometric.py", "./smoothed.py", "./lengths.py", "./loss_table.py",
-  "./stop_file.py"]
+plugins = [
+  "./incidents.py", "./by_need.py", "./geometric.py", "./smoothed.py", "./lengths.py",
+  "./loss_table.py", "./stop_file.py",
+]
 encoder = { use = "minilm" }
 tasks.isear-like = { head = { use = "smoothed" } }
 tasks.demo = {}
@@ -63,11 +73,15 @@ weighting = { use = "geometric" }
 def test_the_example_works_as_single_files_too(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLE / "src" / "emomtl_isear_like", tmp_path / "plugin"))
     code = (folder / "stop_file.py").read_text(encoding="utf-8")
-    (folder / "stop_file.py").write_text(f"{code}\n\n@hookimpl\ndef emomtl_started(run):\n    (run.folder / 'STOP').touch()\n")
+    (folder / "stop_file.py").write_text(
+        f"{code}\n\n@hookimpl\ndef emomtl_started(run):\n    (run.folder / 'STOP').touch()\n"
+    )
     (folder / "manifest.toml").write_text(MANIFEST, encoding="utf-8")
     run = train_briefly(folder / "manifest.toml", tmp_path, steps=9, plugins=Plugins.discover())
     finish = [event for event in run.events() if event["event"] == "finish"]
-    assert [(event["step"], event["reason"]) for event in finish] == [(2, "STOP was put into the run's folder")]
+    assert [(event["step"], event["reason"]) for event in finish] == [
+        (2, "STOP was put into the run's folder")
+    ]
     assert len((run.folder / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2
     kept = {path.name for path in (run.folder / "plugins").iterdir()}
     plugins = Plugins.discover()

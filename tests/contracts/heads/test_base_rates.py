@@ -28,7 +28,9 @@ def test_the_single_label_base_rate_is_the_log_loss() -> None:
 
 
 def test_soft_single_labels_have_the_entropy_of_their_mean_shares() -> None:
-    base = SingleLabel(soft=True).base_rate(np.array([[0.2, 0.8], [0.6, 0.4], [np.nan, np.nan]], np.float32))
+    base = SingleLabel(soft=True).base_rate(
+        np.array([[0.2, 0.8], [0.6, 0.4], [np.nan, np.nan]], np.float32)
+    )
     assert base is not None
     assert base.loss == pytest.approx(-(0.4 * math.log(0.4) + 0.6 * math.log(0.6)), rel=1e-6)
 
@@ -75,7 +77,9 @@ def test_hidden_words_have_the_entropy_of_word_frequencies() -> None:
     ],
     ids=["multi-label", "single-label", "regression"],
 )
-def test_the_three_scales_of_a_constant_answer(head: Head, targets: np.ndarray, per_row: int) -> None:
+def test_the_three_scales_of_a_constant_answer(
+    head: Head, targets: np.ndarray, per_row: int
+) -> None:
     base = head.base_rate(targets)
     assert base is not None
     assert scale_of_targets("mean", head, targets).base_loss == pytest.approx(base.loss)

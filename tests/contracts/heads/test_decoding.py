@@ -13,16 +13,25 @@ from emomtl.testing import check_head
 TAXONOMY = Taxonomy(["anger", "fear", "joy"])
 
 
-@pytest.mark.parametrize("head", [MultiLabel(), SingleLabel(), Regression(("v", "a"), low=1, high=5)])
+@pytest.mark.parametrize(
+    "head", [MultiLabel(), SingleLabel(), Regression(("v", "a"), low=1, high=5)]
+)
 def test_our_heads_pass_the_check_for_heads(head: Any) -> None:
     check_head(head, None if head.kind == "regression" else TAXONOMY)
 
 
 @pytest.mark.parametrize(
     ("label", "target"),
-    [("joy", [0, 0, 1]), (["joy", "anger"], [1, 0, 1]), ([], [0, 0, 0]), ({"joy": 0.4, "fear": None}, [np.nan, np.nan, 0.4])],
+    [
+        ("joy", [0, 0, 1]),
+        (["joy", "anger"], [1, 0, 1]),
+        ([], [0, 0, 0]),
+        ({"joy": 0.4, "fear": None}, [np.nan, np.nan, 0.4]),
+    ],
 )
-def test_multi_labels_are_one_name_several_none_or_soft_values(label: Any, target: list[float]) -> None:
+def test_multi_labels_are_one_name_several_none_or_soft_values(
+    label: Any, target: list[float]
+) -> None:
     np.testing.assert_allclose(MultiLabel().encode(label, TAXONOMY), np.array(target, np.float32))
 
 
@@ -40,9 +49,15 @@ def test_a_single_label_head_takes_one_name(label: Any) -> None:
 
 def test_answers_are_the_labels_above_the_threshold() -> None:
     probabilities = np.array([[0.2, 0.9, 0.4], [0.1, 0.0, 0.2]])
-    assert MultiLabel(threshold=0.4).decode(probabilities, TAXONOMY.names) == [[("fear", 0.9), ("joy", 0.4)], []]
+    assert MultiLabel(threshold=0.4).decode(probabilities, TAXONOMY.names) == [
+        [("fear", 0.9), ("joy", 0.4)],
+        [],
+    ]
     assert SingleLabel().decode(probabilities, TAXONOMY.names) == [[("fear", 0.9)], [("joy", 0.2)]]
-    assert Regression(("v", "a")).decode(probabilities[:, :2], ("v", "a"))[0] == [("v", 0.2), ("a", 0.9)]
+    assert Regression(("v", "a")).decode(probabilities[:, :2], ("v", "a"))[0] == [
+        ("v", 0.2),
+        ("a", 0.9),
+    ]
 
 
 def test_a_regression_has_bounds_and_starts_in_their_middle() -> None:
@@ -72,7 +87,10 @@ def test_a_soft_label_is_a_distribution_over_the_labels(label: Any, target: list
     np.testing.assert_allclose(SOFT.encode(label, TAXONOMY), np.array(target, np.float32))
 
 
-@pytest.mark.parametrize("label", [{"joy": 0.5}, {"joy": 1.5, "fear": -0.5}, {"joy": 10**400}, {"joy": "much"}, ["joy", "fear"]])
+@pytest.mark.parametrize(
+    "label",
+    [{"joy": 0.5}, {"joy": 1.5, "fear": -0.5}, {"joy": 10**400}, {"joy": "much"}, ["joy", "fear"]],
+)
 def test_shares_that_are_no_distribution_are_refused(label: Any) -> None:
     with pytest.raises(EmomtlError, match=r"sum of 0\.5|has the share|not one name"):
         SOFT.encode(label, TAXONOMY)
@@ -97,7 +115,9 @@ def test_soft_labels_have_the_cross_entropy_of_distributions() -> None:
     assert SOFT.known(shares).tolist() == [1, 1, 0]
     hard = torch.tensor([0, 1, -100])
     one_hot = torch.from_numpy(np.array([[1, 0, 0], [0, 1, 0], [np.nan] * 3], np.float32))
-    assert SOFT.loss(logits, one_hot).item() == pytest.approx(SingleLabel().loss(logits, hard).item())
+    assert SOFT.loss(logits, one_hot).item() == pytest.approx(
+        SingleLabel().loss(logits, hard).item()
+    )
 
 
 def test_soft_labels_are_scored_by_the_largest_share() -> None:
@@ -109,7 +129,9 @@ def test_soft_labels_are_scored_by_the_largest_share() -> None:
     assert SOFT.decided(shares).tolist() == [0, 1, 2, -100]
     hard = score(SingleLabel(), TAXONOMY, np.array([0, 1, 2, -100]), logits)
     distributions = {"cross_entropy", "kl_divergence", "jensen_shannon"}
-    assert {name: value for name, value in soft.metrics.items() if name not in distributions} == hard.metrics
+    assert {
+        name: value for name, value in soft.metrics.items() if name not in distributions
+    } == hard.metrics
     assert distributions <= set(soft.facts.errors)
     assert soft.tables == hard.tables
     assert soft.unlabelled == 1
@@ -130,10 +152,16 @@ def test_distributions_are_compared_as_scipy_compares_them() -> None:
     divergences = [entropy(one, other) for one, other in zip(shares, q, strict=True)]
     assert found["kl_divergence"] == pytest.approx(np.mean(divergences), rel=1e-5)
     entropies = [entropy(one) for one in shares]
-    assert found["cross_entropy"] == pytest.approx(np.mean(divergences) + np.mean(entropies), rel=1e-5)
-    distances = [jensenshannon(one, other, base=2) ** 2 for one, other in zip(shares, q, strict=True)]
+    assert found["cross_entropy"] == pytest.approx(
+        np.mean(divergences) + np.mean(entropies), rel=1e-5
+    )
+    distances = [
+        jensenshannon(one, other, base=2) ** 2 for one, other in zip(shares, q, strict=True)
+    ]
     assert found["jensen_shannon"] == pytest.approx(np.mean(distances), rel=1e-5)
-    assert SOFT.metrics(shares, shares.astype(np.float64))["jensen_shannon"] == pytest.approx(0, abs=1e-9)
+    assert SOFT.metrics(shares, shares.astype(np.float64))["jensen_shannon"] == pytest.approx(
+        0, abs=1e-9
+    )
     for name in ("cross_entropy", "kl_divergence", "jensen_shannon"):
         assert SOFT.metric(name, shares, q) == found[name]
         assert SOFT.less_is_better(name)

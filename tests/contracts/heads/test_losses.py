@@ -51,15 +51,23 @@ def test_a_balanced_pos_weight_is_that_of_torch(targets: np.ndarray) -> None:
     lacks = (~np.isnan(targets)).sum(axis=0) - holds
     weight = torch.from_numpy((lacks / holds).astype(np.float32))
     wanted = torch.nan_to_num(torch.from_numpy(targets))
-    each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, pos_weight=weight, reduction="none")
-    assert loss_of(MultiLabel(pos_weight="balanced"), targets) == pytest.approx(mean_known(each, targets), rel=1e-5)
+    each = functional.binary_cross_entropy_with_logits(
+        LOGITS, wanted, pos_weight=weight, reduction="none"
+    )
+    assert loss_of(MultiLabel(pos_weight="balanced"), targets) == pytest.approx(
+        mean_known(each, targets), rel=1e-5
+    )
 
 
 def test_given_pos_weights_count_by_name() -> None:
     weight = torch.tensor([1.0, 1.0, 7.5, 1.0])
     wanted = torch.nan_to_num(torch.from_numpy(SETS))
-    each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, pos_weight=weight, reduction="none")
-    assert loss_of(MultiLabel(pos_weight={"grief": 7.5}), SETS) == pytest.approx(mean_known(each), rel=1e-5)
+    each = functional.binary_cross_entropy_with_logits(
+        LOGITS, wanted, pos_weight=weight, reduction="none"
+    )
+    assert loss_of(MultiLabel(pos_weight={"grief": 7.5}), SETS) == pytest.approx(
+        mean_known(each), rel=1e-5
+    )
 
 
 def test_effective_numbers_lie_between_one_row_and_all_rows() -> None:
@@ -76,12 +84,15 @@ def test_pos_weight_is_a_ratio_of_effective_numbers() -> None:
     weight = [(1 - 0.9**n) / (1 - 0.9**p) for p, n in zip(holds, lacks, strict=True)]
     head = MultiLabel(pos_weight="effective-number", beta=0.9).fitted(SETS, FOUR)
     wanted = torch.nan_to_num(torch.from_numpy(SETS))
-    each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, pos_weight=torch.tensor(weight), reduction="none")
+    each = functional.binary_cross_entropy_with_logits(
+        LOGITS, wanted, pos_weight=torch.tensor(weight), reduction="none"
+    )
     assert loss_of(head, SETS) == pytest.approx(mean_known(each), rel=1e-5)
 
 
 def test_focal_loss_of_a_sigmoid_is_the_papers_number() -> None:
-    # Lin et al. (2017, section 3.2): with gamma = 2, p_t = 0.9 costs 100 times less, and p_t of about 0.968 1000 times
+    # Lin et al. (2017, section 3.2): with gamma = 2, p_t = 0.9 costs 100 times less, and p_t of
+    # about 0.968 1000 times
     for p, factor in ((0.9, 0.01), (0.968, 0.001)):
         logit = torch.tensor([[math.log(p / (1 - p))]])
         for target, sign in ((1.0, 1), (0.0, -1)):
@@ -93,10 +104,14 @@ def test_focal_loss_of_sets_is_the_formula_in_probabilities() -> None:
     p, y = torch.sigmoid(LOGITS.double()), torch.nan_to_num(torch.from_numpy(SETS)).double()
     p_t = torch.where(y == 1, p, 1 - p)
     each = -((1 - p_t) ** 1.5) * p_t.log()
-    assert loss_of(MultiLabel(criterion="focal", gamma=1.5), SETS) == pytest.approx(mean_known(each), rel=1e-5)
+    assert loss_of(MultiLabel(criterion="focal", gamma=1.5), SETS) == pytest.approx(
+        mean_known(each), rel=1e-5
+    )
 
 
-def asymmetric(logits: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, clip: float) -> Tensor:
+def asymmetric(
+    logits: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, clip: float
+) -> Tensor:
     """ASL as its authors compute it in probabilities, element by element."""
     p = torch.sigmoid(logits.double())
     not_p = (1 - p + clip).clamp(max=1)
@@ -105,7 +120,9 @@ def asymmetric(logits: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, cl
     return -entropy * (1 - p_t) ** (gamma_pos * y + gamma_neg * (1 - y))
 
 
-@pytest.mark.parametrize("options", [(4.0, 0.0, 0.05), (4.0, 1.0, 0.05), (2.0, 2.0, 0.0), (0.0, 0.0, 0.2)])
+@pytest.mark.parametrize(
+    "options", [(4.0, 0.0, 0.05), (4.0, 1.0, 0.05), (2.0, 2.0, 0.0), (0.0, 0.0, 0.2)]
+)
 def test_asymmetric_loss_is_that_of_its_authors(options: tuple[float, float, float]) -> None:
     gamma_neg, gamma_pos, clip = options
     head = MultiLabel(criterion="asymmetric", gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
@@ -114,12 +131,15 @@ def test_asymmetric_loss_is_that_of_its_authors(options: tuple[float, float, flo
 
 
 def test_asymmetric_loss_has_the_gradient_of_the_paper() -> None:
-    # Ridnik et al. (2021): dL-/dz = p (1 - p) p_m^g (1 / (1 - p_m) - g ln(1 - p_m) / p_m), and 0 where p < m
+    # Ridnik et al. (2021): dL-/dz = p (1 - p) p_m^g (1 / (1 - p_m) - g ln(1 - p_m) / p_m), and 0
+    # where p < m
     logits = torch.tensor([[-5.0, -1.0, 0.5, 3.0]], requires_grad=True)
     MultiLabel(criterion="asymmetric").loss(logits, torch.zeros(1, 4)).backward()
     p = torch.sigmoid(logits.detach().double())
     p_m = (p - 0.05).clamp(min=0)
-    wanted = p * (1 - p) * p_m**4 * (1 / (1 - p_m) - 4 * torch.log(1 - p_m) / p_m.clamp(min=1e-9)) / 4
+    wanted = (
+        p * (1 - p) * p_m**4 * (1 / (1 - p_m) - 4 * torch.log(1 - p_m) / p_m.clamp(min=1e-9)) / 4
+    )
     assert logits.grad is not None
     assert logits.grad[0, 0] == 0
     torch.testing.assert_close(logits.grad.double(), wanted, rtol=1e-4, atol=1e-9)
@@ -133,7 +153,9 @@ def test_extreme_logits_have_finite_losses_and_gradients(gamma: float) -> None:
         SingleLabel(criterion="focal", gamma=gamma),
     ):
         logits = torch.tensor([[200.0, -200.0, 0.0, 90.0]], requires_grad=True)
-        targets = torch.tensor([[1.0, 0, 1, 0]]) if isinstance(head, MultiLabel) else torch.tensor([0])
+        targets = (
+            torch.tensor([[1.0, 0, 1, 0]]) if isinstance(head, MultiLabel) else torch.tensor([0])
+        )
         loss = head.loss(logits, targets)
         loss.backward()
         assert torch.isfinite(loss)
@@ -144,7 +166,9 @@ def test_extreme_logits_have_finite_losses_and_gradients(gamma: float) -> None:
 def test_smoothed_sets_are_moved_towards_a_half() -> None:
     wanted = torch.nan_to_num(torch.from_numpy(SETS)) * 0.8 + 0.1
     each = functional.binary_cross_entropy_with_logits(LOGITS, wanted, reduction="none")
-    assert loss_of(MultiLabel(label_smoothing=0.2), SETS) == pytest.approx(mean_known(each), rel=1e-5)
+    assert loss_of(MultiLabel(label_smoothing=0.2), SETS) == pytest.approx(
+        mean_known(each), rel=1e-5
+    )
 
 
 def test_weights_and_smoothing_of_one_label_are_those_of_torch() -> None:
@@ -165,13 +189,21 @@ def test_balanced_label_weights_are_those_of_scikit_learn() -> None:
     head = SingleLabel(label_weight="balanced").fitted(ONE, FOUR)
     assert isinstance(head, SingleLabel)
     assert head._facts is not None
-    assert head._facts.weights == pytest.approx(compute_class_weight("balanced", classes=np.arange(4), y=ONE))
+    assert head._facts.weights == pytest.approx(
+        compute_class_weight("balanced", classes=np.arange(4), y=ONE)
+    )
 
 
 def test_only_the_ratios_of_given_label_weights_count() -> None:
-    once = loss_of(SingleLabel(label_weight={"joy": 1.0, "fear": 2.0, "grief": 4.0, "relief": 8.0}), ONE)
-    tenfold = loss_of(SingleLabel(label_weight={"joy": 10.0, "fear": 20.0, "grief": 40.0, "relief": 80.0}), ONE)
-    theirs = functional.cross_entropy(LOGITS, torch.from_numpy(ONE), weight=torch.tensor([1.0, 2, 4, 8]))
+    once = loss_of(
+        SingleLabel(label_weight={"joy": 1.0, "fear": 2.0, "grief": 4.0, "relief": 8.0}), ONE
+    )
+    tenfold = loss_of(
+        SingleLabel(label_weight={"joy": 10.0, "fear": 20.0, "grief": 40.0, "relief": 80.0}), ONE
+    )
+    theirs = functional.cross_entropy(
+        LOGITS, torch.from_numpy(ONE), weight=torch.tensor([1.0, 2, 4, 8])
+    )
     assert once == pytest.approx(float(theirs), rel=1e-5)
     assert tenfold == pytest.approx(once, rel=1e-6)
 
@@ -188,7 +220,9 @@ def test_effective_number_weights_are_in_the_ratios_of_the_paper() -> None:
 
 def test_weighted_distributions_are_those_of_torch() -> None:
     weight = torch.tensor([1.0, 1.0, 5.0, 1.0])
-    theirs = functional.cross_entropy(LOGITS, torch.from_numpy(MIXED), weight=weight, reduction="sum")
+    theirs = functional.cross_entropy(
+        LOGITS, torch.from_numpy(MIXED), weight=weight, reduction="sum"
+    )
     mean_weight = float((torch.from_numpy(MIXED) * weight).sum()) / len(MIXED)
     ours = loss_of(SingleLabel(soft=True, label_weight={"grief": 5.0}), MIXED)
     assert ours == pytest.approx(float(theirs) / len(MIXED) / mean_weight, rel=1e-5)
@@ -224,7 +258,11 @@ def test_binary_logit_adjustment_is_that_of_two_labels() -> None:
 
 def test_a_balanced_loss_is_lowest_where_both_answers_are_even() -> None:
     # pos_weight = lacks / holds: the best constant has p = 1/2 and costs 2 (1 - pi) ln 2
-    base = MultiLabel(pos_weight="balanced").fitted(SETS[:, [0, 2]], Taxonomy(["joy", "grief"])).base_rate(SETS[:, [0, 2]])
+    base = (
+        MultiLabel(pos_weight="balanced")
+        .fitted(SETS[:, [0, 2]], Taxonomy(["joy", "grief"]))
+        .base_rate(SETS[:, [0, 2]])
+    )
     assert base is not None
     wanted = np.mean([2 * (1 - SETS[:, i].mean()) * math.log(2) for i in (0, 2)])
     assert base.loss == pytest.approx(wanted, rel=1e-6)
@@ -255,7 +293,10 @@ HEADS: list[tuple[Head, np.ndarray]] = [
     (SingleLabel(soft=True, label_weight="balanced", label_smoothing=0.1), MIXED),
     (SingleLabel(soft=True, logit_adjustment=0.5), MIXED),
 ]
-NAMES = [str({k: v for k, v in options_of(head).items() if k not in ("dropout", "threshold")}) for head, _ in HEADS]
+NAMES = [
+    str({k: v for k, v in options_of(head).items() if k not in ("dropout", "threshold")})
+    for head, _ in HEADS
+]
 
 
 @pytest.mark.parametrize(("head", "targets"), HEADS, ids=NAMES)
@@ -270,20 +311,29 @@ def test_no_constant_answer_is_cheaper_than_the_base_rate(head: Head, targets: n
         assert constant.grad is not None
         return float(loss.detach()), constant.grad.numpy().astype(np.float64)
 
-    found = min(float(minimize(cost, start, jac=True, method="BFGS").fun) for start in (np.zeros(4), np.full(4, -2.0)))
+    found = min(
+        float(minimize(cost, start, jac=True, method="BFGS").fun)
+        for start in (np.zeros(4), np.full(4, -2.0))
+    )
     assert base is not None
     assert base.loss == pytest.approx(found, rel=2e-4)
     # so that answer has a scaled loss of 1 under "base-rate", and of the plain entropy under "nats"
-    assert found * scale_of_targets("base-rate", head, targets).factor(1.0) == pytest.approx(1.0, rel=2e-4)
+    assert found * scale_of_targets("base-rate", head, targets).factor(1.0) == pytest.approx(
+        1.0, rel=2e-4
+    )
 
 
 @pytest.mark.parametrize(("head", "targets"), HEADS, ids=NAMES)
 def test_reweighting_keeps_the_place_of_a_task_in_nats(head: Head, targets: np.ndarray) -> None:
-    plain: Head = MultiLabel() if isinstance(head, MultiLabel) else SingleLabel(soft=targets.ndim == 2)
+    plain: Head = (
+        MultiLabel() if isinstance(head, MultiLabel) else SingleLabel(soft=targets.ndim == 2)
+    )
     if getattr(head, "label_smoothing", 0.0):
         return  # a cross-entropy against other targets: its nats are its own
     before = scale_of_targets("nats", plain, targets).base_loss
-    assert scale_of_targets("nats", head.fitted(targets, FOUR), targets).base_loss == pytest.approx(before, rel=1e-6)
+    assert scale_of_targets("nats", head.fitted(targets, FOUR), targets).base_loss == pytest.approx(
+        before, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(("head", "targets"), HEADS, ids=NAMES)
@@ -297,21 +347,51 @@ def test_every_loss_keeps_the_contract_of_heads(head: Head, targets: np.ndarray)
 @pytest.mark.parametrize(
     ("kind", "options", "told"),
     [
-        (MultiLabel, {"criterion": "asymmetric", "gamma": 2.0}, r'`gamma` belongs to criterion = "focal"'),
-        (MultiLabel, {"criterion": "focal", "gamma_neg": 4.0}, r'`gamma_neg` belongs to criterion = "asymmetric"'),
+        (
+            MultiLabel,
+            {"criterion": "asymmetric", "gamma": 2.0},
+            r'`gamma` belongs to criterion = "focal"',
+        ),
+        (
+            MultiLabel,
+            {"criterion": "focal", "gamma_neg": 4.0},
+            r'`gamma_neg` belongs to criterion = "asymmetric"',
+        ),
         (MultiLabel, {"gamma": 2.0}, r'and the criterion is "cross-entropy"'),
-        (MultiLabel, {"criterion": "asymmetric", "pos_weight": "balanced"}, "together they do it twice"),
-        (MultiLabel, {"logit_adjustment": 1.0, "pos_weight": "balanced"}, "together they do it twice"),
-        (MultiLabel, {"criterion": "focal", "label_smoothing": 0.1}, "one counts sure answers less"),
-        (MultiLabel, {"pos_weight": "balanced", "beta": 0.9}, '`beta` belongs to pos_weight = "effective-number"'),
+        (
+            MultiLabel,
+            {"criterion": "asymmetric", "pos_weight": "balanced"},
+            "together they do it twice",
+        ),
+        (
+            MultiLabel,
+            {"logit_adjustment": 1.0, "pos_weight": "balanced"},
+            "together they do it twice",
+        ),
+        (
+            MultiLabel,
+            {"criterion": "focal", "label_smoothing": 0.1},
+            "one counts sure answers less",
+        ),
+        (
+            MultiLabel,
+            {"pos_weight": "balanced", "beta": 0.9},
+            '`beta` belongs to pos_weight = "effective-number"',
+        ),
         (MultiLabel, {"pos_weight": {"joy": 0.0}}, "a number greater than 0"),
         (SingleLabel, {"criterion": "asymmetric"}, "cross-entropy"),
         (SingleLabel, {"criterion": "focal", "soft": True}, "defined for rows with one label"),
-        (SingleLabel, {"criterion": "focal", "logit_adjustment": 1.0}, "derived for a cross-entropy"),
+        (
+            SingleLabel,
+            {"criterion": "focal", "logit_adjustment": 1.0},
+            "derived for a cross-entropy",
+        ),
         (SingleLabel, {"pos_weight": "balanced"}, "pos_weight"),
     ],
 )
-def test_options_that_contradict_each_other_are_one_clear_problem(kind: Any, options: dict[str, Any], told: str) -> None:
+def test_options_that_contradict_each_other_are_one_clear_problem(
+    kind: Any, options: dict[str, Any], told: str
+) -> None:
     head, problems = read_options(kind, options, "tasks.mood.head")
     assert head is None
     assert len(problems) == 1

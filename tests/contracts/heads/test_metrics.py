@@ -1,4 +1,6 @@
-"""Figures are those of scikit-learn and scipy on any data, undefined ones are None, and unknown targets count nowhere."""
+"""Figures are those of scikit-learn and scipy on any data, undefined ones are None, and unknown
+targets count nowhere.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,15 @@ def test_multi_label_figures_are_scikit_learn_s(seed: int, rows: int, rate: floa
     for threshold, suffix in ((0.5, ""), (0.3, "_at_0.3")):
         decided = probabilities >= threshold
         defined = np.flatnonzero((targets.sum(axis=0) + decided.sum(axis=0)) > 0).repeat(2)
-        # each column twice, which changes no mean: scikit-learn reads one column alone as two classes
+        # each column twice, which changes no mean: scikit-learn reads one column alone as two
+        # classes
         for mean in ("macro", "micro", "weighted"):
             rates = (
                 precision_recall_fscore_support(
-                    targets[:, defined], decided[:, defined].astype(int), average=mean, zero_division=0
+                    targets[:, defined],
+                    decided[:, defined].astype(int),
+                    average=mean,
+                    zero_division=0,
                 )[:3]
                 if len(defined)
                 else (None,) * 3
@@ -55,7 +61,9 @@ def test_multi_label_figures_are_scikit_learn_s(seed: int, rows: int, rate: floa
                     assert value is None or not targets.any()
                 else:
                     assert ours == pytest.approx(value, abs=1e-12), f"{mean}_{name}{suffix}"
-        assert found[f"subset_accuracy{suffix}"] == pytest.approx(accuracy_score(targets, decided.astype(int)))
+        assert found[f"subset_accuracy{suffix}"] == pytest.approx(
+            accuracy_score(targets, decided.astype(int))
+        )
 
 
 @settings(deadline=None, max_examples=60)
@@ -81,8 +89,13 @@ def test_regression_figures_are_scipy_s_and_those_of_their_definition(seed: int,
     guess = truth * 0.5 + draw.normal(size=(rows, 2))
     truth[0, 1] = np.nan
     found = Regression(("v", "a")).metrics(truth, guess)
-    r = [pearsonr(truth[:, 0], guess[:, 0])[0], pearsonr(truth[1:, 1], guess[1:, 1])[0] if rows > 2 else None]
-    rmse = [math.sqrt(np.nanmean((truth[:, i].astype(np.float64) - guess[:, i]) ** 2)) for i in range(2)]
+    r = [
+        pearsonr(truth[:, 0], guess[:, 0])[0],
+        pearsonr(truth[1:, 1], guess[1:, 1])[0] if rows > 2 else None,
+    ]
+    rmse = [
+        math.sqrt(np.nanmean((truth[:, i].astype(np.float64) - guess[:, i]) ** 2)) for i in range(2)
+    ]
     assert [found["pearson_r_v"], found["pearson_r_a"]] == pytest.approx(r, abs=1e-6)
     assert [found["rmse_v"], found["rmse_a"]] == pytest.approx(rmse, abs=1e-9)
     assert found["pearson_r"] == pytest.approx(np.mean(r), abs=1e-6)
@@ -94,10 +107,19 @@ def test_macro_means_leave_out_labels_without_positives_and_predictions() -> Non
     targets[:, 2], probabilities[:, 2] = 0, 0.1
     three = [0, 1, 3]
     table = MultiLabel().table(targets, probabilities, NAMES)
-    assert table[2] == {"label": "joy", "support": 0, "predicted": 0, **dict.fromkeys((*RATES, "f1_at_0.3", *RANKED))}
+    assert table[2] == {
+        "label": "joy",
+        "support": 0,
+        "predicted": 0,
+        **dict.fromkeys((*RATES, "f1_at_0.3", *RANKED)),
+    }
     whole = MultiLabel().metrics(targets, probabilities)
     part = MultiLabel().metrics(targets[:, three], probabilities[:, three])
-    assert whole["macro_f1"] == part["macro_f1"] == pytest.approx(np.mean([table[i]["f1"] for i in three]))
+    assert (
+        whole["macro_f1"]
+        == part["macro_f1"]
+        == pytest.approx(np.mean([table[i]["f1"] for i in three]))
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,12 @@ class SaysLittle(MultiLabel):
 def test_by_default_a_head_shows_its_first_metrics() -> None:
     names = metric_names(SaysLittle(), TAXONOMY)
     facts = MetricFacts.of(SaysLittle(), names)
-    assert facts.headline == ("weighted_f1", "macro_precision", "weighted_precision", "macro_recall")
+    assert facts.headline == (
+        "weighted_f1",
+        "macro_precision",
+        "weighted_precision",
+        "macro_recall",
+    )
     assert facts.reported == tuple(names[:12])
     assert facts.errors == ()
 
@@ -162,7 +189,9 @@ def test_a_dimension_without_any_target_makes_the_mean_undefined() -> None:
 
 @given(seeds)
 def test_unknown_labels_change_no_figure(seed: int) -> None:
-    """Rows with an unknown cell: what remains known counts, and the cell itself does not, whatever is predicted there."""
+    """Rows with an unknown cell: what remains known counts, and the cell itself does not, whatever
+    is predicted there.
+    """
     targets, probabilities = labelled(seed, 20, 0.4)
     unknown = np.random.default_rng(seed + 1).random(targets.shape) < 0.2
     targets[unknown] = np.nan
@@ -171,14 +200,19 @@ def test_unknown_labels_change_no_figure(seed: int) -> None:
     assert head.metrics(targets, probabilities) == head.metrics(targets, other)
     assert head.table(targets, probabilities, NAMES) == head.table(targets, other, NAMES)
     missing = np.full((3, 4), np.nan, np.float32)
-    more = head.metrics(np.concatenate([targets, missing]), np.concatenate([probabilities, np.ones((3, 4))]))
+    more = head.metrics(
+        np.concatenate([targets, missing]), np.concatenate([probabilities, np.ones((3, 4))])
+    )
     assert more == head.metrics(targets, probabilities)
 
 
 def test_rows_without_label_change_no_single_label_figure() -> None:
     draw = np.random.default_rng(4)
     targets, probabilities = draw.integers(0, 4, 20), draw.dirichlet(np.ones(4), 20)
-    more = np.concatenate([targets, [MISSING] * 5]), np.concatenate([probabilities, draw.dirichlet(np.ones(4), 5)])
+    more = (
+        np.concatenate([targets, [MISSING] * 5]),
+        np.concatenate([probabilities, draw.dirichlet(np.ones(4), 5)]),
+    )
     head = SingleLabel()
     assert head.metrics(*more) == head.metrics(targets, probabilities)
     assert head.table(*more, NAMES) == head.table(targets, probabilities, NAMES)
@@ -189,7 +223,7 @@ def test_unknown_targets_cost_no_loss_and_have_no_gradient(head: Any) -> None:
     import torch
 
     taxonomy = None if head.kind == "regression" else TAXONOMY
-    known = [("joy"), ("fear")] if taxonomy else [(0.5, None), (1.0, 2.0)]
+    known = ["joy", "fear"] if taxonomy else [(0.5, None), (1.0, 2.0)]
     targets = np.stack([np.asarray(head.encode(label, taxonomy)) for label in [*known, None]])
     logits = torch.randn(3, 4 if taxonomy else 2, requires_grad=True)
     loss = head.loss(logits, torch.from_numpy(targets))

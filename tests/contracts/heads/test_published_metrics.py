@@ -1,4 +1,6 @@
-"""Jaccard, average precision, AUROC, Matthews' correlation and kappas are scikit-learn's; undefined ones are None, and said."""
+"""Jaccard, average precision, AUROC, Matthews' correlation and kappas are scikit-learn's; undefined
+ones are None, and said.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ NAMES = ("none", "some", "much", "all")
 
 
 def labelled(seed: int, rows: int, digits: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Targets of which each label is had by a row and not by another, and probabilities; few digits give many ties."""
+    """Targets of which each label is had by a row and not by another, and probabilities; few digits
+    give many ties.
+    """
     draw = np.random.default_rng(seed)
     targets = (draw.random((rows, 4)) < 0.3).astype(np.float32)
     targets[0], targets[1] = 1, 0
@@ -36,12 +40,18 @@ def labelled(seed: int, rows: int, digits: int) -> tuple[NDArray[Any], NDArray[A
 
 @settings(deadline=None, max_examples=60)
 @given(seeds, st.integers(2, 40), st.sampled_from([1, 2, 9]))
-def test_multi_label_metrics_are_scikit_learn_s_with_ties_too(seed: int, rows: int, digits: int) -> None:
+def test_multi_label_metrics_are_scikit_learn_s_with_ties_too(
+    seed: int, rows: int, digits: int
+) -> None:
     targets, probabilities = labelled(seed, rows, digits)
     found = MultiLabel().metrics(targets, probabilities)
     for mean in ("macro", "micro"):
-        assert found[f"{mean}_average_precision"] == pytest.approx(average_precision_score(targets, probabilities, average=mean))
-        assert found[f"{mean}_auroc"] == pytest.approx(roc_auc_score(targets, probabilities, average=mean))
+        assert found[f"{mean}_average_precision"] == pytest.approx(
+            average_precision_score(targets, probabilities, average=mean)
+        )
+        assert found[f"{mean}_auroc"] == pytest.approx(
+            roc_auc_score(targets, probabilities, average=mean)
+        )
     for threshold, suffix in ((0.5, ""), (0.3, "_at_0.3")):
         decided = (probabilities >= threshold).astype(np.float32)
         wanted = jaccard_score(targets, decided, average="samples", zero_division=1)
@@ -65,17 +75,25 @@ def test_single_label_metrics_are_scikit_learn_s(seed: int, rows: int) -> None:
     found = SingleLabel(ordinal=True).metrics(targets, probabilities)
     assert found["matthews_correlation"] == pytest.approx(matthews_corrcoef(targets, decided))
     assert found["cohen_kappa"] == pytest.approx(cohen_kappa_score(targets, decided))
-    assert found["quadratic_weighted_kappa"] == pytest.approx(cohen_kappa_score(targets, decided, weights="quadratic"))
+    assert found["quadratic_weighted_kappa"] == pytest.approx(
+        cohen_kappa_score(targets, decided, weights="quadratic")
+    )
     assert found["pearson_r"] == pytest.approx(pearsonr(targets, decided).statistic)
-    assert found["macro_auroc"] == pytest.approx(roc_auc_score(targets, probabilities, multi_class="ovr"))
-    each = [average_precision_score(targets == label, probabilities[:, label]) for label in range(4)]
+    assert found["macro_auroc"] == pytest.approx(
+        roc_auc_score(targets, probabilities, multi_class="ovr")
+    )
+    each = [
+        average_precision_score(targets == label, probabilities[:, label]) for label in range(4)
+    ]
     assert found["macro_average_precision"] == pytest.approx(np.mean(each))
 
 
 def test_jaccard_of_two_empty_sets_is_one() -> None:
     targets = np.array([[0, 0], [1, 1], [1, 0]], np.float32)
     probabilities = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])
-    assert MultiLabel().metrics(targets, probabilities)["jaccard"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert MultiLabel().metrics(targets, probabilities)["jaccard"] == pytest.approx(
+        (1 + 0.5 + 0) / 3
+    )
 
 
 def test_labels_without_a_ranking_are_left_out_and_named() -> None:
@@ -116,13 +134,18 @@ def test_one_metric_is_what_it_is_among_all(head: Any) -> None:
         targets = targets.argmax(axis=1)
     whole = head.metrics(targets, probabilities)
     assert {name: head.metric(name, targets, probabilities) for name in whole} == whole
-    assert metric_function(head, "macro_auroc")(TaskPredictions(targets, probabilities)) == whole["macro_auroc"]
+    assert (
+        metric_function(head, "macro_auroc")(TaskPredictions(targets, probabilities))
+        == whole["macro_auroc"]
+    )
     assert head.metric("no_such_metric", targets, probabilities) is None
 
 
 def test_a_head_made_of_ours_is_asked_for_its_own_metrics() -> None:
     class Other(MultiLabel):
-        def metrics(self, targets: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float | None]:
+        def metrics(
+            self, targets: NDArray[Any], probabilities: NDArray[Any]
+        ) -> dict[str, float | None]:
             return {"macro_f1": 0.125}
 
     targets, probabilities = labelled(5, 25, 2)
@@ -147,4 +170,6 @@ def test_a_run_without_order_is_unchanged() -> None:
     for ordinal, wanted in ((False, []), (True, [("tasks.a.head.ordinal", None, True)])):
         after = {"tasks": {"a": {"head": {"use": "single-label", "lr": None, "ordinal": ordinal}}}}
         assert differences(before, after) == wanted
-    assert differences({"train": {}}, {"train": {"ordinal": False}}) == [("train.ordinal", None, False)]
+    assert differences({"train": {}}, {"train": {"ordinal": False}}) == [
+        ("train.ordinal", None, False)
+    ]

@@ -21,11 +21,19 @@ TASKS = ("goemotions", "sst-2")
 
 @pytest.fixture
 def bert() -> Callable[..., Any]:
-    """A maker of small BERTs with random weights in evaluation mode; options are those of BertConfig."""
+    """A maker of small BERTs with random weights in evaluation mode; options are those of
+    BertConfig.
+    """
     from transformers import BertConfig, BertModel
 
     def make(**options: Any) -> Any:
-        sizes = {"hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
+        sizes = {
+            "hidden_size": 12,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "intermediate_size": 20,
+            "vocab_size": 40,
+        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
             return BertModel(BertConfig(**(sizes | options)), add_pooling_layer=False).eval()
@@ -45,7 +53,9 @@ def inputs() -> dict[str, torch.Tensor]:
 def change() -> Callable[..., AppliedChanges]:
     """Apply changes to an encoder for two tasks."""
 
-    def apply(encoder: nn.Module, *changes: EncoderChange, tasks: tuple[str, ...] = TASKS, seed: int = 5) -> AppliedChanges:
+    def apply(
+        encoder: nn.Module, *changes: EncoderChange, tasks: tuple[str, ...] = TASKS, seed: int = 5
+    ) -> AppliedChanges:
         return AppliedChanges.of(encoder, changes, tasks, seed)
 
     return apply
@@ -63,7 +73,9 @@ def build() -> Callable[..., MultiTaskModel]:
         width: int = 12,
     ) -> MultiTaskModel:
         bound = SimpleNamespace(head=SingleLabel(), taxonomy=Taxonomy(["a", "b"]))
-        plan: Any = SimpleNamespace(tasks=dict.fromkeys(tasks, bound), objectives={}, ties={}, changes=changes)
+        plan: Any = SimpleNamespace(
+            tasks=dict.fromkeys(tasks, bound), objectives={}, ties={}, changes=changes
+        )
         plan.encoder = EncoderChoice("bert", "bert", None, pooling, 50)
         plan.manifest = SimpleNamespace(seed=1)
         return build_model(plan, change_encoder(plan, LoadedEncoder(encoder, None, width)))

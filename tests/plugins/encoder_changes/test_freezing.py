@@ -15,14 +15,19 @@ from emomtl_plugins.encoder_changes.lora import LowRank
 def trained(encoder):
     """The parts that learn: `embeddings`, and layers by number."""
     names = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
-    return {name.split(".")[2] if name.startswith("encoder.layer") else name.split(".")[0] for name in names}
+    return {
+        name.split(".")[2] if name.startswith("encoder.layer") else name.split(".")[0]
+        for name in names
+    }
 
 
 def at(progress, epoch=0):
     return Moment(0, progress, epoch, 4, {"a": 1})
 
 
-@pytest.mark.parametrize(("layers", "left"), [(None, set()), (0, {"0", "1", "2"}), (2, {"2"}), (3, set())])
+@pytest.mark.parametrize(
+    ("layers", "left"), [(None, set()), (0, {"0", "1", "2"}), (2, {"2"}), (3, set())]
+)
 def test_the_encoder_is_frozen_up_to_a_layer(bert, change, layers, left):
     encoder = bert()
     change(encoder, Frozen(layers))
@@ -57,7 +62,9 @@ def test_layers_open_from_the_top_down_and_the_embeddings_last(bert, change):
 def test_by_epoch_one_more_opens_each_epoch(bert, change):
     encoder = bert()
     applied = change(encoder, Gradual(start=1, by="epoch"))
-    for epoch, wanted in enumerate([{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0", "embeddings"}]):
+    for epoch, wanted in enumerate(
+        [{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0", "embeddings"}]
+    ):
         applied.at(at(0.0, epoch))
         assert trained(encoder) == wanted
 
@@ -114,18 +121,34 @@ def test_nothing_to_unfreeze_is_refused():
 def test_other_architectures_are_frozen_from_the_bottom_too(kind, more, change):
     from transformers import AutoConfig, AutoModel
 
-    sizes = {"hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
+    sizes = {
+        "hidden_size": 12,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 20,
+        "vocab_size": 40,
+    }
     encoder = AutoModel.from_config(AutoConfig.for_model(kind, **sizes, **more))
     change(encoder, Frozen(2))
     layers = encoder_layers(encoder)
-    assert [any(p.requires_grad for p in layer.parameters()) for layer in layers] == [False, False, True]
+    assert [any(p.requires_grad for p in layer.parameters()) for layer in layers] == [
+        False,
+        False,
+        True,
+    ]
     assert not encoder.get_input_embeddings().weight.requires_grad
 
 
 def test_layers_that_share_their_weights_are_refused(change):
     from transformers import AlbertConfig, AlbertModel
 
-    sizes = {"hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
+    sizes = {
+        "hidden_size": 12,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 20,
+        "vocab_size": 40,
+    }
     encoder = AlbertModel(AlbertConfig(**sizes, embedding_size=12))
     for wanted in (Frozen(1), Gradual()):
         with pytest.raises(EmomtlError, match="3 layers with the weights of 1"):

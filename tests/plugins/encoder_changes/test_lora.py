@@ -72,7 +72,11 @@ def test_only_pretrained_parameters_are_frozen(bert, change, order):
     before = {name for name, _ in encoder.named_parameters()}
     changes = (Frozen(), LowRank(), ProjectedAttention(6, 3))
     change(encoder, *(changes[place] for place in order))
-    added = {name for name, _ in encoder.named_parameters() if name.replace(".base_layer", "") not in before}
+    added = {
+        name
+        for name, _ in encoder.named_parameters()
+        if name.replace(".base_layer", "") not in before
+    }
     assert trained(encoder) == added
     assert not any("pals" in name and "lora" in name for name in added)
 
@@ -99,13 +103,17 @@ def test_the_check_for_authors_passes_with_adapters_for_each_task(options):
 
 
 def test_an_unknown_layer_is_named_with_the_known(bert, change):
-    with pytest.raises(EmomtlError, match=r"no linear layer is called Wqkv.*dense, key, query, value"):
+    with pytest.raises(
+        EmomtlError, match=r"no linear layer is called Wqkv.*dense, key, query, value"
+    ):
         change(bert(), LowRank(targets=("Wqkv",)))
 
 
 def test_without_peft_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("emomtl_plugins.encoder_changes.lora.find_spec", lambda name: None)
-    with pytest.raises(EmomtlError, match=r'needs the Python package .peft. \(pip install "emomtl\[peft\]"\)'):
+    with pytest.raises(
+        EmomtlError, match=r'needs the Python package .peft. \(pip install "emomtl\[peft\]"\)'
+    ):
         LowRank().check(TASKS, ())
 
 

@@ -24,7 +24,7 @@ def linear(x, module):
 
 
 def attention(x, mask, parts, heads):
-    """Multi-head attention written out: softmax(Q K^T / sqrt(d)) V for each head, padding left out."""
+    """Multi-head attention written out: softmax(Q K^T / sqrt(d)) V, without padding."""
     query, key, value = (linear(x, part) for part in parts)
     width = x.shape[-1] // heads
     found = []
@@ -37,7 +37,9 @@ def attention(x, mask, parts, heads):
 
 
 def norm(x, module):
-    x = (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + module.eps)
+    x = (x - x.mean(-1, keepdim=True)) / torch.sqrt(
+        x.var(-1, unbiased=False, keepdim=True) + module.eps
+    )
     return x * module.weight + module.bias
 
 
@@ -46,12 +48,21 @@ def gelu(x):
 
 
 def reference(layer, pal, number, h, mask, heads, pal_heads):
-    """h' = LN(a + FFN(a) + TS(h)) with TS(h) = gelu(V_D MHA(V_E h)) (Stickland & Murray 2019, section 3)."""
+    """h' = LN(a + FFN(a) + TS(h)) with TS(h) = gelu(V_D MHA(V_E h)) (Stickland & Murray 2019,
+    section 3).
+    """
     own = layer.attention.self
-    a = linear(attention(h, mask, (own.query, own.key, own.value), heads), layer.attention.output.dense)
+    a = linear(
+        attention(h, mask, (own.query, own.key, own.value), heads), layer.attention.output.dense
+    )
     a = norm(a + h, layer.attention.output.LayerNorm)
     small = pal.attentions[number]
-    ts = gelu(linear(attention(linear(h, pal.down), mask, (small.query, small.key, small.value), pal_heads), pal.up))
+    ts = gelu(
+        linear(
+            attention(linear(h, pal.down), mask, (small.query, small.key, small.value), pal_heads),
+            pal.up,
+        )
+    )
     inner = linear(gelu(linear(a, layer.intermediate.dense)), layer.output.dense)
     return norm(a + inner + ts, layer.output.LayerNorm)
 
@@ -73,7 +84,10 @@ def test_every_layer_is_that_of_the_formula(bert, inputs, change, kernel):
 def test_each_task_has_vectors_of_its_own(bert, inputs, change):
     both, one = bert(initializer_range=0.5), bert(initializer_range=0.5)
     answers = {}
-    for name, encoder, applied in (("both", both, change(both, PALS)), ("one", one, change(one, PALS, tasks=("sst-2",)))):
+    for name, encoder, applied in (
+        ("both", both, change(both, PALS)),
+        ("one", one, change(one, PALS, tasks=("sst-2",))),
+    ):
         for task in applied.switch.tasks:
             with applied.switch.using(task):
                 answers[name, task] = encoder(**inputs).last_hidden_state
@@ -109,11 +123,19 @@ def test_a_task_costs_two_projections_and_one_attention_a_layer(width, layers, h
     from transformers import BertConfig, BertModel
 
     rank = heads * each
-    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 9}
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "vocab_size": 9,
+    }
     with torch.device("meta"):
         encoder = BertModel(BertConfig(**sizes))
         whole = sum(p.numel() for p in encoder.parameters())
-        applied = AppliedChanges.of(encoder, (ProjectedAttention(rank, heads),), [f"t{i}" for i in range(tasks)], 1)
+        applied = AppliedChanges.of(
+            encoder, (ProjectedAttention(rank, heads),), [f"t{i}" for i in range(tasks)], 1
+        )
     cost = (width * rank + rank) + (rank * width + width) + layers * 3 * (rank * rank + rank)
     assert sum(p.numel() for p in encoder.parameters()) == whole + tasks * cost
     assert len(applied.own) == tasks * (4 + 6 * layers)
@@ -125,11 +147,18 @@ def test_bert_base_has_the_published_sizes(build):
     def counted(tasks, changes):
         names = tuple(f"task-{number}" for number in range(tasks))
         with torch.device("meta"):
-            return count_parameters(build(BertModel(BertConfig()), *changes, tasks=names, pooling="pooler", width=768))
+            return count_parameters(
+                build(BertModel(BertConfig()), *changes, tasks=names, pooling="pooler", width=768)
+            )
 
     head, pal = 768 * 2 + 2, 1_819_836
     plain = counted(1, ())
-    assert plain == {"total": 109_483_778, "trainable": 109_483_778, "shared": 109_482_240, "tasks": {"task-0": head}}
+    assert plain == {
+        "total": 109_483_778,
+        "trainable": 109_483_778,
+        "shared": 109_482_240,
+        "tasks": {"task-0": head},
+    }
     one, two, eight = (counted(tasks, (ProjectedAttention(),)) for tasks in (1, 2, 8))
     assert set(two["tasks"].values()) == {pal + head}
     assert (round(one["total"] / 1e6, 1), round(two["total"] / 1e6, 1)) == (111.3, 113.1)
@@ -140,7 +169,13 @@ def test_bert_base_has_the_published_sizes(build):
 def test_pals_go_into_encoders_of_berts_kind(kind, inputs, change):
     from transformers import AutoConfig, AutoModel
 
-    sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
+    sizes = {
+        "hidden_size": 12,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 20,
+        "vocab_size": 40,
+    }
     encoder = AutoModel.from_config(AutoConfig.for_model(kind, **sizes, embedding_size=12)).eval()
     applied = change(encoder, PALS)
     answers = []
@@ -154,8 +189,18 @@ def test_pals_go_into_encoders_of_berts_kind(kind, inputs, change):
 def test_other_encoders_are_refused_with_those_that_work(kind, change):
     from transformers import AutoConfig, AutoModel
 
-    sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 20, "vocab_size": 40}
-    more = {"dim": 12, "n_layers": 1, "n_heads": 2, "hidden_dim": 20} if kind == "distilbert" else {"pad_token_id": 0}
+    sizes = {
+        "hidden_size": 12,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 20,
+        "vocab_size": 40,
+    }
+    more = (
+        {"dim": 12, "n_layers": 1, "n_heads": 2, "hidden_dim": 20}
+        if kind == "distilbert"
+        else {"pad_token_id": 0}
+    )
     encoder = AutoModel.from_config(AutoConfig.for_model(kind, **sizes, **more))
     with pytest.raises(EmomtlError, match=f"'{kind}'.*BERT, RoBERTa, XLM-R"):
         change(encoder, PALS)
@@ -169,7 +214,9 @@ def test_a_rank_that_the_heads_do_not_divide_is_refused():
 def test_layers_for_the_cpu_compute_pals_too(bert, inputs, build):
     found = []
     for on_cpu in (False, True):
-        encoder = bert(initializer_range=0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        encoder = bert(
+            initializer_range=0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
         model = build(encoder, PALS, tasks=("x", "y"))
         if on_cpu:
             use_cpu_kernels(model, encoder)

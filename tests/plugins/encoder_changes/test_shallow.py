@@ -39,5 +39,9 @@ def test_more_layers_than_there_are_is_an_error(bert, change):
 def test_it_goes_with_frozen_layers(bert, change):
     encoder = bert()
     change(encoder, Shallow(2), Frozen(1))
-    trained = {name.split(".")[2] for name, p in encoder.named_parameters() if p.requires_grad and ".layer." in name}
+    trained = {
+        name.split(".")[2]
+        for name, p in encoder.named_parameters()
+        if p.requires_grad and ".layer." in name
+    }
     assert trained == {"1"}

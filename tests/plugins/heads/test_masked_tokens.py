@@ -1,4 +1,6 @@
-"""Masked language modelling: what is hidden, what it costs beside BERT's own code, that it learns, and what it leaves alone."""
+"""Masked language modelling: what is hidden, what it costs beside BERT's own code, that it learns,
+and what it leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ def within(hits: int, of: int, p: float) -> bool:
     return bool(low <= hits <= high)
 
 
-@pytest.mark.parametrize("head", [MaskedTokens(), MaskedTokens(share=0.4, mask=0.5, random=0.5)], ids=["as published", "other"])
+@pytest.mark.parametrize(
+    "head",
+    [MaskedTokens(), MaskedTokens(share=0.4, mask=0.5, random=0.5)],
+    ids=["as published", "other"],
+)
 def test_tokens_are_masked_replaced_and_kept_by_their_shares(head: MaskedTokens) -> None:
     inputs = texts(2000, 40)
     made, targets = head.prepare(inputs, VOCABULARY, generator(3))
@@ -52,11 +58,17 @@ def test_tokens_are_masked_replaced_and_kept_by_their_shares(head: MaskedTokens)
     was, now = inputs["input_ids"][chosen], made["input_ids"][chosen]
     same = head.random / VOCABULARY.size  # a random word may be the word itself, or the mask token
     kept = 1 - head.mask - head.random
-    for hits, p in ((now == 4, head.mask + same), (now == was, kept + same), ((now != was) & (now != 4), head.random - 2 * same)):
+    for hits, p in (
+        (now == 4, head.mask + same),
+        (now == was, kept + same),
+        ((now != was) & (now != 4), head.random - 2 * same),
+    ):
         assert within(int(hits.sum()), int(chosen.sum()), p)
     replaced = now[(now != was) & (now != 4)]
     low, high = binom.interval(0.999, len(replaced), 0.5)
-    assert low <= (replaced < VOCABULARY.size / 2).sum() <= high, "replacements come from the whole vocabulary"
+    assert low <= (replaced < VOCABULARY.size / 2).sum() <= high, (
+        "replacements come from the whole vocabulary"
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +84,9 @@ def test_only_words_are_chosen_and_whatever_is_not_chosen_stays(
 ) -> None:
     inputs = texts(n, length, seed)
     before = inputs["input_ids"].copy()
-    made, targets = MaskedTokens(share=share, mask=mask, random=1 - mask).prepare(inputs, VOCABULARY, generator(seed))
+    made, targets = MaskedTokens(share=share, mask=mask, random=1 - mask).prepare(
+        inputs, VOCABULARY, generator(seed)
+    )
     chosen = targets != MISSING
     assert not (chosen & np.isin(before, list(SPECIAL))).any()
     assert not (chosen & (inputs["attention_mask"] == 0)).any()
@@ -90,7 +104,9 @@ def test_scoring_masks_depend_on_the_text_alone() -> None:
         again, wanted = prepare_fixed(MaskedTokens(), part, VOCABULARY)
         assert (again["input_ids"] == made["input_ids"][rows][:, :length]).all()
         assert (wanted == targets[rows][:, :length]).all()
-    assert len({tuple(np.flatnonzero(row != MISSING)) for row in targets}) > 10, "texts do not share a pattern"
+    assert len({tuple(np.flatnonzero(row != MISSING)) for row in targets}) > 10, (
+        "texts do not share a pattern"
+    )
 
 
 def test_loss_and_gradients_are_those_of_transformers_masked_language_model() -> None:
@@ -120,7 +136,9 @@ def test_loss_and_gradients_are_those_of_transformers_masked_language_model() ->
         }
     )
     inputs = texts(8, 12)
-    inputs["input_ids"] = np.where(inputs["input_ids"] > 4, inputs["input_ids"] % 95 + 5, inputs["input_ids"])
+    inputs["input_ids"] = np.where(
+        inputs["input_ids"] > 4, inputs["input_ids"] % 95 + 5, inputs["input_ids"]
+    )
     made, targets = MaskedTokens(share=0.3).prepare(inputs, small, generator(5))
     tensors = {name: torch.from_numpy(array) for name, array in made.items()}
     wanted = torch.from_numpy(targets)
@@ -158,8 +176,15 @@ def test_the_head_starts_from_the_encoders_own_head(desk: Any) -> None:
         assert torch.equal(head.norm.bias, theirs.cls.predictions.transform.LayerNorm.bias)
         assert torch.equal(head.bias, theirs.cls.predictions.bias)
         file = desk.folder / "bert" / "model.safetensors"
-        old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): tensor for name, tensor in load_file(file).items()}
-        save_file({name.replace("LayerNorm.bias", "LayerNorm.beta"): t for name, t in old.items()}, file, {"format": "pt"})
+        old = {
+            name.replace("LayerNorm.weight", "LayerNorm.gamma"): tensor
+            for name, tensor in load_file(file).items()
+        }
+        save_file(
+            {name.replace("LayerNorm.bias", "LayerNorm.beta"): t for name, t in old.items()},
+            file,
+            {"format": "pt"},
+        )
     fresh = desk.begin(desk.manifest(tasks=WORDS), "fresh")
     fresh.run.close()
     assert "encoder_heads" not in fresh.run.environment
@@ -189,12 +214,21 @@ def test_a_tiny_encoder_learns_to_predict_masked_words(desk: Any) -> None:
     lines = ["text,label,part"]
     for number in range(160):
         word = words[int(draw.integers(8))]
-        lines.append(f"{' '.join([word] * 8)},{'ab'[number % 2]},{'train' if number < 128 else 'validation'}")
+        lines.append(
+            f"{' '.join([word] * 8)},{'ab'[number % 2]},{'train' if number < 128 else 'validation'}"
+        )
     (desk.folder / "echo.csv").write_text("\n".join(lines) + "\n")
     echo = {"use": "table", "source": "echo.csv", "options": {"split": "part"}, "trained": False}
-    tasks = {"mood": None, "topics": None, "echo": echo, "words": {"use": "masked-tokens", "options": {"of": "echo"}}}
+    tasks = {
+        "mood": None,
+        "topics": None,
+        "echo": echo,
+        "words": {"use": "masked-tokens", "options": {"of": "echo"}},
+    }
     train = {"steps": 150, "batch_size": 32, "lr": 5e-3, "log_every": 50}
-    manifest = desk.manifest(tasks=tasks, train=train, eval={"every": 150}, checkpoint=None, weighting={"use": "equal"})
+    manifest = desk.manifest(
+        tasks=tasks, train=train, eval={"every": 150}, checkpoint=None, weighting={"use": "equal"}
+    )
     run = desk.train(manifest)
     scores = run.scores()[-1]["tasks"]["words"]["metrics"]
     assert scores["top1_accuracy"] > 0.9
@@ -205,8 +239,14 @@ def test_a_tiny_encoder_learns_to_predict_masked_words(desk: Any) -> None:
 
 
 def test_the_best_checkpoint_is_the_one_with_the_least_loss(desk: Any) -> None:
-    run = desk.train(desk.manifest(tasks={"mood": {"trained": False}, "topics": None, **WORDS}, train={"steps": 9}))
-    validations = {event["step"]: event["selected"] for event in run.events() if event["event"] == "evaluation"}
+    run = desk.train(
+        desk.manifest(
+            tasks={"mood": {"trained": False}, "topics": None, **WORDS}, train={"steps": 9}
+        )
+    )
+    validations = {
+        event["step"]: event["selected"] for event in run.events() if event["event"] == "evaluation"
+    }
     best = next(entry for entry in run.scores() if entry["which"] == "best")
     assert len(validations) == 3
     assert best["step"] == min(validations, key=lambda step: validations[step])
@@ -234,9 +274,14 @@ def test_masks_are_drawn_anew_for_this_task_alone(desk: Any, way: str) -> None:
         again = session.feeder.draw(session.plan.sampler, here, state)
         other = session.feeder.draw(session.plan.sampler, replace(moment, step=step + 100), state)
         for parts in zip(drawing.micro[0], again.micro[0], strict=True):
-            assert all((parts[0].inputs[name] == parts[1].inputs[name]).all() for name in parts[0].inputs)
+            assert all(
+                (parts[0].inputs[name] == parts[1].inputs[name]).all() for name in parts[0].inputs
+            )
         if way == "all":
-            mine, theirs = (next(p for p in made.micro[0] if p.tokens).targets["words"] for made in (drawing, other))
+            mine, theirs = (
+                next(p for p in made.micro[0] if p.tokens).targets["words"]
+                for made in (drawing, other)
+            )
             assert mine.shape != theirs.shape or (mine != theirs).any()
     assert seen > 2
 
@@ -245,11 +290,15 @@ def test_the_forecast_counts_the_masked_copy(desk: Any, cli: Any) -> None:
     from emomtl.train import train
 
     sampler, steps = {"use": "uniform", "per_step": "all"}, {"steps": 60}
-    manifest = desk.manifest(tasks=WORDS, sampler=sampler, train=steps, eval={"every": 60}, checkpoint={"every": 60})
+    manifest = desk.manifest(
+        tasks=WORDS, sampler=sampler, train=steps, eval={"every": 60}, checkpoint={"every": 60}
+    )
     foretold = json.loads(cli("check", manifest, "--json", "--no-step").out)
     assert foretold["tasks"]["words"]["labels"] == 0
     session, read = desk.begin(manifest), []
-    session.phases.saw = lambda drawing: read.extend(part.inputs["attention_mask"].sum() for part in drawing.micro[0])
+    session.phases.saw = lambda drawing: read.extend(
+        part.inputs["attention_mask"].sum() for part in drawing.micro[0]
+    )
     train(session)
     assert foretold["tokens"] == pytest.approx(sum(read), rel=0.05)
 
@@ -257,9 +306,20 @@ def test_the_forecast_counts_the_masked_copy(desk: Any, cli: Any) -> None:
 def test_other_tasks_of_the_corpus_learn_the_same(desk: Any) -> None:
     from emomtl.train.step import try_step
 
-    alone = desk.begin(desk.manifest("alone", encoder={"dropout": 0.0}, sampler={"use": "uniform", "per_step": "all"}), "alone")
+    alone = desk.begin(
+        desk.manifest(
+            "alone", encoder={"dropout": 0.0}, sampler={"use": "uniform", "per_step": "all"}
+        ),
+        "alone",
+    )
     beside = desk.begin(
-        desk.manifest("beside", encoder={"dropout": 0.0}, tasks=WORDS, sampler={"use": "uniform", "per_step": "all"}), "beside"
+        desk.manifest(
+            "beside",
+            encoder={"dropout": 0.0},
+            tasks=WORDS,
+            sampler={"use": "uniform", "per_step": "all"},
+        ),
+        "beside",
     )
     for session in (alone, beside):
         session.run.close()
@@ -270,11 +330,17 @@ def test_other_tasks_of_the_corpus_learn_the_same(desk: Any) -> None:
 
 def test_masked_scores_do_not_depend_on_the_seed(desk: Any) -> None:
     found = []
-    for name, changes in {"a": {"eval": {"batch_size": 64}}, "b": {"eval": {"batch_size": 3}}, "c": {"seed": 99}}.items():
+    for name, changes in {
+        "a": {"eval": {"batch_size": 64}},
+        "b": {"eval": {"batch_size": 3}},
+        "c": {"seed": 99},
+    }.items():
         session = desk.begin(desk.manifest(name, tasks=WORDS, **changes), name)
         session.run.close()
         torch.nn.init.constant_(session.model.heads["words"].dense.weight, 0.01)
-        scored = session.evaluator.evaluate(session.plan.tasks, session.data, session.tokens, "validation")
+        scored = session.evaluator.evaluate(
+            session.plan.tasks, session.data, session.tokens, "validation"
+        )
         found.append(scored.scores["words"].metrics)
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0] == pytest.approx(found[2], rel=1e-5)
@@ -284,15 +350,19 @@ PAIRS = """
 from emomtl import Example, Files, SingleLabel, Task, Taxonomy, hookimpl
 
 def read(row):
-    return Example(row["text"], "true" if row["label"] == "joy" else "false", pair="the label is " + row["label"])
+    label = "true" if row["label"] == "joy" else "false"
+    return Example(row["text"], label, pair="the label is " + row["label"])
 
 @hookimpl
 def emomtl_tasks():
-    return [Task("pairs", Files("*", split_column="part"), read, Taxonomy(["true", "false"]), head=SingleLabel())]
+    labels = Taxonomy(["true", "false"])
+    return [Task("pairs", Files("*", split_column="part"), read, labels, head=SingleLabel())]
 """
 
 
-def test_pairs_are_read_all_or_only_those_with_a_label(desk: Any, install: Callable[..., None]) -> None:
+def test_pairs_are_read_all_or_only_those_with_a_label(
+    desk: Any, install: Callable[..., None]
+) -> None:
     install("emomtl-pairs", {"emomtl_pairs": PAIRS}, {"pairs": "emomtl_pairs"})
     tasks = {
         "mood": None,
@@ -310,7 +380,10 @@ def test_pairs_are_read_all_or_only_those_with_a_label(desk: Any, install: Calla
     assert 0 < steps[-1]["counts"]["true-pairs"] < steps[-1]["counts"]["all-pairs"]
     scores = run.scores()[-1]["tasks"]
     assert scores["true-pairs"]["rows"] < scores["all-pairs"]["rows"]
-    wrong = {**tasks, "true-pairs": {"use": "masked-tokens", "options": {"of": "pairs", "only": "ture"}}}
+    wrong = {
+        **tasks,
+        "true-pairs": {"use": "masked-tokens", "options": {"of": "pairs", "only": "ture"}},
+    }
     with pytest.raises(EmomtlError, match="did you mean 'true'"):
         desk.begin(desk.manifest(tasks=wrong), "wrong")
 
@@ -332,7 +405,9 @@ def test_a_tokenizer_without_mask_token_is_an_error(desk: Any) -> None:
     facts.pop("mask_token")
     (bare / "tokenizer_config.json").write_text(json.dumps(facts))
     manifest = desk.manifest(encoder={"use": "bare"}, tasks=WORDS)
-    with pytest.raises(EmomtlError, match=r"tasks\.words: the encoder's tokenizer has no mask token") as caught:
+    with pytest.raises(
+        EmomtlError, match=r"tasks\.words: the encoder's tokenizer has no mask token"
+    ) as caught:
         desk.begin(manifest)
     assert len(caught.value.problems) == 1
     assert not (desk.folder / "run").exists()

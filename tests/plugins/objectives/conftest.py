@@ -1,4 +1,4 @@
-"""What the tests of objectives share: small views with labels of both kinds, in double precision."""
+"""Small views with labels of both kinds, in double precision, for the tests of objectives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ LABELS = Taxonomy(
         Label("surprise", vad=(0.88, 0.88, 0.56)),
     ],
     [
-        Grouping("tone", {"pleasant": ("joy", "love"), "unpleasant": ("fear", "anger"), "open": ("surprise",)}),
+        Grouping(
+            "tone",
+            {"pleasant": ("joy", "love"), "unpleasant": ("fear", "anger"), "open": ("surprise",)},
+        ),
         Grouping("force", {"strong": ("joy", "anger", "surprise"), "weak": ("love", "fear")}),
     ],
 )
@@ -35,7 +38,9 @@ def labels() -> Taxonomy:
 
 @pytest.fixture(scope="session")
 def view() -> Callable[..., View]:
-    """A maker of views: targets are numbers of labels (one a text) or lists of numbers (several a text); None is unknown."""
+    """A maker of views: targets are numbers of labels (one a text) or lists of numbers (several a
+    text); None is unknown.
+    """
 
     def make(targets: Sequence[Any], seed: int = 0, width: int = 3, **others: HeadOutput) -> View:
         draw = np.random.default_rng(seed)
@@ -69,7 +74,9 @@ def loss_of() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def assert_gradients() -> Callable[..., None]:
-    """A check that gradients by autograd are those by finite differences, at the vectors, in double precision."""
+    """A check that gradients by autograd are those by finite differences, at the vectors, in double
+    precision.
+    """
 
     def check(objective: Objective, view: View) -> None:
         def loss(pooled: torch.Tensor) -> torch.Tensor:

@@ -37,16 +37,24 @@ def test_it_is_the_mean_of_related_gaps(view, labels, loss_of, number, name, apa
 def test_with_one_label_the_probabilities_are_a_softmax(view, labels, loss_of):
     given = view(ONE)
     p = given.own.logits.softmax(dim=1).numpy()[:3]
-    assert loss_of(LabelRelations(), given) == pytest.approx(by_loops(p, labels, labels.groupings[1], ()), rel=1e-10)
+    assert loss_of(LabelRelations(), given) == pytest.approx(
+        by_loops(p, labels, labels.groupings[1], ()), rel=1e-10
+    )
 
 
 def test_like_probabilities_within_groups_have_the_least_loss(view, labels, loss_of):
     def of(*logits):
-        own = HeadOutput(torch.tensor([logits], dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64), labels)
+        own = HeadOutput(
+            torch.tensor([logits], dtype=torch.float64),
+            torch.zeros(1, 5, dtype=torch.float64),
+            labels,
+        )
         return loss_of(LabelRelations("tone"), View(torch.zeros(1, 3), own))
 
     assert of(0, 0, 0, 0, 0) == 0.0
-    assert of(99, 99, -99, -99, -99) == pytest.approx(-12 / 25), "six of ten pairs apart, each counted twice"
+    assert of(99, 99, -99, -99, -99) == pytest.approx(-12 / 25), (
+        "six of ten pairs apart, each counted twice"
+    )
     assert of(99, -99, 99, -99, 0) > of(99, 99, -99, -99, 0)
 
 

@@ -37,8 +37,12 @@ def test_for_one_label_it_is_the_authors_formula(view: Any, loss_of: Any) -> Non
 def test_for_several_labels_each_is_a_bernoulli_of_its_own(view: Any, loss_of: Any) -> None:
     given = twice(view([[0], [0, 2], [], None]))
     known = ~given.own.targets.isnan()
-    one, other = (torch.distributions.Bernoulli(logits=one.logits) for one in (given.own, given.again))
-    both = torch.distributions.kl_divergence(one, other) + torch.distributions.kl_divergence(other, one)
+    one, other = (
+        torch.distributions.Bernoulli(logits=one.logits) for one in (given.own, given.again)
+    )
+    both = torch.distributions.kl_divergence(one, other) + torch.distributions.kl_divergence(
+        other, one
+    )
     assert loss_of(RDrop(), given) == pytest.approx(float(0.5 * both[known].mean()))
 
 
@@ -77,12 +81,18 @@ def test_without_a_second_pass_it_says_so(view: Any, loss_of: Any) -> None:
 
 
 def session_of(desk: Any, out: str, dropout: float, **more: Any) -> Any:
-    objectives = {"steady": {"use": "r-drop", "task": "mood", "weight": 0.5}} if more.pop("with_it", True) else {}
+    objectives = (
+        {"steady": {"use": "r-drop", "task": "mood", "weight": 0.5}}
+        if more.pop("with_it", True)
+        else {}
+    )
     head = {"use": "single-label", "dropout": dropout}
     tasks = {"mood": {"head": head}, **more.pop("tasks", {})}
     encoder = {"dropout": dropout, **more.pop("encoder", {})}
     given = {"sampler": JOINT, "weighting": {"use": "equal"}, **more}
-    session = desk.begin(desk.manifest(out, tasks=tasks, encoder=encoder, objectives=objectives, **given), out)
+    session = desk.begin(
+        desk.manifest(out, tasks=tasks, encoder=encoder, objectives=objectives, **given), out
+    )
     session.run.close()
     session.model.train()
     return session
@@ -98,10 +108,18 @@ def test_without_dropout_r_drop_adds_nothing(desk: Any, unpadded: str) -> None:
     assert both["topics"] == pytest.approx(alone["topics"], rel=1e-6)
 
 
-@pytest.mark.parametrize("change", [[], [{"use": "pals", "rank": 8, "heads": 2}]], ids=["plain", "pals"])
-def test_the_loss_is_the_mean_of_two_passes(desk: Any, change: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heads' answers of both passes are written down, and the loss is worked out from them by hand."""
-    session = session_of(desk, "both", 0.4, encoder={"changes": change}, train={"loss_scale": "mean"})
+@pytest.mark.parametrize(
+    "change", [[], [{"use": "pals", "rank": 8, "heads": 2}]], ids=["plain", "pals"]
+)
+def test_the_loss_is_the_mean_of_two_passes(
+    desk: Any, change: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heads' answers of both passes are written down, and the loss is worked out from them by
+    hand.
+    """
+    session = session_of(
+        desk, "both", 0.4, encoder={"changes": change}, train={"loss_scale": "mean"}
+    )
     answers: list[torch.Tensor] = []
     logits = session.model.logits
 
@@ -116,11 +134,19 @@ def test_the_loss_is_the_mean_of_two_passes(desk: Any, change: list[Any], monkey
     losses = losses_of(session, parts)
     one, other = answers
     assert not torch.equal(one, other)
-    (targets,) = (torch.from_numpy(part.targets["mood"]) for part in parts if "mood" in part.targets)
-    entropy = (functional.cross_entropy(one, targets) + functional.cross_entropy(other, targets)) / 2
+    (targets,) = (
+        torch.from_numpy(part.targets["mood"]) for part in parts if "mood" in part.targets
+    )
+    entropy = (
+        functional.cross_entropy(one, targets) + functional.cross_entropy(other, targets)
+    ) / 2
     p, q = one.log_softmax(-1), other.log_softmax(-1)
-    kl = functional.kl_div(p, q.exp(), reduction="batchmean") + functional.kl_div(q, p.exp(), reduction="batchmean")
-    assert float(losses["mood"].detach()) == pytest.approx(float((entropy + 0.5 * 0.5 * kl).detach()), rel=1e-5)
+    kl = functional.kl_div(p, q.exp(), reduction="batchmean") + functional.kl_div(
+        q, p.exp(), reduction="batchmean"
+    )
+    assert float(losses["mood"].detach()) == pytest.approx(
+        float((entropy + 0.5 * 0.5 * kl).detach()), rel=1e-5
+    )
 
 
 def test_only_the_task_that_asks_pays(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +163,9 @@ def test_only_the_task_that_asks_pays(desk: Any, monkeypatch: pytest.MonkeyPatch
     assert len(passes) == 3
 
 
-def test_a_run_with_micro_batches_is_resumed_bit_for_bit(desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_micro_batches_is_resumed_bit_for_bit(
+    desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.train import loop, train
 
     objectives = {"steady": {"use": "r-drop", "task": "topics", "weight": 0.25}}
@@ -154,10 +182,16 @@ def test_a_run_with_micro_batches_is_resumed_bit_for_bit(desk: Any, contents: An
     with pytest.raises(KeyboardInterrupt):
         train(desk.begin(manifest, "cut"))
     monkeypatch.undo()
-    assert contents(whole)["tensors"] == contents(desk.train(manifest, "cut", resume=True))["tensors"]
+    assert (
+        contents(whole)["tensors"] == contents(desk.train(manifest, "cut", resume=True))["tensors"]
+    )
 
 
 def test_check_says_what_it_costs(desk: Any, cli: Any) -> None:
-    said = cli("check", desk.manifest(objectives={"steady": {"use": "r-drop", "task": "mood"}}), "--no-step")
+    said = cli(
+        "check",
+        desk.manifest(objectives={"steady": {"use": "r-drop", "task": "mood"}}),
+        "--no-step",
+    )
     assert said.code == 0, said.err
     assert "mood: its texts are encoded twice a step, for steady" in said.err

@@ -1,4 +1,4 @@
-"""The supervised contrastive loss, against a plain reading of equation 2 of Khosla et al. (2020)."""
+"""The supervised contrastive loss, against equation 2 of Khosla et al. (2020) written out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ SEVERAL = [[0], [0, 1], [1, 2], [3], [], None, [0, 1, 2]]
 
 
 def khosla(pooled, labels, temperature):
-    """Equation 2 with loops: one label a text, anchors without a positive left out, the mean over the others."""
+    """Equation 2 with loops: one label a text, anchors without a positive left out, the mean over
+    the others.
+    """
     known = [i for i, label in enumerate(labels) if label is not None]
     z = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     terms = []
@@ -28,7 +30,10 @@ def khosla(pooled, labels, temperature):
         positives = [p for p in others if labels[p] == labels[i]]
         below = sum(math.exp(z[i] @ z[a] / temperature) for a in others)
         if positives:
-            terms.append(-sum(math.log(math.exp(z[i] @ z[p] / temperature) / below) for p in positives) / len(positives))
+            terms.append(
+                -sum(math.log(math.exp(z[i] @ z[p] / temperature) / below) for p in positives)
+                / len(positives)
+            )
     return sum(terms) / len(terms) if terms else 0.0
 
 
@@ -43,7 +48,9 @@ def jaccard_weighted(pooled, sets, temperature):
         weight = {p: len({*sets[i]} & {*sets[p]}) / union[p] if union[p] else 0.0 for p in others}
         below = sum(math.exp(z[i] @ z[a] / temperature) for a in others)
         if sum(weight.values()) > 0:
-            whole = sum(w * math.log(math.exp(z[i] @ z[p] / temperature) / below) for p, w in weight.items())
+            whole = sum(
+                w * math.log(math.exp(z[i] @ z[p] / temperature) / below) for p, w in weight.items()
+            )
             terms.append(-whole / sum(weight.values()))
     return sum(terms) / len(terms) if terms else 0.0
 
@@ -53,7 +60,9 @@ def test_with_one_label_it_is_the_loss_of_the_paper(view, loss_of, temperature):
     for seed in range(4):
         given = view(ONE, seed)
         wanted = khosla(given.pooled.numpy(), ONE, temperature)
-        assert loss_of(SupervisedContrastive(temperature), given) == pytest.approx(wanted, rel=1e-10)
+        assert loss_of(SupervisedContrastive(temperature), given) == pytest.approx(
+            wanted, rel=1e-10
+        )
 
 
 def test_positives_count_by_the_overlap_of_label_sets(view, loss_of):
@@ -65,7 +74,9 @@ def test_positives_count_by_the_overlap_of_label_sets(view, loss_of):
 
 def test_sets_of_one_label_give_the_loss_of_single_labels(view, loss_of):
     several = view([[one] if one is not None else None for one in ONE])
-    assert loss_of(SupervisedContrastive(), several) == pytest.approx(loss_of(SupervisedContrastive(), view(ONE)), rel=1e-12)
+    assert loss_of(SupervisedContrastive(), several) == pytest.approx(
+        loss_of(SupervisedContrastive(), view(ONE)), rel=1e-12
+    )
 
 
 def test_texts_grouped_by_label_have_nearly_no_loss(view, loss_of):
@@ -77,14 +88,22 @@ def test_texts_grouped_by_label_have_nearly_no_loss(view, loss_of):
 
 
 @settings(max_examples=40, deadline=None)
-@given(order=st.permutations(range(len(SEVERAL))), stretch=st.floats(0.01, 100), turn=st.floats(0, 6.3))
-def test_neither_order_nor_length_nor_rotation_of_vectors_changes_it(view, loss_of, order, stretch, turn):
+@given(
+    order=st.permutations(range(len(SEVERAL))), stretch=st.floats(0.01, 100), turn=st.floats(0, 6.3)
+)
+def test_neither_order_nor_length_nor_rotation_of_vectors_changes_it(
+    view, loss_of, order, stretch, turn
+):
     given = view(SEVERAL, seed=3, width=2)
-    rotation = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], dtype=torch.float64)
+    rotation = torch.tensor(
+        [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], dtype=torch.float64
+    )
     order = list(order)
     own = HeadOutput(given.own.logits[order], given.own.targets[order], given.own.taxonomy)
     changed = View(given.pooled[order] @ rotation * stretch, own)
-    assert loss_of(SupervisedContrastive(), changed) == pytest.approx(loss_of(SupervisedContrastive(), given), rel=1e-9)
+    assert loss_of(SupervisedContrastive(), changed) == pytest.approx(
+        loss_of(SupervisedContrastive(), given), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("targets", [ONE, SEVERAL], ids=["one label", "several"])
@@ -107,7 +126,9 @@ def test_vectors_in_bf16_are_computed_with_in_fp32(view):
     pooled = given.pooled.bfloat16()
     loss = SupervisedContrastive(0.01).loss(torch.nn.Identity(), View(pooled, given.own))
     assert loss.dtype == torch.float64
-    in_fp32 = View(pooled, HeadOutput(given.own.logits.bfloat16(), given.own.targets, given.own.taxonomy))
+    in_fp32 = View(
+        pooled, HeadOutput(given.own.logits.bfloat16(), given.own.targets, given.own.taxonomy)
+    )
     found = SupervisedContrastive(0.01).loss(torch.nn.Identity(), in_fp32)
     assert found.dtype == torch.float32
     assert float(found) == pytest.approx(khosla(pooled.double().numpy(), ONE, 0.01), rel=1e-4)
@@ -119,4 +140,8 @@ def test_a_projection_has_two_layers_and_gets_gradients(view, labels):
     given = view(ONE)
     assert module(given.pooled).shape == (len(ONE), 2)
     objective.loss(module, given).backward()
-    assert all(one.grad is not None and one.grad.any() for name, one in module.named_parameters() if "weight" in name)
+    assert all(
+        one.grad is not None and one.grad.any()
+        for name, one in module.named_parameters()
+        if "weight" in name
+    )

@@ -13,7 +13,9 @@ from emomtl_plugins.samplers.power import Power
 def test_by_epoch_the_exponent_is_the_papers_in_every_epoch(moment, epochs):
     for e in range(1, epochs + 1):
         expected = 1 - 0.8 * (e - 1) / (epochs - 1)
-        assert Annealed(by="epoch").alpha(moment(epoch=e - 1, epochs=epochs, progress=0.123)) == pytest.approx(expected)
+        assert Annealed(by="epoch").alpha(
+            moment(epoch=e - 1, epochs=epochs, progress=0.123)
+        ) == pytest.approx(expected)
 
 
 def test_alpha_falls_from_one_to_a_fifth(moment):
@@ -33,7 +35,9 @@ def test_a_run_of_one_epoch_stays_at_the_start(moment):
 
 
 def test_an_epoch_past_the_last_counts_as_the_last(moment):
-    assert Annealed(by="epoch").alpha(moment(epoch=10, epochs=10, progress=1.0)) == pytest.approx(0.2)
+    assert Annealed(by="epoch").alpha(moment(epoch=10, epochs=10, progress=1.0)) == pytest.approx(
+        0.2
+    )
 
 
 def test_start_and_end_may_be_turned_round(moment):

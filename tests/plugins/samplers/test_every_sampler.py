@@ -22,7 +22,9 @@ NAMES = ("goemotions", "sst-2", "emobank")
     joint=st.booleans(),
     data=st.data(),
 )
-def test_probabilities_are_a_distribution_over_the_tasks_and_pure(sampler, sizes, step, progress, epochs, joint, data):
+def test_probabilities_are_a_distribution_over_the_tasks_and_pure(
+    sampler, sizes, step, progress, epochs, joint, data
+):
     epoch = data.draw(st.integers(0, epochs))
     now = Moment(step, progress, epoch, epochs, dict(zip(NAMES, sizes, strict=True)), joint=joint)
     found = sampler.probabilities(now)
@@ -33,13 +35,19 @@ def test_probabilities_are_a_distribution_over_the_tasks_and_pure(sampler, sizes
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(1, 10**9), min_size=3, max_size=3), progress=st.floats(0, 1), order=st.permutations(NAMES))
+@given(
+    sizes=st.lists(st.integers(1, 10**9), min_size=3, max_size=3),
+    progress=st.floats(0, 1),
+    order=st.permutations(NAMES),
+)
 def test_the_order_of_tasks_does_not_matter(sampler, sizes, progress, order):
     named = dict(zip(NAMES, sizes, strict=True))
     # Round-robin goes by the manifest's order, so it is asked where it takes no turns.
     joint = type(sampler).__name__ == "RoundRobin"
     straight = sampler.probabilities(Moment(5, progress, 1, 3, named, joint=joint))
-    permuted = sampler.probabilities(Moment(5, progress, 1, 3, {name: named[name] for name in order}, joint=joint))
+    permuted = sampler.probabilities(
+        Moment(5, progress, 1, 3, {name: named[name] for name in order}, joint=joint)
+    )
     assert permuted == straight
 
 

@@ -14,4 +14,8 @@ def test_tasks_take_turns_in_the_manifests_order_and_begin_anew(moment):
 
 
 def test_tasks_that_are_trained_jointly_are_uniform(moment):
-    assert RoundRobin().probabilities(moment(step=4, joint=True)) == {"goemotions": 1 / 3, "sst-2": 1 / 3, "emobank": 1 / 3}
+    assert RoundRobin().probabilities(moment(step=4, joint=True)) == {
+        "goemotions": 1 / 3,
+        "sst-2": 1 / 3,
+        "emobank": 1 / 3,
+    }

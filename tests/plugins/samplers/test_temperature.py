@@ -16,7 +16,9 @@ def test_temperature_one_is_proportional_and_two_is_the_square_root(moment):
 
 def test_the_cap_is_the_most_that_a_task_counts_for(moment):
     now = moment(sizes={"small": 100, "large": 1_000_000, "huge": 9_000_000})
-    assert Temperature(temperature=2.0, cap=400).probabilities(now) == pytest.approx({"small": 0.2, "large": 0.4, "huge": 0.4})
+    assert Temperature(temperature=2.0, cap=400).probabilities(now) == pytest.approx(
+        {"small": 0.2, "large": 0.4, "huge": 0.4}
+    )
 
 
 def test_a_high_temperature_is_nearly_uniform(moment):

@@ -16,14 +16,21 @@ def _weights(facts, moment, losses):
 
 def test_weights_are_labels_over_rows_with_sum_t(facts, moment, losses):
     a, b, c = 28 / 43_410, 2 / 67_349, 3 / 8_062
-    expected = {"goemotions": 3 * a / (a + b + c), "sst-2": 3 * b / (a + b + c), "emobank": 3 * c / (a + b + c)}
+    expected = {
+        "goemotions": 3 * a / (a + b + c),
+        "sst-2": 3 * b / (a + b + c),
+        "emobank": 3 * c / (a + b + c),
+    }
     found = _weights(facts, moment, losses)
     assert found == pytest.approx(expected, rel=1e-6)
     assert sum(found.values()) == pytest.approx(3, rel=1e-6)
 
 
 def test_a_large_corpus_gets_the_weight_of_the_docstring(moment, losses):
-    facts = {"goemotions": TaskFacts(43_410, 28, "labels"), "sst-2": TaskFacts(1_600_000, 2, "labels")}
+    facts = {
+        "goemotions": TaskFacts(43_410, 28, "labels"),
+        "sst-2": TaskFacts(1_600_000, 2, "labels"),
+    }
     weighting = ClassesOverSize()
     now = moment(sizes={task: fact.size for task, fact in facts.items()})
     _, weights = weighting.combine(weighting.start(facts, []), losses({"emobank": None}), now)

@@ -9,9 +9,21 @@ from emomtl_plugins.weightings.dwa import DynamicWeightAverage
 
 TASKS = ("goemotions", "sst-2", "emobank")
 EPOCHS = [
-    [{"goemotions": 2.0, "sst-2": 1.0, "emobank": 0.5}, {"goemotions": 4.0, "sst-2": 1.0, "emobank": 0.7}],  # means 3, 1, 0.6
-    [{"goemotions": 1.0, "sst-2": 0.9, "emobank": 0.3}, {"goemotions": 2.0, "sst-2": 0.7, "emobank": 0.3}],  # 1.5, 0.8, 0.3
-    [{"goemotions": 1.2, "sst-2": 0.2, "emobank": 0.6}, {"goemotions": 1.2, "sst-2": 0.2, "emobank": 0.6}],  # 1.2, 0.2, 0.6
+    # means 3, 1, 0.6
+    [
+        {"goemotions": 2.0, "sst-2": 1.0, "emobank": 0.5},
+        {"goemotions": 4.0, "sst-2": 1.0, "emobank": 0.7},
+    ],
+    # 1.5, 0.8, 0.3
+    [
+        {"goemotions": 1.0, "sst-2": 0.9, "emobank": 0.3},
+        {"goemotions": 2.0, "sst-2": 0.7, "emobank": 0.3},
+    ],
+    # 1.2, 0.2, 0.6
+    [
+        {"goemotions": 1.2, "sst-2": 0.2, "emobank": 0.6},
+        {"goemotions": 1.2, "sst-2": 0.2, "emobank": 0.6},
+    ],
     [{"goemotions": 9.0, "sst-2": 9.0, "emobank": 9.0}],
 ]
 
@@ -62,10 +74,16 @@ def test_a_task_missing_in_a_window_has_ratio_one(facts, moment, losses):
 
 
 def test_losses_that_are_not_finite_are_left_out(facts, moment, losses):
-    poisoned = [[*EPOCHS[0], {"goemotions": float("nan"), "sst-2": float("inf"), "emobank": 0.6}], *EPOCHS[1:]]
+    poisoned = [
+        [*EPOCHS[0], {"goemotions": float("nan"), "sst-2": float("inf"), "emobank": 0.6}],
+        *EPOCHS[1:],
+    ]
     clean = [[*EPOCHS[0], {"goemotions": 3.0, "sst-2": 1.0, "emobank": 0.6}], *EPOCHS[1:]]
     weighting = DynamicWeightAverage()
-    for a, b in zip(*(_run(weighting, facts, moment, losses, epochs) for epochs in (poisoned, clean)), strict=True):
+    for a, b in zip(
+        *(_run(weighting, facts, moment, losses, epochs) for epochs in (poisoned, clean)),
+        strict=True,
+    ):
         assert a == pytest.approx(b, rel=1e-5)
 
 

@@ -7,23 +7,42 @@ import copy
 import pytest
 import torch
 
-SCORES = {"goemotions": {"macro_f1": 0.4}, "sst-2": {"macro_f1": 0.9}, "emobank": {"pearson_r": 0.3}}
+SCORES = {
+    "goemotions": {"macro_f1": 0.4},
+    "sst-2": {"macro_f1": 0.9},
+    "emobank": {"pearson_r": 0.3},
+}
 
 
 def _steps(moment, first: int, last: int):
     """Moments of a run with an epoch of three steps and an evaluation of four."""
     for step in range(first, last):
-        scores = {task: {name: value + step / 100 for name, value in found.items()} for task, found in SCORES.items()}
+        scores = {
+            task: {name: value + step / 100 for name, value in found.items()}
+            for task, found in SCORES.items()
+        }
         done = step // 4
-        yield moment(step=step, epoch=step // 3, progress=step / 20, evaluation=done, scores=scores if done else {})
+        yield moment(
+            step=step,
+            epoch=step // 3,
+            progress=step / 20,
+            evaluation=done,
+            scores=scores if done else {},
+        )
 
 
 def _train(weighting, state, moment, losses, first: int, last: int):
-    """The totals and weights of some steps, with plain gradient descent on the weighting's own parameters."""
+    """The totals and weights of some steps, with plain gradient descent on the weighting's own
+    parameters.
+    """
     found = []
     for now in _steps(moment, first, last):
         given = losses(
-            {"goemotions": 0.7 / (1 + now.step), "sst-2": 1.5 if now.step % 2 else None, "emobank": 0.2 + now.step / 50}
+            {
+                "goemotions": 0.7 / (1 + now.step),
+                "sst-2": 1.5 if now.step % 2 else None,
+                "emobank": 0.2 + now.step / 50,
+            }
         )
         total, weights = weighting.combine(state, given, now)
         total.backward()
@@ -87,14 +106,18 @@ def test_micro_batches_of_a_step_add_up(weighting, facts, moment, losses):
     used = [weighting.backward(state, part, now) for part in given]
     assert all(weights == used[0] for weights in used)
     for task in facts:
-        assert sum(part[task].grad.item() for part in given) == pytest.approx(used[0][task].item(), rel=1e-6)
+        assert sum(part[task].grad.item() for part in given) == pytest.approx(
+            used[0][task].item(), rel=1e-6
+        )
 
 
 def test_no_decision_hangs_on_a_value_of_the_device(weighting, facts, moment):
     """On the meta device tensors have no values, so whatever would read one fails."""
     state = weighting.start(facts, []).to("meta")
     for now in _steps(moment, 0, 10):
-        total, weights = weighting.combine(state, {task: torch.rand((), device="meta") for task in facts}, now)
+        total, weights = weighting.combine(
+            state, {task: torch.rand((), device="meta") for task in facts}, now
+        )
         assert {total.device.type, *(weight.device.type for weight in weights.values())} == {"meta"}
 
 
@@ -117,6 +140,8 @@ def test_no_task_name_collides_with_the_state(weighting, facts, moment):
         names.append("sst-2")
     tasks = dict.fromkeys(names, facts["sst-2"])
     given = {name: torch.tensor(1.0) for name in names}
-    total, weights = weighting.combine(weighting.start(tasks, []), given, moment(sizes=dict.fromkeys(names, 9)))
+    total, weights = weighting.combine(
+        weighting.start(tasks, []), given, moment(sizes=dict.fromkeys(names, 9))
+    )
     assert list(weights) == names
     assert torch.isfinite(total)

@@ -1,4 +1,6 @@
-"""Gradient methods: TorchJD's numbers, formulas written out by hand, properties, and gradients where they belong."""
+"""Gradient methods: TorchJD's numbers, formulas written out by hand, properties, and gradients
+where they belong.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ METHODS = {
     "pcgrad": (PCGrad(), lambda t: oracle.PCGrad(), 1e-5),
     "gradvac": (GradVac(), lambda t: oracle.GradVac(), 1e-5),
     "graddrop": (GradDrop(), lambda t: oracle.GradDrop(), 1e-5),
-    "graddrop with a leak": (GradDrop(leak=0.3), lambda t: oracle.GradDrop(leak=torch.full((t,), 0.3)), 1e-5),
+    "graddrop with a leak": (
+        GradDrop(leak=0.3),
+        lambda t: oracle.GradDrop(leak=torch.full((t,), 0.3)),
+        1e-5,
+    ),
     "conflict-free": (ConflictFree(), lambda t: oracle.ConFIG(), 1e-4),
     "mgda": (Mgda(total="one"), lambda t: oracle.MGDA(), 1e-3),
     "cagrad": (CAGrad(rescale=0, total="one"), lambda t: oracle.CAGrad(0.4), 1e-3),
@@ -44,49 +50,73 @@ METHODS = {
     "fairgrad": (FairGrad(), lambda t: oracle.FairGrad(1.0), 1e-3),
     "fairgrad of 2": (FairGrad(alpha=2.0), lambda t: oracle.FairGrad(2.0), 1e-3),
     "aligned-mtl": (AlignedMtl(total="one"), lambda t: oracle.AlignedMTL(), 1e-4),
-    "aligned-mtl by the mean": (AlignedMtl(scale="rmse", total="one"), lambda t: oracle.AlignedMTL(scale_mode="rmse"), 1e-4),
+    "aligned-mtl by the mean": (
+        AlignedMtl(scale="rmse", total="one"),
+        lambda t: oracle.AlignedMTL(scale_mode="rmse"),
+        1e-4,
+    ),
 }
 DIM = 8
 JACOBIANS = {
     "TorchJD's": [[-4.0, 1.0, 1.0, 0, 0, 0, 0, 0], [6.0, 1.0, 1.0, 0, 0, 0, 0, 0]],
     "two": np.random.default_rng(1).standard_normal((2, DIM)).tolist(),
     "three": np.random.default_rng(2).standard_normal((3, DIM)).tolist(),
-    "three against each other": (np.random.default_rng(3).standard_normal((3, DIM)) - [[1.0], [0.0], [-1.0]]).tolist(),
-    "of unlike sizes": (np.random.default_rng(4).standard_normal((4, DIM)) * [[1.0], [3.0], [0.2], [0.05]]).tolist(),
+    "three against each other": (
+        (np.random.default_rng(3).standard_normal((3, DIM)) - [[1.0], [0.0], [-1.0]]).tolist()
+    ),
+    "of unlike sizes": (
+        (
+            np.random.default_rng(4).standard_normal((4, DIM)) * [[1.0], [3.0], [0.2], [0.05]]
+        ).tolist()
+    ),
 }
-PAIRS = st.lists(st.floats(-3, 3), min_size=12, max_size=12).map(lambda values: np.array(values).reshape(2, 6))
+PAIRS = st.lists(st.floats(-3, 3), min_size=12, max_size=12).map(
+    lambda values: np.array(values).reshape(2, 6)
+)
 
 
 class _Bench:
-    """Losses that are linear in a shared vector, so that their gradients are the rows of a matrix."""
+    """Losses that are linear in a shared vector: their gradients are the rows of a matrix."""
 
     def __init__(self, weighting, jacobian, moment):
         self.weighting = weighting
         self.jacobian = torch.as_tensor(jacobian, dtype=torch.float32)
         self.tasks = {f"task-{i}": TaskFacts(9, 2, "numbers") for i in range(len(self.jacobian))}
-        self.parts = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(self.jacobian.shape[1] - 4))]
+        self.parts = [
+            nn.Parameter(torch.zeros(2, 2)),
+            nn.Parameter(torch.zeros(self.jacobian.shape[1] - 4)),
+        ]
         self.heads = {task: nn.Parameter(torch.zeros(())) for task in self.tasks}
         self.now = moment(sizes=dict.fromkeys(self.tasks, 9))
         self.state = weighting.start(self.tasks, SharedParameters(self.parts, last=self.parts[1:]))
 
     def step(self, jacobian=None, seed=7, shares=(1.0,)):
         """The gradient of the shared vector after a step, and the weights that were reported."""
-        given = self.jacobian if jacobian is None else torch.as_tensor(jacobian, dtype=torch.float32)
+        given = (
+            self.jacobian if jacobian is None else torch.as_tensor(jacobian, dtype=torch.float32)
+        )
         for parameter in (*self.parts, *self.heads.values()):
             parameter.grad = None
         for share in shares:
             flat = torch.cat([part.flatten() for part in self.parts])
-            losses = {task: row @ flat + self.heads[task] for task, row in zip(self.tasks, given, strict=True)}
+            losses = {
+                task: row @ flat + self.heads[task]
+                for task, row in zip(self.tasks, given, strict=True)
+            }
             self.weighting.backward(self.state, losses, replace(self.now, share=share))
         torch.manual_seed(seed)
         weights = self.weighting.finish(self.state, self.now)
-        return torch.cat([part.grad.flatten() for part in self.parts]), torch.stack(list(weights.values()))
+        return torch.cat([part.grad.flatten() for part in self.parts]), torch.stack(
+            list(weights.values())
+        )
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("jacobian", JACOBIANS.values(), ids=list(JACOBIANS))
 def test_the_mixture_is_torchjds_over_several_steps(moment, name, jacobian):
-    """Seeds are injected, so that orders and masks are the same; several steps, as some methods remember."""
+    """Seeds are injected, so that orders and masks are the same; several steps, as some methods
+    remember.
+    """
     weighting, theirs, tolerance = METHODS[name]
     bench, aggregator = _Bench(weighting, jacobian, moment), theirs(len(jacobian))
     for step in range(3):
@@ -94,12 +124,16 @@ def test_the_mixture_is_torchjds_over_several_steps(moment, name, jacobian):
         found, _ = bench.step(matrix, seed=step)
         torch.manual_seed(step)
         expected = _quiet(aggregator, matrix)
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
+        torch.testing.assert_close(
+            found, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
+        )
 
 
 def _quiet(aggregator, matrix):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="You are solving a parameterized problem that is not DPP")
+        warnings.filterwarnings(
+            "ignore", message="You are solving a parameterized problem that is not DPP"
+        )
         return aggregator(matrix)
 
 
@@ -129,9 +163,13 @@ def test_the_weights_of_graddrop_come_closest_to_its_mixture(moment):
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-2, 1e2])
-@pytest.mark.parametrize("name", [name for name in METHODS if name[:4] not in ("fair", "nash", "grad")])
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if name[:4] not in ("fair", "nash", "grad")]
+)
 def test_small_gradients_are_mixed_like_large_ones(moment, name, size):
-    """TorchJD 0.18 takes gradients with a norm below 0.01 for none in CAGrad, and for other ones in UPGrad and DualProj."""
+    """TorchJD 0.18 takes gradients with a norm below 0.01 for none in CAGrad, and for other ones in
+    UPGrad and DualProj.
+    """
     weighting, jacobian = METHODS[name][0], JACOBIANS["three against each other"]
     plain, _ = _Bench(weighting, jacobian, moment).step()
     found, _ = _Bench(weighting, np.array(jacobian) * size, moment).step()
@@ -139,17 +177,21 @@ def test_small_gradients_are_mixed_like_large_ones(moment, name, size):
 
 
 def test_conflict_free_works_where_torchs_pseudo_inverse_fails(moment):
-    """pinv of a float32 matrix cuts at 1.2e-7 of the largest singular value times the longer side: all, from 8.4 million on."""
+    """pinv of a float32 matrix cuts at 1.2e-7 of the largest singular value times the longer side:
+    all, from 8.4 million on.
+    """
     wide = torch.zeros(2, 8_500_000)
     wide[:, :3] = torch.tensor([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])
     narrow = wide[:, :8]
     assert not oracle.ConFIG()(wide).any()
     bench = _Bench(ConflictFree(), narrow, moment)
     weights = ConflictFree().weights(bench.state, wide @ wide.T, 1.0)
-    torch.testing.assert_close(weights @ narrow.double(), oracle.ConFIG()(narrow.double()), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        weights @ narrow.double(), oracle.ConFIG()(narrow.double()), rtol=1e-4, atol=1e-4
+    )
 
 
-# -- formulas by hand ---------------------------------------------------------------------------------------------------
+# -- formulas by hand
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -176,28 +218,41 @@ def test_mgda_of_two_is_its_closed_form(moment, jacobian):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(jacobian=PAIRS, c=st.floats(0.1, 0.9))
 def test_cagrad_of_two_is_the_best_of_a_grid(moment, jacobian, c):
-    """min over w of g_w g_0 + c |g_0| |g_w|, looked for on a fine grid, and the d that follows from it."""
+    """min over w of g_w g_0 + c |g_0| |g_w|, looked for on a fine grid, and the d that follows from
+    it.
+    """
     a, b = jacobian
     mean = (a + b) / 2
-    assume(min(a @ a, b @ b) > 1e-2 and mean @ mean > 1e-2 and np.linalg.norm(np.cross([*a[:2], 0], [*b[:2], 0])) > 1e-1)
+    assume(
+        min(a @ a, b @ b) > 1e-2
+        and mean @ mean > 1e-2
+        and np.linalg.norm(np.cross([*a[:2], 0], [*b[:2], 0])) > 1e-1
+    )
     grid = np.linspace(0, 1, 20_001)[:, None]
     mixed = grid * a + (1 - grid) * b
     radius = c * np.linalg.norm(mean)
     best = mixed[np.argmin(mixed @ mean + radius * np.linalg.norm(mixed, axis=1))]
     expected = (mean + radius * best / np.linalg.norm(best)) / (1 + c**2)
     found, _ = _Bench(CAGrad(c=c, total="one"), jacobian, moment).step()
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        found.numpy(), expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max()
+    )
 
 
-# -- properties ---------------------------------------------------------------------------------------------------------
+# -- properties
+
 
 MATRICES = st.integers(2, 4).flatmap(
-    lambda t: st.lists(st.lists(st.floats(-3, 3), min_size=6, max_size=6), min_size=t, max_size=t).map(np.array)
+    lambda t: st.lists(
+        st.lists(st.floats(-3, 3), min_size=6, max_size=6), min_size=t, max_size=t
+    ).map(np.array)
 )
 
 
 def _fit(jacobian):
-    """Whether every row has a length, and no two point the same way or against each other, which floats cannot tell apart."""
+    """Whether every row has a length, and no two point the same way or against each other, which
+    floats cannot tell apart.
+    """
     lengths = np.linalg.norm(jacobian, axis=1)
     if lengths.min() < 0.1:
         return False
@@ -205,13 +260,19 @@ def _fit(jacobian):
     return np.linalg.eigvalsh(units @ units.T).min() > 0.05
 
 
-@pytest.mark.parametrize("method", [UPGrad(), DualProj(), Mgda(max_iters=1000, epsilon=1e-6)], ids=["upgrad", "dualproj", "mgda"])
+@pytest.mark.parametrize(
+    "method",
+    [UPGrad(), DualProj(), Mgda(max_iters=1000, epsilon=1e-6)],
+    ids=["upgrad", "dualproj", "mgda"],
+)
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(jacobian=MATRICES)
 def test_no_loss_rises_along_the_mixture(moment, method, jacobian):
     assume(_fit(jacobian))
     found, _ = _Bench(method, jacobian, moment).step()
-    assert (torch.tensor(jacobian, dtype=torch.float32) @ found).min().item() > -2e-2 * found.norm().item()
+    assert (
+        torch.tensor(jacobian, dtype=torch.float32) @ found
+    ).min().item() > -2e-2 * found.norm().item()
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -220,7 +281,10 @@ def test_imtl_g_has_the_same_part_along_every_gradient(moment, jacobian):
     assume(_fit(jacobian))
     found, weights = _Bench(ImtlGradient(total="one"), jacobian, moment).step()
     assume(weights.abs().max() < 100)
-    parts = torch.tensor(jacobian / np.linalg.norm(jacobian, axis=1)[:, None], dtype=torch.float32) @ found
+    parts = (
+        torch.tensor(jacobian / np.linalg.norm(jacobian, axis=1)[:, None], dtype=torch.float32)
+        @ found
+    )
     torch.testing.assert_close(parts, parts.mean().expand(len(parts)), rtol=1e-2, atol=1e-2)
     assert weights.sum().item() == pytest.approx(1, abs=1e-3)
 
@@ -247,7 +311,9 @@ def test_fairgrad_solves_its_equation(moment, jacobian, alpha):
 
 @pytest.mark.parametrize("jacobian", [JACOBIANS["two"], JACOBIANS["three"]], ids=["two", "three"])
 def test_nash_mtl_solves_its_equation_up_to_a_scale(moment, jacobian):
-    """On matrices that its solver likes: the authors' rounds of programs do not always come to the solution, and stop."""
+    """On matrices that its solver likes: the authors' rounds of programs do not always come to the
+    solution, and stop.
+    """
     bench = _Bench(NashMtl(iterations=200), jacobian, moment)
     _, weights = bench.step()
     product = weights * (bench.jacobian @ bench.jacobian.T @ weights)
@@ -261,7 +327,9 @@ def test_upgrad_of_two_is_pcgrad(moment):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", [Mgda(), CAGrad(), UPGrad(), DualProj(), ImtlGradient(), AlignedMtl()])
+@pytest.mark.parametrize(
+    "method", [Mgda(), CAGrad(), UPGrad(), DualProj(), ImtlGradient(), AlignedMtl()]
+)
 def test_equal_gradients_give_their_sum_or_their_mean(moment, method):
     row = np.array([[1.0, 2.0, -1.0, 0.5, 0.0, 1.0]])
     jacobian = np.concatenate([row + 0.01, row - 0.01])
@@ -291,10 +359,13 @@ def test_orders_and_masks_depend_on_the_seed(moment):
     for method in (PCGrad(), GradDrop()):
         same = [_Bench(method, jacobian, moment).step(seed=3)[0] for _ in range(2)]
         assert torch.equal(*same)
-        assert any(not torch.equal(_Bench(method, jacobian, moment).step(seed=seed)[0], same[0]) for seed in range(20))
+        assert any(
+            not torch.equal(_Bench(method, jacobian, moment).step(seed=seed)[0], same[0])
+            for seed in range(20)
+        )
 
 
-# -- where gradients belong ---------------------------------------------------------------------------------------------
+# -- where gradients belong
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -321,7 +392,11 @@ def test_a_gradient_that_is_there_already_stays_and_is_added_to(moment):
         bench.parts[1].grad = torch.ones(DIM - 4)
         bench.parts[0].grad = None
         flat = torch.cat([part.flatten() for part in bench.parts])
-        bench.weighting.backward(bench.state, {t: r @ flat for t, r in zip(bench.tasks, bench.jacobian, strict=True)}, bench.now)
+        bench.weighting.backward(
+            bench.state,
+            {t: r @ flat for t, r in zip(bench.tasks, bench.jacobian, strict=True)},
+            bench.now,
+        )
         bench.weighting.finish(bench.state, bench.now)
         torch.testing.assert_close(bench.parts[1].grad, alone[4:] + 1)
         torch.testing.assert_close(bench.parts[0].grad.flatten(), alone[:4])
@@ -365,9 +440,14 @@ def test_a_step_that_is_not_finite_leaves_no_trace(moment, name, broken):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_mixed_precision_losses_have_their_gradients_summed_in_float32(moment, name):
-    """Under autocast the products are in bfloat16; rows and mixture are float32, and near those of a float32 run."""
+    """Under autocast the products are in bfloat16; rows and mixture are float32, and near those of
+    a float32 run.
+    """
     generator = torch.Generator().manual_seed(4)
-    inputs, targets = torch.randn(16, 6, generator=generator), torch.randn(3, 16, 1, generator=generator)
+    inputs, targets = (
+        torch.randn(16, 6, generator=generator),
+        torch.randn(3, 16, 1, generator=generator),
+    )
     mixtures = []
     for half in (False, True):
         layer = nn.Linear(6, 1)
@@ -382,7 +462,10 @@ def test_mixed_precision_losses_have_their_gradients_summed_in_float32(moment, n
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
                 answer = layer(inputs[part::4])
             assert answer.dtype == (torch.bfloat16 if half else torch.float32)
-            losses = {task: ((answer.float() - targets[i][part::4]) ** 2).mean() for i, task in enumerate(tasks)}
+            losses = {
+                task: ((answer.float() - targets[i][part::4]) ** 2).mean()
+                for i, task in enumerate(tasks)
+            }
             weighting.backward(state, losses, replace(now, share=0.25))
         assert state.get_buffer("rows").dtype == torch.float32
         torch.manual_seed(1)
@@ -397,10 +480,13 @@ def test_without_torchjd_the_manifest_is_refused_with_what_to_install(facts, mon
     real = importlib.util.find_spec
     lacking = {"torchjd", "ecos"}
     monkeypatch.setattr(
-        "emomtl_plugins.weightings.gradients.method.find_spec", lambda name: None if name in lacking else real(name)
+        "emomtl_plugins.weightings.gradients.method.find_spec",
+        lambda name: None if name in lacking else real(name),
     )
     with pytest.raises(EmomtlError) as caught:
         NashMtl().check(facts)
-    assert str(caught.value) == (
-        'weighting.use: needs torchjd and ecos, which are not installed (`pip install "emomtl[torchjd]"`)'
+    assert (
+        str(caught.value)
+        == "weighting.use: needs torchjd and ecos, which are not installed (`pip install"
+        ' "emomtl[torchjd]"`)'
     )

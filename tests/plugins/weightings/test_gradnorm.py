@@ -13,7 +13,9 @@ from emomtl import SharedParameters, TaskFacts
 from emomtl_plugins.weightings.gradnorm import GradNorm, slope
 
 POSITIVE = st.floats(0.05, 20)
-NUMBERS = st.integers(2, 5).flatmap(lambda n: st.tuples(*[st.lists(POSITIVE, min_size=n, max_size=n)] * 3))
+NUMBERS = st.integers(2, 5).flatmap(
+    lambda n: st.tuples(*[st.lists(POSITIVE, min_size=n, max_size=n)] * 3)
+)
 
 
 def _by_autograd(w, norms, ratios, alpha):
@@ -35,7 +37,9 @@ def test_the_slope_is_that_of_the_paper_s_loss(numbers, alpha):
 
 
 class _Bench:
-    """Losses that are at levels of one's own, with gradients of the norms `sizes` on a shared parameter."""
+    """Losses that are at levels of one's own, with gradients of the norms `sizes` on a shared
+    parameter.
+    """
 
     def __init__(self, weighting, sizes, moment):
         self.weighting, self.sizes = weighting, sizes
@@ -69,7 +73,9 @@ def test_weights_sum_to_t_and_even_out_gradients(moment, share):
 
 
 def test_gradient_norms_converge_to_rates_to_the_power_alpha(moment):
-    """The fixed point: w_t n_t = mean(w n) r_t^alpha, reached to within what Adam's rate leaves of a swing."""
+    """The fixed point: w_t n_t = mean(w n) r_t^alpha, reached to within what Adam's rate leaves of
+    a swing.
+    """
     bench = _Bench(GradNorm(alpha=1.0, lr=0.002), [1.0, 2.0, 0.5], moment)
     bench.step([1.0, 1.0, 1.0])
     for _ in range(1500):
@@ -79,7 +85,9 @@ def test_gradient_norms_converge_to_rates_to_the_power_alpha(moment):
 
 
 def test_the_task_whose_loss_falls_slowest_gets_more_weight(moment):
-    """The sign: gradients are equal, so only the rates tell the tasks apart (gradnorm-pytorch 0.2.3 gives the fast one more)."""
+    """The sign: gradients are equal, so only the rates tell the tasks apart (gradnorm-pytorch 0.2.3
+    gives the fast one more).
+    """
     bench = _Bench(GradNorm(), [1.0, 1.0, 1.0], moment)
     for step in range(12):
         found = bench.step([0.99**step, 0.9**step, 0.95**step])
@@ -106,7 +114,9 @@ def test_a_step_that_is_not_finite_changes_nothing(moment):
     before = {name: tensor.clone() for name, tensor in bench.state.state_dict().items()}
     bench.step([float("nan"), 1.0])
     bench.step([1.0, float("inf")])
-    assert all(torch.equal(tensor, before[name]) for name, tensor in bench.state.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in bench.state.state_dict().items()
+    )
 
 
 def test_the_default_scope_is_the_last_layer(moment):

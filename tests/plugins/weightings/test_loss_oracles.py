@@ -30,7 +30,10 @@ def _gradient(weighting, values, moment, state=None, **changes):
     """The gradient of the total by each loss, and the state."""
     tasks = _tasks(len(values))
     state = state or weighting.start(tasks, [])
-    losses = {task: torch.tensor(value, requires_grad=True) for task, value in zip(tasks, values, strict=True)}
+    losses = {
+        task: torch.tensor(value, requires_grad=True)
+        for task, value in zip(tasks, values, strict=True)
+    }
     weighting.backward(state, losses, moment(sizes=dict.fromkeys(tasks, 100), **changes))
     return torch.stack([loss.grad for loss in losses.values()]), state
 
@@ -45,14 +48,20 @@ def _oracle(scalarizer, values):
 @given(values=LOSSES)
 def test_the_geometric_mean_is_torchjds(moment, values):
     expected = _oracle(oracle.GeometricMean(), values)
-    torch.testing.assert_close(_gradient(GeometricMean(total="one"), values, moment)[0], expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(_gradient(GeometricMean(), values, moment)[0], len(values) * expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        _gradient(GeometricMean(total="one"), values, moment)[0], expected, rtol=1e-5, atol=1e-6
+    )
+    torch.testing.assert_close(
+        _gradient(GeometricMean(), values, moment)[0], len(values) * expected, rtol=1e-5, atol=1e-6
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(values=LOSSES, factor=st.floats(0.01, 100))
 def test_the_geometric_mean_ignores_the_scale_of_a_loss(moment, values, factor):
-    """The weight of a loss times the loss, which is what a task's gradient is in proportion to, is the same for all."""
+    """The weight of a loss times the loss, which is what a task's gradient is in proportion to, is
+    the same for all.
+    """
     for weighting in (GeometricMean(), ScaleInvariant()):
         scaled = [values[0] * factor, *values[1:]]
         found = _gradient(weighting, scaled, moment)[0] * torch.tensor(scaled)
@@ -64,7 +73,9 @@ def test_the_geometric_mean_ignores_the_scale_of_a_loss(moment, values, factor):
 def test_scale_invariant_is_the_sum_of_logarithms(moment, values):
     losses = torch.tensor(values, requires_grad=True)
     losses.log().sum().backward()
-    torch.testing.assert_close(_gradient(ScaleInvariant(), values, moment)[0], losses.grad, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        _gradient(ScaleInvariant(), values, moment)[0], losses.grad, rtol=1e-5, atol=1e-6
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,25 +83,40 @@ def test_scale_invariant_is_the_sum_of_logarithms(moment, values):
 def test_stch_is_torchjds(moment, values, mu):
     expected = _oracle(oracle.STCH(mu), values)
     torch.testing.assert_close(
-        _gradient(SmoothTchebycheff(mu=mu, total="one"), values, moment)[0], expected, rtol=1e-4, atol=1e-6
+        _gradient(SmoothTchebycheff(mu=mu, total="one"), values, moment)[0],
+        expected,
+        rtol=1e-4,
+        atol=1e-6,
     )
-    assert _gradient(SmoothTchebycheff(mu=mu), values, moment)[0].sum().item() == pytest.approx(len(values), rel=1e-4)
+    assert _gradient(SmoothTchebycheff(mu=mu), values, moment)[0].sum().item() == pytest.approx(
+        len(values), rel=1e-4
+    )
 
 
 def test_stch_with_preferences_and_an_ideal_is_torchjds(moment):
     values = [0.9, 0.5, 0.7]
-    weighting = SmoothTchebycheff(mu=0.5, preferences={"task-0": 2.0}, ideal={"task-2": 0.3}, total="one")
-    expected = _oracle(oracle.STCH(0.5, torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0.0, 0.0, 0.3])), values)
+    weighting = SmoothTchebycheff(
+        mu=0.5, preferences={"task-0": 2.0}, ideal={"task-2": 0.3}, total="one"
+    )
+    expected = _oracle(
+        oracle.STCH(0.5, torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0.0, 0.0, 0.3])), values
+    )
     torch.testing.assert_close(_gradient(weighting, values, moment)[0], expected)
 
 
 def test_stch_goes_to_the_maximum_and_to_the_mean(moment):
     values = [0.9, 0.5, 0.7]
-    assert _gradient(SmoothTchebycheff(mu=1e-4), values, moment)[0].tolist() == pytest.approx([3, 0, 0])
-    assert _gradient(SmoothTchebycheff(mu=1e5), values, moment)[0].tolist() == pytest.approx([1, 1, 1], abs=1e-4)
+    assert _gradient(SmoothTchebycheff(mu=1e-4), values, moment)[0].tolist() == pytest.approx(
+        [3, 0, 0]
+    )
+    assert _gradient(SmoothTchebycheff(mu=1e5), values, moment)[0].tolist() == pytest.approx(
+        [1, 1, 1], abs=1e-4
+    )
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Uncertainty(init=0.0), oracle.UW), (ImtlLoss(), oracle.IMTLL)])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(Uncertainty(init=0.0), oracle.UW), (ImtlLoss(), oracle.IMTLL)]
+)
 def test_learned_scales_go_where_torchjds_go(moment, ours, theirs):
     values, state = [2.0, 0.5, 0.1], None
     scalarizer = theirs(3)
@@ -114,12 +140,16 @@ def test_imtl_l_brings_every_weighted_loss_to_one(moment):
             for parameter in state.parameters():
                 parameter -= 0.1 * parameter.grad
                 parameter.grad = None
-    assert (_gradient(ImtlLoss(), values, moment, state)[0] * torch.tensor(values)).tolist() == pytest.approx([1, 1, 1], rel=1e-3)
+    assert (
+        _gradient(ImtlLoss(), values, moment, state)[0] * torch.tensor(values)
+    ).tolist() == pytest.approx([1, 1, 1], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", [Uncertainty, ImtlLoss])
 def test_the_term_of_a_task_counts_once_a_step(moment, kind):
-    """A loss comes with its part of the task's texts over the micro-batch's share: 0.8 of both, or twice 0.8 of one half."""
+    """A loss comes with its part of the task's texts over the micro-batch's share: 0.8 of both, or
+    twice 0.8 of one half.
+    """
     tasks = _tasks(2)
     sizes = dict.fromkeys(tasks, 100)
     whole = [({"task-0": 0.4, "task-1": 0.8}, 1.0, {})]
@@ -131,7 +161,9 @@ def test_the_term_of_a_task_counts_once_a_step(moment, kind):
     for cut in (whole, halves):
         state = kind().start(tasks, [])
         for values, share, parts in cut:
-            losses = {task: torch.tensor(value, requires_grad=True) for task, value in values.items()}
+            losses = {
+                task: torch.tensor(value, requires_grad=True) for task, value in values.items()
+            }
             kind().backward(state, losses, moment(sizes=sizes, share=share, parts=parts))
         slopes.append([parameter.grad.item() for parameter in state.parameters()])
     assert slopes[0] == pytest.approx(slopes[1])
@@ -150,7 +182,9 @@ def test_dwa_is_torchjds(moment):
 def test_random_is_torchjds_for_the_same_draw(moment, monkeypatch):
     values = [2.0, 1.0, 0.5]
     drawn = np.random.default_rng([STREAM, 17, 0]).standard_normal(3)
-    monkeypatch.setattr(torch, "randn", lambda *shape, **more: torch.tensor(drawn, dtype=torch.float32))
+    monkeypatch.setattr(
+        torch, "randn", lambda *shape, **more: torch.tensor(drawn, dtype=torch.float32)
+    )
     expected = _oracle(oracle.Random(), values)
     monkeypatch.undo()
     torch.testing.assert_close(_gradient(Random(total="one"), values, moment)[0], expected)
@@ -167,7 +201,9 @@ def _famo_run(moment, steps, total):
         expected = _oracle(scalarizer, before)
         yield found, expected, state
         scalarizer.update(torch.tensor(after))
-        known = [dict(zip(tasks, map(torch.tensor, values), strict=True)) for values in (before, after)]
+        known = [
+            dict(zip(tasks, map(torch.tensor, values), strict=True)) for values in (before, after)
+        ]
         weighting.look(state, *known, moment(sizes=dict.fromkeys(tasks, 100)))
 
 
@@ -189,7 +225,12 @@ def test_famo_ignores_a_step_that_is_not_finite(moment, broken):
     tasks = _tasks(2)
     state = Famo().start(tasks, [])
     fine = {task: torch.tensor(0.5) for task in tasks}
-    Famo().look(state, fine, {task: loss * broken for task, loss in fine.items()}, moment(sizes=dict.fromkeys(tasks, 9)))
+    Famo().look(
+        state,
+        fine,
+        {task: loss * broken for task, loss in fine.items()},
+        moment(sizes=dict.fromkeys(tasks, 9)),
+    )
     assert state.get_buffer("xi").tolist() == [0.0, 0.0]
     assert state.get_buffer("xi_steps").item() == 0
 

@@ -18,7 +18,11 @@ def test_static_multiplies_and_leaves_unnamed_tasks_at_one(facts, moment, losses
     weighting = Static(weights={"sst-2": 0.5, "emobank": 10})
     total, weights = weighting.combine(weighting.start(facts, []), losses(), moment())
     assert total.item() == pytest.approx(0.7 + 0.75 + 2.0)
-    assert {task: weight.item() for task, weight in weights.items()} == {"goemotions": 1.0, "sst-2": 0.5, "emobank": 10.0}
+    assert {task: weight.item() for task, weight in weights.items()} == {
+        "goemotions": 1.0,
+        "sst-2": 0.5,
+        "emobank": 10.0,
+    }
 
 
 def test_everything_wrong_with_the_weights_is_said_at_once(facts):

@@ -31,7 +31,9 @@ def test_the_default_starts_at_the_optimum_of_the_base_rate(facts):
     bases = {"goemotions": 4.2, "sst-2": 0.69, "emobank": 1.5}
     known = {task: replace(facts[task], base_loss=base) for task, base in bases.items()}
     found = {task: s.item() for task, s in _s(Uncertainty().start(known, [])).items()}
-    assert found == pytest.approx({"goemotions": math.log(8.4), "sst-2": math.log(1.38), "emobank": math.log(1.5)})
+    assert found == pytest.approx(
+        {"goemotions": math.log(8.4), "sst-2": math.log(1.38), "emobank": math.log(1.5)}
+    )
 
 
 def test_a_fixed_loss_is_best_weighted_by_its_analytic_optimum(facts, moment, losses):
@@ -65,4 +67,8 @@ def test_only_the_tasks_of_a_step_are_learned(facts, moment, losses):
 
 
 def test_the_parameters_are_named_after_their_tasks(facts):
-    assert set(Uncertainty().start(facts, []).state_dict()) == {"s.task_goemotions", "s.task_sst-2", "s.task_emobank"}
+    assert set(Uncertainty().start(facts, []).state_dict()) == {
+        "s.task_goemotions",
+        "s.task_sst-2",
+        "s.task_emobank",
+    }
