@@ -159,7 +159,10 @@ def test_the_framework_knows_no_plugin() -> None:
 
 
 def _code_lines(node: ast.AST, text: list[str]) -> int:
-    """Lines of a node that are neither blank, comment nor docstring."""
+    """Lines of a module, or of a function's body, that are neither blank, comment nor docstring.
+
+    The signature of a command is its list of options, and is not counted.
+    """
     skipped: set[int] = set()
     for inner in ast.walk(node):
         if isinstance(inner, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -170,7 +173,8 @@ def _code_lines(node: ast.AST, text: list[str]) -> int:
                     and isinstance(statement.value.value, str)
                 ):
                     skipped.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
-    first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", len(text))
+    is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    first, last = node.body[0].lineno if is_function else 1, getattr(node, "end_lineno", len(text))
     return sum(
         1 for n in range(first, last + 1) if n not in skipped and (line := text[n - 1].strip()) and not line.startswith("#")
     )

@@ -1,4 +1,4 @@
-"""The command line: every command reads its arguments, calls one function and prints what it gives."""
+"""The command line: a command reads its arguments, calls one function and prints the result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. Exit code 0, 1 for what the user can mend, 2 for usage, 130 and 143 for signals; else a traceback."""
+    """Run a command and exit.
+
+    Exit codes: 0; 1 for what the user can mend; 2 for wrong usage; 130 and 143 for signals. A bug
+    prints a traceback.
+    """
     from emomtl.cli.app import command
-    from emomtl.cli.output import say_bug, say_problems, say_stopped
+    from emomtl.cli.output import exit_code_of, say_bug, say_problems
     from emomtl.cli.streams import prepare
     from emomtl.errors import EmomtlError
 
     prepare()
-    os.environ["MPLBACKEND"] = "agg"  # pictures go into files only, and matplotlib does not import with a name it does not know
+    # Figures are only written into files; with an unknown backend matplotlib does not import.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         code = command()(list(arguments) if arguments is not None else None, standalone_mode=False)
     except EmomtlError as error:
@@ -28,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except Exception as error:
         _end_without_output(error)
-        handled = say_stopped(error)
-        if handled is None:
+        exit_code = exit_code_of(error)
+        if exit_code is None:
             sys.excepthook = say_bug
             raise
-        sys.exit(handled)
+        sys.exit(exit_code)
     _end_without_output()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _end_without_output(seen: BaseException | None = None) -> None:
-    """End the command with one line where what it printed could not be written."""
+def _end_without_output(seen: Exception | None = None) -> None:
+    """Exit with one message if standard output could not be written; `seen` may be the reason."""
     from emomtl.cli.output import say
     from emomtl.cli.streams import failed_output
 
@@ -48,5 +53,6 @@ def _end_without_output(seen: BaseException | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     if error is not None:
-        say(f"error: standard output cannot be written: {os.strerror(error.errno or 0)} (print it into another file)")
+        reason = os.strerror(error.errno or 0)
+        say(f"error: standard output cannot be written: {reason} (print it into another file)")
         sys.exit(1)

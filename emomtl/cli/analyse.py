@@ -12,7 +12,7 @@ import typer
 import typer.core
 import typer.main
 
-from emomtl.cli.results import Device, Sources, Trust
+from emomtl.cli.options import Device, Sources, Trust
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:

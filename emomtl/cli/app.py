@@ -1,4 +1,7 @@
-"""The commands, gathered; their bodies import what they need, so that help comes at once."""
+"""The command line, made of its commands.
+
+The bodies of commands import what they need, so that `--help` loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,35 @@ from typing import Annotated, Any
 
 import typer
 import typer.main
+from typer import Option
 
 from emomtl.cli import (
     analyse,
-    cached,
+    cache,
+    check,
     claims,
     compare,
+    evaluate,
     export,
+    init,
     installed,
     lexicon,
-    manifests,
     predict,
     report,
-    results,
     slim,
     study,
-    training,
+    train,
 )
 from emomtl.errors import EmomtlError, Problem
 from emomtl.version import __version__
 
+ABOUT = (
+    "Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML "
+    "manifest."
+)
 app = typer.Typer(
     name="emomtl",
-    help="Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML manifest.",
+    help=ABOUT,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,33 +47,37 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_asked: bool) -> None:
+    if is_asked:
         typer.echo(__version__)
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Multi-task fine-tuning for emotion classification: every corpus is a plugin, every run a TOML manifest."""
-    if os.environ.get("WORLD_SIZE", "") not in ("", "1") and "RANK" in os.environ and context.invoked_subcommand != "train":
+    command = context.invoked_subcommand
+    is_launched = "RANK" in os.environ and os.environ.get("WORLD_SIZE", "") not in ("", "1")
+    if is_launched and command != "train":
         if os.environ["RANK"] != "0":
             raise typer.Exit(1)
-        found = f"`{context.invoked_subcommand}` is the work of one process, and a launcher started several"
-        raise EmomtlError(Problem("processes", found, "start it without torchrun: only `train` shares its work"))
+        found = f"`{command}` is the work of one process, and a launcher started several"
+        remedy = "start it without torchrun: only `train` shares its work"
+        raise EmomtlError(Problem("processes", found, remedy))
 
 
 for function, name in (
-    (manifests.init, "init"),
-    (manifests.check, "check"),
-    (manifests.schema, "schema"),
-    (training.train, "train"),
+    (init.init, "init"),
+    (check.check, "check"),
+    (init.schema, "schema"),
+    (train.train, "train"),
     (study.study, "study"),
     (claims.claims, "claims"),
-    (results.evaluate, "eval"),
+    (evaluate.evaluate, "eval"),
     (report.report, "report"),
     (compare.compare, "compare"),
     (predict.predict, "predict"),
@@ -74,7 +87,7 @@ for function, name in (
     (installed.plugins, "plugins"),
     (installed.encoders, "encoders"),
     (installed.new_plugin, "new-plugin"),
-    (cached.cache, "cache"),
+    (cache.cache, "cache"),
 ):
     app.command(name)(function)
 
@@ -85,10 +98,21 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         {"build": lexicon.build, "show": lexicon.show, "baseline": lexicon.baseline},
     ),
 }
-"""Commands of two words, such as `emomtl data audit`: the first word, its help, and the second words."""
+"""Commands of two words, such as `emomtl data audit`: first word, its help, second words."""
 
-ANALYSES = "Questions to runs beside their scores, or to a manifest: one command for each analysis that is installed."
-app.add_typer(typer.Typer(name="analyse", help=ANALYSES, cls=analyse.AnalysesGroup, no_args_is_help=True, rich_markup_mode=None))
+ANALYSES = (
+    "Questions to runs beside their scores, or to a manifest: one command for each analysis that "
+    "is installed."
+)
+app.add_typer(
+    typer.Typer(
+        name="analyse",
+        help=ANALYSES,
+        cls=analyse.AnalysesGroup,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+)
 analyse.add_older_spellings(app)
 
 for word, (about, functions) in GROUPS.items():
@@ -99,15 +123,18 @@ for word, (about, functions) in GROUPS.items():
 
 
 def command() -> Any:
-    """The whole command line as one callable."""
+    """The whole command line as one click command."""
     return typer.main.get_command(app)
 
 
-def commands(root: Any = None, words: str = "") -> dict[str, Any]:
-    """Every command that does something by its words, such as `train` or `data audit`."""
-    found: dict[str, Any] = {}
-    group = root or command()
+def commands(group: Any = None, prefix: str = "") -> dict[str, Any]:
+    """Every command by its words, such as `train` or `lexicon build`, without the groups."""
+    by_words: dict[str, Any] = {}
+    group = group or command()
     for name in group.list_commands(None):
-        inner, path = group.get_command(None, name), f"{words} {name}".strip()
-        found |= commands(inner, path) if hasattr(inner, "list_commands") else {path: inner}
-    return found
+        inner, words = group.get_command(None, name), f"{prefix} {name}".strip()
+        if hasattr(inner, "list_commands"):
+            by_words |= commands(inner, words)
+        else:
+            by_words[words] = inner
+    return by_words

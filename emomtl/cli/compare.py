@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
-from emomtl.cli.results import Trust
+from emomtl.cli.options import Json, RunArgument, Trust
 
 
 def compare(
-    one: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
-    other: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
+    one: RunArgument,
+    other: Annotated[Path, Argument(help="Another one.")],
     trust_plugins: Trust = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+    json: Json = False,
 ) -> None:
-    """What differs between two runs in manifest, environment, data and scores, and whether scores differ by more than noise."""
+    """What differs between two runs in manifest, environment, data and scores.
+
+    It says whether scores differ by more than noise.
+    """
     from emomtl.analyses.comparison import common_heads, comparison
     from emomtl.cli.output import console, print_json
     from emomtl.report.json_output import table_as_json

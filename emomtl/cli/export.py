@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emomtl.cli.results import Checkpoint, RunArgument, Sources, Tasks, Trust, Weights
+from emomtl.cli.options import Checkpoint, RunArgument, Sources, Tasks, Trust, Weights
 
 
 def export(

@@ -1,55 +1,76 @@
-"""`emomtl tasks`, `plugins`, `encoders` and `new-plugin`: what is installed, and a start for one's own."""
+"""`emomtl tasks`, `plugins`, `encoders` and `new-plugin`: what is installed, and how to add."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
+
+from emomtl.cli.options import Json
 
 if TYPE_CHECKING:
     from emomtl.contracts.task import Task
     from emomtl.plugins.offers import Offer
 
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+def _print_rows(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], json: bool
+) -> None:
+    """Rows as a table, or as JSON objects with the columns as keys."""
+    from emomtl.cli.output import console, make_table, print_json
+
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        console().print(make_table(title, columns, rows))
 
 
 def tasks(
     name: Annotated[
-        str | None, typer.Argument(help="One task: its card and the summary of its rows.", show_default=False)
+        str | None, Argument(help="One task: its card and the summary of its rows.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Read the rows here and not where the plugin says.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of a task family.")] = None,
+    source: Annotated[
+        str | None, Option(help="Read the rows here and not where the plugin says.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        Option("--set", metavar="OPTION=VALUE", help="An option of a task family."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """The installed tasks; with a name, its card and, where its rows are at hand, splits, labels, parents, labels per example."""
-    from emomtl.cli.output import console, make_table, print_json, say
-    from emomtl.contracts.task import DerivedTask
+    """The installed tasks; with a name, its card and a summary of its rows if they are at hand."""
+    from emomtl.cli.output import say
     from emomtl.plugins.discovery import Plugins
 
     plugins = Plugins.discover()
     if name is not None:
-        _one_task(plugins.offer("task", name), source, set_ or [], json)
+        _show_task(plugins.offer("task", name), source, set_ or [], json)
         return
-    rows: list[list[Any]] = []
-    for offer in plugins.offers("task").values():
-        if isinstance(offer.value, type) and issubclass(offer.value, DerivedTask):
-            rows.append([offer.name, "", "", "the rows of the task that `of` names", offer.plugin.label])
-            continue
-        task = _task(offer, {})
-        labels = len(task.head.outputs(task.taxonomy))
-        rows.append(
-            [offer.name, task.head.kind, labels or "from the rows", ", ".join(map(str, task.layouts[:2])), offer.plugin.label]
-        )
-    if json:
-        print_json([dict(zip(("task", "head", "labels", "sources", "plugin"), row, strict=True)) for row in rows])
-        return
-    console().print(make_table("installed tasks", ["task", "head", "labels", "sources", "plugin"], rows))
-    for note in (*(f"{plugin} does not import: {reason}" for plugin, reason in plugins.broken.items()), *plugins.notes):
-        say(f"note: {note}")
+    rows = [_task_row(offer) for offer in plugins.offers("task").values()]
+    _print_rows("installed tasks", ["task", "head", "labels", "sources", "plugin"], rows, json)
+    if not json:
+        for plugin, reason in plugins.broken.items():
+            say(f"note: {plugin} does not import: {reason}")
+        for note in plugins.notes:
+            say(f"note: {note}")
+
+
+def _task_row(offer: Offer) -> list[Any]:
+    from emomtl.contracts.task import DerivedTask
+
+    if isinstance(offer.value, type) and issubclass(offer.value, DerivedTask):
+        return [offer.name, "", "", "the rows of the task that `of` names", offer.plugin.label]
+    task = _task(offer, {})
+    labels = len(task.head.outputs(task.taxonomy)) or "from the rows"
+    sources = ", ".join(map(str, task.layouts[:2]))
+    return [offer.name, task.head.kind, labels, sources, offer.plugin.label]
 
 
 def _task(offer: Offer, options: dict[str, Any]) -> Task:
+    """The task of an offer; a family makes it from its options."""
     from emomtl.contracts.task import DerivedTask, Task
     from emomtl.errors import EmomtlError, Problem
     from emomtl.manifest import read_options
@@ -58,14 +79,16 @@ def _task(offer: Offer, options: dict[str, Any]) -> Task:
         return offer.value
     if issubclass(offer.value, DerivedTask):
         found = f"'{offer.name}' is made of another task's rows"
-        raise EmomtlError(Problem("tasks", found, f'in a manifest: use = "{offer.name}", options = {{ of = "TASK" }}'))
+        remedy = f'in a manifest: use = "{offer.name}", options = {{ of = "TASK" }}'
+        raise EmomtlError(Problem("tasks", found, remedy))
     family, problems = read_options(offer.value, options, "options")
     if family is None:
         raise EmomtlError(*problems)
     return family.task()  # type: ignore[no-any-return]
 
 
-def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool) -> None:
+def _show_task(offer: Offer, source: str | None, overrides: list[str], json: bool) -> None:
+    """The card of a task, and the summary of its rows."""
     from emomtl.cli.output import console, make_table, print_json, say
     from emomtl.data.summary import summarise
     from emomtl.errors import EmomtlError
@@ -75,19 +98,22 @@ def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool
     if problems:
         raise EmomtlError(*problems)
     task = _task(offer, options)
+    summary, reason = None, ""
     try:
         summary = summarise(task, source, Path.cwd())
     except EmomtlError as error:
         if source is not None:
             raise
-        summary = None
         reason = str(error)
     if json:
-        print_json({"task": task.name, "head": task.head.kind, "card": task.card, "sensitive": task.sensitive, "rows": summary})
+        facts = {"task": task.name, "head": task.head.kind, "card": task.card}
+        print_json({**facts, "sensitive": task.sensitive, "rows": summary})
         return
     screen = console()
-    screen.print(f"{task.name} ({task.head.kind}{', sensitive' if task.sensitive else ''}), from {offer.plugin.label}\n")
-    screen.print(task.card.strip() + "\n" if task.card else "")
+    sensitive = ", sensitive" if task.sensitive else ""
+    screen.print(f"{task.name} ({task.head.kind}{sensitive}), from {offer.plugin.label}\n")
+    if task.card:
+        screen.print(task.card.strip() + "\n")
     if summary is None:
         say(f"its rows are not at hand ({reason}); name a local copy with --source")
         return
@@ -98,64 +124,64 @@ def _one_task(offer: Offer, source: str | None, overrides: list[str], json: bool
 
 
 def plugins(json: Json = False) -> None:
-    """Every installed plugin: what it offers, its distribution, and why it does not import where it does not."""
-    from emomtl.cli.output import console, make_table, print_json, say
+    """Every installed plugin: what it offers, its distribution, and why it fails to import."""
+    from emomtl.cli.output import say
     from emomtl.plugins.discovery import Plugins
     from emomtl.plugins.offers import KINDS
 
-    found = Plugins.discover()
-    offered: dict[str, list[str]] = {}
+    installed = Plugins.discover()
+    offers_by_plugin: dict[str, list[str]] = {}
     for kind in KINDS:
-        for offer in found.offers(kind).values():
-            offered.setdefault(offer.plugin.label, []).append(f"{kind} {offer.name}")
-    rows = []
-    for module, release, label in sorted({(entry.module, entry.release, entry.label) for entry in found.entries}):
-        rows.append([module, release, ", ".join(offered.get(label, [])), found.broken.get(label, "imports")])
-    if json:
-        print_json([dict(zip(("module", "distribution", "offers", "state"), row, strict=True)) for row in rows])
-        return
-    for note in found.notes:
-        say(f"note: {note}")
-    console().print(
-        make_table("installed plugins (each is code that you installed)", ["module", "distribution", "offers", "state"], rows)
-    )
+        for offer in installed.offers(kind).values():
+            offers_by_plugin.setdefault(offer.plugin.label, []).append(f"{kind} {offer.name}")
+    rows: dict[str, list[str]] = {}
+    for entry in sorted(installed.entries, key=lambda entry: entry.label):
+        offers = ", ".join(offers_by_plugin.get(entry.label, []))
+        state = installed.broken.get(entry.label, "imports")
+        rows[entry.label] = [entry.module, entry.release, offers, state]
+    if not json:
+        for note in installed.notes:
+            say(f"note: {note}")
+    title = "installed plugins (each is code that you installed)"
+    columns = ["module", "distribution", "offers", "state"]
+    _print_rows(title, columns, list(rows.values()), json)
 
 
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="One encoder: where it is.", show_default=False)] = None, json: Json = False
+    name: Annotated[str | None, Argument(help="One encoder: where it is.")] = None,
+    json: Json = False,
 ) -> None:
-    """The short names of encoders; any hub id or folder works as well. With a name, its files are verified."""
-    from emomtl.cli.output import console, make_table, print_json
+    """The short names of encoders; with a name, its files are verified.
+
+    Any hub id or folder works as well.
+    """
+    from emomtl.cli.output import print_json
     from emomtl.plugins.discovery import Plugins
     from emomtl.safety.escaping import printable
 
-    found = Plugins.discover()
+    installed = Plugins.discover()
     if name is not None:
-        where = found.offer("encoder", name).value.locate()
-        print_json({"encoder": name, "where": where}) if json else typer.echo(printable(f"{name}: {where}"))
+        path = installed.offer("encoder", name).value.locate()
+        if json:
+            print_json({"encoder": name, "where": path})
+        else:
+            typer.echo(printable(f"{name}: {path}"))
         return
-    rows = [
-        [
-            offer.name,
-            f"Python package {offer.value.package}" if offer.value.package else offer.value.hub,
-            offer.value.pooling,
-            offer.value.about,
-        ]
-        for offer in found.offers("encoder").values()
-    ]
-    if json:
-        print_json([dict(zip(("encoder", "where", "pooling", "about"), row, strict=True)) for row in rows])
-        return
-    console().print(make_table("installed encoders", ["encoder", "where", "pooling", "about"], rows))
+    rows = []
+    for offer in installed.offers("encoder").values():
+        source = offer.value
+        where = f"Python package {source.package}" if source.package else source.hub
+        rows.append([offer.name, where, source.pooling, source.about])
+    _print_rows("installed encoders", ["encoder", "where", "pooling", "about"], rows, json)
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="The task's name; the distribution is emomtl-NAME.", show_default=False)],
-    folder: Annotated[Path, typer.Option("--in", help="The folder in which it is made.")] = Path("."),
+    name: Annotated[str, Argument(help="The task's name; the distribution is emomtl-NAME.")],
+    folder: Annotated[Path, Option("--in", help="The folder in which it is made.")] = Path("."),
 ) -> None:
     """Write a complete plugin distribution, with sample rows and tests that pass, to fill in."""
     from emomtl.cli.output import say
     from emomtl.testing.skeleton import write_skeleton
 
-    made = write_skeleton(name, folder)
-    say(f"wrote {made}; next: pip install -e {made}, then pytest {made}")
+    distribution = write_skeleton(name, folder)
+    say(f"wrote {distribution}; next: pip install -e {distribution}, then pytest {distribution}")

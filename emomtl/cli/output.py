@@ -1,4 +1,6 @@
-"""What the command line prints: results on stdout, everything else on stderr; text from outside is never markup."""
+"""What the command line prints: results on stdout, everything else on stderr; text from outside is
+never markup.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emomtl.errors import EmomtlError, Problem, clean, suggest
+from emomtl.errors import EmomtlError, Problem, clean
 from emomtl.safety.escaping import json_text, printable, printable_lines
 from emomtl.safety.redaction import masked
 
@@ -24,27 +26,29 @@ if TYPE_CHECKING:
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that never reads markup, emoji codes or highlights into what it prints, and prints no line as it was given."""
+    """A rich console that prints text as it is: without markup, emoji or control characters."""
     from rich.console import Console
 
-    class Screen(Console):
-        """A console on which lines from outside move nothing."""
+    class PlainConsole(Console):
+        """Escapes control characters, with which a text from outside could move the cursor."""
 
         def print(self, *objects: Any, **options: Any) -> None:
-            shown = [printable_lines(one) if isinstance(one, str) else one for one in objects]
-            if not stderr:
-                super().print(*shown, **options)
-                return
-            with suppress(OSError):
-                super().print(*shown, **options)
+            escaped = [printable_lines(item) if isinstance(item, str) else item for item in objects]
+            if stderr:
+                with suppress(OSError):  # as in `say`
+                    super().print(*escaped, **options)
+            else:
+                super().print(*escaped, **options)
 
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
-    return Screen(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 200
+    return PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
 def say(line: str) -> None:
     """One line for the user, on stderr."""
-    with suppress(OSError):  # a standard error that is full or gone must not end what it only tells of
+    # A standard error that is full or closed must not end the command.
+    with suppress(OSError):
         print(printable(masked(line)), file=sys.stderr, flush=True)
 
 
@@ -61,26 +65,31 @@ def say_bug(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     """The traceback of a bug of ours, on stderr, without secrets."""
     import traceback
 
-    sys.stderr.write(printable_lines(masked("".join(traceback.format_exception(kind, error, trace)))))
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(printable_lines(masked(text)))
 
 
-def say_stopped(error: Exception) -> int | None:
-    """The exit code of an error that is no bug of ours: usage, an exit that was asked for, a signal; None for a bug."""
+def exit_code_of(error: Exception) -> int | None:
+    """Print an error that is no bug, such as wrong usage or a signal, and return its exit code.
+
+    None for a bug.
+    """
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        where = clean(str(error.filename), 200)
-        say_problems(EmomtlError(Problem(where, "this path is longer than the system takes", "give a shorter one")))
+        path = clean(str(error.filename), 200)
+        found = "this path is longer than the system takes"
+        say_problems(EmomtlError(Problem(path, found, "give a shorter one")))
         return 1
+    # Errors of click and typer are told by their attributes: typer may bring a click of its own.
     code = getattr(error, "exit_code", None)
-    if hasattr(error, "show") and isinstance(code, int):
-        shown = io.StringIO()
-        error.show(file=shown)
-        sys.stderr.write(printable_lines(shown.getvalue()))
-        return code
     if isinstance(code, int):
+        if hasattr(error, "show"):
+            message = io.StringIO()
+            error.show(file=message)
+            sys.stderr.write(printable_lines(message.getvalue()))
         return code
     if type(error).__name__ == "Abort":
         return 130
-    if type(error).__name__ == "Interrupted":
+    if type(error).__name__ == "Interrupted":  # by name, so that torch is not imported here
         say(f"stopped: {error}")
         return int(error.code)  # type: ignore[attr-defined]
     return None
@@ -91,16 +100,20 @@ def print_json(data: Any) -> None:
     print(json_text(data, indent=2))
 
 
-def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> FittedTable:
-    """A table whose cells are plain text; numbers stand right, and nothing is cut inside a word at any width."""
+def make_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
+) -> FittedTable:
+    """A table of plain text that fits the terminal; columns of numbers are aligned right."""
     from emomtl.report.fitted import FittedTable
 
-    numeric = [
-        bool(rows) and all(isinstance(row[place], (int, float)) or row[place] is None for row in rows)
-        for place in range(len(columns))
-    ]
+    numeric = []
+    for place in range(len(columns)):
+        values = [row[place] for row in rows]
+        numbers = [value for value in values if value is None or isinstance(value, (int, float))]
+        numeric.append(bool(rows) and len(numbers) == len(values))
+    names = [printable(name) for name in columns]
     cells = [[cell(value) for value in row] for row in rows]
-    return FittedTable(printable(title), [printable(name) for name in columns], cells, numeric, printable(caption))
+    return FittedTable(printable(title), names, cells, numeric, printable(caption))
 
 
 def cell(value: Any) -> str:
@@ -116,50 +129,58 @@ def cell(value: Any) -> str:
     return clean(str(value), 2000)
 
 
-def scores_table(title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = "") -> FittedTable:
-    """Scores as one short table: a row per task and checkpoint, and the metrics that heads name first.
+def scores_table(
+    title: str, scores: Mapping[str, Mapping[str, TaskScores]], caption: str = ""
+) -> FittedTable:
+    """Scores by checkpoint and task, a row each: first the metrics that heads show first.
 
     The main metric of a task on each grouping of its labels comes last.
     """
-    every = [one for found in scores.values() for one in found.values()]
-    first = dict.fromkeys(name for one in every for name in one.facts.headline)
-    on_groupings = {f"{grouping}/{one.facts.main_metric}" for one in every for grouping in one.tables if grouping}
-    names = [name for name in (*first, *sorted(on_groupings)) if any(name in one.metrics for one in every)]
+    by_task: dict[str, dict[str, TaskScores]] = {}
+    for checkpoint in sorted(scores):  # best before last
+        for task, task_scores in scores[checkpoint].items():
+            by_task.setdefault(task, {})[checkpoint] = task_scores
+    names = _shown_metrics([item for scores in by_task.values() for item in scores.values()])
     rows = []
-    for task in dict.fromkeys(task for found in scores.values() for task in found):
-        checkpoints: dict[int, list[str]] = {}
-        for which in sorted(scores):  # best before last
-            if task in scores[which]:
-                checkpoints.setdefault(id(scores[which][task]), []).append(which)
-        for named in checkpoints.values():  # best and last are one row where they are one checkpoint, scored once
-            one = scores[named[0]][task]
-            rows.append([task, ", ".join(named), one.rows, *(one.metrics.get(name, "") for name in names)])
+    for task, task_checkpoints in by_task.items():
+        # best and last are one row if they are one checkpoint, scored once
+        names_by_scores: dict[int, list[str]] = {}
+        for checkpoint, task_scores in task_checkpoints.items():
+            names_by_scores.setdefault(id(task_scores), []).append(checkpoint)
+        for checkpoint_names in names_by_scores.values():
+            task_scores = task_checkpoints[checkpoint_names[0]]
+            values = [task_scores.metrics.get(name, "") for name in names]
+            rows.append([task, ", ".join(checkpoint_names), task_scores.rows, *values])
     return make_table(title, ["task", "checkpoint", "rows", *names], rows, caption)
 
 
+def _shown_metrics(scores: Sequence[TaskScores]) -> list[str]:
+    """The metrics that tasks show first, then their main metrics on groupings."""
+    names: list[str] = []
+    on_groupings = set()
+    for task_scores in scores:
+        names += task_scores.facts.headline
+        for grouping in filter(None, task_scores.tables):
+            on_groupings.add(f"{grouping}/{task_scores.facts.main_metric}")
+    names = list(dict.fromkeys([*names, *sorted(on_groupings)]))
+    return [name for name in names if any(name in task_scores.metrics for task_scores in scores)]
+
+
 def scores_json(run: str, split: str, scores: Mapping[str, TaskScores]) -> dict[str, Any]:
-    """The answer of `--json`: figures by their full names under each task."""
-    return {"run": run, "split": split, "tasks": {task: one.metrics for task, one in scores.items()}}
+    """What `--json` prints: metrics by their full names under each task."""
+    tasks = {task: task_scores.metrics for task, task_scores in scores.items()}
+    return {"run": run, "split": split, "tasks": tasks}
 
 
-def sources_of(given: Sequence[str]) -> dict[str, str]:
-    """What `--source TASK=PATH` says: absolute paths (or `hub:ID`) by task."""
-    found = {}
-    for text in given:
-        task, equals, path = text.partition("=")
-        if not equals or not path:
-            raise EmomtlError(Problem("--source", f"'{text}' is not TASK=PATH", "such as --source goemotions=data/goemotions"))
-        found[task] = str(Path(path).expanduser().resolve()) if not path.startswith("hub:") else path
-    return found
-
-
-def rows_problems(split: str, allow_changed: str | None) -> list[Problem]:
-    """What is wrong with `--split` and `--allow-changed` of an analysis."""
-    from emomtl.contracts.sources import SPLITS
-
-    problems = []
-    if split not in SPLITS:
-        problems.append(Problem("--split", f"'{split}' is no split", suggest(split, SPLITS)))
-    if allow_changed not in (None, "data"):
-        problems.append(Problem("--allow-changed", f"'{allow_changed}' is not known here", "data"))
-    return problems
+def sources_of(options: Sequence[str]) -> dict[str, str]:
+    """The values of `--source TASK=PATH`: absolute paths (or `hub:ID`) by task."""
+    sources = {}
+    for option in options:
+        task, _, path = option.partition("=")
+        if not path:
+            found = f"'{option}' is not TASK=PATH"
+            remedy = "such as --source goemotions=data/goemotions"
+            raise EmomtlError(Problem("--source", found, remedy))
+        is_hub = path.startswith("hub:")
+        sources[task] = path if is_hub else str(Path(path).expanduser().resolve())
+    return sources

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emomtl.cli.report_files import Outputs, with_table_formats, write_outputs
-from emomtl.cli.results import Device, Sources, Trust
+from emomtl.cli.options import Device, Sources, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Files that a command takes, given by path or by the name of a shipped one: `emomtl train quickstart`."""
+"""Files that a command takes by path or by the name of a shipped one: `emomtl train quickstart`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,9 +21,10 @@ def shipped(plugins: Plugins, kind: Kind) -> dict[str, Path]:
 
 
 def file_of(given: str | Path, plugins: Plugins, kind: Kind) -> tuple[Path, Path | None]:
-    """The file that is meant, and where its relative paths start: of a shipped one here, else (None) where it lies.
+    """The file that is meant, and the folder in which its relative paths start.
 
-    A file of that name comes first, then a shipped one. EmomtlError where a plain name is neither.
+    A file of that name comes before a shipped one. Paths of a shipped file start in the current
+    folder, those of another file (None) where it lies. Raises `EmomtlError` for an unknown name.
     """
     path = Path(given)
     if path.is_file() or path.suffix == ".toml" or len(path.parts) != 1:
@@ -31,7 +32,7 @@ def file_of(given: str | Path, plugins: Plugins, kind: Kind) -> tuple[Path, Path
     known = shipped(plugins, kind)
     if path.name in known:
         return known[path.name], Path.cwd()
-    if path.exists():  # a folder: what is wrong with it is said where it is read
+    if path.exists():  # a folder, which is refused where it is read
         return path, None
     what = "set of claims" if kind == "claims" else kind
     found = f"there is no file of this name and no shipped {what}"
@@ -44,8 +45,3 @@ def compose_given(given: Path, overrides: Sequence[str], plugins: Plugins) -> Pl
 
     path, folder = file_of(given, plugins, "manifest")
     return compose_file(path, overrides, plugins, folder)
-
-
-def bases(plugins: Plugins) -> Mapping[str, Path]:
-    """The shipped manifests that a study may name as its `base`."""
-    return shipped(plugins, "manifest")

@@ -1,4 +1,4 @@
-"""Standard output and error as they come: closed, on a full disk, of a terminal that knows few characters."""
+"""Standard output and error, made safe to print to: closed, on a full disk, or not in UTF-8."""
 
 from __future__ import annotations
 
@@ -10,35 +10,39 @@ import sys
 from contextlib import suppress
 
 ESCAPING = "emomtl-escape"
-"""The name of our handler for characters that a stream cannot encode."""
+"""The name under which our handler for characters that a stream cannot encode is registered."""
 
 
 def prepare() -> None:
-    """Make both streams fit to be printed to, whatever a shell has made of them."""
+    """Replace streams that are closed, and escape characters that standard output cannot encode."""
     closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
     if closed:
-        # A closed descriptor would be given to the next file that is opened, and be printed into.
+        # The next file that is opened would get the closed descriptor, and be printed into.
         while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(handle)
     for name in closed:
-        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # lives as long as the process
+        # open until the process ends
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     codecs.register_error(ESCAPING, _escaped)
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
-        sys.stdout.reconfigure(errors=ESCAPING)
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper) and stdout.errors in ("strict", "surrogateescape"):
+        stdout.reconfigure(errors=ESCAPING)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    r"""Characters that cannot be encoded as `\u00e9`, which JSON reads back as they were."""
+    r"""Write characters that cannot be encoded as `\u00e9`, which JSON reads back."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(json.dumps(one)[1:-1] for one in error.object[error.start : error.end]), error.end
+    characters = error.object[error.start : error.end]
+    return "".join(json.dumps(character)[1:-1] for character in characters), error.end
 
 
 def failed_output(seen: BaseException | None = None) -> OSError | None:
-    """Why standard output does not take what was printed; None where it does. Afterwards it takes anything, and drops it.
+    """The error of standard output, such as a full disk; None if everything was written.
 
-    `seen` is an error that may be of standard output: Python drops what it could not write, so it is tried again.
+    After an error standard output goes to the null device. `seen` is an error that may come from
+    standard output: Python drops what it could not write, so a byte is written to find out.
     """
     try:
         sys.stdout.flush()

@@ -1,8 +1,6 @@
-"""The manifest: read with every error at once and its line, checked strictly, written back whole."""
+"""The manifest: read strictly, with a line for every error, and written back complete."""
 
-from emomtl.manifest.differences import differences
-from emomtl.manifest.faults import dotted, parts_of
-from emomtl.manifest.later import as_it_was_run, without_later_keys
+from emomtl.manifest.added_keys import differences, remove_old_values, with_old_values
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import (
     CheckpointTable,
@@ -23,7 +21,9 @@ from emomtl.manifest.models import (
 )
 from emomtl.manifest.options import option_model, options_of, read_options
 from emomtl.manifest.overrides import apply_overrides
-from emomtl.manifest.reading import MAX_BYTES, Draft, read_draft, read_manifest
+from emomtl.manifest.parsing import MAX_BYTES
+from emomtl.manifest.places import dotted, parts_of
+from emomtl.manifest.reading import Draft, read_draft, read_manifest
 from emomtl.manifest.schema import manifest_schema
 from emomtl.manifest.writing import write_manifest
 
@@ -47,7 +47,6 @@ __all__ = [
     "TrainTable",
     "Use",
     "apply_overrides",
-    "as_it_was_run",
     "differences",
     "dotted",
     "manifest_schema",
@@ -57,6 +56,7 @@ __all__ = [
     "read_draft",
     "read_manifest",
     "read_options",
-    "without_later_keys",
+    "remove_old_values",
+    "with_old_values",
     "write_manifest",
 ]

@@ -1,4 +1,4 @@
-"""What is wrong with data, in words of our own: the errors of pydantic, and the values that no manifest can hold."""
+"""What is wrong with the data of a TOML file: values that no key takes, and errors of pydantic."""
 
 from __future__ import annotations
 
@@ -12,68 +12,47 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from emomtl.errors import Problem, clean, closest
-from emomtl.manifest.words import Node, meant, node_at, wanted
-from emomtl.safety.redaction import MASK, is_secret
+from emomtl.manifest.lines import MAX_DEPTH
+from emomtl.manifest.places import Parts, dotted
+from emomtl.manifest.wording import Node, expected, key_remedy, node_at
+from emomtl.safety.redaction import is_secret
 
-MAX_DEPTH = 30
 MAX_PROBLEMS = 100
-SECRET_REMEDY = (
-    "put it into the environment (HF_TOKEN, WANDB_API_KEY), where whoever needs it looks, and revoke it if it was shared"
-)
-PART = re.compile(r'\.?(?:"((?:[^"\\]|\\.)*)"|\[(\d+)\]|([^.\[\]"]+))')
-BARE = re.compile(r"[A-Za-z0-9_-]+")
-NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*")
-TRUTH = re.compile(r"\s*(true|false)\s*", re.IGNORECASE)
+"""Problems of a file that are described; others are counted."""
 
-Parts = tuple[str | int, ...]
+SECRET_REMEDY = (
+    "put it into the environment (HF_TOKEN, WANDB_API_KEY), where whoever needs it looks, and "
+    "revoke it if it was shared"
+)
+NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*")
+BOOLEAN = re.compile(r"\s*(true|false)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong at a place; its `kind` is what pydantic calls it, or a word of ours."""
+    """One thing that is wrong at a place."""
 
     parts: Parts
-    kind: str
     found: str
     remedy: str = ""
 
-    def problem(self, under: str = "") -> Problem:
-        """The fault as a problem, its place below `under`."""
+    def problem(self, table: str = "") -> Problem:
+        """The fault as a problem; its place is below `table`."""
         place = dotted(self.parts)
-        between = "." if under and place and not place.startswith("[") else ""
-        return Problem(under + between + place, self.found, self.remedy)
-
-
-def dotted(parts: Iterable[str | int]) -> str:
-    """A place as TOML writes it: bare keys as they are, others quoted and cleaned, `[2]` for the third item of a list."""
-    words = ""
-    for part in parts:
-        if isinstance(part, int):
-            words += f"[{part}]"
-        else:
-            key = part if BARE.fullmatch(part) else '"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            words += ("." if words else "") + clean(key)
-        if len(words) > 400:
-            return words + "…"
-    return words
-
-
-def parts_of(place: str) -> Parts:
-    """The parts of a dotted place; the reverse of `dotted` where nothing had to be cleaned."""
-    found: list[str | int] = []
-    for quoted, index, bare in PART.findall(place):
-        found.append(int(index) if index else bare or re.sub(r"\\(.)", r"\1", quoted))
-    return tuple(found)
+        separator = "." if table and place and not place.startswith("[") else ""
+        return Problem(table + separator + place, self.found, self.remedy)
 
 
 def describe(value: Any) -> str:
-    """A value by its type and its shortened self: `the text '2e-5'`, `a list of 3`."""
+    """A value in words: `the text '2e-5'`, `a list of 3`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return f"the text '{clean(value, 40)}'" if value else "an empty text"
     if isinstance(value, int):
-        return f"the whole number {value}" if abs(value) < 2**63 else "a whole number outside the range of 64 bits"
+        if not _is_usable(value):
+            return "a whole number outside the range of 64 bits"
+        return f"the whole number {value}"
     if isinstance(value, float):
         return f"the number {value!r}"
     if isinstance(value, Mapping):
@@ -83,121 +62,130 @@ def describe(value: Any) -> str:
     return f"the date or time {value}"
 
 
-def odd_values(data: Mapping[str, Any], schema: Node) -> list[Fault]:
-    """Values that TOML can say and no manifest can use: NaN and infinity, dates, 65-bit numbers, bottomless nesting."""
-    faults: list[Fault] = []
-    todo: list[tuple[Parts, Any]] = [((), data)]
-    while todo:
-        parts, value = todo.pop()
-        if len(parts) >= MAX_DEPTH:
-            faults.append(Fault(parts[:4], "deep", "is nested too deeply", f"at most {MAX_DEPTH} levels"))
+def unusable_values(data: Mapping[str, Any], schema: Node) -> list[Fault]:
+    """Values that TOML can write and no key takes.
+
+    These are NaN and infinity, dates, numbers of 65 bits, deep nesting, and secrets.
+    """
+    faults: dict[Parts, Fault] = {}
+    stack: list[tuple[Parts, Any]] = [((), data)]
+    while stack:
+        above, container = stack.pop()
+        if len(above) >= MAX_DEPTH:
+            place = above[:4]
+            faults[place] = Fault(place, "is nested too deeply", f"at most {MAX_DEPTH} levels")
             continue
-        items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, item in items:
-            if isinstance(item, (dict, list, tuple)):
-                if item:
-                    todo.append(((*parts, key), item))
-            elif not _usable(item):
-                place = (*parts, key)
-                expected = wanted(schema, node_at(schema, place)).replace("another value", "a finite number, text, true or false")
-                faults.append(Fault(place, "odd", f"found {describe(item)}", f"expected {expected}"))
-    return list({fault.parts: fault for fault in reversed(faults)}.values())
+        is_table = isinstance(container, Mapping)
+        items: Iterable[tuple[Any, Any]] = container.items() if is_table else enumerate(container)
+        for key, value in items:
+            place = (*above, key)
+            if isinstance(value, (dict, list, tuple)):
+                stack.append((place, value))
+            elif isinstance(value, str) and is_secret(value, _last_key(place)):
+                found = "looks like a secret, which a run would copy and share"
+                faults[place] = Fault(place, found, SECRET_REMEDY)
+            elif not _is_usable(value):
+                wanted = expected(schema, node_at(schema, place))
+                wanted = wanted.replace("another value", "a finite number, text, true or false")
+                faults[place] = Fault(place, f"found {describe(value)}", f"expected {wanted}")
+    return list(faults.values())
 
 
-def _usable(value: Any) -> bool:
-    if isinstance(value, bool):
-        return True
+def _last_key(parts: Parts) -> str:
+    """The key of a value, or of the list that it is in."""
+    keys = [part for part in parts if isinstance(part, str)]
+    return keys[-1] if keys else ""
+
+
+def _is_usable(value: Any) -> bool:
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
-    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str)
 
 
-def without_secrets(data: Any, parts: Parts = ()) -> tuple[Any, list[Fault]]:
-    """The data with every secret masked, so that no later message can quote it, and a fault for each."""
-    if isinstance(data, str):
-        if not is_secret(data, next((part for part in reversed(parts) if isinstance(part, str)), "")):
-            return data, []
-        return MASK, [Fault(parts, "secret", "looks like a secret, which a run would copy and share", SECRET_REMEDY)]
-    if not isinstance(data, (dict, list)) or len(parts) > MAX_DEPTH:
-        return data, []
-    made = {
-        key: without_secrets(item, (*parts, key)) for key, item in (data.items() if isinstance(data, dict) else enumerate(data))
-    }
-    faults = [fault for _, found in made.values() for fault in found]
-    values = {key: value for key, (value, _) in made.items()}
-    return (values if isinstance(data, dict) else list(values.values())), faults
+def validation_faults(
+    error: ValidationError, data: Mapping[str, Any], schema: Node
+) -> tuple[list[Fault], int]:
+    """The errors of a validation, at most `MAX_PROBLEMS`, and how many there are.
+
+    The errors of all branches of a union are one fault.
+    """
+    faults: dict[tuple[Parts, str], Fault | None] = {}
+    unions: set[Parts] = set()
+    for detail in error.errors(include_url=False):
+        loc, kind = detail["loc"], detail["type"]
+        parts, value = _value_at(data, loc)
+        if kind == "missing" and parts == loc[:-1] and isinstance(loc[-1], str):
+            parts = loc
+        elif parts != loc and loc[-1] != "[key]":
+            unions.add(parts)  # the rest of `loc` names a branch
+        is_union = parts in unions
+        key = (parts, "" if is_union else kind)
+        if key not in faults:
+            is_shown = len(faults) < MAX_PROBLEMS
+            faults[key] = _fault(detail, parts, value, schema, is_union) if is_shown else None
+    return [fault for fault in faults.values() if fault is not None], len(faults)
 
 
-def value_at(data: Any, loc: Sequence[str | int]) -> tuple[Parts, Any]:
-    """How far a place leads into the data, and what is there; pydantic's places also name branches of unions."""
+def _value_at(data: Any, loc: Sequence[str | int]) -> tuple[Parts, Any]:
+    """How far a location of pydantic leads into the data, and the value there."""
     parts: list[str | int] = []
     for part in loc:
-        inside = isinstance(data, Mapping) and part in data
-        if not inside and not (isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)):
+        has_key = isinstance(data, Mapping) and part in data
+        has_item = isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
+        if not has_key and not has_item:
             break
         data = data[part]
         parts.append(part)
     return tuple(parts), data
 
 
-def faults_of(error: ValidationError, data: Mapping[str, Any], schema: Node) -> list[Fault]:
-    """Every error of a validation, one for each place: the branches of a union are one, and so are items missing from a list."""
-    found: dict[tuple[Parts, str], Fault] = {}
-    unions: set[Parts] = set()
-    for detail in error.errors(include_url=False):
-        loc, kind = detail["loc"], detail["type"]
-        parts, value = value_at(data, loc)
-        if kind == "missing" and parts == loc[:-1] and isinstance(loc[-1], str):
-            parts = loc
-        elif parts != loc and loc[-1] != "[key]":
-            unions.add(parts)
-        key = (parts, "" if parts in unions else kind)
-        if key not in found:
-            words = len(found) < MAX_PROBLEMS
-            union = parts in unions
-            found[key] = _fault(detail, parts, value, schema, union) if words else Fault(parts, "union" if union else kind, "")
-    return list(found.values())
-
-
-def _fault(detail: ErrorDetails, parts: Parts, value: Any, schema: Node, union: bool) -> Fault:
-    """One error of pydantic, said our way."""
-    kind = "union" if union else detail["type"]
-    node = node_at(schema, parts)
+def _fault(detail: ErrorDetails, parts: Parts, value: Any, schema: Node, is_union: bool) -> Fault:
+    """One error of pydantic in our words."""
+    kind, node = detail["type"], node_at(schema, parts)
+    if is_union:
+        return Fault(parts, f"found {describe(value)}", _value_remedy(value, schema, node, detail))
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return Fault(parts, kind, "unknown key", meant(str(parts[-1]), node_at(schema, parts[:-1])))
+        return Fault(parts, "unknown key", key_remedy(str(parts[-1]), node_at(schema, parts[:-1])))
     if parts == ("tasks",) and (kind == "missing" or value == {}):
-        return Fault(parts, kind, "no task", "a table such as [tasks.NAME]; `emomtl tasks` lists what is installed")
+        remedy = "a table such as [tasks.NAME]; `emomtl tasks` lists what is installed"
+        return Fault(parts, "no task", remedy)
     if kind == "missing":
-        about = _description(schema, parts)
-        return Fault(parts, kind, "missing key", f"expected {wanted(schema, node)}" + (f": {about}" if about else ""))
-    if kind == "value_error":
-        return Fault(parts, kind, clean(str(detail.get("ctx", {}).get("error", "is not usable")), 300))
-    if detail["loc"][-1:] == ("[key]",) and kind != "union":
-        name = wanted(schema, {"type": "string", **detail.get("ctx", {})})
-        return Fault(parts, kind, f"is not usable as a name: '{clean(str(detail['input']), 40)}'", f"expected {name}")
-    return Fault(parts, kind, f"found {describe(value)}", _remedy(value, schema, node, detail))
+        description = _description(schema, parts)
+        remedy = f"expected {expected(schema, node)}" + (f": {description}" if description else "")
+        return Fault(parts, "missing key", remedy)
+    if kind == "value_error":  # of our own validators
+        return Fault(parts, clean(str(detail.get("ctx", {}).get("error", "is not usable")), 300))
+    if detail["loc"][-1:] == ("[key]",):
+        found = f"is not usable as a name: '{clean(str(detail['input']), 40)}'"
+        wanted = expected(schema, {"type": "string", **detail.get("ctx", {})})
+        return Fault(parts, found, f"expected {wanted}")
+    return Fault(parts, f"found {describe(value)}", _value_remedy(value, schema, node, detail))
 
 
-def _remedy(value: Any, schema: Node, node: Node, detail: ErrorDetails) -> str:
-    """What would have worked, with the likeliest cure first."""
-    words = wanted(schema, node)
-    if words == "another value" or detail["type"] == "predicate_failed":
+def _value_remedy(value: Any, schema: Node, node: Node, detail: ErrorDetails) -> str:
+    """What a key takes, and what the writer of a value probably meant."""
+    wanted = expected(schema, node)
+    if wanted == "another value" or detail["type"] == "predicate_failed":
         return clean(detail["msg"], 200)
-    hint = ""
-    if isinstance(value, str):
-        names = [name for name in node.get("enum", ()) if isinstance(name, str)]
-        near = closest(value[:80], names)
-        hint = f"did you mean '{near}'? " if near is not None else ""
-        pattern = NUMBER if "number" in words else TRUTH if words == "true or false" else None
-        if pattern and pattern.fullmatch(value[:60]):
-            words += f"; write {value.strip().lower()} without quotes"
-    elif words == "text" or words.startswith("a name"):
-        words += "; text goes in quotes"
-    return f"{hint}expected {words}"
+    if not isinstance(value, str):
+        quotes = "; text goes in quotes" if wanted.startswith(("text", "a name")) else ""
+        return f"expected {wanted}{quotes}"
+    if wanted == "true or false":
+        is_literal = BOOLEAN.fullmatch(value[:60]) is not None
+    else:
+        is_literal = "number" in wanted and NUMBER.fullmatch(value[:60]) is not None
+    if is_literal:
+        wanted += f"; write {value.strip().lower()} without quotes"
+    near = closest(value[:80], [name for name in node.get("enum", ()) if isinstance(name, str)])
+    return f"did you mean '{near}'? expected {wanted}" if near else f"expected {wanted}"
 
 
 def _description(schema: Node, parts: Parts) -> str:
-    """What the schema says of a key, before references are followed."""
-    holder = node_at(schema, parts[:-1])
-    own = holder.get("properties", {}).get(parts[-1], {}) if parts else {}
-    return str(own.get("description") or node_at(schema, parts).get("description", "")).rstrip(".")
+    """What the schema says about a key: on the key itself, else on the type that it refers to."""
+    properties = node_at(schema, parts[:-1]).get("properties", {})
+    own = properties.get(parts[-1], {}).get("description")
+    description = str(own or node_at(schema, parts).get("description", ""))
+    return " ".join(description.split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: values for single keys from the command line, read by the parser that reads the file."""
+"""`--set KEY=VALUE`: values of single keys from the command line, read as TOML."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from typing import Any
 import tomli
 
 from emomtl.errors import Problem, clean
-from emomtl.manifest.faults import dotted
+from emomtl.manifest.places import dotted
 
 Override = tuple[tuple[str, ...], Any]
+"""The parts of a key, and its value."""
+
 FORM = "write --set train.lr=1e-5"
 
 
-def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
-    """The data with every override in it, and what is wrong with those that could not be applied; `data` stays as it is.
+def apply_overrides(
+    data: dict[str, Any], overrides: Sequence[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The data with every override in it, and the problems of those that could not be applied.
 
-    A value is read as TOML; a bare word is text. A key that is given twice, once whole and once in part included, and a
-    key that leads through something other than a table are problems, placed at `--set KEY`.
+    `data` stays as it is. A value is read as TOML; a bare word is text. Problems are placed at
+    `--set KEY`; one is a key that is set twice, be it once whole and once in part.
     """
     problems: list[Problem] = []
     seen: list[tuple[str, ...]] = []
     for text in overrides:
-        read = read_override(text)
-        if isinstance(read, Problem):
-            problems.append(read)
+        override = read_override(text)
+        if isinstance(override, Problem):
+            problems.append(override)
             continue
-        parts, value = read
-        twice = next((other for other in seen if parts[: len(other)] == other or other[: len(parts)] == parts), None)
-        if twice is not None:
-            also = "" if twice == parts else f", as a part of it or with it: {place(twice)}"
-            problems.append(Problem(place(parts), f"is set twice{also}", "keep one of them"))
+        parts, value = override
+        twice = [other for other in seen if _is_within(parts, other) or _is_within(other, parts)]
+        if twice:
+            found = "is set twice"
+            if twice[0] != parts:
+                found += f", as a part of it or with it: {override_place(twice[0])}"
+            problems.append(Problem(override_place(parts), found, "keep one of them"))
             continue
         seen.append(parts)
-        changed = _put(data, parts, value)
+        changed = _with_value(data, parts, value)
         if isinstance(changed, Problem):
             problems.append(changed)
         else:
@@ -42,59 +48,50 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> tuple[dic
     return data, problems
 
 
-def place(parts: Sequence[str | int]) -> str:
-    """The place of something that the command line set."""
+def override_place(parts: Sequence[str | int]) -> str:
+    """The place of a problem with what the command line set."""
     return f"--set {dotted(parts)}"
 
 
 def read_override(text: str) -> Override | Problem:
-    """The parts of the key and the value of one override, or why it cannot be read."""
-    at = _equals(text)
-    key = text if at is None else text[:at]
+    """The key and the value of one override, or why it cannot be read."""
+    key, equals, value = _split(text)
     shown = f"--set {clean(key.strip())}".strip()
-    if at is None:
+    if not equals:
         return Problem(shown, "has no value", FORM)
     parts = _parts(key)
     if parts is None:
-        return Problem(shown, "is not a dotted key", f"{FORM}; a part with other characters goes in quotes")
-    raw = text[at + 1 :].strip()
+        remedy = f"{FORM}; a part with other characters goes in quotes"
+        return Problem(shown, "is not a dotted key", remedy)
+    place, value = override_place(parts), value.strip()
     if any("\ud800" <= char <= "\udfff" for char in text):
-        return Problem(place(parts), "is not readable text", "write it in UTF-8")
-    if not raw:
-        return Problem(place(parts), "has no value", f"{FORM}; an empty text is --set {dotted(parts)}='\"\"'")
-    return _value(parts, raw)
-
-
-def _value(parts: tuple[str, ...], raw: str) -> Override | Problem:
+        return Problem(place, "is not readable text", "write it in UTF-8")
+    if not value:
+        remedy = f"{FORM}; an empty text is --set {dotted(parts)}='\"\"'"
+        return Problem(place, "has no value", remedy)
     try:
-        read = tomli.loads(f"value = {raw}")
-        if list(read) == ["value"]:
-            return parts, read["value"]
+        data = tomli.loads(f"value = {value}")
+        if list(data) == ["value"]:  # else the text has lines with keys of its own
+            return parts, data["value"]
     except (ValueError, RecursionError) as error:
-        if raw[0] in "\"'[{":
-            return Problem(place(parts), f"found a value that does not read: {clean(raw, 40)}", clean(str(error), 120))
-    return parts, raw
+        if value[0] in "\"'[{":
+            found = f"found a value that does not read: {clean(value, 40)}"
+            return Problem(place, found, clean(str(error), 120))
+    return parts, value
 
 
-def _equals(text: str) -> int | None:
-    """Where the first `=` outside quotes is."""
-    quote = ""
-    escaped = False
-    for i, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = char == "\\" and quote == '"'
-            quote = "" if char == quote else quote
-        elif char == "=":
-            return i
-        elif char in "\"'":
-            quote = char
-    return None
+def _split(text: str) -> tuple[str, str, str]:
+    """Key, `=` and value; the key may have quoted parts with `=` in them."""
+    end = 0
+    while (equals := text.find("=", end)) >= 0:
+        if _parts(text[:equals]) is not None:
+            return text[:equals], "=", text[equals + 1 :]
+        end = equals + 1
+    return text.partition("=")
 
 
 def _parts(key: str) -> tuple[str, ...] | None:
-    """The parts of a dotted key, as the parser reads them; None where it is not one."""
+    """The parts of a dotted key; None for a text that is none."""
     if "\n" in key or "\r" in key:
         return None
     try:
@@ -103,22 +100,29 @@ def _parts(key: str) -> tuple[str, ...] | None:
         return None
     parts: list[str] = []
     while isinstance(inner, dict) and inner:
-        name, inner = next(iter(inner.items()))
-        parts.append(name)
+        part, inner = next(iter(inner.items()))
+        parts.append(part)
     return tuple(parts) or None
 
 
-def _put(data: dict[str, Any], parts: tuple[str, ...], value: Any) -> dict[str, Any] | Problem:
+def _is_within(parts: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return parts[: len(other)] == other
+
+
+def _with_value(
+    data: dict[str, Any], parts: tuple[str, ...], value: Any
+) -> dict[str, Any] | Problem:
     """A copy of the data with the value in it; only the tables on the way are copied."""
-    changed = inner = dict(data)
-    for i, part in enumerate(parts[:-1]):
-        below = inner.get(part, {})
-        if isinstance(below, list):
-            return Problem(place(parts), f"'{dotted(parts[: i + 1])}' is a list", "set the whole list")
-        if not isinstance(below, dict):
-            found = f"'{dotted(parts[: i + 1])}' is a value, not a table"
-            return Problem(place(parts), found, "set the value itself")
-        inner[part] = dict(below)
-        inner = inner[part]
-    inner[parts[-1]] = value
+    changed = table = dict(data)
+    for number, part in enumerate(parts[:-1], start=1):
+        inner = table.get(part, {})
+        above = dotted(parts[:number])
+        if isinstance(inner, list):
+            return Problem(override_place(parts), f"'{above}' is a list", "set the whole list")
+        if not isinstance(inner, dict):
+            found = f"'{above}' is a value, not a table"
+            return Problem(override_place(parts), found, "set the value itself")
+        table[part] = dict(inner)
+        table = table[part]
+    table[parts[-1]] = value
     return changed

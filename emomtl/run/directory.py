@@ -112,7 +112,7 @@ class Run:
 
         EmomtlError where there is none, where another format version wrote it, where a file is damaged, or where it is in use.
         """
-        from emomtl.manifest import as_it_was_run, read_manifest
+        from emomtl.manifest import read_manifest, with_old_values
 
         folder = Path(folder).absolute()
         name, identity, sealed = _read_about(folder)
@@ -124,7 +124,7 @@ class Run:
                 if not (folder / needed).exists():
                     raise damaged(folder / needed, "it is missing from the run")
             check_sealed_text(folder / MANIFEST, identity, needed=sealed)
-            manifest = as_it_was_run(read_manifest(folder / MANIFEST))
+            manifest = with_old_values(read_manifest(folder / MANIFEST))
             return Run(name, folder, manifest, _read_environment(folder, identity), owner, identity, writes)
         except BaseException:
             owner.release()

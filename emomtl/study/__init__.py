@@ -3,7 +3,7 @@
 from emomtl.study.auxiliaries import auxiliary_table
 from emomtl.study.executors import Ended, Executor, InProcess, Processes, Ray
 from emomtl.study.figures import study_pictures
-from emomtl.study.order import in_waves, left_of
+from emomtl.study.order import in_waves, jobs_of, left_of
 from emomtl.study.page import StudyReport, study_page, study_report, study_tables
 from emomtl.study.performing import Job, commands, state_of, trusted_by
 from emomtl.study.planning import PlannedRun, StudyPlan, plan_study
@@ -36,6 +36,7 @@ __all__ = [
     "in_waves",
     "is_study",
     "is_taken",
+    "jobs_of",
     "keep_choices",
     "keep_plan",
     "left_of",

@@ -13,7 +13,7 @@ from emomtl.compose import Plan, Start
 from emomtl.data.hub import LocatedHub
 from emomtl.data.located import Located
 from emomtl.errors import EmomtlError
-from emomtl.manifest import Manifest, without_later_keys
+from emomtl.manifest import Manifest, remove_old_values
 from emomtl.metrics.selection import EMA
 from emomtl.run import Run, find_checkpoint, open_own
 from emomtl.run.weights import choose_weights
@@ -80,7 +80,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
     """A complete manifest without what is its own alone."""
     content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
     content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
-    without_later_keys(content)
+    remove_old_values(content)
     return content
 
 

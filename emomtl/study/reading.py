@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from emomtl.errors import EmomtlError, Problem, clean, suggest
-from emomtl.manifest.faults import faults_of, odd_values, without_secrets
+from emomtl.manifest.faults import Fault, unusable_values, validation_faults
 from emomtl.manifest.lines import Lines
 from emomtl.manifest.models import Table
 from emomtl.manifest.parsing import parse, read_text
+from emomtl.manifest.wording import Node
 from emomtl.study.models import LONGEST_NAME, RatesTable, RowTable, ScaleTable, SourceTable, Study
 
 Strict = TypeVar("Strict", bound=Table)
@@ -137,16 +138,13 @@ def read_study(
 
 def read_strict(path: Path, model: type[Strict]) -> Strict:
     """A TOML file as a strict model; EmomtlError with everything that is wrong in it, each with its line."""
-    data = _data(path)
     schema = model.model_json_schema()
-    faults = odd_values(data, schema)
-    if not faults:
-        try:
-            return model.model_validate_json(json.dumps(data))
-        except ValidationError as error:
-            faults = [fault for fault in faults_of(error, data, schema) if fault.found]
-    lines = Lines(path.read_text(encoding="utf-8-sig"), [])
-    raise EmomtlError(*(fault.problem().at(str(path), lines.of(fault.parts)) for fault in faults))
+    data = _data(path, schema)
+    try:
+        return model.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        faults, _ = validation_faults(error, data, schema)
+        raise _error(path, faults) from error
 
 
 def _base(path: Path, name: str, shipped: Mapping[str, Path]) -> dict[str, Any]:
@@ -155,15 +153,22 @@ def _base(path: Path, name: str, shipped: Mapping[str, Path]) -> dict[str, Any]:
     return _data(shipped[name] if name in shipped and not file.exists() else file)
 
 
-def _data(path: Path) -> dict[str, Any]:
+def _data(path: Path, schema: Node | None = None) -> dict[str, Any]:
+    """The data of a TOML file, without values that no key takes, such as secrets and NaN."""
     text = read_text(path)
     data = parse(text) if isinstance(text, str) else text
     if isinstance(data, Problem):
         raise EmomtlError(data.at(clean(str(path), 300)))
-    if secrets := without_secrets(data)[1]:
-        lines = Lines(str(text), [])
-        raise EmomtlError(*(fault.problem().at(clean(str(path), 300), lines.of(fault.parts)) for fault in secrets))
+    if faults := unusable_values(data, schema or {}):
+        raise _error(path, faults)
     return data
+
+
+def _error(path: Path, faults: Sequence[Fault]) -> EmomtlError:
+    """Faults of a file as an error, each with its line."""
+    lines = Lines(path.read_text(encoding="utf-8-sig"))
+    file = clean(str(path), 300)
+    return EmomtlError(*(fault.problem().at(file, lines.of(fault.parts)) for fault in faults))
 
 
 def _check_rows(file: StudyFile) -> None:

@@ -46,12 +46,10 @@ def test_eval_gives_the_figures_that_training_kept(cli: Any, copied: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--split", "tset"], "--split: 'tset' is no split (did you mean 'test'?)"),
         (["--task", "mod"], "--task: 'mod' is no task of this run (did you mean 'mood'?)"),
         (["--source", "mood"], "--source: 'mood' is not TASK=PATH"),
         (["--source", "mod=x"], "'mod' is no task of this run"),
         (["--checkpoint", "7"], "no checkpoint '7' (known: "),
-        (["--allow-changed", "all"], "--allow-changed: 'all' is not known here (data)"),
         (["--source", "mood=/no/such/file.csv"], "tasks.mood.source: 'file.csv' is missing (/no/such is not there, either)"),
     ],
 )
@@ -62,7 +60,7 @@ def test_what_eval_does_not_know_is_one_message(cli: Any, copied: Path, argument
     assert len(found.err.strip().splitlines()) == 1
 
 
-def test_eval_refuses_rows_that_are_not_those_of_the_training_run_unless_allowed(cli: Any, copied: Path, tmp_path: Path) -> None:
+def test_eval_refuses_other_rows_unless_allowed(cli: Any, copied: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("text,label,part\nhappy,joy,validation\nangry,anger,validation\nsad,sadness,train\n")
     arguments = ["eval", copied, "--task", "mood", "--source", f"mood={other}"]

@@ -48,6 +48,10 @@ def test_the_version_is_printed(cli: Any) -> None:
         ["train"],
         ["train", "m.toml", "--no-such-option"],
         ["eval"],
+        ["eval", "runs/a", "--split", "tset"],
+        ["eval", "runs/a", "--allow-changed", "all"],
+        ["slim", "runs/a", "--weights", "old"],
+        ["predict", "runs/a", "--quoting", "odd"],
         ["check", "m.toml", "--set"],
         ["predict"],
         ["new-plugin"],
@@ -78,7 +82,7 @@ def test_a_broken_plugin_is_listed_with_its_reason(cli: Any, install: Any) -> No
     assert "bad_import (emomtl-bad 1.0) does not import: RuntimeError: no luck" in said.err
 
 
-def test_a_task_s_card_is_shown_with_and_without_its_rows(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_card_needs_no_rows(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk.folder)
     assert cli("tasks", "goemotions").code == 0
     shown = cli("tasks", "table", "--source", "mood.csv", "--set", "split=part")
@@ -89,7 +93,7 @@ def test_a_task_s_card_is_shown_with_and_without_its_rows(cli: Any, desk: Any, m
     assert "did you mean 'goemotions'" in unknown.err
 
 
-def test_the_schema_is_json_schema_with_the_options_of_what_is_installed(cli: Any) -> None:
+def test_the_schema_has_the_options_of_installed_plugins(cli: Any) -> None:
     schema = json.loads(cli("schema").out)
     assert schema["$schema"].startswith("https://json-schema.org/")
     text = json.dumps(schema)
@@ -97,7 +101,7 @@ def test_the_schema_is_json_schema_with_the_options_of_what_is_installed(cli: An
         assert f'"{option}"' in text
 
 
-def test_init_writes_a_manifest_and_its_schema_and_never_over_a_file(cli: Any, tmp_path: Path) -> None:
+def test_init_writes_manifest_and_schema_over_no_file(cli: Any, tmp_path: Path) -> None:
     out = tmp_path / "mine.toml"
     names = [line.split(":")[0] for line in cli("init", "--list").out.splitlines()]
     assert names
@@ -144,7 +148,7 @@ def test_check_foretells_the_updates_that_a_run_then_takes(cli: Any, desk: Any, 
         assert last["counts"][task] == pytest.approx(facts["examples"], abs=25)
 
 
-def test_train_prints_json_or_a_table_on_stdout_and_the_rest_on_stderr(cli: Any, desk: Any) -> None:
+def test_train_prints_results_on_stdout_and_the_rest_on_stderr(cli: Any, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 4})
     said = cli("train", manifest, "--out", desk.folder / "a", "--json")
     assert said.code == 0
@@ -155,7 +159,7 @@ def test_train_prints_json_or_a_table_on_stdout_and_the_rest_on_stderr(cli: Any,
     assert "saved in" in said.err
 
 
-def test_check_says_time_and_memory_as_estimates_and_without_a_step_says_neither(cli: Any, desk: Any) -> None:
+def test_check_estimates_time_and_memory_from_steps_only(cli: Any, desk: Any) -> None:
     manifest = desk.manifest()
     said = cli("check", manifest)
     assert said.code == 0, said.err
@@ -174,7 +178,7 @@ def test_check_says_time_and_memory_as_estimates_and_without_a_step_says_neither
     assert {"seconds", "memory_bytes", "parameters", "first_losses"} & set(found) == set()
 
 
-def test_check_against_warns_of_unequal_updates_with_both_numbers_and_a_remedy(cli: Any, desk: Any) -> None:
+def test_check_against_warns_of_unequal_updates(cli: Any, desk: Any) -> None:
     several = desk.manifest("several", sampler={"use": "uniform"}, train={"steps": 40})
     alone = desk.manifest("alone", tasks={"topics": None}, train={"steps": 40})
     said = cli("check", alone, "--against", several, "--no-step")
@@ -217,7 +221,7 @@ def test_check_without_a_step_needs_no_encoder(cli: Any, desk: Any) -> None:
     assert cli("check", manifest).code == 1
 
 
-def test_a_profile_is_printed_on_stderr_and_kept_in_the_run(cli: Any, desk: Any) -> None:
+def test_a_profile_is_printed_and_kept_in_the_run(cli: Any, desk: Any) -> None:
     said = cli("train", desk.manifest(), "--out", desk.folder / "a", "--profile", "--json")
     assert said.code == 0, said.err
     assert set(json.loads(said.out)["tasks"]) == {"mood", "topics"}

@@ -18,7 +18,7 @@ def folder(trained: Run, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_thresholds_and_calibration_stand_side_by_side_and_no_test_is_looked_at(folder: Path, cli: Any, tmp_path: Path) -> None:
+def test_thresholds_and_calibration_need_no_look_at_test(folder: Path, cli: Any, tmp_path: Path) -> None:
     said = cli("analyse", "calibration", folder, "--out", tmp_path / "out")
     assert said.code == 0, said.err
     assert "topics: thresholds" in said.out
@@ -34,7 +34,7 @@ def test_thresholds_and_calibration_stand_side_by_side_and_no_test_is_looked_at(
     assert "reliability-mood.png" in (tmp_path / "out" / "calibration.md").read_text(encoding="utf-8")
 
 
-def test_with_kept_test_answers_test_has_columns_and_no_further_look_is_taken(folder: Path, cli: Any) -> None:
+def test_kept_test_predictions_need_no_further_look(folder: Path, cli: Any) -> None:
     assert cli("eval", folder, "--split", "test").code == 0
     looks = len(Run.open(folder).scores())
     found = [json.loads(cli("analyse", "calibration", folder, "--task", "topics", "--json").out) for _ in range(2)]

@@ -47,7 +47,7 @@ def test_a_card_has_metadata_figures_with_intervals_and_limits(desk: Any, cli: A
     assert "## Safety" not in body
 
 
-def test_a_sensitive_task_has_a_safety_note_and_its_card_stays_words(desk: Any, cli: Any, install: Any, tmp_path: Path) -> None:
+def test_a_sensitive_task_has_a_safety_note(desk: Any, cli: Any, install: Any, tmp_path: Path) -> None:
     install("emomtl-posts", {"emomtl_posts": SENSITIVE}, {"posts": "emomtl_posts"})
     tasks = {"posts": {"source": "mood.csv"}, "mood": None, "topics": None}
     run: Run = desk.train(desk.manifest(tasks=tasks, sampler={"use": "uniform"}))
@@ -67,7 +67,7 @@ def test_two_runs_have_no_common_card(desk: Any, cli: Any, tmp_path: Path) -> No
     assert (said.code, "a card is of one run" in said.err) == (1, True)
 
 
-def test_the_name_of_a_run_ends_no_block_of_code_of_its_card(desk: Any) -> None:
+def test_a_run_name_ends_no_code_block_of_its_card(desk: Any) -> None:
     from types import SimpleNamespace
 
     from markdown_it import MarkdownIt
@@ -93,7 +93,7 @@ def test_the_name_of_a_run_ends_no_block_of_code_of_its_card(desk: Any) -> None:
         ("unknown", None),
     ],
 )
-def test_the_base_model_of_a_card_is_an_id_of_the_hub_or_left_out(tmp_path: Path, use: str, base: str | None) -> None:
+def test_the_base_model_is_a_hub_id_or_left_out(tmp_path: Path, use: str, base: str | None) -> None:
     from types import SimpleNamespace
 
     from emomtl.analyses.card import _base_model

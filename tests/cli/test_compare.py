@@ -23,7 +23,7 @@ def _tables(said: Any) -> dict[str, Any]:
     return {table["title"]: table for table in json.loads(said.out)["tables"]}
 
 
-def test_keys_that_differ_are_listed_with_both_values_and_no_others(two: Any, cli: Any) -> None:
+def test_keys_that_differ_are_listed_with_both_values(two: Any, cli: Any) -> None:
     tables = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))
     assert [row[0] for row in tables["Manifest"]["rows"]] == ["name", "seed", "train.lr"]
     assert tables["Manifest"]["rows"][2][1:] == ["0.001", "0.005"]
@@ -33,7 +33,7 @@ def test_keys_that_differ_are_listed_with_both_values_and_no_others(two: Any, cl
         assert row[7] == pytest.approx(row[6] - row[5])
 
 
-def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(two: Any, cli: Any) -> None:
+def test_compare_judges_only_with_kept_predictions(two: Any, cli: Any) -> None:
     trained = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
     assert {(row[0], row[1]) for row in trained["rows"]} == {("mood", "validation"), ("topics", "validation")}
     for run in two:
@@ -49,7 +49,7 @@ def test_without_kept_answers_it_says_how_to_keep_them_and_with_them_it_judges(t
     assert all(row[7].endswith("the noise of rows") for row in after["rows"])
 
 
-def test_answers_of_equal_rows_are_compared_whatever_was_scored_last_and_others_are_named(desk: Any, cli: Any) -> None:
+def test_predictions_of_equal_rows_are_compared(desk: Any, cli: Any) -> None:
     one, other = (
         desk.train(desk.manifest(name, tasks={"mood": {"eval_limit": limit}, "topics": None}, weighting={"use": "equal"}), name)
         for name, limit in (("one", 6), ("other", 5))
@@ -74,7 +74,7 @@ def test_a_run_beside_itself_differs_in_nothing(two: Any, cli: Any) -> None:
     assert {(row[3], row[7]) for row in tables["Best checkpoints, row by row"]["rows"]} == {(0.0, "within the noise of rows")}
 
 
-def test_a_run_that_is_right_more_often_is_beyond_the_noise() -> None:
+def test_a_better_run_is_beyond_the_noise() -> None:
     draw = np.random.default_rng(0)
     targets = draw.integers(0, 3, 2000)
 

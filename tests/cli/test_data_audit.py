@@ -34,7 +34,7 @@ def leaky(desk: Any) -> Any:
     return desk
 
 
-def test_a_leak_of_test_texts_is_one_message_and_exit_code_one_after_the_table(cli: Any, leaky: Any) -> None:
+def test_a_leak_of_test_texts_exits_with_one(cli: Any, leaky: Any) -> None:
     html = leaky.folder / "audit.html"
     said = cli("data", "audit", leaky.manifest(), "--html", html)
     assert said.code == 1
@@ -46,7 +46,7 @@ def test_a_leak_of_test_texts_is_one_message_and_exit_code_one_after_the_table(c
     assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_a_leak_that_is_allowed_or_left_out_is_no_error(cli: Any, leaky: Any) -> None:
+def test_an_allowed_or_dropped_leak_is_no_error(cli: Any, leaky: Any) -> None:
     quick = ("--no-near", "--no-noise", "--json")
     allowed = cli("data", "audit", leaky.manifest(), "--allow", "test-in-train", *quick)
     assert allowed.code == 0, allowed.err
@@ -78,7 +78,7 @@ def test_parts_can_be_left_out(cli: Any, desk: Any) -> None:
     assert "near duplicates" not in cli("data", "audit", desk.manifest(), "--no-near", "--no-noise").err
 
 
-def test_an_unknown_kind_and_a_folder_that_is_not_there_are_said_before_anything_is_read(cli: Any, desk: Any) -> None:
+def test_wrong_options_are_refused_before_anything_is_read(cli: Any, desk: Any) -> None:
     said = cli("data", "audit", desk.manifest(), "--allow", "test-in-trian")
     assert (said.code, said.out) == (1, "")
     assert "no finding is called 'test-in-trian' (did you mean 'test-in-train'?)" in said.err
@@ -107,6 +107,6 @@ def test_no_text_of_a_stranger_s_sensitive_task_stands_anywhere(cli: Any, desk: 
         assert not [word for word in ("zyxwv", "nobody may read", ":)") if word in text]
 
 
-def test_the_page_of_the_docs_names_every_kind_with_its_severity() -> None:
+def test_the_docs_name_every_kind_with_its_severity() -> None:
     page = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
     assert [kind for kind, (severity, _) in KINDS.items() if f"| `{kind}` | {severity} |" not in page] == []

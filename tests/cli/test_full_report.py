@@ -50,7 +50,7 @@ def test_texts_of_a_sensitive_task_are_nowhere_in_the_page(desk: Any, cli: Any, 
     assert not any(text in others for name in ("mood", "sizes") for text in texts_of(desk.folder / f"{name}.csv"))
 
 
-def test_rows_that_have_changed_are_refused_and_a_source_is_accepted(desk: Any, cli: Any, tmp_path: Path) -> None:
+def test_changed_rows_are_refused_and_a_source_is_accepted(desk: Any, cli: Any, tmp_path: Path) -> None:
     run, page = desk.train(desk.manifest()), tmp_path / "page.html"
     assert cli("eval", run.folder, "--split", "test").code == 0
     before = (run.folder / "scores.json").read_bytes()

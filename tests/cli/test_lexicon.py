@@ -54,7 +54,7 @@ def test_they_are_drawn_the_same_each_time(cli: Any, built: Path, ending: str) -
     assert pictures[0].stat().st_size > 5_000
 
 
-def test_a_baseline_is_a_row_of_a_report_beside_a_run(desk: Any, cli: Any) -> None:
+def test_a_report_shows_a_baseline_beside_a_run(desk: Any, cli: Any) -> None:
     manifest, out = desk.manifest(), desk.folder / "runs"
     desk.train(manifest, "runs/small")
     said = cli("lexicon", "baseline", manifest, "--task", "topics", "--out", out, "--json")
@@ -73,7 +73,7 @@ def test_a_baseline_is_a_row_of_a_report_beside_a_run(desk: Any, cli: Any) -> No
     assert {name: rows[name][place] for name in figures} == {name: one["macro_f1"] for name, one in figures.items()}
 
 
-def test_a_baseline_looks_at_test_only_when_asked_and_each_look_is_counted(desk: Any, cli: Any) -> None:
+def test_a_baseline_counts_its_looks_at_test(desk: Any, cli: Any) -> None:
     manifest, out = desk.manifest(), desk.folder / "runs"
     call = ["lexicon", "baseline", manifest, "--features", "tfidf", "--out", out]
     assert cli(*call).code == 0
@@ -108,7 +108,6 @@ def test_the_vocabulary_and_the_scores_hold_no_text(desk: Any, cli: Any, built: 
         (["show", "gone.safetensors"], "gone.safetensors: cannot be read"),
         (["show", "topics.safetensors", "--label", "jo"], "--label: there is no label 'jo' (did you mean 'joy'?)"),
         (["show", "topics.safetensors", "--figure", "x.pdf"], "--figure: 'x.pdf' has no known ending (one of .png, .svg)"),
-        (["baseline", "small.toml", "--split", "train"], "--split: 'train' is no split here"),
         (["baseline", "small.toml", "--features", "tfdf"], "--features: 'tfdf' is not known (did you mean 'tfidf'?)"),
     ],
 )
@@ -143,7 +142,7 @@ def test_a_task_of_numbers_has_no_baseline(desk: Any, cli: Any) -> None:
     assert "a lexicon needs labels" in cli("lexicon", "build", manifest, "--task", "arousal", "--out", out).err
 
 
-def test_hindi_words_are_whole_and_thai_is_said_to_be_unsupported(desk: Any, cli: Any) -> None:
+def test_hindi_words_are_whole_and_thai_is_unsupported(desk: Any, cli: Any) -> None:
     words = {"joy": "खुश प्रेम", "anger": "क्रोध घृणा", "sadness": "दुखी अकेला"}
     thai = {"joy": "ดีใจ", "anger": "โกรธ", "sadness": "เศร้า"}
     for name, by_label in (("hindi", words), ("thai", thai)):

@@ -68,7 +68,7 @@ def test_a_file_is_read_as_the_run_read_its_own(cli: Any, semicolons: Any, tmp_p
         assert row["mood:joy"] == pytest.approx(answer["joy"], abs=1e-5)
 
 
-def test_what_the_caller_says_of_a_file_comes_before_what_the_run_read(cli: Any, semicolons: Any, tmp_path: Path) -> None:
+def test_options_come_before_the_layout_of_the_run(cli: Any, semicolons: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
     source.write_text("n\tbody\n1\tso happy caf\u00e9\n", encoding="utf-8")
     flags = ["--delimiter", "tab", "--encoding", "utf-8", "--header", "--text", "body"]
@@ -98,7 +98,7 @@ def test_a_file_with_other_columns_and_no_header_numbers_them(cli: Any, semicolo
         (b"label;review;part\njoy;so happy;test\n", "new.csv begins with the names of the columns"),
     ],
 )
-def test_a_file_that_can_be_read_in_two_ways_is_refused_with_both(
+def test_an_ambiguous_file_is_refused_with_both_readings(
     cli: Any, semicolons: Any, tmp_path: Path, content: bytes, said: str
 ) -> None:
     source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
@@ -126,7 +126,7 @@ def test_another_encoding_is_one_line_that_names_the_flag(cli: Any, trained: Any
         ('n,text\n1,"so" happy\n', "--quoting none"),
     ],
 )
-def test_a_file_that_is_laid_out_otherwise_is_one_line_that_names_the_flag(
+def test_another_layout_is_one_line_that_names_the_option(
     cli: Any, trained: Any, tmp_path: Path, content: str, flag: str
 ) -> None:
     import shlex
@@ -159,9 +159,7 @@ def test_tasks_that_read_such_files_differently_are_refused(cli: Any, desk: Any,
 
 
 @pytest.mark.parametrize("flag", ["--delimiter", "--encoding"])
-def test_a_delimiter_or_an_encoding_that_is_none_is_refused_under_its_own_flag(
-    cli: Any, trained: Any, tmp_path: Path, flag: str
-) -> None:
+def test_a_wrong_delimiter_or_encoding_names_its_option(cli: Any, trained: Any, tmp_path: Path, flag: str) -> None:
     source = tmp_path / "new.csv"
     source.write_text("text\nso happy\n", encoding="utf-8")
     answer = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", flag, "encoding")
@@ -243,7 +241,7 @@ def emomtl_tasks():
 """
 
 
-def test_the_column_is_the_one_from_which_a_plugin_s_task_takes_its_text(cli: Any, desk: Any, tmp_path: Path) -> None:
+def test_the_text_column_is_that_of_the_plugin_task(cli: Any, desk: Any, tmp_path: Path) -> None:
     (desk.folder / "own.py").write_text(READS_CAPITALS)
     (desk.folder / "mood.csv").write_text((desk.folder / "mood.csv").read_text().replace("text,", "body,"))
     manifest = desk.manifest(
@@ -266,7 +264,7 @@ def test_the_column_is_the_one_from_which_a_plugin_s_task_takes_its_text(cli: An
 
 
 @pytest.mark.parametrize("arguments", [["plain.txt"], ["happy"], ["so sad", "happy"], ["folder"], ["gone.csv"], ["new.csv"]])
-def test_the_name_of_a_file_is_never_answered_as_a_text(
+def test_the_name_of_a_file_is_never_a_text(
     cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -276,7 +274,7 @@ def test_the_name_of_a_file_is_never_answered_as_a_text(
     said = cli("predict", trained.folder, *arguments)
     assert (said.code, said.out) == (1, "")
     assert f"'{arguments[-1]}' is " in said.err
-    assert "--out FILE answers for the texts in a file" in said.err
+    assert "--out FILE predicts for the texts in a file" in said.err
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(arguments[-1].encode())))
     assert cli("predict", trained.folder).out.splitlines()[0] == arguments[-1]
 
@@ -287,7 +285,7 @@ def test_a_plain_file_has_one_text_a_line(cli: Any, trained: Any, tmp_path: Path
     said = cli("predict", trained.folder, source, "--out", out, "--keep")
     assert said.code == 0, said.err
     assert [row["text"] for row in rows_of(out)] == ['so happy, "today"', "", "sad and lonely"]
-    assert "1 empty texts are answered like any other" in said.err
+    assert "1 empty texts are predicted like any other" in said.err
     said = cli("predict", trained.folder, source, "--out", out, "--text", "body")
     assert "--text: plain.txt has one text a line, and no columns" in said.err
 
@@ -356,7 +354,7 @@ def test_rows_with_different_keys_have_all_columns_in_every_format(cli: Any, tra
     assert [found[1]["d"], found[2]["e"], found[-1]["f"], len(found)] == [True, "\ufffd", "late", 1104]
 
 
-def test_jsonl_never_holds_nan_and_is_read_by_the_own_reader(cli: Any, trained: Any, tmp_path: Path) -> None:
+def test_jsonl_holds_no_nan_and_reads_back(cli: Any, trained: Any, tmp_path: Path) -> None:
     import datetime
 
     source, out = tmp_path / "new.parquet", tmp_path / "out.jsonl"
@@ -390,7 +388,7 @@ def test_the_input_is_never_overwritten(cli: Any, trained: Any, tmp_path: Path, 
     assert source.read_text() == "text\nso happy\n"
 
 
-def test_the_rows_and_the_record_of_the_run_are_never_overwritten(cli: Any, copied: Path, trained: Any, tmp_path: Path) -> None:
+def test_rows_and_record_of_the_run_are_never_overwritten(cli: Any, copied: Path, trained: Any, tmp_path: Path) -> None:
     source = tmp_path / "new.csv"
     source.write_text("text\nso happy\n")
     for out in (trained.folder.parent / "mood.csv", copied / "metrics.jsonl"):
@@ -403,9 +401,7 @@ def test_the_rows_and_the_record_of_the_run_are_never_overwritten(cli: Any, copi
         assert cli("predict", copied, source, "--out", copied / "answers.jsonl").code == 0
 
 
-def test_a_model_with_nan_weights_is_refused_as_eval_refuses_it(
-    cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_with_nan_weights_is_refused(cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
     from emomtl.inference.evaluator import Evaluator
@@ -439,10 +435,10 @@ def test_answers_have_four_digits_and_labels_only_has_none(cli: Any, trained: An
 @pytest.mark.parametrize(
     "flags", [["--text", "body"], ["--encoding", "utf-8"], ["--keep"], ["--no-header"], ["--spreadsheet-safe"]]
 )
-def test_what_is_said_of_a_file_is_refused_where_none_is_read(cli: Any, trained: Any, flags: list[str]) -> None:
+def test_options_about_files_are_refused_for_texts(cli: Any, trained: Any, flags: list[str]) -> None:
     said = cli("predict", trained.folder, "so happy", *flags)
     assert (said.code, said.out) == (1, "")
-    assert "is about a file, and texts are answered (name a file, and --out)" in said.err
+    assert "is about a file, and texts are given (name a file, and --out)" in said.err
 
 
 class Typed(io.TextIOWrapper):
@@ -478,7 +474,7 @@ def test_what_is_typed_is_answered_line_by_line(
 def test_predictions_for_a_file_say_how_far_they_are(
     cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emomtl.cli.progress.EVERY", 0.0)
+    monkeypatch.setattr("emomtl.cli.progress.SECONDS_BETWEEN_LINES", 0.0)
     source = tmp_path / "new.csv"
     source.write_text("text\n" + "so happy\n" * 1500)
     said = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", "--task", "mood")

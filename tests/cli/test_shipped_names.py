@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emomtl import EmomtlError
-from emomtl.cli.shipped import bases, compose_given, file_of
+from emomtl.cli.shipped import compose_given, file_of, shipped
 from emomtl.plugins.discovery import Plugins
 from emomtl.study import read_study
 from emomtl_tasks.shipped_manifests import folder
@@ -31,7 +31,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_name_that_is_no_file_and_not_shipped_says_what_is(command: tuple[str, ...], cli: Any, tmp_path: Path) -> None:
+def test_an_unknown_name_lists_what_is_shipped(command: tuple[str, ...], cli: Any, tmp_path: Path) -> None:
     said = cli(*(part.replace("NAME", "quickstrat") for part in command))
     assert said.code == 1
     assert "quickstrat: there is no file of this name and no shipped " in said.err
@@ -53,9 +53,7 @@ def test_a_shipped_manifest_is_checked_and_trained_by_its_name(
     assert (tmp_path / "runs" / "quickstart" / "manifest.toml").is_file()
 
 
-def test_relative_paths_of_a_shipped_manifest_start_where_the_command_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_of_a_shipped_manifest_start_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.csv").write_text("text,class\n" + "".join(f"t {i},suicide\nu {i},non-suicide\n" for i in range(9)))
     plugins = Plugins.discover()
@@ -80,11 +78,11 @@ def test_a_study_may_start_from_a_shipped_manifest(tmp_path: Path) -> None:
     rows = '[[rows]]\nname = "a"\n[[rows]]\nname = "b"\nmanifest.train.lr = 1e-3\n'
     path.write_text(f'name = "mine"\nbase = "quickstart"\ntarget = "demo"\n{rows}')
     plugins = Plugins.discover()
-    read = read_study(path, None, None, bases(plugins))
+    read = read_study(path, None, None, shipped(plugins, "manifest"))
     assert set(read.base["tasks"]) >= {"demo"}
     assert read.folder(read.rows()[0]) == tmp_path
     (tmp_path / "quickstart").write_text('name = "own"\n')
-    assert read_study(path, None, None, bases(plugins)).base == {"name": "own"}
+    assert read_study(path, None, None, shipped(plugins, "manifest")).base == {"name": "own"}
     with pytest.raises(EmomtlError):
         read_study(path.rename(tmp_path.parent / "alone.toml"))
 

@@ -36,7 +36,7 @@ def test_closed_streams_and_a_full_standard_error_end_no_command(trained: Any, t
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() != b""
 
 
-def test_what_a_terminal_has_no_letters_for_is_escaped_and_read_back(trained: Any, tmp_path: Path) -> None:
+def test_characters_that_cannot_be_encoded_are_escaped(trained: Any, tmp_path: Path) -> None:
     shutil.copytree(trained.folder, tmp_path / "straße", symlinks=True)
     for how in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
         code, out, err = shell(f"report '{tmp_path / 'straße'}' --json", **how)
@@ -65,7 +65,7 @@ def test_a_source_date_epoch_that_is_none_is_named(
     assert cli("report", trained.folder, "--figures", tmp_path / "figures").code == 0
 
 
-def test_a_run_whose_name_is_no_utf8_is_reported_on_and_else_refused_by_name(trained: Any, cli: Any, tmp_path: Path) -> None:
+def test_a_run_whose_name_is_no_utf8_is_reported_on(trained: Any, cli: Any, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"n\xff")
     try:
         shutil.copytree(trained.folder, folder, symlinks=True)
@@ -77,7 +77,7 @@ def test_a_run_whose_name_is_no_utf8_is_reported_on_and_else_refused_by_name(tra
     assert "n\\udcff: this name is not UTF-8, and tokenizers cannot open files below it (rename it" in said.err
 
 
-def test_a_run_is_not_begun_in_a_folder_whose_name_is_no_utf8(desk: Any, cli: Any) -> None:
+def test_no_run_begins_in_a_folder_without_utf8_name(desk: Any, cli: Any) -> None:
     folder = desk.folder / os.fsdecode(b"n\xff")
     said = cli("train", desk.manifest(), "--out", folder)
     assert said.code == 1

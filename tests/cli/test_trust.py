@@ -105,9 +105,7 @@ def test_a_run_that_is_trusted_is_opened_with_its_code(
 
 
 @pytest.mark.parametrize("form", ["--json", "--html", "--csv", "--markdown", "--latex", None])
-def test_a_report_shows_kept_answers_and_runs_none_of_the_run_s_code(
-    stranger: tuple[Path, Path], cli: Any, tmp_path: Path, form: str | None
-) -> None:
+def test_a_report_runs_no_code_of_the_run(stranger: tuple[Path, Path], cli: Any, tmp_path: Path, form: str | None) -> None:
     run, marker = stranger
     to_file = [tmp_path / "out"] if form not in ("--json", None) else []
     said = cli("report", run, *([form] if form else []), *to_file)
@@ -121,7 +119,7 @@ def test_a_report_shows_kept_answers_and_runs_none_of_the_run_s_code(
         assert "the answers of odd are not shown" in shown
 
 
-def test_the_report_s_tables_are_those_that_the_plugin_s_code_would_give(
+def test_report_tables_equal_those_of_the_plugin_code(
     stranger: tuple[Path, Path], cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emomtl.analyses.answers import kept

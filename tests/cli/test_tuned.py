@@ -56,7 +56,7 @@ def test_training_keeps_thresholds_and_temperature_of_the_best_checkpoint(copied
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_eval_scores_test_at_thresholds_of_validation_also_in_a_run_of_before(copied: Path, cli: Any, old: bool) -> None:
+def test_eval_scores_test_at_thresholds_of_validation(copied: Path, cli: Any, old: bool) -> None:
     thresholds = kept(copied)
     if old:
         forget(copied)
@@ -76,7 +76,7 @@ def test_eval_scores_test_at_thresholds_of_validation_also_in_a_run_of_before(co
     assert "macro_f1_tuned" in cli("eval", copied, "--split", "test").out.replace("\n", "")
 
 
-def test_the_table_after_training_has_one_row_for_one_checkpoint_and_says_that_tuned_is_cross_fitted(desk: Any, cli: Any) -> None:
+def test_the_table_after_training_has_a_row_a_checkpoint(desk: Any, cli: Any) -> None:
     said = cli("train", desk.manifest(train={"steps": 2}, eval={"every": 2}), "--out", desk.folder / "once")
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
@@ -198,7 +198,7 @@ def test_thresholds_of_a_task_without_any_are_refused(copied: Path, cli: Any) ->
     assert (found.code, "no task here answers its labels by thresholds" in found.err) == (1, True)
 
 
-def test_a_coarse_name_is_answered_where_a_member_reaches_its_own_threshold() -> None:
+def test_a_group_is_predicted_if_a_member_is() -> None:
     from types import SimpleNamespace
 
     from emomtl import Grouping, MultiLabel, Taxonomy

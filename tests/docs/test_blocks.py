@@ -56,7 +56,7 @@ def _calls(text: str) -> list[list[str]]:
     return calls
 
 
-def test_every_command_line_of_the_page_names_a_command_and_options_that_exist(page: Any) -> None:
+def test_command_lines_name_commands_and_options_that_exist(page: Any) -> None:
     known_commands = commands()
     for block in page.blocks:
         if block.kind not in SHELLS or "/reference/" in page.name:
@@ -88,7 +88,7 @@ epochs = "3"
 """
 
 
-def test_the_message_in_the_page_on_runs_is_what_a_wrong_manifest_gives(all_pages: Any, plugins: Plugins, tmp_path: Path) -> None:
+def test_the_error_on_the_page_on_runs_is_real(all_pages: Any, plugins: Plugins, tmp_path: Path) -> None:
     page = next(page for page in all_pages if page.name == "docs/runs.md")
     shown = next(block.text for block in page.blocks if "problems:" in block.text)
     file = tmp_path / "bad.toml"

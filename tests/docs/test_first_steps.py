@@ -51,7 +51,7 @@ def test_every_plugin_that_a_page_names_exists(page: Any) -> None:
     assert [plugin for plugin in named if plugin not in known] == []
 
 
-def test_entry_points_on_the_page_of_plugins_are_those_of_the_example(text_of: dict[str, str]) -> None:
+def test_entry_points_on_the_page_are_those_of_the_example(text_of: dict[str, str]) -> None:
     project = tomli.loads((ROOT / "docs/examples/emomtl-isear-like/pyproject.toml").read_text(encoding="utf-8"))
     entries = project["project"]["entry-points"]["emomtl"]
     shown = re.findall(r"```toml\n(\[project\.entry-points.*?)```", text_of["docs/plugins.md"], re.DOTALL)

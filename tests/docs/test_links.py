@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 
-def test_every_relative_link_of_the_page_leads_to_a_file_and_to_a_heading(page: Any, anchors_of: Any) -> None:
+def test_relative_links_lead_to_a_file_and_heading(page: Any, anchors_of: Any) -> None:
     broken = []
     for link in page.links:
         if "://" in link or link.startswith("mailto:"):
@@ -20,7 +20,7 @@ def test_every_relative_link_of_the_page_leads_to_a_file_and_to_a_heading(page: 
     assert broken == []
 
 
-def test_every_page_of_the_book_is_in_its_table_of_contents(all_pages: Any) -> None:
+def test_every_page_is_in_the_table_of_contents(all_pages: Any) -> None:
     index = next(page for page in all_pages if page.name == "docs/index.md")
     linked = {(index.path.parent / link.partition("#")[0]).resolve() for link in index.links if "://" not in link}
     book = {page.path for page in all_pages if page.name.startswith("docs/") and not page.name.startswith("docs/examples/")}

@@ -16,7 +16,7 @@ from emomtl.plugins.discovery import Plugins
 
 ROOT = Path(__file__).parents[2]
 TELLING = {
-    "emomtl/cli/cached.py": "when an entry of the cache was last used, in a table",
+    "emomtl/cli/cache.py": "when an entry of the cache was last used, in a table",
     "emomtl/data/cache/store.py": "when an entry was made and last used; what a killed builder left is removed after a day",
     "emomtl/run/lock.py": "since when a run has been in use, in a message",
 }
@@ -59,9 +59,7 @@ class Jumping(Plugins):
         return answers
 
 
-def test_a_clock_that_jumps_by_years_at_every_reading_changes_no_result(
-    desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_that_jumps_by_years_changes_no_result(desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 4})
     unbroken = contents(desk.train(manifest, "unbroken"))
     draw, real = random.Random(3), time.time

@@ -50,7 +50,7 @@ print(json.dumps([said, steps]))
 """
 
 
-def test_a_full_and_a_read_only_disk_cost_no_checkpoint_and_the_run_goes_on(desk: Any, contents: Any, tmp_path: Path) -> None:
+def test_a_full_or_read_only_disk_costs_no_checkpoint(desk: Any, contents: Any, tmp_path: Path) -> None:
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 2})

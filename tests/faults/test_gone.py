@@ -139,16 +139,14 @@ def test_one_error_names_the_path_and_the_remedy(desk: Any, found: dict[str, Any
 
 
 @pytest.mark.parametrize("how", ["moved", "inodes", "read-only"])
-def test_what_is_put_right_goes_on_and_is_the_unbroken_run(
-    desk: Any, found: dict[str, Any], contents: Any, unbroken: Any, how: str
-) -> None:
+def test_a_mended_run_equals_the_unbroken_one(desk: Any, found: dict[str, Any], contents: Any, unbroken: Any, how: str) -> None:
     code, _, whole = found[how][1][-1]
     assert code == 0, whole
     assert contents(desk.folder / "kept" / how) == unbroken
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied", "replaced"])
-def test_what_was_removed_is_not_made_again_and_a_resume_says_what_is_missing(found: dict[str, Any], how: str) -> None:
+def test_a_resume_names_files_that_were_removed(found: dict[str, Any], how: str) -> None:
     left, said = found[how]
     assert left == {"removed": None, "replaced": []}.get(how, left)
     code, errors, _ = said[-1]
@@ -157,7 +155,7 @@ def test_what_was_removed_is_not_made_again_and_a_resume_says_what_is_missing(fo
 
 
 @pytest.mark.parametrize("how", ["inodes", "read-only"])
-def test_meanwhile_the_run_reports_and_answers_and_a_new_run_is_refused_with_one_error(found: dict[str, Any], how: str) -> None:
+def test_without_its_corpus_a_run_still_reports_and_predicts(found: dict[str, Any], how: str) -> None:
     report, predicted, second = found[how][1][1:4]
     assert (report[0], predicted[0]) == (0, 0), (report, predicted)
     assert second[0] == 1

@@ -51,7 +51,7 @@ NAMING_CODE: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("what", NAMING_CODE)
-def test_an_encoder_that_names_code_is_refused_before_transformers_sees_it(
+def test_an_encoder_that_names_code_is_refused(
     desk: Any, refused: Refusing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     import transformers
@@ -68,9 +68,7 @@ def test_an_encoder_that_names_code_is_refused_before_transformers_sees_it(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_run_s_own_encoder_that_names_code_is_refused_though_its_digests_fit(
-    finished: tuple[Path, Refusing], tmp_path: Path
-) -> None:
+def test_a_run_encoder_that_names_code_is_refused(finished: tuple[Path, Refusing], tmp_path: Path) -> None:
     folder, refused = finished
     config = json.loads((folder / "encoder" / "config.json").read_text())
     (folder / "encoder" / "planted.py").write_text(payload(tmp_path / "ran"))
@@ -92,7 +90,7 @@ def test_no_key_lets_a_model_s_code_run(refused: Refusing, desk: Any) -> None:
     assert "encoder.trust_remote_code: unknown key" in message
 
 
-def test_a_run_with_a_plugin_file_is_reported_on_without_its_code(desk: Any, cli: Any, tmp_path: Path) -> None:
+def test_reports_run_no_plugin_file_of_a_run(desk: Any, cli: Any, tmp_path: Path) -> None:
     (desk.folder / "mine.py").write_text("")
     desk.train(desk.manifest(plugins=["./mine.py"], train={"steps": 1}))
     (desk.folder / "run" / "plugins" / "mine.py").write_text(payload(tmp_path / "ran"))
@@ -100,7 +98,7 @@ def test_a_run_with_a_plugin_file_is_reported_on_without_its_code(desk: Any, cli
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_run_s_copy_of_a_plugin_file_that_was_changed_is_not_run(desk: Any, refused: Refusing, tmp_path: Path) -> None:
+def test_a_changed_copy_of_a_plugin_file_is_not_run(desk: Any, refused: Refusing, tmp_path: Path) -> None:
     (desk.folder / "mine.py").write_text("")
     desk.train(desk.manifest(plugins=["./mine.py"], train={"steps": 1}))
     (desk.folder / "run" / "plugins" / "mine.py").write_text(payload(tmp_path / "ran"))
@@ -159,7 +157,7 @@ def changes(folder: Path, times: int) -> tuple[int, list[str]]:
     return refused, wrong
 
 
-def test_a_changed_byte_in_any_file_of_a_run_is_refused_by_its_name(finished: tuple[Path, Refusing]) -> None:
+def test_a_changed_byte_in_any_file_is_refused_by_name(finished: tuple[Path, Refusing]) -> None:
     refused, wrong = changes(finished[0], 60)
     assert not wrong
     assert refused >= 54  # a change within the word "sha256" of a JSON file takes away a digest, and nothing else
@@ -179,7 +177,7 @@ def test_a_manifest_that_was_cut_off_is_no_older_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_thousand_changes_in_files_of_a_run_are_refused_or_change_nothing(finished: tuple[Path, Refusing]) -> None:
+def test_a_thousand_changes_are_refused_or_change_nothing(finished: tuple[Path, Refusing]) -> None:
     refused, wrong = changes(finished[0], 1_000)
     print("refused:", refused)
     assert not wrong
@@ -205,7 +203,7 @@ def test_a_file_of_another_run_is_refused(tmp_path: Path, file: str) -> None:
     assert problem.remedy
 
 
-def test_an_entry_of_a_cache_under_another_s_key_is_made_again(tmp_path: Path) -> None:
+def test_a_cache_entry_under_another_key_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o700)
     tmp_path.chmod(0o700)
     said: list[str] = []
@@ -258,7 +256,7 @@ def test_a_name_that_could_be_a_path_is_refused(refused: Refusing, desk: Any, na
     assert "name: " in refused("check", manifest)
 
 
-def test_a_link_out_of_a_folder_of_rows_is_refused_and_one_within_is_not(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_link_out_of_a_folder_of_rows_is_refused(refused: Refusing, cli: Any, desk: Any) -> None:
     folder = desk.folder / "rows"
     folder.mkdir()
     (folder / "all.csv").write_text("text,label\n" + "".join(f"text {n},{'joy' if n % 2 else 'fear'}\n" for n in range(40)))
@@ -309,7 +307,7 @@ def test_the_combinations_of_long_axes_are_counted_and_not_made(tmp_path: Path, 
     assert "axes: the axes make 1,073,741,824 rows (at most 10,000: write the rows that you want as [[rows]])" in said.err
 
 
-def test_a_taxonomy_of_many_labels_is_told_of_its_double_at_once() -> None:
+def test_a_double_label_among_many_is_found_at_once() -> None:
     from emomtl import Taxonomy
 
     with pytest.raises(EmomtlError, match="label 'l7' stands twice"):
@@ -348,7 +346,7 @@ CHARACTERS = [
 ]
 
 
-def test_control_and_bidi_characters_in_texts_and_labels_are_read_and_never_reach_the_terminal(desk: Any, cli: Any) -> None:
+def test_control_and_bidi_characters_never_reach_the_terminal(desk: Any, cli: Any) -> None:
     import csv
 
     labels = [f"joy{odd}end" for odd in CHARACTERS[:4]]  # what stands at an end is trimmed
@@ -386,7 +384,7 @@ def test_a_label_with_a_lone_surrogate_is_refused(desk: Any, refused: Refusing) 
     assert "is not text that UTF-8 can hold (write it without lone surrogates)" in message
 
 
-def test_names_of_columns_and_files_with_control_characters_are_refused_and_escaped(refused: Refusing, desk: Any) -> None:
+def test_names_with_control_characters_are_refused_and_escaped(refused: Refusing, desk: Any) -> None:
     (desk.folder / "odd.csv").write_text("\x1b[2Jtext,\u202elabel\na,joy\n", encoding="utf-8")
     task = {"use": "table", "source": "odd.csv"}
     manifest = desk.manifest(tasks={"mood": None, "topics": None, "odd": task}, weighting={"use": "equal"})

@@ -44,9 +44,7 @@ def emomtl_stepped(run, step, losses):
 """
 
 
-def test_metadata_is_read_once_a_distribution_however_many_names_it_offers(
-    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metadata_of_a_distribution_is_read_once(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         names = {f"load-{number}-{name}": None for name in range(6)}
         install(f"load-{number}", {f"load_{number}": PLUGIN.format(names=names)}, dict.fromkeys(names, f"load_{number}"))
@@ -71,7 +69,7 @@ def test_metadata_is_read_once_a_distribution_however_many_names_it_offers(
 
 
 @pytest.mark.parametrize("tasks", [20, 40])
-def test_a_report_looks_at_each_task_a_fixed_number_of_times(tasks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_linear_in_tasks(tasks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     looked, real = 0, collect._is_count
 
     def counted(value: object, least: int = 1) -> bool:
@@ -94,7 +92,7 @@ def test_a_report_looks_at_each_task_a_fixed_number_of_times(tasks: int, monkeyp
     assert looked == tasks
 
 
-def test_vector_scaling_looks_at_the_rows_as_often_for_many_labels_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vector_scaling_needs_no_more_passes_for_many_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     looked, real = 0, scaling.negative_log_likelihood
 
     def counted(*given: Any) -> float:
@@ -126,7 +124,7 @@ def test_the_gradient_of_scaling_is_that_of_its_cost(exclusive: bool) -> None:
         assert found[place] == pytest.approx((high - low) / 2e-5, abs=1e-8)
 
 
-def test_of_more_labels_than_can_be_read_the_commonest_confusions_are_listed() -> None:
+def test_of_many_labels_the_commonest_confusions_are_listed() -> None:
     names = [f"label-{number:02d}" for number in range(DRAWN + 1)]
     draw = np.random.default_rng(2)
     targets, probabilities = draw.integers(0, len(names), 900), draw.random((900, len(names)))
@@ -154,7 +152,7 @@ def test_steps_leave_no_objects_and_no_open_files_behind(desk: Any) -> None:
     assert objects[-1] - objects[5] < 100, objects
 
 
-def test_a_forecast_asks_a_steady_sampler_of_many_tasks_four_times_a_point_and_one_that_turns_through_its_cycle() -> None:
+def test_a_forecast_asks_a_steady_sampler_four_times_a_point() -> None:
     names = [f"task-{number}" for number in range(40)]
     moment = Moment(7, 0.5, 0, 1, dict.fromkeys(names, 9))
     for turns, wanted in ((False, 4), (True, 42)):
@@ -170,7 +168,7 @@ def test_a_forecast_asks_a_steady_sampler_of_many_tasks_four_times_a_point_and_o
         assert asked == wanted
 
 
-def test_a_page_of_many_tasks_has_tables_of_all_and_pictures_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_many_tasks_has_few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(3)
     answers = TaskPredictions(draw.integers(0, 3, 20), draw.random((20, 3)))
     labels = Taxonomy(["joy", "anger", "fear"])

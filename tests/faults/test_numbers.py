@@ -36,7 +36,7 @@ def notes(err: str) -> list[str]:
     return [line.removeprefix("note: ") for line in err.splitlines() if line.startswith("note: ")]
 
 
-def test_the_loss_of_a_step_without_any_label_is_no_loss_and_not_0(desk: Any) -> None:
+def test_a_step_without_labels_has_no_loss(desk: Any) -> None:
     lines = lines_of(desk)
     write(desk, [line if number % 12 == 1 else re.sub(r",\w+,train", ",,train", line) for number, line in enumerate(lines)])
     manifest = mood(desk, options={"labels": ["joy", "anger", "sadness"], "empty": "unknown"}, batch_size=2)
@@ -46,7 +46,7 @@ def test_the_loss_of_a_step_without_any_label_is_no_loss_and_not_0(desk: Any) ->
     assert all(losses["mood"] > 0 for losses in told if losses)
 
 
-def test_a_label_that_no_training_row_has_is_said_and_where_labels_are_learned_the_remedy_too(desk: Any, cli: Any) -> None:
+def test_a_label_that_no_training_row_has_is_reported(desk: Any, cli: Any) -> None:
     write(desk, [line for line in lines_of(desk) if ",sadness,train" not in line])
     said = cli("train", mood(desk), "--out", desk.folder / "run")
     assert said.code == 1
@@ -76,7 +76,7 @@ def test_one_training_row_is_trained_on_and_said(desk: Any, cli: Any) -> None:
     assert "the training rows have 1 label(s)" in cli("train", mood(desk), "--out", desk.folder / "learned").err
 
 
-def test_rows_of_one_label_are_said_and_refused_where_the_labels_are_learned(desk: Any, cli: Any) -> None:
+def test_rows_of_one_label_are_reported_or_refused(desk: Any, cli: Any) -> None:
     relabelled(desk, "joy")
     assert "tasks.mood: the training rows have 1 label(s)" in cli("train", mood(desk), "--out", desk.folder / "run").err
     said = cli("train", mood(desk, options={"labels": ["joy", "anger"]}), "--out", desk.folder / "run")
@@ -86,7 +86,7 @@ def test_rows_of_one_label_are_said_and_refused_where_the_labels_are_learned(des
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("head", ["single-label", "multi-label", "regression"])
-def test_a_split_without_any_target_is_refused_before_a_folder_is_made(refused: Any, desk: Any, split: str, head: str) -> None:
+def test_a_split_without_targets_makes_no_folder(refused: Any, desk: Any, split: str, head: str) -> None:
     if head == "regression":
         write(desk, [re.sub(r",(joy|anger|sadness),", lambda found: f",{len(found[1])},", line) for line in lines_of(desk)])
         write(desk, [re.sub(rf",\d,{split}", f",,{split}", line) for line in lines_of(desk)])
@@ -117,7 +117,7 @@ def test_a_number_that_float32_does_not_hold_is_refused(refused: Any, desk: Any)
     assert "'value' is 1e+300, more than float32 holds" in message
 
 
-def test_a_constant_target_is_said_and_a_figure_that_it_leaves_undefined_is_no_0(desk: Any, cli: Any) -> None:
+def test_a_constant_target_leaves_metrics_undefined_and_not_0(desk: Any, cli: Any) -> None:
     said = cli("train", numbers(desk, {"joy": "1", "anger": "1", "sadness": "1"}), "--out", desk.folder / "run")
     assert said.code == 0
     assert "mood: every training row has 1 for value: there is nothing to learn" in notes(said.err)

@@ -110,9 +110,7 @@ def stopped(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_missing_from_a_state_is_one_line_and_nobody_goes_on_from_it(
-    stopped: tuple[Any, Path], cli: Any, case: str, tmp_path: Path
-) -> None:
+def test_an_incomplete_state_is_one_error(stopped: tuple[Any, Path], cli: Any, case: str, tmp_path: Path) -> None:
     desk, manifest = stopped
     folder = tmp_path / "run"
     shutil.copytree(desk.folder / "run", folder, symlinks=True)

@@ -54,7 +54,7 @@ def holding(folder: Path, secrets: list[str], *own: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("event", "fact"), [("stepped", "step"), ("finished", "error"), ("checkpointed", "path")])
-def test_secrets_of_the_environment_are_in_no_file_and_no_output(
+def test_secrets_of_the_environment_reach_no_file_or_output(
     desk: Any, cli: Any, planted: list[str], event: str, fact: str
 ) -> None:
     (desk.folder / "leaky.py").write_text(LEAKY.replace("EVENT", event).replace("FACT", fact), encoding="utf-8")
@@ -118,7 +118,7 @@ def test_a_secret_in_a_manifest_is_refused_and_not_quoted(
 
 
 @pytest.mark.parametrize("given", ["encoder.token={}", "train.lr={}", "tasks.mood.source='{}", "{}", "name={}"])
-def test_a_secret_on_the_command_line_is_refused_and_not_quoted(desk: Any, cli: Any, given: str) -> None:
+def test_a_secret_in_an_override_is_refused_and_not_quoted(desk: Any, cli: Any, given: str) -> None:
     said = cli("train", desk.manifest(), "--out", desk.folder / "run", "--set", given.format(TOKEN))
     assert said.code == 1
     assert TOKEN[:12] not in said.err

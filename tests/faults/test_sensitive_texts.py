@@ -100,7 +100,7 @@ def manifest(desk: Any, name: str = "secret", **changes: Any) -> Path:
     return desk.manifest(name, **(given | changes))  # type: ignore[no-any-return]
 
 
-def test_no_command_says_or_writes_a_text_of_a_sensitive_task(watched: Watched, desk: Any) -> None:
+def test_no_command_shows_a_text_of_a_sensitive_task(watched: Watched, desk: Any) -> None:
     path, out = manifest(desk), desk.folder / "out"
     out.mkdir()
     watched("tasks", "--json")
@@ -129,7 +129,7 @@ def test_no_command_says_or_writes_a_text_of_a_sensitive_task(watched: Watched, 
     assert watched.files("private.csv") == []
 
 
-def test_a_feature_s_words_stay_in_the_run_and_are_shown_nowhere(watched: Watched, desk: Any) -> None:
+def test_words_of_a_feature_stay_in_the_run(watched: Watched, desk: Any) -> None:
     path, out = manifest(desk, features={"words": {"use": "lexicon", "of": "private"}}), desk.folder / "out"
     watched("train", path, "--out", "run")
     watched("report", "run", "--html", "r.html", "--full", "--errors", "5")
@@ -145,7 +145,7 @@ def test_a_feature_s_words_stay_in_the_run_and_are_shown_nowhere(watched: Watche
 
 @pytest.mark.parametrize("task", ["private", "open-on-it"])
 @pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_a_row_that_does_not_read_is_placed_and_not_quoted(watched: Watched, desk: Any, task: str, policy: str) -> None:
+def test_a_bad_sensitive_row_is_placed_and_not_quoted(watched: Watched, desk: Any, task: str, policy: str) -> None:
     more = [f"unreadable {CANARY},joy,train", f"{CANARY} has a label,{CANARY},train", f"{CANARY} {'no' * 3000},joy,train"]
     (desk.folder / "private.csv").write_text("\n".join(["text,label,part", *rows(), *more, ""]), encoding="utf-8")
     tasks = {"mood": None, "topics": None, task: {"source": "private.csv"}, "private": {"source": "private.csv"}}
@@ -191,7 +191,7 @@ def test_predict_keeps_no_input_unless_it_is_asked_to(watched: Watched, desk: An
     assert watched.files("private.csv", "new.csv", "headless.csv") == ["kept.csv"]
 
 
-def test_a_table_of_one_s_own_can_be_marked_and_what_is_derived_from_it_is_too(watched: Watched, desk: Any) -> None:
+def test_an_own_table_can_be_marked_sensitive(watched: Watched, desk: Any) -> None:
     derived = (
         "from dataclasses import dataclass, replace\nfrom typing import ClassVar\nfrom emomtl import DerivedTask, hookimpl\n"
         "@dataclass(frozen=True)\nclass Loud(DerivedTask):\n    name: ClassVar[str] = 'loud'\n    of: str\n"

@@ -41,9 +41,7 @@ def started(desk: Any, seconds: float) -> tuple[Path, subprocess.Popen[str], Pat
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_at_the_step_boundary_and_resume_finishes_it_identically(
-    desk: Any, cli: Any, contents: Any, number: int, code: int
-) -> None:
+def test_a_run_stopped_by_a_signal_resumes_identically(desk: Any, cli: Any, contents: Any, number: int, code: int) -> None:
     manifest, process, folder = started(desk, 1.0)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

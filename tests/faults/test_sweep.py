@@ -123,12 +123,12 @@ def sweep_resume(desk: Any, stops: int | None) -> dict[str, Any]:
     return sweep(desk, manifest, stops, **second, life=[other], after=[other])
 
 
-def test_a_run_killed_at_events_of_its_whole_life_is_the_unbroken_run(memory_desk: Any) -> None:
+def test_a_run_killed_at_some_events_equals_the_unbroken_one(memory_desk: Any) -> None:
     check(sweep_plain(memory_desk, 3))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(6000)
 @pytest.mark.parametrize("kind", [sweep_plain, sweep_pretrain, sweep_files, sweep_resume])
-def test_a_run_killed_at_every_event_of_its_whole_life_is_the_unbroken_run(memory_desk: Any, kind: Any) -> None:
+def test_a_run_killed_at_every_event_equals_the_unbroken_one(memory_desk: Any, kind: Any) -> None:
     check(kind(memory_desk, None))

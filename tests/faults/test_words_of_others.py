@@ -113,7 +113,7 @@ def seen(text: str) -> list[str]:
     return [text[max(0, found.start() - 40) : found.end() + 20] for found in UNSEEN.finditer(text)][:3]
 
 
-def test_nothing_that_is_said_or_written_has_a_character_that_a_terminal_obeys(outputs: Outputs) -> None:
+def test_no_output_has_a_control_character(outputs: Outputs) -> None:
     said = {one.command: seen(one.out + one.err) for one in outputs.said}
     assert {command: found for command, found in said.items() if found} == {}
     written = [path for path in outputs.out.rglob("*") if path.suffix in TEXTS or path.name in ("r.csv", "p.jsonl")]
@@ -201,7 +201,7 @@ def check_cells(text: str, delimiter: str = ",") -> list[list[str]]:
     return rows
 
 
-def test_no_cell_of_csv_begins_a_formula_and_numbers_stay_numbers(outputs: Outputs, payloads: dict[str, list[str]]) -> None:
+def test_no_cell_of_csv_begins_a_formula(outputs: Outputs, payloads: dict[str, list[str]]) -> None:
     cells = {cell for row in check_cells(outputs.read("r.csv")) for cell in row}
     assert {"'=1+1", "-1.5"} <= cells
     for name, delimiter in (("p.csv", ","), ("p.tsv", "\t")):
@@ -255,7 +255,7 @@ def test_markdown_shows_the_words_as_text(outputs: Outputs) -> None:
     assert [label for label in LABELS if printable(label) not in page.texts] == []
 
 
-def test_the_card_s_metadata_reads_back_and_its_text_is_text(outputs: Outputs) -> None:
+def test_the_metadata_of_a_card_reads_back(outputs: Outputs) -> None:
     _, top, rest = outputs.read("card.md").split("---\n", 2)
     data = yaml.safe_load(top)
     (result,) = data["model-index"][0]["results"]
@@ -281,7 +281,7 @@ def test_every_payload_stands_for_itself_in_markdown(payloads: dict[str, list[st
         assert [text.strip() for text in page.texts].count(printable(one).strip()) == 4
 
 
-def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: dict[str, list[str]]) -> None:
+def test_every_payload_is_escaped_in_every_format(payloads: dict[str, list[str]]) -> None:
     from emomtl.analyses.card import front_matter
     from emomtl.contracts.analysis import Table
     from emomtl.report.formats.csv_output import as_csv
@@ -301,7 +301,7 @@ def test_every_payload_stands_for_itself_in_yaml_json_csv_and_latex(payloads: di
         assert not re.search(r"[\\{}$&#^_%~*\[]", bare), (one, escape(one))
 
 
-def test_every_payload_is_a_name_to_hover_in_a_picture_that_reads(payloads: dict[str, list[str]]) -> None:
+def test_every_payload_is_a_title_in_a_picture(payloads: dict[str, list[str]]) -> None:
     from matplotlib.figure import Figure
 
     from emomtl.report.drawing import as_svg, hover

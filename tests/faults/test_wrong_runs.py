@@ -24,9 +24,7 @@ def flip(path: Path, at: float = 0.5) -> None:
 @pytest.mark.parametrize(
     "file", ["model.safetensors", "optimizer.safetensors", "weighting.safetensors", "state.json", "sha256.txt"]
 )
-def test_one_flipped_byte_in_a_checkpoint_is_found_by_eval_predict_and_resume(
-    trained: Any, finished: tuple[Path, Refusing], file: str
-) -> None:
+def test_a_flipped_byte_in_a_checkpoint_is_found(trained: Any, finished: tuple[Path, Refusing], file: str) -> None:
     folder, refused = finished
     flip((folder / "checkpoints" / "last").resolve() / file)
     for arguments in (["eval", folder, "--checkpoint", "last"], ["predict", folder, "happy", "--checkpoint", "last"]):
@@ -61,7 +59,7 @@ def test_a_folder_that_is_no_run_is_refused(refused: Refusing, desk: Any) -> Non
         assert "no run here" in refused("train", desk.manifest(), "--out", folder, "--resume")
 
 
-def test_a_finished_run_is_not_trained_over_and_neither_is_a_folder_with_other_things(refused: Refusing, desk: Any) -> None:
+def test_no_folder_is_trained_over(refused: Refusing, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 1})
     desk.train(manifest)
     refused.folder = desk.folder / "run" / "checkpoints"
@@ -72,7 +70,7 @@ def test_a_finished_run_is_not_trained_over_and_neither_is_a_folder_with_other_t
     assert "a file, not a folder" in refused("train", manifest, "--out", desk.folder / "file")
 
 
-def test_two_runs_into_one_folder_are_refused_and_the_first_goes_on(refused: Refusing, desk: Any, contents: Any) -> None:
+def test_a_second_run_into_one_folder_is_refused(refused: Refusing, desk: Any, contents: Any) -> None:
     manifest = desk.manifest(train={"steps": 2})
     session = desk.begin(manifest)
     assert "holds a run already" in refused("train", manifest, "--out", desk.folder / "run")
@@ -91,7 +89,7 @@ def interrupted(desk: Any, manifest: Path) -> Path:
     return folder
 
 
-def test_a_resume_with_another_manifest_is_refused_by_key_and_allowed_by_key(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_manifest_is_allowed_by_key(refused: Refusing, cli: Any, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 3})
     folder = interrupted(desk, manifest)
     refused.folder = folder / "checkpoints"
@@ -103,7 +101,7 @@ def test_a_resume_with_another_manifest_is_refused_by_key_and_allowed_by_key(ref
     assert cli("train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train").code == 0
 
 
-def test_a_resume_with_another_corpus_is_refused_and_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_corpus_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 3})
     folder = interrupted(desk, manifest)
     with (desk.folder / "mood.csv").open("a") as file:
@@ -114,7 +112,7 @@ def test_a_resume_with_another_corpus_is_refused_and_can_be_allowed(refused: Ref
     assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "data.mood").code == 0
 
 
-def test_a_resume_with_another_plugin_file_is_refused_and_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_plugin_file_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
     (desk.folder / "mine.py").write_text(source)
     manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
@@ -139,9 +137,7 @@ def test_a_misspelt_key_is_refused_and_the_option_needs_resume(refused: Refusing
 
 
 @pytest.mark.parametrize("what", ["train.steps", "data"])
-def test_a_finished_run_is_neither_trained_nor_rewritten_under_something_else(
-    refused: Refusing, cli: Any, desk: Any, what: str
-) -> None:
+def test_a_finished_run_is_neither_trained_nor_rewritten(refused: Refusing, cli: Any, desk: Any, what: str) -> None:
     manifest = desk.manifest(train={"steps": 2})
     folder = desk.train(manifest).folder
     more = ["--set", "train.steps=9"] if what == "train.steps" else []
@@ -157,7 +153,7 @@ def test_a_finished_run_is_neither_trained_nor_rewritten_under_something_else(
     assert cli("eval", folder).code == 0
 
 
-def test_the_record_changes_with_a_step_and_keeps_what_was_there_before_it(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_the_record_keeps_what_was_there_before(refused: Refusing, cli: Any, desk: Any) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
     (desk.folder / "mine.py").write_text(source)
     manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
@@ -191,7 +187,7 @@ def test_the_record_changes_with_a_step_and_keeps_what_was_there_before_it(refus
     assert "tasks.mood: the run was trained on this corpus up to step 2, and on another one since" in message
 
 
-def test_a_run_whose_new_plugin_was_not_copied_when_it_was_killed_still_opens(cli: Any, desk: Any) -> None:
+def test_a_run_killed_before_copying_a_plugin_still_opens(cli: Any, desk: Any) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
     (desk.folder / "mine.py").write_text(source)
     manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
@@ -206,7 +202,7 @@ def test_a_run_whose_new_plugin_was_not_copied_when_it_was_killed_still_opens(cl
     assert cli("train", manifest, "--out", folder, "--resume").code == 0
 
 
-def test_a_project_that_was_moved_resumes_where_its_rows_are_the_same(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_moved_project_resumes_with_the_same_rows(refused: Refusing, cli: Any, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 3})
     text = manifest.read_text().replace('"mood.csv"', f'"{desk.folder}/mood.csv"')
     manifest.write_text(text)
@@ -229,7 +225,7 @@ def test_a_project_that_was_moved_resumes_where_its_rows_are_the_same(refused: R
     assert cli("eval", there / "run").code == 0
 
 
-def test_a_loss_that_is_not_finite_ends_the_command_with_one_message(cli: Any, desk: Any) -> None:
+def test_a_loss_that_is_not_finite_is_one_message(cli: Any, desk: Any) -> None:
     said = cli("train", desk.manifest(train={"lr": 1e30, "clip": 0.0, "warmup": 0.0}), "--out", desk.folder / "run")
     assert said.code == 1
     (message,) = [line for line in said.err.splitlines() if line.startswith("error: ")]

@@ -1,4 +1,6 @@
-"""The fields of a dataclass are the options: types, ranges and choices are held, and mistakes are named."""
+"""The fields of a dataclass are the options: types, ranges and choices are held, and mistakes are
+named.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class Needy:
 
     def __post_init__(self) -> None:
         if self.scale < 0:
-            raise EmomtlError(Problem("scale", "is negative", "0 or more"), Problem("elsewhere", "is odd"))
+            raise EmomtlError(
+                Problem("scale", "is negative", "0 or more"), Problem("elsewhere", "is odd")
+            )
 
 
 FULL: dict[str, Any] = {
@@ -121,7 +125,11 @@ def test_options_written_and_read_again_are_equal() -> None:
         ({"log_every": 9}, "sampler.log_every", "'log_every' belongs under [train]"),
         ({"derived": 1}, "sampler.derived", "unknown key"),
         ({"kind": "x"}, "sampler.kind", "unknown key"),
-        ({"alpha": 0}, "sampler.alpha", "found the whole number 0 (expected a number greater than 0 and of at most 1)"),
+        (
+            {"alpha": 0},
+            "sampler.alpha",
+            "found the whole number 0 (expected a number greater than 0 and of at most 1)",
+        ),
         ({"alpha": "0.5"}, "sampler.alpha", "write 0.5 without quotes"),
         ({"alpha": float("nan")}, "sampler.alpha", "found the number nan"),
         ({"count": True}, "sampler.count", "found true (expected a whole number of at least 1)"),
@@ -131,15 +139,25 @@ def test_options_written_and_read_again_are_equal() -> None:
         ({"names": ["a", 3]}, "sampler.names[1]", "found the whole number 3"),
         ({"pair": [1.0]}, "sampler.pair", "expected a list of 2: each a number"),
         ({"weights": {"a b": -1}}, 'sampler.weights."a b"', "expected a number of at least 0"),
-        ({"weights": 3}, "sampler.weights", "expected a table whose values are each a number of at least 0"),
-        ({"columns": 3}, "sampler.columns", "expected a list, each text or a table whose values are each text"),
+        (
+            {"weights": 3},
+            "sampler.weights",
+            "expected a table whose values are each a number of at least 0",
+        ),
+        (
+            {"columns": 3},
+            "sampler.columns",
+            "expected a list, each text or a table whose values are each text",
+        ),
         ({"columns": ["a", 3]}, "sampler.columns", "found a list of 2"),
         ({"inner": {"lo": 1.0}}, "sampler.inner.lo", "unknown key (did you mean 'low'?)"),
         ({"inner": {"low": 3.0}}, "sampler.inner", "low = 3.0 is above high = 1.0"),
         ({"flag": 0}, "sampler.flag", "expected true or false"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_would_have_worked(options: dict[str, Any], place: str, fragment: str) -> None:
+def test_a_wrong_option_is_named_with_what_would_have_worked(
+    options: dict[str, Any], place: str, fragment: str
+) -> None:
     value, problems = read_options(Options, options, "sampler")
     assert value is None
     assert [problem.place for problem in problems] == [place]
@@ -147,16 +165,23 @@ def test_a_wrong_option_is_named_with_what_would_have_worked(options: dict[str, 
 
 
 def test_all_wrong_options_come_at_once() -> None:
-    _, problems = read_options(Options, {"alpha": 2, "count": 0, "names": 1, "nothing": 1}, "tasks.x.options")
-    assert {problem.place for problem in problems} == {f"tasks.x.options.{key}" for key in ("alpha", "count", "names", "nothing")}
+    _, problems = read_options(
+        Options, {"alpha": 2, "count": 0, "names": 1, "nothing": 1}, "tasks.x.options"
+    )
+    assert {problem.place for problem in problems} == {
+        f"tasks.x.options.{key}" for key in ("alpha", "count", "names", "nothing")
+    }
 
 
-def test_a_missing_option_and_a_complaint_of_the_dataclass_are_problems() -> None:
+def test_a_missing_option_and_errors_of_the_dataclass_are_problems() -> None:
     assert [str(problem) for problem in read_options(Needy, {}, "tasks.x.options")[1]] == [
         "tasks.x.options.text: missing key (expected text)"
     ]
     _, problems = read_options(Needy, {"text": "a", "scale": -1}, "sampler")
-    assert [str(problem) for problem in problems] == ["sampler.scale: is negative (0 or more)", "sampler: elsewhere: is odd"]
+    assert [str(problem) for problem in problems] == [
+        "sampler.scale: is negative (0 or more)",
+        "sampler: elsewhere: is odd",
+    ]
 
 
 def test_a_description_of_a_field_reaches_the_schema() -> None:
@@ -168,12 +193,16 @@ def test_a_description_of_a_field_reaches_the_schema() -> None:
 
 def test_the_heads_of_emomtl_are_read() -> None:
     assert read_options(SingleLabel, {"dropout": 0}, "head")[0] == SingleLabel(dropout=0.0)
-    assert read_options(MultiLabel, {"threshold": 0.3, "lr": 1}, "head")[0] == MultiLabel(threshold=0.3, lr=1.0)
-    assert read_options(Regression, {"dimensions": ["v", "a"], "low": 1, "high": 5}, "head")[0] == Regression(
-        ("v", "a"), low=1.0, high=5.0
+    assert read_options(MultiLabel, {"threshold": 0.3, "lr": 1}, "head")[0] == MultiLabel(
+        threshold=0.3, lr=1.0
     )
+    assert read_options(Regression, {"dimensions": ["v", "a"], "low": 1, "high": 5}, "head")[
+        0
+    ] == Regression(("v", "a"), low=1.0, high=5.0)
     problems = read_options(Regression, {"dimensions": ["v", "v"]}, "tasks.x.head")[1]
-    assert [str(problem) for problem in problems] == ["tasks.x.head: a regression head needs dimensions, each named once"]
+    assert [str(problem) for problem in problems] == [
+        "tasks.x.head: a regression head needs dimensions, each named once"
+    ]
 
 
 def test_a_class_without_fields_takes_no_options() -> None:

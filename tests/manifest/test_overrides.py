@@ -29,7 +29,7 @@ START = 'name = "a"\n[encoder]\nuse = "e"\n[tasks.a-b]\n[train]\nlr = 1e-4\n'
         ("name=1\nseed = 2", {"name": "1\nseed = 2"}),
     ],
 )
-def test_a_value_is_read_as_toml_and_a_bare_word_is_text(override: str, expected: dict[str, Any]) -> None:
+def test_a_value_is_toml_and_a_bare_word_is_text(override: str, expected: dict[str, Any]) -> None:
     assert apply_overrides({}, [override]) == (expected, [])
 
 
@@ -60,7 +60,9 @@ def test_the_data_that_is_given_stays_as_it_is() -> None:
         (["encoder.use=\udcff"], "--set encoder.use", "UTF-8"),
     ],
 )
-def test_an_override_that_cannot_be_applied_is_a_problem(overrides: list[str], place: str, fragment: str) -> None:
+def test_an_override_that_cannot_be_applied_is_a_problem(
+    overrides: list[str], place: str, fragment: str
+) -> None:
     _, problems = apply_overrides({"seed": 1, "list": [1]}, overrides)
     assert [problem.place for problem in problems] == [place]
     assert fragment in str(problems[0])
@@ -74,11 +76,19 @@ def test_an_override_that_cannot_be_applied_is_a_problem(overrides: list[str], p
         ("train.learning_rate=1", "--set train.learning_rate: unknown key (did you mean 'lr'?)"),
         ("train={ batch = 1 }", "--set train.batch: unknown key (did you mean 'batch_size'?)"),
         ("train.lr=nan", "--set train.lr: found the number nan (expected a number greater than 0)"),
-        ("data.buckets=True", "--set data.buckets: found the text 'True' (expected true or false; write true without quotes)"),
+        (
+            "data.buckets=True",
+            (
+                "--set data.buckets: found the text 'True' (expected true or false; write true"
+                " without quotes)"
+            ),
+        ),
         ("train=3", "--set train: found the whole number 3 (expected a table)"),
     ],
 )
-def test_a_wrong_value_from_the_command_line_is_placed_there(tmp_path: Path, override: str, message: str) -> None:
+def test_a_wrong_value_from_the_command_line_is_placed_there(
+    tmp_path: Path, override: str, message: str
+) -> None:
     path = tmp_path / "m.toml"
     path.write_text(START, encoding="utf-8")
     assert [str(problem) for problem in read_draft(path, [override]).problems] == [message]
@@ -88,11 +98,20 @@ def test_an_override_wins_over_the_file_and_mends_it(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(START + 'steps = "many"\n', encoding="utf-8")
     manifest = read_manifest(path, ["train.steps=10", "train.lr=1e-5", "tasks.a-b.weight=2"])
-    assert (manifest.train.steps, manifest.train.lr, manifest.tasks["a-b"].weight) == (10, 1e-5, 2.0)
+    assert (manifest.train.steps, manifest.train.lr, manifest.tasks["a-b"].weight) == (
+        10,
+        1e-5,
+        2.0,
+    )
 
 
 def test_file_and_overrides_are_complained_of_together(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(START + "clip = -1\n", encoding="utf-8")
     problems = read_draft(path, ["train.lr=abc", "seed", "x.y=1"]).problems
-    assert {problem.place for problem in problems} == {"--set seed", "train.clip", "--set train.lr", "--set x"}
+    assert {problem.place for problem in problems} == {
+        "--set seed",
+        "train.clip",
+        "--set train.lr",
+        "--set x",
+    }

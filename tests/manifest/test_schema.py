@@ -117,18 +117,31 @@ BAD: dict[str, tuple[str, str]] = {
     "two numbers": ("[0.9, 0.99]", "[0.9, 1.5]"),
 }
 
-TOMBI = shutil.which("tombi", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+TOMBI = shutil.which(
+    "tombi", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+)
 
 
 def lint(folder: Path, text: str, schema: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """What tombi says to a manifest with a `#:schema` line; nothing outside the folder is read or written."""
+    """What tombi says to a manifest with a `#:schema` line; nothing outside the folder is read or
+    written.
+    """
     assert TOMBI is not None
     (folder / "x.json").write_text(json.dumps(schema), encoding="utf-8")
     (folder / "m.toml").write_text("#:schema ./x.json\n" + text, encoding="utf-8")
-    home = {key: str(folder / "home") for key in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")}
+    home = {
+        key: str(folder / "home")
+        for key in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+    }
     command = [TOMBI, "lint", "--offline", "m.toml"]
     return subprocess.run(
-        command, cwd=folder, env={**home, "NO_COLOR": "1"}, capture_output=True, text=True, timeout=30, check=False
+        command,
+        cwd=folder,
+        env={**home, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
@@ -137,7 +150,9 @@ needs_tombi = pytest.mark.skipif(TOMBI is None, reason="tombi is not installed")
 
 @needs_tombi
 @pytest.mark.parametrize("offers", [None, OFFERS], ids=["bare", "with offers"])
-def test_a_right_manifest_passes_without_a_warning(tmp_path: Path, offers: dict[str, Mapping[str, type]] | None) -> None:
+def test_a_right_manifest_passes_without_a_warning(
+    tmp_path: Path, offers: dict[str, Mapping[str, type]] | None
+) -> None:
     result = lint(tmp_path, GOOD, manifest_schema(offers))
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr
@@ -155,13 +170,18 @@ def test_a_wrong_manifest_fails(tmp_path: Path, old: str, new: str) -> None:
 @needs_tombi
 def test_a_manifest_that_emomtl_writes_passes(tmp_path: Path) -> None:
     (tmp_path / "good.toml").write_text(GOOD, encoding="utf-8")
-    result = lint(tmp_path, write_manifest(read_manifest(tmp_path / "good.toml")), manifest_schema(OFFERS))
+    result = lint(
+        tmp_path, write_manifest(read_manifest(tmp_path / "good.toml")), manifest_schema(OFFERS)
+    )
     assert result.returncode == 0, result.stderr
 
 
 def nodes(node: Any) -> list[dict[str, Any]]:
     inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [*([node] if isinstance(node, dict) else []), *(found for item in inner for found in nodes(item))]
+    return [
+        *([node] if isinstance(node, dict) else []),
+        *(found for item in inner for found in nodes(item)),
+    ]
 
 
 def test_the_schema_has_no_null_and_every_reference_leads_somewhere() -> None:
@@ -178,7 +198,12 @@ def test_the_schema_describes_keys_and_options() -> None:
     assert schema["$defs"]["TrainTable"]["properties"]["lr"]["description"] == "peak learning rate"
     annealed = schema["properties"]["sampler"]["oneOf"][0]
     assert (annealed["title"], annealed["description"]) == ("annealed", "Annealed sampling.")
-    assert annealed["properties"]["by"] == {"default": "step", "enum": ["step", "epoch"], "title": "by", "type": "string"}
+    assert annealed["properties"]["by"] == {
+        "default": "step",
+        "enum": ["step", "epoch"],
+        "title": "by",
+        "type": "string",
+    }
 
 
 def test_making_a_schema_changes_nothing_for_the_next() -> None:

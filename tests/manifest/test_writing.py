@@ -16,10 +16,19 @@ from emomtl.manifest import Manifest, TrainTable, Use, read_manifest, write_mani
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-SCALARS = st.one_of(TEXTS, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+SCALARS = st.one_of(
+    TEXTS,
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
 OPTIONS = st.dictionaries(
     TEXTS.filter(lambda key: key != "use"),
-    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=5),
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+        max_leaves=5,
+    ),
     max_size=3,
 )
 USES = st.builds(lambda use, options: {**options, "use": use}, TEXTS, OPTIONS)
@@ -52,20 +61,23 @@ MANIFESTS = st.fixed_dictionaries(
     {
         "name": NAMES,
         "encoder": st.builds(
-            lambda use, rest: {**rest, "use": use}, TEXTS, some(revision=TEXTS, pooling=st.sampled_from(["cls", "max"]))
+            lambda use, rest: {**rest, "use": use},
+            TEXTS,
+            some(revision=TEXTS, pooling=st.sampled_from(["cls", "max"])),
         ),
-        "tasks": st.dictionaries(
-            NAMES,
-            TASKS,
-            min_size=1,
-            max_size=3,
-        ).filter(lambda tasks: len({name.lower().replace("-", "_") for name in tasks}) == len(tasks)),
+        "tasks": (
+            st.dictionaries(NAMES, TASKS, min_size=1, max_size=3).filter(
+                lambda tasks: len({name.lower().replace("-", "_") for name in tasks}) == len(tasks)
+            )
+        ),
     },
     optional={
         "seed": st.integers(0, 2**32 - 1),
         "plugins": st.lists(TEXTS, max_size=3).map(tuple),
         "folder": TEXTS,
-        "sampler": st.builds(lambda use, rest: {**use, **rest}, USES, some(per_step=st.sampled_from(["one", "all"]))),
+        "sampler": st.builds(
+            lambda use, rest: {**use, **rest}, USES, some(per_step=st.sampled_from(["one", "all"]))
+        ),
         "weighting": USES,
         "train": TRAIN,
         "data": some(buckets=st.booleans()),
@@ -84,17 +96,27 @@ def test_a_manifest_written_and_read_again_is_equal(data: dict[str, Any]) -> Non
 
 
 def least(**keys: Any) -> Manifest:
-    return Manifest.model_validate({"name": "a", "encoder": {"use": "e"}, "tasks": {"x": {}}, **keys})
+    return Manifest.model_validate(
+        {"name": "a", "encoder": {"use": "e"}, "tasks": {"x": {}}, **keys}
+    )
 
 
-def test_what_is_written_is_complete_and_in_the_order_of_the_model() -> None:
+def test_a_written_manifest_is_complete_and_in_order() -> None:
     text = write_manifest(least(tasks={"x": {"head": {"lr": 1e-05}}}))
     data = tomli.loads(text)
     assert text.startswith("# ")
     empty = {"devices", "folder", "objectives", "features", "start", "pretrain", "stages"}
     assert list(data) == [name for name in Manifest.model_fields if name not in empty]
-    assert data["train"] | {"lr": 1e-5} == TrainTable(lr=1e-5).model_dump(exclude_none=True) | {"betas": [0.9, 0.999]}
-    assert data["tasks"]["x"] == {"weight": 1.0, "patience": 0, "label_noise": 0.0, "trained": True, "head": {"lr": 1e-05}}
+    assert data["train"] | {"lr": 1e-5} == TrainTable(lr=1e-5).model_dump(exclude_none=True) | {
+        "betas": [0.9, 0.999]
+    }
+    assert data["tasks"]["x"] == {
+        "weight": 1.0,
+        "patience": 0,
+        "label_noise": 0.0,
+        "trained": True,
+        "head": {"lr": 1e-05},
+    }
     assert "lr = 1e-05" in text
 
 
@@ -110,11 +132,13 @@ def test_what_is_written_is_complete_and_in_the_order_of_the_model() -> None:
 )
 def test_what_toml_cannot_say_is_refused(value: Any, fragment: str) -> None:
     with pytest.raises(EmomtlError) as caught:
-        write_manifest(least().model_copy(update={"sampler": Use.model_validate({"use": "s", "k": value})}))
+        write_manifest(
+            least().model_copy(update={"sampler": Use.model_validate({"use": "s", "k": value})})
+        )
     assert fragment in str(caught.value)
 
 
-def test_a_none_is_left_out_and_comes_back_as_the_default() -> None:
+def test_a_none_is_left_out_and_reads_as_default() -> None:
     text = write_manifest(least(train={"epochs": None}))
     assert "epochs" not in text
     assert tomli.loads(text)["train"]["clip"] == 1.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.cli.shipped import bases
+from emomtl.cli import shipped as shipped_files
 from emomtl.plugins.discovery import Plugins
 from emomtl.study import read_study
 from emomtl.study.reading import StudyFile
@@ -20,7 +20,7 @@ SIZES = {"goemotions": 43_410, "sst2": 67_349, "sentiment140": 1_583_691, "emoba
 
 
 def shipped(name: str, scale: str) -> StudyFile:
-    return read_study(PLUGINS.offer("study", name).value, scale, None, bases(PLUGINS))
+    return read_study(PLUGINS.offer("study", name).value, scale, None, shipped_files.shipped(PLUGINS, "manifest"))
 
 
 @pytest.mark.parametrize(("name", "scale"), CASES)

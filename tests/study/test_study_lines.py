@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emomtl.cli.study_lines import StudyLines
+from emomtl.cli.study_runs import StudyLines
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins.discovery import Plugins

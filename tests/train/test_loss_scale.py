@@ -137,6 +137,6 @@ def test_a_run_older_than_the_scale_is_read_as_the_mean(desk: Any) -> None:
     assert Run.open(run.folder).manifest.train.loss_scale == "nats"
     older = "\n".join(line for line in path.read_text().splitlines() if "loss_scale" not in line)
     (desk.folder / "older.toml").write_text(older)
-    from emomtl.manifest import as_it_was_run
+    from emomtl.manifest import with_old_values
 
-    assert as_it_was_run(read_manifest(desk.folder / "older.toml")).train.loss_scale == "mean"
+    assert with_old_values(read_manifest(desk.folder / "older.toml")).train.loss_scale == "mean"

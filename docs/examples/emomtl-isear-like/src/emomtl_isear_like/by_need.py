@@ -17,7 +17,7 @@ LEAST = 0.05
 class ByNeed(Sampler):
     """p_t ∝ max(1 − score_t, 0.05) ^ sharpness, with the last validation score; a task without one counts as 0.
 
-    `metric` is the figure that says how well a task is done; `sharpness` = 0 draws all tasks alike.
+    `metric` is the score that says how well a task is done; `sharpness` = 0 draws all tasks alike.
     """
 
     metric: str = "macro_f1"

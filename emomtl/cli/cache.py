@@ -1,4 +1,4 @@
-"""`emomtl cache`: what the cache of rows and tokens holds, and how it is emptied."""
+"""`emomtl cache`: the entries of the cache, listed or removed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from emomtl.cli.options import Json
+
 if TYPE_CHECKING:
     from emomtl.data.cache.store import Entry
 
 SHOWN = 12
-"""Characters of a key that a table shows; as many, or fewer that mean one entry, name it."""
+"""Characters of a key that a table shows."""
 
 FACTS = ("holds", "corpus", "split", "tokenizer", "max_tokens", "texts", "tokens")
 """What is shown of an entry's description."""
@@ -20,16 +22,14 @@ FACTS = ("holds", "corpus", "split", "tokenizer", "max_tokens", "texts", "tokens
 
 def cache(
     action: Annotated[
-        Literal["list", "clear"],
-        typer.Argument(help="`list` the entries, or `clear` them.", show_default=False),
+        Literal["list", "clear"], typer.Argument(help="`list` the entries, or `clear` them.")
     ],
     keys: Annotated[
-        list[str] | None,
-        typer.Argument(help="Clear only these; the beginning of a key will do.", show_default=False),
+        list[str] | None, typer.Argument(help="Only these; the beginning of a key will do.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: Json = False,
 ) -> None:
-    """Tokens and rows that are kept between runs: list the entries of the cache, or clear all of them or those named."""
+    """Rows and tokens that are kept between runs: list the entries, or clear them."""
     from emomtl.data.cache.store import cache_folder, entries, reason_to_distrust
     from emomtl.errors import EmomtlError, Problem
 
