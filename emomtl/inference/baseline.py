@@ -66,8 +66,7 @@ def score_baseline(plan: Plan, data: TaskData, task: str, kind: str, split: str)
         remedy = "a baseline needs a task with labels"
         raise EmomtlError(Problem(f"tasks.{task}", "it answers with numbers", remedy))
     training, scored = training_rows(data, task), data.rows(task, split)
-    all_texts = whole_texts(data.corpus(task).splits[split])
-    texts = [all_texts[i] for i in scored.index]
+    texts = whole_texts(data.corpus(task).splits[split], scored.index)
     inputs = _tfidf(training, texts) if kind == "tfidf" else _lexicon(training, texts, kind)
     logits = _logits(*inputs, training, data.rows(task, "train").targets, head)
     return score(head, taxonomy, scored.targets, logits)

@@ -78,26 +78,25 @@ class Evaluator:
         scores: dict[str, TaskScores] = {}
         predictions: dict[str, Predictions] = {}
         for corpus in data.corpora:
-            rows_by_task = {
-                name: corpus.rows[name, split]
-                for name in corpus.tasks
-                if name in tasks and len(corpus.rows.get((name, split), ()))
-            }
-            if not rows_by_task:
+            heads: dict[str, Head] = {}
+            for name in corpus.tasks:
+                if name in tasks and len(corpus.rows.get((name, split), ())):
+                    heads[name] = tasks[name].head
+            if not heads:
                 continue
-            heads = {name: tasks[name].head for name in rows_by_task}
             with memory(partial(_out_of_memory, list(heads), split, self.batch_size)):
                 outputs = self._gathered_outputs(heads, tokens[corpus.name, split])
             if not self.ranks.first:
                 continue
-            for name, rows in rows_by_task.items():
+            for name, head in heads.items():
+                rows = corpus.rows[name, split]
                 logits = outputs[name][rows.index]
                 require_finite(name, logits, split)
                 unseen, bad = data.unseen.get((name, split), ()), _bad_rows(data, name, split)
                 scored = (data.taxonomies[name], rows.targets, logits, unseen, bad)
-                scores[name] = score(heads[name], *scored, (tuned or {}).get(name))
+                scores[name] = score(head, *scored, (tuned or {}).get(name))
                 if not unseen:  # otherwise the targets have more labels than the probabilities
-                    predictions[name] = _predictions(heads[name], rows, logits)
+                    predictions[name] = _predictions(head, rows, logits)
         if self.ranks.first and not scores:
             finding = f"no task has rows in the split '{split}'"
             raise EmomtlError(finding, remedy="name another split, or a file for it")

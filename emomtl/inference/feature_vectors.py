@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,20 +172,20 @@ def _path(folder: Path, bound: BoundFeature) -> Path:
     return folder / FOLDER / f"{bound.name}{SUFFIX}"
 
 
-def whole_texts(split: CorpusSplit) -> list[str]:
-    """What features read of each row: the text, and after it that of a pair."""
-    if split.pairs is None:
-        return list(split.texts)
-    rows = zip(split.texts, split.pairs, strict=True)
-    return [f"{text}\n{pair}" if pair else text for text, pair in rows]
+def whole_texts(split: CorpusSplit, index: Iterable[int] | None = None) -> list[str]:
+    """What features read of each row (or of those in `index`): the text, then that of a pair."""
+    texts: list[str] = []
+    for i in range(len(split)) if index is None else index:
+        pair = split.pairs[i] if split.pairs is not None else ""
+        texts.append(f"{split.texts[i]}\n{pair}" if pair else split.texts[i])
+    return texts
 
 
 def training_rows(data: TaskData, task: str) -> TrainingRows:
     """A task's training texts with their labels, whatever its head."""
     corpus, rows = data.corpus(task), data.rows(task, "train")
     taxonomy = data.taxonomies[task]
-    all_texts = whole_texts(corpus.splits["train"])
-    texts = [all_texts[i] for i in rows.index]
+    texts = whole_texts(corpus.splits["train"], rows.index)
     if taxonomy is None:
         return TrainingRows(texts, (), np.zeros((len(texts), 0), bool), corpus.sensitive)
     classes = np.arange(len(taxonomy))

@@ -53,8 +53,8 @@ class OpenedRun:
         if recorded is not None:
             return frozenset(recorded)
         # A run of an emomtl that did not record it: tasks with an option `pair`.
-        families = {name: bound.family for name, bound in self.plan.tasks.items()}
-        return frozenset(n for n, family in families.items() if getattr(family, "pair", None))
+        tasks = self.plan.tasks
+        return frozenset(name for name in tasks if getattr(tasks[name].family, "pair", None))
 
     def tunings(self, names: Collection[str] = ()) -> dict[str, TaskTuning]:
         """Tuned thresholds and temperatures of the checkpoint, by task, where there are any."""

@@ -39,17 +39,18 @@ def manifest_with_copies(run: Run) -> Manifest:
 
     EmomtlError where a copy is not what the run recorded when it began, or at a later change.
     """
-    records = [run.environment]
-    records += [change["environment"] for change in run.environment.get("changes", [])]
-    recorded = {
-        plugin["sha256"] for record in records for plugin in record.get("plugins", {}).values()
-    }
+    recorded: set[str] = set()
+    changes = run.environment.get("changes", [])
+    for record in (run.environment, *(change["environment"] for change in changes)):
+        for plugin in record.get("plugins", {}).values():
+            recorded.add(plugin["sha256"])
     copies: dict[str, str] = {}
     for path in run.plugin_files:
         if path.is_file() and sha256_of(path) not in recorded:
             raise damaged(path, "its SHA-256 is not the one that the run noted when it began")
         copies[path.name] = str(path)
-    plugins = [
-        copies[Path(name).name] if name.endswith(".py") else name for name in run.manifest.plugins
-    ]
+    plugins = list(run.manifest.plugins)
+    for place, name in enumerate(plugins):
+        if name.endswith(".py"):
+            plugins[place] = copies[Path(name).name]
     return run.manifest.model_copy(update={"plugins": tuple(plugins)})

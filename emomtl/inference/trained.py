@@ -132,11 +132,10 @@ class TrainedRun(OpenedRun):
         run, checkpoint, split = self.run, self.checkpoint.path.name, entry["split"]
         entry["answers"] = save_answers(run, split, checkpoint, predictions)
         if split == "validation":
-            own_rows = {
-                name: predictions[name]
-                for name in predictions
-                if scored_own_rows(run.environment, entry, name)
-            }
+            own_rows: dict[str, Predictions] = {}
+            for name, of_task in predictions.items():
+                if scored_own_rows(run.environment, entry, name):
+                    own_rows[name] = of_task
             keep_tunings(run, checkpoint, fit_tasks(self.tasks(own_rows), own_rows))
 
     def _tuned(

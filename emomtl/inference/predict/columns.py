@@ -120,5 +120,7 @@ def _columns_holding(file: SourceFile, bound: BoundTask, part: str) -> list[str]
         for column, cell in row.items():
             if isinstance(cell, str) and cell.strip() == text.strip():
                 holding.append(column)
-        columns = [c for c in columns if c in holding] if columns is not None else holding
+        if columns is not None:  # only those that held it in the rows before, too
+            holding = [column for column in columns if column in holding]
+        columns = holding
     return columns

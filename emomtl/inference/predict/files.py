@@ -173,7 +173,7 @@ def _scan(texts: TextFile, typed: bool) -> _Scan:
         for number, row in chunk:
             scan.add(number, row, texts)
         if typed and not has_schema:
-            _add_types(scan, [row for _, row in chunk])
+            _add_types(scan, chunk)
     if scan.without_text:
         raise EmomtlError(Problem("predict", _faults(scan, texts), REMEDY, str(path)))
     if not scan.rows:
@@ -196,7 +196,7 @@ def _faults(scan: _Scan, texts: TextFile) -> str:
     return f"{counted} ({place} {listed})"
 
 
-def _add_types(scan: _Scan, rows: Sequence[dict[str, Any]]) -> None:
+def _add_types(scan: _Scan, chunk: Sequence[tuple[int, dict[str, Any]]]) -> None:
     """Join the types of some rows with those of the rows before.
 
     Numbers with and without fraction are one type, and null is any.
@@ -204,12 +204,13 @@ def _add_types(scan: _Scan, rows: Sequence[dict[str, Any]]) -> None:
     import pyarrow
 
     for column in scan.columns:
-        new_type = as_array(column, [row.get(column) for row in rows]).type
-        before = scan.types.get(column)
-        if before is not None and before != new_type:
-            schemas = [pyarrow.schema([(column, each)]) for each in (before, new_type)]
+        new_type = as_array(column, [row.get(column) for _, row in chunk]).type
+        old_type = scan.types.get(column, new_type)
+        if old_type != new_type:
+            # pyarrow joins types only as those of schemas
+            old, new = pyarrow.schema([(column, old_type)]), pyarrow.schema([(column, new_type)])
             try:
-                joined = pyarrow.unify_schemas(schemas, promote_options="permissive")
+                joined = pyarrow.unify_schemas([old, new], promote_options="permissive")
             except pyarrow.ArrowException as error:
                 raise mixed_types(column) from error
             new_type = joined.field(0).type
@@ -231,21 +232,21 @@ def _predicted_rows(
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """For each row the columns that are kept, and those of its prediction."""
     rows, done = texts.rows(), 0
-    while chunk := [row for _, row in islice(rows, CHUNK)]:
+    while chunk := list(islice(rows, CHUNK)):
         first_texts: list[str] = []
-        for row in chunk:
+        second_texts: list[str] = []
+        for _, row in chunk:
             text = row.get(texts.text)
             if not isinstance(text, str):  # every row had a text in the first pass
                 finding, remedy = "it was changed while it was read", "run the command again"
                 raise EmomtlError(Problem("predict", finding, remedy, str(texts.file.path)))
             first_texts.append(text)
-        second_texts = None
-        if texts.pair is not None:
-            second_texts = [row.get(texts.pair) or "" for row in chunk]
-        predictions = predictor(first_texts, second_texts)
+            if texts.pair is not None:
+                second_texts.append(row.get(texts.pair) or "")
+        predictions = predictor(first_texts, second_texts or None)
         done += len(chunk)
         if output.progress is not None:
             output.progress(done, total)
-        for row, prediction in zip(chunk, predictions, strict=True):
+        for (_, row), prediction in zip(chunk, predictions, strict=True):
             shown = labels_only(prediction) if output.only_labels else prediction
             yield row if output.keep else {}, dict(flat(shown))

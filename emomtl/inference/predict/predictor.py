@@ -89,8 +89,8 @@ class Predictor:
         """
         if pairs is None:
             self.without_pairs(self.tasks)
-        first_texts = [encodable(text) for text in texts]
-        second_texts = None if pairs is None else [encodable(text) for text in pairs]
+        first_texts = list(map(encodable, texts))
+        second_texts = None if pairs is None else list(map(encodable, pairs))
         # Tasks that read the same tokens share a pass of the encoder.
         by_reading: dict[tuple[bool, EncoderChoice], list[str]] = {}
         for name in self.tasks:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ def _table(file: SourceFile, predictor: Predictor, options: FileOptions) -> Text
     if file.kind == "delimited" and not file.layout.header:
         file = _with_column_names(file, options)
     if file.kind == "jsonl":  # its objects may differ: all columns of the first rows
-        columns = tuple(dict.fromkeys(column for row in first_rows(file) for column in row))
+        columns = tuple(dict.fromkeys(chain.from_iterable(first_rows(file))))
     else:
         columns = tuple(READERS[file.kind].names(file))
     text = text_column(file, columns, predictor, options.text)
