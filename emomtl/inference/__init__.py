@@ -1,1 +1,1 @@
-"""A run is opened, and answers: predictions, scores, feature vectors, baselines."""
+"""Runs after training: opened, evaluated, predicting; feature vectors and baselines."""

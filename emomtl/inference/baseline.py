@@ -140,6 +140,7 @@ def _tfidf(training: TrainingRows, texts: Sequence[str]) -> tuple[Any, Any]:
     """TF-IDF of the words that a lexicon counts, with 1 + ln of counts: (m, V) and (n, V)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    # (1 + ln tf) idf by word, each row then of length 1
     vectorizer = TfidfVectorizer(analyzer=tokens, min_df=MIN_ROWS, sublinear_tf=True)
     return vectorizer.fit_transform(training.texts), vectorizer.transform(texts)
 
@@ -155,7 +156,7 @@ def _logits(
     for place in range(len(rows.labels)):
         usable = known & ~np.isnan(targets[:, place]) if targets.ndim == 2 else known
         has = rows.has[usable, place]
-        if has.all() or not has.any():
+        if has.all() or not has.any():  # a regression needs rows of both classes
             logits[:, place] = CERTAIN if has.all() else -CERTAIN
         else:
             model = LogisticRegression(max_iter=ITERATIONS).fit(inputs[usable], has)

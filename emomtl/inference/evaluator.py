@@ -86,7 +86,7 @@ class Evaluator:
                 continue
             with memory(partial(_out_of_memory, list(heads), split, self.batch_size)):
                 outputs = self._gathered_outputs(heads, tokens[corpus.name, split])
-            if not self.ranks.first:
+            if not self.ranks.first:  # only it has the outputs
                 continue
             for name, head in heads.items():
                 rows = corpus.rows[name, split]
@@ -177,7 +177,7 @@ class Evaluator:
         """
         if self.ranks.world_size == 1:
             return self.outputs(heads, tokens)
-        order = _by_length(tokens)
+        order = _by_length(tokens)  # the same in every process
         batches = list(self._batches(order))[self.ranks.rank :: self.ranks.world_size]
         own_rows = np.concatenate([order[:0], *batches])
         # A process without a batch encodes one text, to know how many numbers a text gets.

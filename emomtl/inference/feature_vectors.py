@@ -61,6 +61,7 @@ class FittedFeature:
         return self._standardised(own)
 
     def _standardised(self, values: NDArray[Any]) -> NDArray[Any]:
+        # z = (x - mean) / scale, by column
         standardised = (values - self.mean) / self.scale
         return np.asarray(np.clip(standardised, -FURTHEST, FURTHEST), np.float32)
 
@@ -120,7 +121,7 @@ class FittedFeatures:
                 key = (corpus.name, split)
                 if key in tokens:
                     extended[key] = self.beside(tokens[key], texts)
-        start = 0
+        start = 0  # features have their columns side by side, in the manifest's order
         for feature in self.fitted if training else ():
             task, columns = feature.bound.of, slice(start, start + len(feature.mean))
             vectors = extended[data.corpus(task).name, "train"].features

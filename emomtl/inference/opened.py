@@ -168,6 +168,7 @@ def open_run(folder: Path, which: str, plugins: Plugins) -> OpenedRun:
     """
     run = Run.open(folder)
     checkpoint = open_which(run, which)
+    # before composing, which imports them
     untrusted = [path for path in run.plugin_files if not plugins.trusts(path)]
     if untrusted:
         raise EmomtlError(needs_trust(run.folder, untrusted))
@@ -190,6 +191,7 @@ def _with_labels(plan: Plan, checkpoint: Checkpoint) -> Plan:
     if problems:
         raise EmomtlError(*problems)
     plan = plan.with_taxonomies(taxonomies)
+    # labels that a plugin declares stay; those have to be the checkpoint's
     for name, bound in plan.tasks.items():
         if list(bound.outputs) != labels[name]:
             number = len(labels[name])

@@ -171,6 +171,7 @@ def open_trained(
     """
     opened = open_run(folder, which, plugins)
     plan, run = opened.plan, opened.run
+    # changes before heads and weights: the checkpoint names parameters as the changes do
     weights_bytes = opened.checkpoint.size("model")
     encoder = rebuild_encoder(plan.encoder, run.kept_encoder(), weights_bytes)
     encoder = change_encoder(plan, encoder)

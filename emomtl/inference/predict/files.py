@@ -1,6 +1,4 @@
-"""Predictions for a whole file: it is checked first, then predicted in chunks, and written aside
-until it is complete.
-"""
+"""Predictions for a whole file, which is checked first, then predicted in chunks."""
 
 from __future__ import annotations
 
@@ -61,6 +59,7 @@ def predict_file(predictor: Predictor, texts: TextFile, output: Output) -> Writt
     ending = out.suffix.lower()
     scan = _scan(texts, typed=ending == ".parquet" and output.keep)
     rows = _predicted_rows(predictor, texts, output, scan.rows)
+    # the first chunk is predicted before the output is opened: it tells the columns
     first_kept, first_predicted = next(rows)
     names = list(first_predicted)
     columns = [*scan.columns, *names] if output.keep else names

@@ -63,22 +63,11 @@ def _for_new_texts(layout: Files, options: FileOptions, sensitive: bool) -> File
     """A task's layout without its splits and renamed columns, with what the caller says."""
     names_columns = not layout.header and not isinstance(layout.columns, Mapping)
     columns = layout.columns if names_columns and not options.header else None
-    layout = replace(
-        layout,
-        path=ANYTHING,
-        splits=None,
-        split_column=None,
-        columns=columns,
-        sensitive=sensitive,
-    )
-    given = {
-        "delimiter": options.delimiter,
-        "encoding": options.encoding,
-        "quoting": options.quoting,
-        "header": options.header,
-    }
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(layout, **changes)
+    changes: dict[str, Any] = {"columns": columns, "sensitive": sensitive}
+    for key in ("delimiter", "encoding", "quoting", "header"):
+        if getattr(options, key) is not None:
+            changes[key] = getattr(options, key)
+    return replace(layout, path=ANYTHING, splits=None, split_column=None, **changes)
 
 
 def _reading(path: Path, layout: Files) -> str:
