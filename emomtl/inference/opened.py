@@ -53,8 +53,11 @@ class OpenedRun:
         if recorded is not None:
             return frozenset(recorded)
         # A run of an emomtl that did not record it: tasks with an option `pair`.
-        tasks = self.plan.tasks
-        return frozenset(name for name in tasks if getattr(tasks[name].family, "pair", None))
+        paired = set()
+        for name, bound in self.plan.tasks.items():
+            if getattr(bound.family, "pair", None) is not None:
+                paired.add(name)
+        return frozenset(paired)
 
     def tunings(self, names: Collection[str] = ()) -> dict[str, TaskTuning]:
         """Tuned thresholds and temperatures of the checkpoint, by task, where there are any."""
