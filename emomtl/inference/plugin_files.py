@@ -22,7 +22,7 @@ def needs_trust(folder: Path, files: Sequence[Path]) -> Problem:
 
 def plugin_files(manifest: Manifest, folder: Path) -> list[Path]:
     """The plugin files that a manifest lists, relative to its own folder or else to `folder`."""
-    base = Path(manifest.folder) if manifest.folder else folder
+    base = Path(manifest.folder or folder)
     return [base / name for name in manifest.plugins if name.endswith(".py")]
 
 

@@ -67,7 +67,9 @@ class TrainedRun(OpenedRun):
 
         Thresholds are tuned on predictions that are kept, and theirs are not.
         """
-        return super().tunings(names) if self.chosen_weights else {}
+        if not self.chosen_weights:
+            return {}
+        return super().tunings(names)
 
     def tokens(self, texts: CorpusSplit, task: str) -> Tokens:
         """Texts as the model reads them for a task, with their features; nothing is cached."""

@@ -62,7 +62,9 @@ def predict_file(predictor: Predictor, texts: TextFile, output: Output) -> Writt
     # the first chunk is predicted before the output is opened: it tells the columns
     first_kept, first_predicted = next(rows)
     names = list(first_predicted)
-    columns = [*scan.columns, *names] if output.keep else names
+    columns = names
+    if output.keep:
+        columns = [*scan.columns, *names]
     if len(set(columns)) < len(columns):
         finding = f"the input has a column '{clean(min(set(scan.columns) & set(names)))}' already"
         raise EmomtlError(Problem("--out", finding, "--no-keep leaves its columns out"))

@@ -94,7 +94,9 @@ def open_texts(path: Path, predictor: Predictor, options: FileOptions) -> TextFi
         _refuse_two_encodings(path, layout)
     file = SourceFile(path, layout, "predict")
     try:
-        return _plain(file, options) if plain else _table(file, predictor, options)
+        if plain:
+            return _plain(file, options)
+        return _table(file, predictor, options)
     except EmomtlError as error:
         raise _in_flags(error) from error
 
