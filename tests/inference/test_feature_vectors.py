@@ -1,4 +1,6 @@
-"""Features are learned from one task's training rows, stand beside the encoder's vector, and survive resume, eval and predict."""
+"""Features are learned from one task's training rows, stand beside the encoder's vector, and
+survive resume, eval and predict.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Letters(Feature):
     def transform(self, learned, texts):
         if self.wrong == "shape":
             return np.zeros((len(texts), 3))
-        return np.array([[float("nan") if self.wrong == "nan" else len(text), 1] for text in texts], float).reshape(-1, 2)
+        number = [float("nan") if self.wrong == "nan" else len(text) for text in texts]
+        return np.array([number, np.ones(len(texts))], float).T
 
 @hookimpl
 def emomtl_features():
@@ -60,7 +63,9 @@ def test_heads_read_the_features_beside_the_encoder(desk: Any) -> None:
     with_features = desk.begin(desk.manifest(features=LEXICON), "with")
     without = desk.begin(desk.manifest(), "without")
     width = {name: module[1].in_features for name, module in with_features.model.heads.items()}
-    assert width == {name: module[1].in_features + 5 * 4 for name, module in without.model.heads.items()}
+    assert width == {
+        name: module[1].in_features + 5 * 4 for name, module in without.model.heads.items()
+    }
     assert with_features.tokens["mood", "train"].features.shape == (48, 20)
     assert with_features.tokens["mood", "train"].features.dtype == np.float32
     with_features.run.close()
@@ -74,8 +79,10 @@ def test_a_run_without_features_has_no_trace_of_them(trained: Run) -> None:
     assert "features" not in (trained.folder / "manifest.toml").read_text(encoding="utf-8")
 
 
-def test_what_is_learned_comes_from_the_training_rows_of_the_named_task_alone(desk: Any) -> None:
-    session = desk.begin(desk.manifest(**letters(desk, of="topics"), tasks={"topics": {"limit": 20}}))
+def test_a_feature_learns_from_the_training_rows_of_its_task_alone(desk: Any) -> None:
+    session = desk.begin(
+        desk.manifest(**letters(desk, of="topics"), tasks={"topics": {"limit": 20}})
+    )
     fitted = session.features.fitted[0]
     texts = training_rows(session.data, "topics").texts
     assert fitted.learned.about == {"seen": 20, "labels": ["anger", "fear", "joy", "sadness"]}
@@ -94,9 +101,12 @@ def test_vectors_are_standardised_on_those_rows_and_cut_far_away(desk: Any) -> N
     session.run.close()
 
 
-def test_the_rows_that_a_feature_learned_from_have_vectors_that_do_not_know_their_labels(desk: Any) -> None:
+def test_training_rows_get_vectors_that_do_not_know_their_labels(desk: Any) -> None:
     def first_figures(folds: int) -> tuple[Any, Any]:
-        session = desk.begin(desk.manifest(features={"lexicon": {**LEXICON["lexicon"], "folds": folds}}), f"folds-{folds}")
+        session = desk.begin(
+            desk.manifest(features={"lexicon": {**LEXICON["lexicon"], "folds": folds}}),
+            f"folds-{folds}",
+        )
         session.run.close()
         return session, session.tokens["topics", "train"].features
 
@@ -107,7 +117,10 @@ def test_the_rows_that_a_feature_learned_from_have_vectors_that_do_not_know_thei
     place = 3
     has = session.data.rows("topics", "train").targets
     anew = replace(session.features.fitted[0], own=None)
-    assert np.array_equal(anew.training_vectors(session.data), session.features.fitted[0].training_vectors(session.data))
+    assert np.array_equal(
+        anew.training_vectors(session.data),
+        session.features.fitted[0].training_vectors(session.data),
+    )
     before = anew.training_vectors(session.data)[place]
     has[place] = 1 - has[place]
     after = anew.training_vectors(session.data)[place]
@@ -116,7 +129,7 @@ def test_the_rows_that_a_feature_learned_from_have_vectors_that_do_not_know_thei
 
 
 @given(st.lists(st.text("ab", max_size=4), min_size=2, max_size=12), st.integers(2, 5))
-def test_no_fold_is_seen_by_the_fit_that_answers_for_it(texts: list[str], folds: int) -> None:
+def test_no_fold_is_seen_by_its_own_fit(texts: list[str], folds: int) -> None:
     rows = TrainingRows(texts, ("one",), np.arange(len(texts))[:, None])
     seen = []
 
@@ -133,13 +146,18 @@ def test_of_a_pair_both_texts_are_read(desk: Any) -> None:
     tokens = session.tokens["mood", "validation"]
     pair = CorpusSplit(np.arange(2), ["ab", "abc"], ["cd", ""])
     whole = CorpusSplit(np.arange(2), ["ab\ncd", "abc"])
-    assert np.array_equal(session.features.beside(tokens, pair).features, session.features.beside(tokens, whole).features)
+    assert np.array_equal(
+        session.features.beside(tokens, pair).features,
+        session.features.beside(tokens, whole).features,
+    )
     session.run.close()
 
 
-def test_a_run_with_features_interrupted_after_every_step_is_the_unbroken_run(desk: Any, contents: Any) -> None:
+def test_a_run_with_features_resumes_to_the_unbroken_one(desk: Any, contents: Any) -> None:
 
-    manifest = desk.manifest(features=LEXICON, train={"steps": 5, "accumulate": 2}, eval={"every": 2})
+    manifest = desk.manifest(
+        features=LEXICON, train={"steps": 5, "accumulate": 2}, eval={"every": 2}
+    )
     unbroken = desk.train(manifest, "unbroken")
     resume, interrupted = False, 0
     while True:
@@ -151,34 +169,47 @@ def test_a_run_with_features_interrupted_after_every_step_is_the_unbroken_run(de
             resume, interrupted = True, interrupted + 1
     assert interrupted == 5
     assert contents(desk.folder / "broken") == contents(unbroken)
-    files = [folder / "features" / "lexicon.safetensors" for folder in (desk.folder / "broken", unbroken.folder)]
+    files = [
+        folder / "features" / "lexicon.safetensors"
+        for folder in (desk.folder / "broken", unbroken.folder)
+    ]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.fixture(scope="module")
-def fused(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Run]:
+def fused(
+    make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Run]:
     """A desk, and a finished run on it with a lexicon and a feature of a single file."""
     desk = make_desk(tmp_path_factory.mktemp("fused"))
     changes = letters(desk)
     changes["features"]["lexicon"] = LEXICON["lexicon"]
-    return desk, desk.train(desk.manifest(**changes, train={"steps": 8}, eval={"every": 8}, checkpoint=None))
+    return desk, desk.train(
+        desk.manifest(**changes, train={"steps": 8}, eval={"every": 8}, checkpoint=None)
+    )
 
 
-def test_eval_and_predict_answer_as_training_did_without_the_training_rows(fused: tuple[Any, Run], tmp_path: Path) -> None:
+def test_eval_and_predict_need_no_training_rows(fused: tuple[Any, Run], tmp_path: Path) -> None:
     _, run = fused
     folder = Path(shutil.copytree(run.folder, tmp_path / "moved", symlinks=True))
     trained = open_trained(folder, "last", Plugins.discover(trust=True))
     kept = next(entry for entry in run.scores() if entry["which"] == "last")["tasks"]
     scores, _, _ = trained.evaluate("validation", keep_predictions=False)
-    assert {task: one.metrics for task, one in scores.items()} == {task: one["metrics"] for task, one in kept.items()}
+    assert {task: one.metrics for task, one in scores.items()} == {
+        task: one["metrics"] for task, one in kept.items()
+    }
     texts = ["happy and loved friends", "", "angry hate"]
     together = Predictor.of(trained)(texts)
     alone = [Predictor.of(trained)([text])[0] for text in texts]
     for one, other in zip(together, alone, strict=True):
-        assert one["mood"]["probabilities"] == pytest.approx(other["mood"]["probabilities"], abs=1e-5)
+        assert one["mood"]["probabilities"] == pytest.approx(
+            other["mood"]["probabilities"], abs=1e-5
+        )
 
 
-def test_the_complete_manifest_holds_the_features_and_reads_back_equal(fused: tuple[Any, Run]) -> None:
+def test_the_complete_manifest_holds_the_features_and_reads_back_equal(
+    fused: tuple[Any, Run],
+) -> None:
     _, run = fused
     table = run.manifest.features["lexicon"]
     assert (table.use, table.of) == ("lexicon", "topics")
@@ -217,13 +248,25 @@ def test_a_kept_feature_is_the_one_that_was_learned(fused: tuple[Any, Run]) -> N
 @pytest.mark.parametrize(
     ("features", "place", "said"),
     [
-        ({"lexicon": {"of": "topic"}}, "features.lexicon.of", "'topic' is no task of this run (did you mean 'topics'?)"),
-        ({"lexicn": {}}, "features.lexicn.use", "feature 'lexicn' is not installed (did you mean 'lexicon'?)"),
+        (
+            {"lexicon": {"of": "topic"}},
+            "features.lexicon.of",
+            "'topic' is no task of this run (did you mean 'topics'?)",
+        ),
+        (
+            {"lexicn": {}},
+            "features.lexicn.use",
+            "feature 'lexicn' is not installed (did you mean 'lexicon'?)",
+        ),
         ({"lexicon": {"threshold": 2.0}}, "features.lexicon.threshold", "at most 1"),
-        ({"words": {"use": "lexicon", "methd": "pmi"}}, "features.words.methd", "did you mean 'method'"),
+        (
+            {"words": {"use": "lexicon", "methd": "pmi"}},
+            "features.words.methd",
+            "did you mean 'method'",
+        ),
     ],
 )
-def test_what_is_wrong_with_a_feature_is_said_with_its_place_and_line(
+def test_errors_of_a_feature_have_its_place_and_line(
     desk: Any, features: dict[str, Any], place: str, said: str
 ) -> None:
     with pytest.raises(EmomtlError) as caught:
@@ -242,15 +285,25 @@ def test_what_is_wrong_with_a_feature_is_said_with_its_place_and_line(
         ("nan", "features.letters: 'letters' gave numbers that are not finite"),
     ],
 )
-def test_a_feature_that_goes_wrong_is_named_before_a_folder_is_made(desk: Any, wrong: str, said: str) -> None:
+def test_a_failing_feature_is_named_before_a_folder_is_made(
+    desk: Any, wrong: str, said: str
+) -> None:
     with pytest.raises(EmomtlError, match=said):
         desk.begin(desk.manifest(**letters(desk, wrong=wrong)))
     assert not (desk.folder / "run").exists()
 
 
-def test_a_lexicon_of_a_task_that_answers_with_numbers_is_refused(desk: Any) -> None:
-    lines = ["text,label,part", *(f"word {i},{i / 100},{'train' if i % 2 else 'validation'}" for i in range(40))]
+def test_a_lexicon_of_a_regression_is_refused(desk: Any) -> None:
+    lines = [
+        "text,label,part",
+        *(f"word {i},{i / 100},{'train' if i % 2 else 'validation'}" for i in range(40)),
+    ]
     (desk.folder / "arousal.csv").write_text("\n".join(lines) + "\n")
-    table = {"use": "table", "source": "arousal.csv", "options": {"split": "part"}, "head": {"use": "regression"}}
+    table = {
+        "use": "table",
+        "source": "arousal.csv",
+        "options": {"split": "part"},
+        "head": {"use": "regression"},
+    }
     with pytest.raises(EmomtlError, match=r"features\.lexicon: a lexicon needs labels"):
         desk.begin(desk.manifest(tasks={"arousal": table}, features={"lexicon": {"of": "arousal"}}))

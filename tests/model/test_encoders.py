@@ -1,4 +1,6 @@
-"""Encoders of every family that we name train offline from a folder; folders with code and broken ones are refused."""
+"""Encoders of every family that we name train offline from a folder; folders with code and broken
+ones are refused.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,30 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import load_encoder, rebuild_encoder, save_encoder
 from emomtl.model.loaded import EncoderChoice
 
-SMALL = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
+SMALL = {
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SMALL,
     "roberta": SMALL | {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
     "electra": SMALL | {"embedding_size": 8},
     "distilbert": {"n_layers": 1, "n_heads": 2, "dim": 16, "hidden_dim": 32},
-    "deberta-v2": SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
-    "modernbert": SMALL | {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    "deberta-v2": (
+        SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8}
+    ),
+    "modernbert": (
+        SMALL
+        | {
+            "pad_token_id": 0,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "cls_token_id": 2,
+            "sep_token_id": 3,
+        }
+    ),
 }
 
 
@@ -45,34 +63,49 @@ def folder_of(family: str, encoder: Path, folder: Path) -> Path:
     for name in ("config.json", "model.safetensors"):
         (folder / name).unlink()
     vocabulary = len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"])
-    config = AutoConfig.for_model(family, vocab_size=vocabulary, max_position_embeddings=64, **FAMILIES[family])
+    config = AutoConfig.for_model(
+        family, vocab_size=vocabulary, max_position_embeddings=64, **FAMILIES[family]
+    )
     torch.manual_seed(0)
     AutoModel.from_config(config).save_pretrained(folder)
     return folder
 
 
 def choice(folder: Path | str, **more: Any) -> EncoderChoice:
-    return EncoderChoice("mine", str(folder), **{"revision": None, "pooling": "mean", "max_tokens": 16, **more})
+    return EncoderChoice(
+        "mine", str(folder), **{"revision": None, "pooling": "mean", "max_tokens": 16, **more}
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_trains_a_step_and_its_run_opens_again(desk: Any, encoder: Path, family: str) -> None:
+def test_every_family_trains_a_step_and_its_run_opens_again(
+    desk: Any, encoder: Path, family: str
+) -> None:
     from emomtl.inference.predict import Predictor
     from emomtl.inference.trained import open_trained
     from emomtl.plugins.discovery import Plugins
 
     folder = folder_of(family, encoder, desk.folder / family)
-    manifest = desk.manifest(encoder={"use": f"./{family}"}, train={"steps": 2, "log_every": 1}, eval={"every": None})
+    manifest = desk.manifest(
+        encoder={"use": f"./{family}"}, train={"steps": 2, "log_every": 1}, eval={"every": None}
+    )
     run = desk.train(manifest)
     shutil.rmtree(folder)
-    answers = Predictor.of(open_trained(run.folder, "last", Plugins.discover(), "cpu"))(["happy", ""])
+    answers = Predictor.of(open_trained(run.folder, "last", Plugins.discover(), "cpu"))(
+        ["happy", ""]
+    )
     assert [set(answer) for answer in answers] == [{"mood", "topics"}] * 2
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "pooler"])
 def test_every_pooling_trains(desk: Any, pooling: str) -> None:
-    run = desk.train(desk.manifest(encoder={"pooling": pooling}, train={"steps": 2, "log_every": 1}))
-    assert [event["grad_norm"] > 0 for event in run.events() if event["event"] == "step"] == [True, True]
+    run = desk.train(
+        desk.manifest(encoder={"pooling": pooling}, train={"steps": 2, "log_every": 1})
+    )
+    assert [event["grad_norm"] > 0 for event in run.events() if event["event"] == "step"] == [
+        True,
+        True,
+    ]
 
 
 def test_a_pooler_that_is_not_asked_for_is_not_trained(encoder: Path) -> None:
@@ -81,15 +114,17 @@ def test_a_pooler_that_is_not_asked_for_is_not_trained(encoder: Path) -> None:
         assert any(name.startswith("pooler") for name in names) == there
 
 
-def test_dropout_of_the_manifest_reaches_the_encoder_and_its_rebuilt_twin(encoder: Path, tmp_path: Path) -> None:
+def test_the_manifests_dropout_reaches_the_rebuilt_encoder(encoder: Path, tmp_path: Path) -> None:
     loaded = load_encoder(choice(encoder, dropout=0.37))
     save_encoder(loaded, tmp_path / "saved")
     for one in (loaded, rebuild_encoder(choice(encoder, dropout=0.37), tmp_path / "saved", 10**6)):
-        found = {module.p for module in one.module.modules() if isinstance(module, torch.nn.Dropout)}
+        found = {
+            module.p for module in one.module.modules() if isinstance(module, torch.nn.Dropout)
+        }
         assert found == {0.37}
 
 
-def test_special_tokens_of_a_task_stay_whole_and_start_at_the_mean(encoder: Path, tmp_path: Path) -> None:
+def test_special_tokens_stay_whole_and_start_at_the_mean(encoder: Path, tmp_path: Path) -> None:
     loaded = load_encoder(choice(encoder), ["[NAME]", "[SEP]"])
     token = loaded.tokenizer.convert_tokens_to_ids("[NAME]")
     assert loaded.tokenizer("[NAME] was happy")["input_ids"][1] == token
@@ -102,13 +137,19 @@ def test_special_tokens_of_a_task_stay_whole_and_start_at_the_mean(encoder: Path
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
-def test_a_folder_that_names_code_is_refused_and_the_code_never_runs(encoder: Path, tmp_path: Path, file: str) -> None:
+def test_a_folder_that_names_code_is_refused_unrun(
+    encoder: Path, tmp_path: Path, file: str
+) -> None:
     folder = tmp_path / "planted"
     shutil.copytree(encoder, folder)
     payload = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n"
     (folder / "planted.py").write_text(payload + "class Model: pass\n")
     content = json.loads((folder / file).read_text())
-    names = {"AutoConfig": "planted.Model", "AutoModel": "planted.Model", "AutoTokenizer": ["planted.Model", "planted.Model"]}
+    names = {
+        "AutoConfig": "planted.Model",
+        "AutoModel": "planted.Model",
+        "AutoTokenizer": ["planted.Model", "planted.Model"],
+    }
     (folder / file).write_text(json.dumps(content | {"auto_map": names}))
     with pytest.raises(EmomtlError, match=r"names code \('auto_map'\); emomtl runs none"):
         load_encoder(choice(folder))
@@ -116,13 +157,16 @@ def test_a_folder_that_names_code_is_refused_and_the_code_never_runs(encoder: Pa
 
 
 @pytest.mark.parametrize(
-    "damage", ["no config", "no weights", "cut weights", "no tokenizer", "config is no JSON", "empty folder"]
+    "damage",
+    ["no config", "no weights", "cut weights", "no tokenizer", "config is no JSON", "empty folder"],
 )
 def test_a_broken_folder_gives_one_clear_error(encoder: Path, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(encoder, folder)
     if damage == "cut weights":
-        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
+        (folder / "model.safetensors").write_bytes(
+            (folder / "model.safetensors").read_bytes()[:5000]
+        )
     elif damage == "config is no JSON":
         (folder / "config.json").write_text("{")
     else:
@@ -150,7 +194,9 @@ def test_pickled_weights_are_not_read(encoder: Path, tmp_path: Path) -> None:
         load_encoder(choice(folder))
 
 
-def test_a_hub_id_without_network_gives_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_id_without_network_gives_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EmomtlError) as caught:
@@ -168,9 +214,7 @@ def test_cuda_where_there_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_bf16_on_a_cpu_has_to_be_asked_for_and_is_refused_where_it_is_emulated(
-    monkeypatch: pytest.MonkeyPatch, has: bool
-) -> None:
+def test_emulated_bf16_on_a_cpu_is_refused(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
     assert choose_precision("auto", "cpu") == choose_precision("fp32", "cpu") == "fp32"
     if has:
@@ -193,7 +237,12 @@ def test_weights_of_other_labels_are_refused(desk: Any) -> None:
     from emomtl.run import find_checkpoint, open_checkpoint
 
     run = desk.train(desk.manifest(train={"steps": 1}))
-    other = desk.begin(desk.manifest("other", tasks={"mood": {"source": "topics.csv", "head": {"use": "multi-label"}}}), "other")
+    other = desk.begin(
+        desk.manifest(
+            "other", tasks={"mood": {"source": "topics.csv", "head": {"use": "multi-label"}}}
+        ),
+        "other",
+    )
     other.run.close()
     with pytest.raises(EmomtlError, match="does not fit this model"):
         restore_model(other.model, open_checkpoint(find_checkpoint(run, "last")))

@@ -1,4 +1,6 @@
-"""Layers of an encoder: each learns at the rate that its place gives it, and the last ones are joined as the name says."""
+"""Layers of an encoder: each learns at the rate that its place gives it, and the last ones are
+joined as the name says.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,27 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 
 DEPTH = 3
-SMALL = {"num_hidden_layers": DEPTH, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
-TOKENS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+SMALL = {
+    "num_hidden_layers": DEPTH,
+    "num_attention_heads": 2,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+}
+TOKENS = {
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "cls_token_id": 2,
+    "sep_token_id": 3,
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SMALL,
     "roberta": SMALL | {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
     "electra": SMALL | {"embedding_size": 8},
     "distilbert": {"n_layers": DEPTH, "n_heads": 2, "dim": 16, "hidden_dim": 32},
-    "deberta-v2": SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
+    "deberta-v2": (
+        SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8}
+    ),
     "modernbert": SMALL | TOKENS,
 }
 INPUTS = {
@@ -39,12 +54,19 @@ def encoder_of(family: str, **more: Any) -> Any:
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(0)
-    config = AutoConfig.for_model(family, vocab_size=30, max_position_embeddings=64, **(FAMILIES.get(family, SMALL) | more))
+    config = AutoConfig.for_model(
+        family, vocab_size=30, max_position_embeddings=64, **(FAMILIES.get(family, SMALL) | more)
+    )
     return AutoModel.from_config(config).eval()
 
 
 def model_of(encoder: nn.Module, **more: Any) -> MultiTaskModel:
-    return MultiTaskModel(encoder, more.pop("pooling", "mean"), {"mood": nn.Linear(16, 3), "topics": nn.Linear(16, 2)}, **more)
+    return MultiTaskModel(
+        encoder,
+        more.pop("pooling", "mean"),
+        {"mood": nn.Linear(16, 3), "topics": nn.Linear(16, 2)},
+        **more,
+    )
 
 
 def rates(groups: list[dict[str, Any]]) -> dict[str, float]:
@@ -55,7 +77,9 @@ def rates(groups: list[dict[str, Any]]) -> dict[str, float]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_layer_learns_at_xi_to_the_layers_above_it(family: str) -> None:
     heads = {"mood": 2e-2, "topics": 3e-2}
-    groups = parameter_groups(model_of(encoder_of(family)), nn.Linear(1, 1), Rates(1e-3, heads, 4e-2, 0.95), 0.1)
+    groups = parameter_groups(
+        model_of(encoder_of(family)), nn.Linear(1, 1), Rates(1e-3, heads, 4e-2, 0.95), 0.1
+    )
     wanted = {0: 1e-3 * 0.95 * 0.95, 1: 1e-3 * 0.95, 2: 1e-3}
     seen = set()
     for name, rate in rates(groups).items():
@@ -65,7 +89,9 @@ def test_each_layer_learns_at_xi_to_the_layers_above_it(family: str) -> None:
         elif name.startswith("weighting."):
             assert rate == 4e-2
         elif place is None:
-            assert rate == 1e-3, f"{name} stands in no layer and keeps the rate, as in the authors' code"
+            assert rate == 1e-3, (
+                f"{name} stands in no layer and keeps the rate, as in the authors' code"
+            )
         else:
             assert rate == pytest.approx(wanted[int(place[1])])
             seen.add(int(place[1]))
@@ -99,7 +125,9 @@ def test_lists_inside_of_layers_are_not_taken_for_them() -> None:
     def layer() -> nn.Module:
         return nn.ModuleDict({"experts": nn.ModuleList([nn.Linear(1, 1) for _ in range(8)])})
 
-    encoder = nn.ModuleDict({"adapters": nn.ModuleList([nn.Linear(1, 1)]), "layer": nn.ModuleList([layer(), layer()])})
+    encoder = nn.ModuleDict(
+        {"adapters": nn.ModuleList([nn.Linear(1, 1)]), "layer": nn.ModuleList([layer(), layer()])}
+    )
     assert encoder_layers(encoder) is encoder["layer"]
 
 
@@ -112,10 +140,12 @@ JOINED = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("by", JOINED)
-def test_the_last_layers_are_joined_token_by_token_and_then_pooled(family: str, by: Any) -> None:
+def test_last_layers_are_joined_by_token_then_pooled(family: str, by: Any) -> None:
     encoder, kept = encoder_of(family), {}
     for number, layer in enumerate(encoder_layers(encoder)):
-        layer.register_forward_hook(lambda module, inputs, output, number=number: kept.update({number: output}))
+        layer.register_forward_hook(
+            lambda module, inputs, output, number=number: kept.update({number: output})
+        )
     with torch.no_grad():
         plain = encoder(**INPUTS).last_hidden_state
         before = kept[DEPTH - 2]
@@ -123,7 +153,9 @@ def test_the_last_layers_are_joined_token_by_token_and_then_pooled(family: str, 
         found = model_of(encoder, pooling="cls", layers=LastLayers(2, by)).encode(INPUTS)
         torch.testing.assert_close(found, wanted[:, 0])
         mean = model_of(encoder, layers=LastLayers(2, by)).encode(INPUTS)
-        torch.testing.assert_close(mean, torch.stack([wanted[0].mean(dim=0), wanted[1, :3].mean(dim=0)]))
+        torch.testing.assert_close(
+            mean, torch.stack([wanted[0].mean(dim=0), wanted[1, :3].mean(dim=0)])
+        )
     assert LastLayers(2, by).width(16) == found.shape[1] == (32 if by == "concat" else 16)
 
 
@@ -138,21 +170,51 @@ def test_one_layer_is_read_as_it_was(encoder: Any) -> None:
 
 
 CRAFT = {
-    "encoder": {"layers": 2, "layers_by": "concat", "truncate": "head+tail", "head_tokens": 3, "max_tokens": 10},
+    "encoder": {
+        "layers": 2,
+        "layers_by": "concat",
+        "truncate": "head+tail",
+        "head_tokens": 3,
+        "max_tokens": 10,
+    },
     "train": {"layer_decay": 0.5, "steps": 4},
 }
 
 
-def test_a_run_writes_down_its_craft_and_a_finished_one_answers_with_it(desk: Any) -> None:
+def test_a_finished_run_predicts_with_its_joined_layers(desk: Any) -> None:
     from emomtl.inference.predict import Predictor
     from emomtl.inference.trained import open_trained
 
     run = desk.train(desk.manifest(**CRAFT))
     table = run.manifest.encoder
-    assert (table.layers, table.layers_by, table.truncate, table.head_tokens) == (2, "concat", "head+tail", 3)
+    assert (table.layers, table.layers_by, table.truncate, table.head_tokens) == (
+        2,
+        "concat",
+        "head+tail",
+        3,
+    )
     trained = open_trained(run.folder, "last", Plugins.discover(), "cpu")
-    assert trained.model.heads["mood"][1].in_features == 2 * trained.model.encoder.config.hidden_size
-    words = ["i", "my", "we", "you", "it", "was", "today", "and", "so", "very", "really", "then", "home", "work", "friend", "day"]
+    assert (
+        trained.model.heads["mood"][1].in_features == 2 * trained.model.encoder.config.hidden_size
+    )
+    words = [
+        "i",
+        "my",
+        "we",
+        "you",
+        "it",
+        "was",
+        "today",
+        "and",
+        "so",
+        "very",
+        "really",
+        "then",
+        "home",
+        "work",
+        "friend",
+        "day",
+    ]
     long, short = " ".join(words), " ".join([*words[:3], *words[-5:]])
     one, other = Predictor.of(trained)([long, short])
     for name, value in one["mood"]["probabilities"].items():
@@ -163,23 +225,37 @@ def test_rates_of_layers_reach_the_optimiser_and_follow_the_schedule(desk: Any) 
     from emomtl.train import train
 
     session = desk.begin(
-        desk.manifest(**{**CRAFT, "train": {"layer_decay": 0.5, "steps": 4, "schedule": "constant", "warmup": 0.5}})
+        desk.manifest(
+            **{
+                **CRAFT,
+                "train": {"layer_decay": 0.5, "steps": 4, "schedule": "constant", "warmup": 0.5},
+            }
+        )
     )
     train(session)
-    assert {group["peak"] for group in session.optimizer.param_groups if not group["constant"]} == {5e-4, 1e-3}
+    assert {group["peak"] for group in session.optimizer.param_groups if not group["constant"]} == {
+        5e-4,
+        1e-3,
+    }
     assert all(group["lr"] == group["peak"] for group in session.optimizer.param_groups)
 
 
 @pytest.mark.parametrize(
     ("table", "place", "found"),
     [
-        ({"layers": 2, "pooling": "pooler"}, "encoder.layers", "the pooler reads the last layer only"),
+        (
+            {"layers": 2, "pooling": "pooler"},
+            "encoder.layers",
+            "the pooler reads the last layer only",
+        ),
         ({"truncate": "head+tail", "head_tokens": 14}, "encoder.head_tokens", "14 of 16 tokens"),
         ({"truncate": "middle"}, "encoder.truncate", "head"),
         ({"layers": 0}, "encoder.layers", "0"),
     ],
 )
-def test_what_cannot_be_is_said_with_its_place(desk: Any, table: dict[str, Any], place: str, found: str) -> None:
+def test_what_cannot_be_is_said_with_its_place(
+    desk: Any, table: dict[str, Any], place: str, found: str
+) -> None:
     with pytest.raises(EmomtlError) as caught:
         compose_file(desk.manifest(encoder=table), [], Plugins.discover())
     (problem,) = caught.value.problems
@@ -193,15 +269,23 @@ def test_more_layers_than_there_are_are_refused_with_their_number(desk: Any) -> 
 
 
 def test_a_quarter_is_the_head_where_nothing_is_said(desk: Any) -> None:
-    plan = compose_file(desk.manifest(encoder={"truncate": "head+tail", "max_tokens": 512}), [], Plugins.discover())
+    plan = compose_file(
+        desk.manifest(encoder={"truncate": "head+tail", "max_tokens": 512}), [], Plugins.discover()
+    )
     assert plan.encoder.truncation.head_tokens == plan.manifest.encoder.head_tokens == 128
-    assert compose_file(desk.manifest(), [], Plugins.discover()).manifest.encoder.head_tokens is None
+    assert (
+        compose_file(desk.manifest(), [], Plugins.discover()).manifest.encoder.head_tokens is None
+    )
 
 
 def test_eval_reads_long_texts_as_the_run_did(desk: Any, cli: Any) -> None:
-    """Had eval kept another part of the texts, its figures would be others: the encoder's answers depend on all tokens."""
+    """Had eval kept another part of the texts, its figures would be others: the encoder's answers
+    depend on all tokens.
+    """
     run = desk.train(desk.manifest(**{**CRAFT, "encoder": {**CRAFT["encoder"], "max_tokens": 8}}))
     assert cli("eval", run.folder, "--split", "validation", "--checkpoint", "last").code == 0
-    mine, again = [entry["tasks"] for entry in Run.open(run.folder).scores() if entry["which"] == "last"]
+    mine, again = [
+        entry["tasks"] for entry in Run.open(run.folder).scores() if entry["which"] == "last"
+    ]
     for task in ("mood", "topics"):
         assert again[task]["metrics"] == pytest.approx(mine[task]["metrics"])

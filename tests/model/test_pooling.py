@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from emomtl.model.network import MultiTaskModel
 
-STATES = torch.tensor([[[1.0, -2.0], [3.0, -4.0], [99.0, 99.0]], [[5.0, 6.0], [-7.0, 8.0], [0.0, 1.0]]])
+STATES = torch.tensor(
+    [[[1.0, -2.0], [3.0, -4.0], [99.0, 99.0]], [[5.0, 6.0], [-7.0, 8.0], [0.0, 1.0]]]
+)
 INPUTS = {"input_ids": torch.zeros(2, 3), "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]])}
 WANTED = {
     "cls": [[1.0, -2.0], [5.0, 6.0]],
@@ -24,7 +26,9 @@ class Fixed(nn.Module):
     """An encoder with a known answer."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(last_hidden_state=STATES, pooler_output=torch.tensor(WANTED["pooler"]))
+        return SimpleNamespace(
+            last_hidden_state=STATES, pooler_output=torch.tensor(WANTED["pooler"])
+        )
 
 
 @pytest.mark.parametrize("pooling", WANTED)

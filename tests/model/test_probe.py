@@ -26,9 +26,14 @@ def changed_config(encoder: Path, folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("step", [True, False])
-def test_more_tokens_than_positions_are_refused_by_check_and_train_with_the_most(desk: Any, cli: Any, step: bool) -> None:
+def test_more_tokens_than_positions_are_refused_with_the_most(
+    desk: Any, cli: Any, step: bool
+) -> None:
     manifest = desk.manifest(encoder={"max_tokens": 129})
-    for said in (cli("check", manifest, *([] if step else ["--no-step"])), cli("train", manifest, "--out", desk.folder / "new")):
+    for said in (
+        cli("check", manifest, *([] if step else ["--no-step"])),
+        cli("train", manifest, "--out", desk.folder / "new"),
+    ):
         assert said.code == 1
         assert "encoder.max_tokens: 129 tokens, and " in said.err
         assert " has positions for 128 (at most 128)" in said.err
@@ -44,7 +49,9 @@ def test_check_refuses_a_decoder_with_one_line(desk: Any, cli: Any) -> None:
         assert "'./decoder' is set up as a decoder" in said.err
 
 
-def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_trains_and_scores_a_text_of_full_length(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.compose import compose_file
     from emomtl.model.network import MultiTaskModel
     from emomtl.plugins.discovery import Plugins
@@ -66,12 +73,17 @@ def test_check_trains_and_scores_a_text_of_full_length(desk: Any, monkeypatch: p
     assert {(100, True), (100, False)} <= seen
     failing = True
     with pytest.raises(
-        EmomtlError, match=r"encoder\.max_tokens: a text of 100 tokens cannot be trained on: no kernel for so long"
+        EmomtlError,
+        match=(
+            r"encoder\.max_tokens: a text of 100 tokens cannot be trained on: no kernel for so long"
+        ),
     ):
         measure_cost(plan)
 
 
-def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_kernels_are_replaced_by_those_of_torch(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.model.fast import cpu
 
     class Broken(nn.Linear):
@@ -84,19 +96,29 @@ def test_our_layers_give_way_to_torch_s_where_they_do_not_fit(desk: Any, monkeyp
     session = desk.begin(desk.manifest(train={"device": "cpu"}))
     session.run.close()
     (note,) = session.reporter.notes
-    assert note.startswith("texts train with torch's own layers, as ours do not fit this encoder (Output 0 of _Linear is a view")
+    assert note.startswith(
+        "texts train with torch's own layers, as ours do not fit this encoder (Output 0 of _Linear"
+        " is a view"
+    )
     assert f"note: {note}" in (session.run.folder / "log.txt").read_text()
-    assert {type(m) for m in session.model.modules() if isinstance(m, (nn.Linear, nn.Dropout))} == {nn.Linear, nn.Dropout}
+    assert {type(m) for m in session.model.modules() if isinstance(m, (nn.Linear, nn.Dropout))} == {
+        nn.Linear,
+        nn.Dropout,
+    }
     assert session.model.encoder.config._attn_implementation == "sdpa"
 
 
 def test_a_frozen_encoder_keeps_our_layers(desk: Any) -> None:
-    session = desk.begin(desk.manifest(encoder={"changes": [{"use": "frozen", "layers": 2}]}, train={"device": "cpu"}))
+    session = desk.begin(
+        desk.manifest(
+            encoder={"changes": [{"use": "frozen", "layers": 2}]}, train={"device": "cpu"}
+        )
+    )
     session.run.close()
     assert session.reporter.notes == []
 
 
-def test_what_is_tried_draws_no_random_numbers_and_leaves_no_gradients(desk: Any) -> None:
+def test_the_trial_draws_nothing_and_leaves_no_gradients(desk: Any) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
@@ -110,11 +132,14 @@ def test_a_pooler_that_the_architecture_lacks_is_refused(encoder: Path, tmp_path
     from tests.model.test_architectures import ENCODERS, folder_of
 
     folder = folder_of("distilbert", ENCODERS["distilbert"], encoder, tmp_path / "distilbert")
-    with pytest.raises(EmomtlError, match=r"encoder\.pooling: 'mine' has no pooler \(it is of the type 'distilbert'\)"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"encoder\.pooling: 'mine' has no pooler \(it is of the type 'distilbert'\)",
+    ):
         load_encoder(EncoderChoice("mine", str(folder), None, "pooler", 16))
 
 
-def test_longer_texts_than_were_trained_on_are_noted_where_there_is_no_table(encoder: Path, tmp_path: Path) -> None:
+def test_texts_longer_than_in_pretraining_are_noted(encoder: Path, tmp_path: Path) -> None:
     from tests.model.test_architectures import ENCODERS, folder_of
 
     folder = folder_of("modernbert", ENCODERS["modernbert"], encoder, tmp_path / "modernbert")
@@ -124,7 +149,9 @@ def test_longer_texts_than_were_trained_on_are_noted_where_there_is_no_table(enc
 
 
 @pytest.mark.parametrize("place", ["behind", "nowhere"])
-def test_the_first_token_is_read_only_where_the_tokenizer_puts_one(encoder: Path, tmp_path: Path, place: str) -> None:
+def test_cls_pooling_needs_a_tokenizer_with_a_first_token(
+    encoder: Path, tmp_path: Path, place: str
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(encoder, folder)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
@@ -138,11 +165,18 @@ def test_the_first_token_is_read_only_where_the_tokenizer_puts_one(encoder: Path
         if pooling == "mean":
             assert probe(loaded, given) == ()
         elif place == "behind":
-            with pytest.raises(EmomtlError, match=r"encoder\.pooling: .*puts its \[CLS\] behind the text \(pooling = \"mean\"\)"):
+            with pytest.raises(
+                EmomtlError,
+                match=(
+                    r"encoder\.pooling: .*puts its \[CLS\] behind the text \(pooling = \"mean\"\)"
+                ),
+            ):
                 probe(loaded, given)
         else:
             (note,) = probe(loaded, given)
-            assert note.startswith("encoder 'mine': pooling = \"cls\" reads the first word of a text")
+            assert note.startswith(
+                "encoder 'mine': pooling = \"cls\" reads the first word of a text"
+            )
 
 
 @pytest.mark.parametrize("lacking", ["sentencepiece", "google.protobuf"])
@@ -160,5 +194,9 @@ def test_a_tokenizer_of_sentencepiece_alone_names_both_packages(
         load_encoder(EncoderChoice("mine", str(folder), None, "mean", 16))
     (problem,) = caught.value.problems
     package = "protobuf" if "." in lacking else lacking
-    assert problem.found == f"'mine' has its tokenizer as spm.model alone, which takes {package} to read, not installed here"
+    assert (
+        problem.found
+        == f"'mine' has its tokenizer as spm.model alone, which takes {package} to read, not"
+        " installed here"
+    )
     assert "pip install sentencepiece protobuf" in problem.remedy

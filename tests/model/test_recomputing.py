@@ -23,7 +23,11 @@ def gradients(desk: Any, out: str, layers: bool | int, **changes: Any) -> dict[s
     session.run.close()
     session.model.train()
     draw_gradients(session, moment_of(session))
-    found = {name: p.grad.detach().clone() for name, p in session.model.named_parameters() if p.grad is not None}
+    found = {
+        name: p.grad.detach().clone()
+        for name, p in session.model.named_parameters()
+        if p.grad is not None
+    }
     assert found
     return found
 
@@ -35,9 +39,18 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"weighting": {"use": "equal"}},
     "cls": {"weighting": {"use": "equal"}, "encoder": {"pooling": "cls"}},
-    "several layers read": {"weighting": {"use": "equal"}, "encoder": {"layers": 2, "layers_by": "concat"}},
-    "pals": {"weighting": {"use": "equal"}, "encoder": {"changes": [{"use": "pals", "rank": 8, "heads": 2}]}},
-    "frozen": {"weighting": {"use": "equal"}, "encoder": {"changes": [{"use": "frozen", "layers": 1}]}},
+    "several layers read": {
+        "weighting": {"use": "equal"},
+        "encoder": {"layers": 2, "layers_by": "concat"},
+    },
+    "pals": {
+        "weighting": {"use": "equal"},
+        "encoder": {"changes": [{"use": "pals", "rank": 8, "heads": 2}]},
+    },
+    "frozen": {
+        "weighting": {"use": "equal"},
+        "encoder": {"changes": [{"use": "frozen", "layers": 1}]},
+    },
     "lora": {"weighting": {"use": "equal"}, "encoder": {"changes": [{"use": "lora"}]}},
     "clipped by task": {"weighting": {"use": "equal"}, "train": {"clip_by": "task"}},
     "micro-batches": {"weighting": {"use": "uncertainty"}, "train": {"accumulate": 3}},
@@ -52,20 +65,32 @@ def test_gradients_are_the_same_bit_for_bit(desk: Any, case: str) -> None:
     assert same(plain, gradients(desk, "one", 1, **CASES[case]))
 
 
-def test_torch_s_own_layers_and_unpadded_texts_are_recomputed_too(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_s_own_layers_and_unpadded_texts_are_recomputed_too(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.modules["emomtl.train.start"], "try_cpu_kernels", lambda *_: [])
     for way in ("off", "on"):
         case: dict[str, Any] = {"weighting": {"use": "equal"}, "train": {"unpadded": way}}
-        assert same(gradients(desk, f"plain-{way}", False, **case), gradients(desk, f"again-{way}", True, **case))
+        assert same(
+            gradients(desk, f"plain-{way}", False, **case),
+            gradients(desk, f"again-{way}", True, **case),
+        )
 
 
-def test_a_whole_run_has_the_weights_of_one_that_keeps_everything(desk: Any, contents: Any) -> None:
+def test_a_recomputed_run_has_the_weights_of_a_plain_one(desk: Any, contents: Any) -> None:
     runs = []
     for layers in (False, True):
-        runs.append(desk.train(desk.manifest(encoder={"checkpoint_layers": layers, "dropout": 0.2}), f"run-{layers}"))
+        runs.append(
+            desk.train(
+                desk.manifest(encoder={"checkpoint_layers": layers, "dropout": 0.2}),
+                f"run-{layers}",
+            )
+        )
     one, other = (contents(run, "last") for run in runs)
     assert one["tensors"] == other["tensors"]
-    assert [entry["tasks"] for entry in one["scores"]] == [entry["tasks"] for entry in other["scores"]]
+    assert [entry["tasks"] for entry in one["scores"]] == [
+        entry["tasks"] for entry in other["scores"]
+    ]
 
 
 def test_less_is_kept_for_the_backward_pass(desk: Any, tmp_path: Path) -> None:
@@ -73,7 +98,9 @@ def test_less_is_kept_for_the_backward_pass(desk: Any, tmp_path: Path) -> None:
     desk.encoder = deep_encoder(tmp_path / "deep")
     kept = {}
     for layers in (False, 4, True):
-        session = desk.begin(desk.manifest(encoder={"checkpoint_layers": layers}, sampler=JOINT), f"deep-{layers}")
+        session = desk.begin(
+            desk.manifest(encoder={"checkpoint_layers": layers}, sampler=JOINT), f"deep-{layers}"
+        )
         session.run.close()
         session.model.train()
         kept[layers] = _kept(session)
@@ -107,7 +134,9 @@ def _kept(session: Any) -> int:
 
 
 def test_more_layers_than_there_are_are_refused(desk: Any) -> None:
-    with pytest.raises(EmomtlError, match=r"checkpoint_layers: 9 layers, and the encoder has \d+ .true for all"):
+    with pytest.raises(
+        EmomtlError, match=r"checkpoint_layers: 9 layers, and the encoder has \d+ .true for all"
+    ):
         desk.begin(desk.manifest(encoder={"checkpoint_layers": 9}))
 
 

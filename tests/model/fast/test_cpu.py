@@ -1,4 +1,6 @@
-"""The layers for the CPU are the same arithmetic as torch's: outputs, gradients, shares, and what a checkpoint sees of them."""
+"""The layers for the CPU are the same arithmetic as torch's: outputs, gradients, shares, and what a
+checkpoint sees of them.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,15 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 63])
-def test_dropout_takes_tensors_of_any_size_and_repeats_with_the_seed(size: int) -> None:
+def test_dropout_takes_any_size_and_repeats_with_the_seed(size: int) -> None:
     x = torch.randn(size)
     torch.manual_seed(5)
     first = cpu.masked(x, 0.5)
     torch.manual_seed(5)
     assert torch.equal(first, cpu.masked(x, 0.5))
-    assert all(value in (0.0, float(2 * source)) for value, source in zip(first.tolist(), x, strict=True))
+    assert all(
+        value in (0.0, float(2 * source)) for value, source in zip(first.tolist(), x, strict=True)
+    )
 
 
 def test_neighbouring_masks_are_independent() -> None:
@@ -69,17 +73,22 @@ def test_a_linear_layer_has_the_outputs_and_gradients_of_torch() -> None:
         given = x.clone().requires_grad_()
         out = layer(given)
         (first,) = torch.autograd.grad(out.square().sum(), given, create_graph=True)
-        first.square().sum().backward()  # second order: a weighting may differentiate the norm of a gradient
+        # second order: a weighting may differentiate the norm of a gradient
+        first.square().sum().backward()
         assert layer.bias.grad is not None
         found.append([out.detach(), first.detach(), given.grad, layer.weight.grad, layer.bias.grad])
     for ours_, theirs_ in zip(found[1], found[0], strict=True):
         torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-4)
 
 
-def test_attention_with_dropout_is_scaled_dot_product_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_with_dropout_is_scaled_dot_product_attention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(13)
     query, key, value = torch.randn(3, 2, 4, 6, 8).unbind(0)
-    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[:, None, None, :].expand(2, 1, 6, 6)
+    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[
+        :, None, None, :
+    ].expand(2, 1, 6, 6)
     expected = nn.functional.scaled_dot_product_attention(query, key, value, real).transpose(1, 2)
     plain, _ = cpu.attend(nn.Module(), query, key, value, real, scaling=8**-0.5, is_causal=False)
     monkeypatch.setattr(cpu, "masked", lambda x, p: x)
@@ -93,7 +102,10 @@ def pair_of_encoders(tmp_path: Path) -> tuple[Any, Any]:
     from transformers import AutoModel
 
     folder = tiny_encoder(tmp_path / "tiny")
-    models = [AutoModel.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)]
+    models = [
+        AutoModel.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        for _ in range(2)
+    ]
     cpu.use_cpu_kernels(models[1], models[1])
     return models[0].train(), models[1].train()
 

@@ -1,4 +1,6 @@
-"""The last layer computed for the first token alone: losses and gradients are those of the whole layer, where only it is read."""
+"""The last layer computed for the first token alone: losses and gradients are those of the whole
+layer, where only it is read.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,10 @@ def encoder_of(kind: str, **changed: Any) -> Any:
 def texts() -> dict[str, Tensor]:
     torch.manual_seed(5)
     mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
-    return {"input_ids": torch.where(mask == 1, torch.randint(5, 40, mask.shape), 1), "attention_mask": mask}
+    return {
+        "input_ids": torch.where(mask == 1, torch.randint(5, 40, mask.shape), 1),
+        "attention_mask": mask,
+    }
 
 
 def model_of(encoder: Any, pooling: str) -> MultiTaskModel:
@@ -48,7 +53,9 @@ def model_of(encoder: Any, pooling: str) -> MultiTaskModel:
     return MultiTaskModel(encoder, pooling, {"mood": nn.Linear(12, 4)}).train()
 
 
-@pytest.mark.parametrize("kind", sorted(name for name, known in ARCHITECTURES.items() if not known.no_first_token))
+@pytest.mark.parametrize(
+    "kind", sorted(name for name, known in ARCHITECTURES.items() if not known.no_first_token)
+)
 @pytest.mark.parametrize("pooling", ["cls", "pooler"])
 def test_vectors_and_all_gradients_are_those_of_the_whole_layer(kind, pooling):
     if kind == "electra" and pooling == "pooler":
@@ -68,25 +75,30 @@ def test_vectors_and_all_gradients_are_those_of_the_whole_layer(kind, pooling):
     for name, gradient in gradients.items():
         if gradient is None:
             assert spared[name] is None
-        else:  # where the query of a layer's softmax has no part in the loss, zeros stand for nothing
+        # where the query of a layer's softmax has no part in the loss, zeros stand for nothing
+        else:
             torch.testing.assert_close(spared[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_the_last_layer_gives_one_token_in_training_and_all_of_them_bit_for_bit_in_scoring():
+def test_the_last_layer_gives_all_tokens_bit_for_bit_in_scoring():
     encoder = encoder_of("bert")
     sparing = copy.deepcopy(encoder)
     assert read_first_token(sparing) is not None
     assert sparing(**texts()).last_hidden_state.shape == (4, 1, 12)
     assert encoder(**texts()).last_hidden_state.shape == (4, 12, 12)
     with torch.inference_mode():
-        assert torch.equal(sparing.eval()(**texts()).last_hidden_state, encoder.eval()(**texts()).last_hidden_state)
+        assert torch.equal(
+            sparing.eval()(**texts()).last_hidden_state, encoder.eval()(**texts()).last_hidden_state
+        )
 
 
 def test_with_dropout_a_repeated_query_is_answered_once(monkeypatch):
     torch.manual_seed(13)
     key, value = torch.randn(2, 2, 4, 6, 8).unbind(0)
     query = torch.randn(2, 1, 32).expand(-1, 6, -1).view(2, 6, 4, 8).transpose(1, 2)
-    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[:, None, None, :].expand(2, 1, 6, 6)
+    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)[
+        :, None, None, :
+    ].expand(2, 1, 6, 6)
     expected = nn.functional.scaled_dot_product_attention(query, key, value, real).transpose(1, 2)
     drawn = []
     monkeypatch.setattr(cpu, "masked", lambda x, p: drawn.append(x.shape) or x)
@@ -96,7 +108,7 @@ def test_with_dropout_a_repeated_query_is_answered_once(monkeypatch):
     assert drawn == [(2, 4, 1, 6)] * 2
 
 
-def test_dropout_in_the_last_layer_falls_on_the_first_token_as_often_as_it_should():
+def test_dropout_of_the_first_token_has_its_probability():
     encoder = encoder_of("bert", num_hidden_layers=1, attention_probs_dropout_prob=0.5)
     model = model_of(encoder, "cls")
     use_cpu_kernels(model, encoder)
@@ -125,7 +137,7 @@ def test_nothing_is_spared_where_all_tokens_are_read(pooling):
     assert model.encoder(**texts()).last_hidden_state.shape == (4, 12, 12)
 
 
-def test_the_parameters_of_one_token_are_all_but_keys_and_values():
+def test_parameters_of_one_token_exclude_keys_and_values():
     found = read_first_token(encoder_of("bert"))
     assert found is not None
     norms_and_biases = 2 * 2 * 12 + 2 * 12 + 20 + 12

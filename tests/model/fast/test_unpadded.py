@@ -32,10 +32,15 @@ def encoder(kind: str) -> Any:
     return AutoModel.from_config(AutoConfig.for_model(kind, pad_token_id=1, **SIZES))
 
 
-def batch(lengths: tuple[int, ...], seed: int, typed: bool = False) -> dict[str, np.ndarray[Any, Any]]:
+def batch(
+    lengths: tuple[int, ...], seed: int, typed: bool = False
+) -> dict[str, np.ndarray[Any, Any]]:
     draw, most = np.random.default_rng(seed), max(lengths)
     mask = (np.arange(most) < np.asarray(lengths)[:, None]).astype(np.int64)
-    made = {"input_ids": np.where(mask == 1, draw.integers(2, 60, mask.shape), 1), "attention_mask": mask}
+    made = {
+        "input_ids": np.where(mask == 1, draw.integers(2, 60, mask.shape), 1),
+        "attention_mask": mask,
+    }
     return made | ({"token_type_ids": draw.integers(0, 2, mask.shape) * mask} if typed else {})
 
 
@@ -53,8 +58,15 @@ def test_states_and_gradients_are_those_of_the_padded_path(kind: str) -> None:
 
     def gradients(outputs: Any) -> list[torch.Tensor]:
         real = [torch.from_numpy(one["attention_mask"])[..., None] for one in batches]
-        pooled = sum(one.pooler_output.sum() for one in outputs if getattr(one, "pooler_output", None) is not None)
-        total = sum((one.last_hidden_state * w * m).sum() for one, w, m in zip(outputs, weights, real, strict=True))
+        pooled = sum(
+            one.pooler_output.sum()
+            for one in outputs
+            if getattr(one, "pooler_output", None) is not None
+        )
+        total = sum(
+            (one.last_hidden_state * w * m).sum()
+            for one, w, m in zip(outputs, weights, real, strict=True)
+        )
         model.zero_grad()
         (total + pooled).backward()
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -92,7 +104,9 @@ def test_packing_counts_positions_anew_in_every_text() -> None:
     assert (packing.shapes, packing.tokens, packing.longest) == ([(2, 3), (1, 2)], [4, 2], 3)
 
 
-def test_what_is_not_known_or_goes_wrong_is_padded_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_or_failing_encoders_are_padded_or_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = encoder("bert")
     before = model.config._attn_implementation
     assert choose_unpadded("off", model, "cuda", "fp32", changed=False) == (None, "")
@@ -114,7 +128,7 @@ def test_what_is_not_known_or_goes_wrong_is_padded_or_an_error(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("per_step", ["one", "all"])
-def test_a_run_without_padding_is_the_padded_one_up_to_rounding(desk: Any, per_step: str) -> None:
+def test_an_unpadded_run_is_the_padded_one_up_to_rounding(desk: Any, per_step: str) -> None:
     def weights(unpadded: str) -> dict[str, torch.Tensor]:
         manifest = desk.manifest(
             encoder={"dropout": 0.0},
@@ -124,7 +138,9 @@ def test_a_run_without_padding_is_the_padded_one_up_to_rounding(desk: Any, per_s
         run = desk.train(manifest, unpadded)
         from emomtl.run import find_checkpoint, open_checkpoint
 
-        found: dict[str, torch.Tensor] = open_checkpoint(find_checkpoint(run, "last")).tensors("model")
+        found: dict[str, torch.Tensor] = open_checkpoint(find_checkpoint(run, "last")).tensors(
+            "model"
+        )
         return found
 
     padded, unpadded = weights("off"), weights("on")
@@ -132,8 +148,12 @@ def test_a_run_without_padding_is_the_padded_one_up_to_rounding(desk: Any, per_s
         torch.testing.assert_close(unpadded[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
 
 
-def test_a_manifest_that_asks_for_what_is_not_known_is_refused(desk: Any, cli: Any, tmp_path: Path) -> None:
-    manifest = desk.manifest(encoder={"changes": [{"use": "frozen", "layers": 1}]}, train={"unpadded": "on"})
+def test_unpadded_training_of_a_changed_encoder_is_refused(
+    desk: Any, cli: Any, tmp_path: Path
+) -> None:
+    manifest = desk.manifest(
+        encoder={"changes": [{"use": "frozen", "layers": 1}]}, train={"unpadded": "on"}
+    )
     said = cli("train", manifest, "--out", tmp_path / "run")
     assert said.code == 1
     assert "train.unpadded: texts cannot be trained without padding" in said.err

@@ -1,4 +1,6 @@
-"""The kept gradient of the word embedding: the same updates as torch's own, whatever a step does with it."""
+"""The kept gradient of the word embedding: the same updates as torch's own, whatever a step does
+with it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def pair() -> tuple[tuple[Words, torch.optim.AdamW], tuple[Words, torch.optim.Ad
     ours = copy.deepcopy(theirs)
     kept = keep_gradient(ours)
     assert kept is not None
-    made = [(one, torch.optim.AdamW(one.parameters(), lr=0.1, weight_decay=0.01, fused=True)) for one in (theirs, ours)]
+    made = [
+        (one, torch.optim.AdamW(one.parameters(), lr=0.1, weight_decay=0.01, fused=True))
+        for one in (theirs, ours)
+    ]
     return made[0], made[1], kept
 
 
@@ -45,7 +50,7 @@ def same(ours: Words, theirs: Words) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_twenty_steps_of_two_micro_batches_are_the_steps_of_a_dense_gradient():
+def test_twenty_steps_are_those_of_a_dense_gradient():
     theirs, ours, kept = pair()
     for step in range(20):
         for model, _ in (theirs, ours):
@@ -59,9 +64,10 @@ def test_twenty_steps_of_two_micro_batches_are_the_steps_of_a_dense_gradient():
     same(ours[0], theirs[0])
 
 
-def test_what_a_step_left_behind_is_cleared_before_the_next_one():
+def test_a_step_clears_what_the_one_before_left():
     theirs, ours, _ = pair()
-    (ours[0](batch(1)) * float("nan")).backward()  # a step that is not finite, or did not fit: nothing is updated
+    # a step that is not finite, or did not fit: nothing is updated
+    (ours[0](batch(1)) * float("nan")).backward()
     ours[1].zero_grad(set_to_none=True)
     for model, optimizer in (theirs, ours):
         model(batch(2)).backward()
@@ -70,7 +76,7 @@ def test_what_a_step_left_behind_is_cleared_before_the_next_one():
     same(ours[0], theirs[0])
 
 
-def test_weights_that_are_read_in_another_way_too_are_cleared_whole():
+def test_weights_with_a_second_reader_are_cleared_whole():
     theirs, ours, kept = pair()
     for step in range(3):
         for model, _ in (theirs, ours):
@@ -84,7 +90,7 @@ def test_weights_that_are_read_in_another_way_too_are_cleared_whole():
     assert not kept.dense
 
 
-def test_a_frozen_embedding_and_a_look_without_gradients_leave_it_without_one():
+def test_without_gradients_the_embedding_gets_none():
     _, (model, _), kept = pair()
     with torch.no_grad():
         model(batch(1))
@@ -95,7 +101,7 @@ def test_a_frozen_embedding_and_a_look_without_gradients_leave_it_without_one():
     assert not kept.rows
 
 
-def test_gradients_that_another_hand_put_there_are_added_to_and_are_not_ours():
+def test_gradients_of_others_are_added_to():
     _, (model, _), kept = pair()
     row = torch.ones(50, 6)
     model.words.weight.grad = row
