@@ -207,10 +207,10 @@ def test_a_group_is_predicted_if_a_member_is() -> None:
     taxonomy = Taxonomy(["joy", "anger", "fear"], groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),))
     bound: Any = SimpleNamespace(head=MultiLabel(), taxonomy=taxonomy)
     probabilities = np.array([[0.4, 0.6, 0.1]])
-    (answer,) = decoded(bound, probabilities, (0.3, 0.7, 0.05))
+    (answer,) = decoded(bound.head, bound.taxonomy, probabilities, (0.3, 0.7, 0.05))
     assert answer["labels"] == ["joy", "fear"]
     assert answer["groupings"]["sign"]["labels"] == ["bad", "good"]
-    (fixed,) = decoded(bound, probabilities, None)
+    (fixed,) = decoded(bound.head, bound.taxonomy, probabilities, None)
     assert (fixed["labels"], fixed["groupings"]["sign"]["labels"]) == (["anger"], ["bad"])
 
 
