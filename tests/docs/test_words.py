@@ -22,6 +22,7 @@ ALLOWED = (
     r"the (?:Python )?class\b",
     r"a class in Python",
     r"classes-over-size",
+    r"ConFIG \(Liu",
 )
 """Other things of those names: the libraries, Python's classes, titles of papers, and the rules themselves."""
 
