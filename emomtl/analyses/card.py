@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.intervals import SampledMetric
-from emomtl.metrics.predictions import TaskPredictions, metric_function
+from emomtl.metrics.predictions import HeadMetric, TaskPredictions
 from emomtl.metrics.tuning import JUDGED_BY, WRITTEN, TaskTuning
 from emomtl.report.cells import spelt
 from emomtl.report.formats.markdown import code, escape, fenced, markdown
 from emomtl.run import find_checkpoint
-from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.run.predictions import recorded_predictions, scored_own_rows
 from emomtl.run.tuned import tuning_of
 
 if TYPE_CHECKING:
@@ -208,13 +208,13 @@ def _scored_elsewhere(run: Run, task: str) -> bool:
 
 def _interval(run: Run, name: str, bound: BoundTask, split: str, entry: Mapping[str, Any]) -> str:
     """The interval of a main metric, where the predictions were kept."""
-    kept = kept_answers(run, split, entry["checkpoint"], name)
+    kept = recorded_predictions(run, split, entry["checkpoint"], name)
     if kept is None:
         return "answers not kept"
     metric = bound.head.main_metric
-    sampled = SampledMetric(metric_function(bound.head, metric), bounds=bound.head.bounds(metric))
+    sampled = SampledMetric(HeadMetric(bound.head, metric), bounds=bound.head.bounds(metric))
     estimate = sampled.estimate([TaskPredictions(*kept)])
-    left_out = f" ({estimate.undefined_samples} undefined)" if estimate.undefined else ""
+    left_out = f" ({estimate.undefined_note})" if estimate.undefined else ""
     if estimate.low is None or estimate.high is None:
         return f"undefined{left_out or ' (nothing varies)'}"
     return f"{spelt(estimate.low)} to {spelt(estimate.high)}{left_out}"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem
 from emomtl.metrics.intervals import Estimate, SampledMetric
-from emomtl.metrics.predictions import TaskPredictions, metric_function
+from emomtl.metrics.predictions import HeadMetric, TaskPredictions
 from emomtl.metrics.significance import Comparison, compare
 from emomtl.report.provenance import difference_table, manifest_values
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import all_kept_answers, scored_own_rows
+from emomtl.run.predictions import all_recorded_predictions, scored_own_rows
 
 if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
@@ -113,7 +113,8 @@ def _predictions(one: Run, other: Run, heads: Mapping[str, Head]) -> Table:
                 compared = paired(*equal, head)
                 difference = compared.difference
                 if difference.undefined:
-                    notes.append(_undefined(task, split, head, difference))
+                    metric = f"{task}: {head.main_metric} on {split}"
+                    notes.append(f"{metric} is {difference.undefined_note}")
                 interval, verdict = _judged(difference)
                 p_values = (compared.p, compared.p_mcnemar)
                 values = (head.main_metric, difference.value, interval, *p_values, verdict)
@@ -137,13 +138,6 @@ def _judged(difference: Estimate) -> tuple[Cell, str]:
     return f"{difference.low:+.4f} to {difference.high:+.4f}", verdict
 
 
-def _undefined(task: str, split: str, head: Head, difference: Estimate) -> str:
-    """In how many samples the metric is undefined, and what follows."""
-    so = "so there is no interval" if difference.low is None else "which are left out"
-    samples = difference.undefined_samples
-    return f"{task}: {head.main_metric} on {split} is undefined in {samples}, {so}"
-
-
 def _of_equal_rows(
     kept: Sequence[Sequence[TaskPredictions]],
 ) -> tuple[TaskPredictions, TaskPredictions] | None:
@@ -155,14 +149,14 @@ def _of_equal_rows(
 def _kept(run: Run, split: str, task: str, *, own: bool = True) -> list[TaskPredictions]:
     """What the best checkpoint predicted on the run's own rows, or on others, the newest first."""
     checkpoint = find_checkpoint(run, "best").resolve().name
-    kept = all_kept_answers(run, split, checkpoint, task, own=own)
+    kept = all_recorded_predictions(run, split, checkpoint, task, own=own)
     return [TaskPredictions(*one) for one in kept]
 
 
 def paired(one: TaskPredictions, other: TaskPredictions, head: Head) -> Comparison:
     """The second less the first, by the head's main metric."""
     bounds = head.bounds(head.main_metric)
-    sampled = SampledMetric(metric_function(head, head.main_metric), bounds=bounds)
+    sampled = SampledMetric(HeadMetric(head, head.main_metric), bounds=bounds)
     return compare(sampled, {0: other}, {0: one}, labels=head.answers == "labels")
 
 

@@ -78,6 +78,7 @@ def study(
         keep_choices,
         keep_plan,
         plan_grid,
+        StudyRequest,
         plan_study,
         read_study,
     )
@@ -87,12 +88,12 @@ def study(
     file = read_study(path, scale, home, shipped(plugins, "manifest"))
     name = f"{file.study.name}-{file.scale_name}" if file.scale_name else file.study.name
     folder = out or Path("studies") / name
-    arguments = (file, folder, runs, plugins, set_ or [], sources_of(source or []))
-    planned = plan_study(*arguments)
+    request = StudyRequest(file, folder, runs, plugins, set_ or [], sources_of(source or []))
+    planned = plan_study(request)
     is_run = not (plan or print_commands or draw)
     if file.rates is not None and rates == "tuned":
         # First the grid of rates, on validation alone; then the rows with the rates it chose.
-        grid = plan_grid(*arguments)
+        grid = plan_grid(request)
         grid_jobs = jobs_of(grid.plan, test=False, threads=threads)
         if is_run:
             _raise_first(do_runs(grid_jobs, executor, workers))
@@ -106,7 +107,7 @@ def study(
             _say_grid(grid, planned)
             return
         chosen = {choice.row: choice.chosen.train for choice in choices}
-        planned = plan_study(*arguments, rates=chosen)
+        planned = plan_study(request, rates=chosen)
         planned = replace(planned, rates=keep_choices(planned.folder, grid, choices))
     keep_plan(planned)
     jobs = jobs_of(planned, file.study.test, threads)
@@ -144,7 +145,7 @@ def _print_results(
     from emomtl.cli.study_report import leave
     from emomtl.report.terminal import show
     from emomtl.study import (
-        auxiliary_table,
+        other_tasks_table,
         gather,
         study_report,
         study_space,
@@ -153,7 +154,7 @@ def _print_results(
     )
 
     result = gather(planned, errors)
-    tables = [study_table(result), *auxiliary_table(result)]
+    tables = [study_table(result), *other_tasks_table(result)]
     if planned.file.study.space is not None:
         spaces = study_space(planned, frozenset().union(*map(trusted_by, jobs)), say)
         if spaces is not None:

@@ -23,10 +23,9 @@ from emomtl.model.device import choose_device, choose_precision
 from emomtl.model.encoder import rebuild_encoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.plugins.discovery import Plugins
-from emomtl.run import Checkpoint, open_which
-from emomtl.run.answers import save_answers, scored_own_rows
+from emomtl.run import Checkpoint, choose_weights, open_which
+from emomtl.run.predictions import save_predictions, scored_own_rows
 from emomtl.run.tuned import fit_tasks, keep_tunings
-from emomtl.run.weights import choose_weights
 
 
 class RunScores(NamedTuple):
@@ -132,7 +131,7 @@ class TrainedRun(OpenedRun):
     def _keep(self, predictions: Mapping[str, Predictions], entry: dict[str, Any]) -> None:
         """Keep predictions, and what is tuned on those of the run's own validation rows."""
         run, checkpoint, split = self.run, self.checkpoint.path.name, entry["split"]
-        entry["answers"] = save_answers(run, split, checkpoint, predictions)
+        entry["answers"] = save_predictions(run, split, checkpoint, predictions)
         if split == "validation":
             own_rows: dict[str, Predictions] = {}
             for name, of_task in predictions.items():

@@ -84,6 +84,10 @@ def over_samples(
     """The metric on every bootstrap sample, (number,)."""
     import numpy as np
 
+    from emomtl.metrics.predictions import HeadMetric
+
+    if isinstance(metric, HeadMetric):  # a head may compute all samples at once
+        return metric.on_samples(predictions, samples)
     return np.array([metric(predictions.rows(rows)) for rows in samples])
 
 

@@ -80,6 +80,9 @@ class Spread:
     sd: float | None
     seeds: int
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4f}" if self.sd is None else f"{self.mean:.4f} ± {self.sd:.4f}"
+
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean and standard deviation over seeds."""
@@ -106,9 +109,13 @@ class Estimate:
     clipped: bool = False
 
     @property
-    def undefined_samples(self) -> str:
-        """`undefined` in words, for a note."""
-        return f"{self.undefined:,} of {RESAMPLES:,} bootstrap samples"
+    def undefined_note(self) -> str:
+        """In how many samples the metric is undefined, and what follows; "" where in none."""
+        if not self.undefined:
+            return ""
+        consequence = "so there is no interval" if self.low is None else "which are left out"
+        samples = f"{self.undefined:,} of {RESAMPLES:,} bootstrap samples"
+        return f"undefined in {samples}, {consequence}"
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,22 @@ MetricFunction = Callable[[TaskPredictions], float]
 """A metric, such as macro F1, as a function of predictions; NaN where it is undefined."""
 
 
-def metric_function(head: Head, metric: str) -> MetricFunction:
+@dataclass(frozen=True)
+class HeadMetric:
     """A head's metric by its name, as a function of predictions."""
 
-    def compute(predictions: TaskPredictions) -> float:
-        value = head.metric(metric, predictions.targets, predictions.probabilities)
+    head: Head
+    name: str
+
+    def __call__(self, predictions: TaskPredictions) -> float:
+        """The metric; NaN where it is undefined."""
+        value = self.head.metric(self.name, predictions.targets, predictions.probabilities)
         return math.nan if value is None else value
 
-    return compute
+    def on_samples(self, predictions: TaskPredictions, samples: NDArray[Any]) -> NDArray[Any]:
+        """The metric on every sample of row numbers (number, n), as (number,)."""
+        targets, probabilities = predictions.targets, predictions.probabilities
+        return self.head.metric_on_samples(self.name, targets, probabilities, samples)
 
 
 def correct_rows(predictions: TaskPredictions) -> NDArray[Any]:

@@ -42,6 +42,11 @@ class Comparison:
     verdict: Verdict = "untested"
     reason: str = ""
 
+    @property
+    def corrected_p(self) -> float | None:
+        """`p_holm`, or `p` where it is not corrected; None where it is undefined."""
+        return self.p if self.p_holm is None else self.p_holm
+
 
 def compare(
     sampled: SampledMetric,

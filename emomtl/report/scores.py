@@ -12,8 +12,8 @@ from emomtl.contracts.sources import SPLITS
 from emomtl.errors import EmomtlError, Problem, clean, suggest
 from emomtl.metrics.selection import MEAN, selecting_task, selection_in_words
 from emomtl.report.collect import RunResult
-from emomtl.run.answers import scored_own_rows
 from emomtl.run.older import metric_facts
+from emomtl.run.predictions import scored_own_rows
 
 ELSEWHERE = WarningNote(
     "scored on other rows than those of the run's own corpus (--allow-changed data)"

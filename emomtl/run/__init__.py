@@ -1,7 +1,19 @@
-"""The run directory: everything that a run leaves behind, written so that a kill, a full disk or a power cut costs no result."""
+"""The run directory: everything that a run leaves behind; a kill, a full disk or a power cut costs
+no result.
+"""
 
 from emomtl.run.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
-from emomtl.run.checkpoints import align, find_checkpoint, open_own, open_which, point, prune, resume_point, slim
+from emomtl.run.checkpoints import (
+    align,
+    choose_weights,
+    find_checkpoint,
+    open_own,
+    open_which,
+    point,
+    prune,
+    resume_point,
+    slim,
+)
 from emomtl.run.directory import FORMAT, Run, check_new, is_run
 
 __all__ = [
@@ -10,6 +22,7 @@ __all__ = [
     "Run",
     "align",
     "check_new",
+    "choose_weights",
     "find_checkpoint",
     "is_run",
     "open_checkpoint",

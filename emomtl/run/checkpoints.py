@@ -1,4 +1,6 @@
-"""The checkpoints of a run side by side: which there are, which is `last` and `best`, which to go on from, which to drop."""
+"""The checkpoints of a run: which exist, which are `last` and `best`, which to resume from, which
+to remove.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emomtl.errors import EmomtlError, clean
-from emomtl.metrics.selection import EMA
+from emomtl.errors import EmomtlError, Problem, clean
+from emomtl.metrics.selection import EMA, RAW
 from emomtl.run.checkpoint import (
     OPTIMIZER,
     STATE,
@@ -33,9 +35,15 @@ TRIES = 5
 
 
 def find_checkpoint(run: Run, which: str) -> Path:
-    """The folder of a checkpoint: `last`, `best`, `step-00000500` or `500`; EmomtlError that names those that exist."""
+    """The folder of a checkpoint: `last`, `best`, `step-00000500` or `500`.
+
+    EmomtlError with the names of those that exist.
+    """
     published = _published(run)
-    known = f"known: {', '.join([*_pointers(run), *(path.name for path in published)])}" if published else "there are none yet"
+    known = "there are none yet"
+    if published:
+        pointers = [pointer for pointer in POINTERS if _target(run, pointer)]
+        known = f"known: {', '.join([*pointers, *(path.name for path in published)])}"
     if which in POINTERS:
         if target := _target(run, which):
             return target
@@ -48,7 +56,7 @@ def find_checkpoint(run: Run, which: str) -> Path:
 
 
 def open_own(run: Run, path: Path) -> Checkpoint:
-    """Verify a checkpoint as `open_checkpoint` does; one that another run has written is refused."""
+    """`open_checkpoint`, and EmomtlError for a checkpoint that another run has written."""
     checkpoint = open_checkpoint(path)
     if checkpoint.run != run.identity:
         remedy = "put this run's own checkpoint back, or remove the folder"
@@ -57,9 +65,9 @@ def open_own(run: Run, path: Path) -> Checkpoint:
 
 
 def open_which(run: Run, which: str) -> Checkpoint:
-    """Find and verify a checkpoint; where its run prunes it meanwhile, the one that the name means by then.
+    """Find and verify a checkpoint; EmomtlError as of `find_checkpoint` and `open_own`.
 
-    EmomtlError as of `find_checkpoint` and `open_own`; of a step that was pruned it names those that are there now.
+    Where the run prunes it meanwhile, `which` is looked up again.
     """
     for _ in range(TRIES):
         path = find_checkpoint(run, which).resolve()
@@ -68,23 +76,53 @@ def open_which(run: Run, which: str) -> Checkpoint:
         except EmomtlError:
             if path.is_dir():
                 raise
-    remedy = "the run trains and prunes faster than this reads: try again, or wait until it has finished"
-    raise EmomtlError(trouble(run.checkpoints, f"checkpoint {clean(which)!r} was pruned while it was read", remedy))
+    found = f"checkpoint {clean(which)!r} was pruned while it was read"
+    remedy = (
+        "the run trains and prunes faster than this reads: try again, or wait until it has finished"
+    )
+    raise EmomtlError(trouble(run.checkpoints, found, remedy))
+
+
+def choose_weights(run: Run, checkpoint: Checkpoint, asked: str | None, place: str) -> str:
+    """Which weights of a checkpoint to load, RAW or EMA: those asked for, else the run's choice.
+
+    The run's choice are those by which its best checkpoint was chosen. EmomtlError at `place` where
+    the checkpoint does not have them.
+    """
+    if asked not in (None, RAW, EMA):
+        found = f"'{clean(str(asked))}' is not known"
+        raise EmomtlError(Problem(place, found, f"'{RAW}' or '{EMA}'"))
+    slimmed_to = checkpoint.state.get("weights")
+    if slimmed_to in (RAW, EMA):
+        if asked not in (None, slimmed_to):
+            found = f"the run was slimmed to its '{slimmed_to}' weights"
+            raise EmomtlError(Problem(place, found, f"take '{slimmed_to}'"))
+        return str(slimmed_to)
+    if checkpoint.has(EMA):
+        return asked or run.manifest.eval.weights or RAW
+    if asked == EMA:
+        found = f"{checkpoint.path.name} of '{run.name}' has no averaged weights"
+        remedy = f"take '{RAW}'; a run with `train.ema` keeps averages"
+        raise EmomtlError(Problem(place, found, remedy))
+    return RAW
 
 
 def point(run: Run, which: str, path: Path) -> None:
-    """Let `last` or `best` mean the checkpoint at `path`, durably and at once."""
+    """Let `last` or `best` mean the checkpoint at `path`, durably."""
     run.must_hold()
     if which not in POINTERS or not _is_checkpoint(run.checkpoints / path.name):
-        raise ValueError(f"{which!r} cannot point at {path}: {' and '.join(POINTERS)} point at checkpoints of the run")
+        pointers = " and ".join(POINTERS)
+        raise ValueError(
+            f"{which!r} cannot point at {path}: {pointers} point at checkpoints of the run"
+        )
     replace_link(run.checkpoints / which, run.checkpoints / path.name)
 
 
 def resume_point(run: Run) -> Checkpoint | None:
-    """The checkpoint to go on from, verified: the one that `last` means, else the newest; None where there is none.
+    """The verified checkpoint to resume from: `last`, else the newest; None where there is none.
 
-    Removes what a crash left behind. A published checkpoint that is damaged is never passed over in silence: EmomtlError
-    names it and the last good one.
+    Removes what a crash left behind. A damaged checkpoint is never passed over in silence:
+    EmomtlError names it and the last good one.
     """
     run.must_hold()
     _tidy(run)
@@ -95,31 +133,34 @@ def resume_point(run: Run) -> Checkpoint | None:
     try:
         return open_own(run, chosen)
     except EmomtlError as error:
-        raise _with_last_good(run, error, [path for path in reversed(published) if path != chosen]) from error
+        others = [path for path in reversed(published) if path != chosen]
+        raise _with_last_good(run, error, others) from error
 
 
 def align(run: Run, checkpoint: Checkpoint, best_step: int | None) -> None:
-    """Let links and folders be as they were when training had saved a checkpoint and gone on.
+    """Let `last`, `best` and the folders be as they were when training had saved a checkpoint.
 
-    A kill between the checkpoint, its links and pruning leaves `best` at a step that was not yet
-    reached when `last` was written, or an old checkpoint that nobody will prune any more.
+    A kill between a checkpoint, its links and pruning leaves `best` at a step that had not been
+    reached when `last` was written, or an old checkpoint that nobody would prune any more.
     """
     point(run, "last", checkpoint.path)
     best = run.checkpoints / f"step-{best_step or checkpoint.step:08d}"
     if _is_checkpoint(best):
         point(run, "best", best)
-    newer = [path for path in _published(run) if _step(path) > checkpoint.step]
-    prune(run, newer)
+    prune(run, [path for path in _published(run) if _step(path) > checkpoint.step])
 
 
 def prune(run: Run, keep: Collection[Path]) -> None:
-    """Remove the checkpoints that are neither in `keep` nor meant by `last` or `best`; no half of one is ever published."""
+    """Remove the checkpoints that are neither in `keep` nor meant by `last` or `best`.
+
+    Each is renamed before it is removed, so that no incomplete one has a checkpoint's name.
+    """
     run.must_hold()
-    kept = {Path(path).resolve().name for path in keep}
-    kept.update(target.name for which in POINTERS if (target := _target(run, which)))
+    names = {Path(path).resolve().name for path in keep}
+    names.update(target.name for which in POINTERS if (target := _target(run, which)))
     doomed = []
     for path in _published(run):
-        if path.name not in kept:
+        if path.name not in names:
             aside = path.with_name(f".del-{path.name}")
             if aside.exists():
                 remove(aside)
@@ -132,42 +173,68 @@ def prune(run: Run, keep: Collection[Path]) -> None:
 
 
 def slim(run: Run, weights: str | None = None) -> dict[str, int]:
-    """Remove the optimiser's state from every checkpoint of a finished run; gives the bytes that each was relieved of, by name.
+    """Remove the optimiser's state from every checkpoint of a finished run; returns bytes freed by
+    name.
 
-    With `weights`, `raw` or `ema`, of a run that keeps an average of its weights only these are left, as the model.
-    EmomtlError where the run has not finished, since it could not go on then, or has no such weights; nothing is changed in
-    that case.
+    With `weights`, RAW or EMA, of a run that keeps an average of its weights only these are left,
+    as the model. EmomtlError, before anything is changed, where the run has not finished, since it
+    could not be resumed then, or has no such weights.
     """
     run.must_hold()
     _tidy(run)
     last = open_own(run, find_checkpoint(run, "last"))
     scored = {entry.get("which") for entry in run.scores() if entry.get("by") == "train"}
     if not last.state.get("run", {}).get("finished") or not {"last", "best"} <= scored:
-        remedy = "finish it with `emomtl train MANIFEST --resume`: without that state no run can go on"
-        raise EmomtlError(trouble(run.folder, "has not finished, and needs its optimiser's state", remedy))
-    found = [open_own(run, path) for path in _published(run)]  # all are verified before one is touched
-    lacking = [one.path for one in found if weights is not None and not one.has(EMA) and one.state.get("weights") != weights]
-    if lacking:
-        problem = "it has no choice of weights: either it was trained without `train.ema`, or slimmed to the others"
-        raise EmomtlError(*(trouble(path, problem, "leave --weights out") for path in lacking))
+        found = "has not finished, and needs its optimiser's state"
+        remedy = (
+            "finish it with `emomtl train MANIFEST --resume`: without that state no run can go on"
+        )
+        raise EmomtlError(trouble(run.folder, found, remedy))
+    checkpoints = [open_own(run, path) for path in _published(run)]
+    if weights is not None:
+        _refuse_without(weights, checkpoints)
     freed: dict[str, int] = {}
-    for one in found:
-        before = sum(size for _, size in one.files.values())
-        if weights is not None and one.has(EMA):
-            save_checkpoint(run, one.step, _of_one_kind(one, weights), {**one.state, "weights": weights})
-        elif one.has(OPTIMIZER):
-            drop_part(run, one, OPTIMIZER)
+    for checkpoint in checkpoints:
+        if weights is not None and checkpoint.has(EMA):
+            parts = _without_other_weights(checkpoint, weights)
+            save_checkpoint(run, checkpoint.step, parts, {**checkpoint.state, "weights": weights})
+        elif checkpoint.has(OPTIMIZER):
+            drop_part(run, checkpoint, OPTIMIZER)
         else:
             continue
-        freed[one.path.name] = before - sum(size for _, size in open_own(run, one.path).files.values())
+        slimmed = open_own(run, checkpoint.path)
+        freed[checkpoint.path.name] = _bytes(checkpoint) - _bytes(slimmed)
     return freed
 
 
-def _of_one_kind(checkpoint: Checkpoint, weights: str) -> dict[str, dict[str, Tensor]]:
-    """The parts of a checkpoint that has raw or averaged weights as its model, and no optimiser's state."""
-    names = [name.removesuffix(SUFFIX) for name in checkpoint.files if name != STATE]
-    others = {name: checkpoint.tensors(name) for name in names if name not in ("model", OPTIMIZER, EMA)}
-    return {"model": checkpoint.weights(weights), **others}
+def _refuse_without(weights: str, checkpoints: Collection[Checkpoint]) -> None:
+    """EmomtlError that names the checkpoints in which there is no choice of weights."""
+    found = (
+        "it has no choice of weights: either it was trained without `train.ema`, or slimmed to the"
+        " others"
+    )
+    problems = []
+    for checkpoint in checkpoints:
+        if not checkpoint.has(EMA) and checkpoint.state.get("weights") != weights:
+            problems.append(trouble(checkpoint.path, found, "leave --weights out"))
+    if problems:
+        raise EmomtlError(*problems)
+
+
+def _without_other_weights(checkpoint: Checkpoint, weights: str) -> dict[str, dict[str, Tensor]]:
+    """The parts of a checkpoint with raw or averaged weights as its model, and no optimiser's
+    state.
+    """
+    parts = {"model": checkpoint.weights(weights)}
+    for name in checkpoint.files:
+        part = name.removesuffix(SUFFIX)
+        if name != STATE and part not in ("model", OPTIMIZER, EMA):
+            parts[part] = checkpoint.tensors(part)
+    return parts
+
+
+def _bytes(checkpoint: Checkpoint) -> int:
+    return sum(size for _, size in checkpoint.files.values())
 
 
 def _step(path: Path) -> int:
@@ -185,12 +252,10 @@ def _published(run: Run) -> list[Path]:
     return sorted(paths, key=_step)
 
 
-def _pointers(run: Run) -> list[str]:
-    return [which for which in POINTERS if _target(run, which)]
-
-
 def _target(run: Run, which: str) -> Path | None:
-    """What a pointer means; None where it is missing or points at nothing, EmomtlError where it is no link to a checkpoint."""
+    """What a pointer means; None where it is missing or dangling, EmomtlError where it is no such
+    link.
+    """
     link = run.checkpoints / which
     if not link.is_symlink() and not link.exists():
         return None
@@ -198,8 +263,9 @@ def _target(run: Run, which: str) -> Path | None:
     for _ in range(TRIES):
         with storage(link, "read"):
             name = os.readlink(link) if link.is_symlink() else ""
+        # where its target is missing, the run may just have moved the link, and pruned: read again
         if not STEP.fullmatch(name) or _is_checkpoint(run.checkpoints / name):
-            break  # else the run may just have moved the link on, and pruned
+            break
     if not STEP.fullmatch(name):
         remedy = "remove it; a run goes on from its newest checkpoint where `last` is missing"
         raise EmomtlError(trouble(link, "not a link to a checkpoint beside it", remedy))
@@ -207,7 +273,7 @@ def _target(run: Run, which: str) -> Path | None:
 
 
 def _tidy(run: Run) -> None:
-    """Remove unfinished and doomed checkpoints and half-written files; put one back whose replacement was not finished."""
+    """Remove unfinished and doomed checkpoints; put one back whose replacement was not finished."""
     run.tidy()
     with storage(run.checkpoints, "read"):
         paths = sorted(run.checkpoints.iterdir())
@@ -224,15 +290,23 @@ def _tidy(run: Run) -> None:
 
 
 def _with_last_good(run: Run, error: EmomtlError, others: list[Path]) -> EmomtlError:
-    """The same problems, and those of every newer checkpoint than the last good one, with the way to go on from that one."""
+    """The error, with the problems of every checkpoint until the last good one, and the way from
+    there.
+    """
     problems = list(error.problems)
+    remedy = (
+        "no other checkpoint is good: restore one from a copy, or start again in another folder"
+        " with --out"
+    )
     for path in others:
         try:
             open_own(run, path)
         except EmomtlError as another:
             problems += another.problems
         else:
-            way = f"the last good checkpoint is {path.name}: to go on from it, remove the damaged folders named here and resume"
-            return EmomtlError(*(replace(problem, remedy=way) for problem in problems))
-    way = "no other checkpoint is good: restore one from a copy, or start again in another folder with --out"
-    return EmomtlError(*(replace(problem, remedy=way) for problem in problems))
+            remedy = (
+                f"the last good checkpoint is {path.name}: to go on from it, remove the damaged "
+                "folders named here and resume"
+            )
+            break
+    return EmomtlError(*(replace(problem, remedy=remedy) for problem in problems))

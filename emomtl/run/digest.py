@@ -1,7 +1,8 @@
-"""What a run's own files say of themselves: a SHA-256 over their content and the run's identity, so that a change is found.
+"""Digests in a run's own files: a SHA-256 over their content and the run's identity, to find
+changes.
 
-It finds what a disk, a copy or a hand has changed, and files of another run. It is no signature: who can write a file can also
-write what it says. A file of before 0.1.0 says nothing, and is read.
+It finds what a disk, a copy or a hand has changed, and files of another run. It is no signature:
+who can write a file can also write its digest. Files of before 0.1.0 have none, and are read.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ CHANGED = "it is not what this run wrote into it"
 
 
 def write_sealed(path: Path, obj: Mapping[str, Any], run: str | None) -> None:
-    """Replace a file by a JSON object that says its digest; ValueError for NaN and infinities."""
-    # as it will be read: lists for tuples, texts for numbers as keys
+    """Replace a file by a JSON object with its digest; ValueError for NaN and infinities."""
+    # As it will be read back: lists for tuples, texts for numbers as keys.
     content = json.loads(json.dumps(dict(obj), allow_nan=False))
-    write_json(path, {**content, KEY: _digest(_spelled(content), run)})
+    write_json(path, {**content, KEY: _digest(_canonical(content), run)})
 
 
 def read_sealed(path: Path, run: str | None) -> dict[str, Any]:
@@ -33,22 +34,22 @@ def read_sealed(path: Path, run: str | None) -> dict[str, Any]:
     return unsealed(path, read_json(path), run)
 
 
-def unsealed(path: Path, found: Mapping[str, Any], run: str | None) -> dict[str, Any]:
-    """What was read from a path without its digest; EmomtlError where it does not fit."""
-    content = {name: value for name, value in found.items() if name != KEY}
-    if KEY in found and found[KEY] != _digest(_spelled(content), run):
+def unsealed(path: Path, sealed: Mapping[str, Any], run: str | None) -> dict[str, Any]:
+    """An object read from `path`, without its digest; EmomtlError where that does not fit."""
+    content = {name: value for name, value in sealed.items() if name != KEY}
+    if KEY in sealed and sealed[KEY] != _digest(_canonical(content), run):
         raise damaged(path, CHANGED)
     return content
 
 
 def write_sealed_text(path: Path, text: str, run: str | None) -> None:
-    """Replace a file by TOML text whose last line, a comment, says its digest."""
+    """Replace a file by TOML text with its digest in a last line, a comment."""
     data = text.encode()
     write_bytes(path, data + f"# sha256 {_digest(data, run)}\n".encode())
 
 
 def check_sealed_text(path: Path, run: str | None, needed: bool) -> None:
-    """EmomtlError where a text is not what its last line says; or where it has no such line and one is needed: it was cut off."""
+    """EmomtlError where the digest does not fit, or where it is `needed` and missing (cut off)."""
     data = read_bytes(path)
     line = LINE.search(data)
     if line is None and needed:
@@ -58,7 +59,7 @@ def check_sealed_text(path: Path, run: str | None, needed: bool) -> None:
 
 
 def seal_folder(folder: Path, run: str | None) -> None:
-    """List the files of a folder with their digests, beside them."""
+    """List the files of a folder with their digests, in a file beside them."""
     write_sealed(folder / LIST, {"files": _digests(folder)}, run)
 
 
@@ -66,12 +67,13 @@ def check_folder(folder: Path, run: str | None) -> None:
     """EmomtlError where the files of a folder are not those that were listed."""
     if not (folder / LIST).exists():
         return
-    wanted, found = read_sealed(folder / LIST, run).get("files"), _digests(folder)
-    wanted = wanted if isinstance(wanted, dict) else {}
-    wanted.pop(f".tmp-{LIST}", None)  # listed by 0.1.0 where it went on with a start that was killed
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise damaged(folder / name, "it is missing" if name not in found else CHANGED)
+    listed, present = read_sealed(folder / LIST, run).get("files"), _digests(folder)
+    listed = listed if isinstance(listed, dict) else {}
+    # 0.1.0 listed its own temporary file where it went on with a start that was killed
+    listed.pop(f".tmp-{LIST}", None)
+    for name in sorted(listed.keys() | present.keys()):
+        if listed.get(name) != present.get(name):
+            raise damaged(folder / name, CHANGED if name in present else "it is missing")
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -79,10 +81,10 @@ def _digests(folder: Path) -> dict[str, str]:
         return {path.name: sha256_of(path) for path in folder.iterdir() if path.name != LIST}
 
 
-def _spelled(obj: Mapping[str, Any]) -> bytes:
-    """One spelling for one value."""
+def _canonical(obj: Mapping[str, Any]) -> bytes:
     return json.dumps(obj, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _digest(data: bytes, run: str | None) -> str:
-    return hashlib.sha256((run or "").encode(errors="backslashreplace") + b"\n" + data).hexdigest()
+    owner = (run or "").encode(errors="backslashreplace")
+    return hashlib.sha256(owner + b"\n" + data).hexdigest()

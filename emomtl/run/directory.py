@@ -1,4 +1,4 @@
-"""A run's folder: made, opened, locked, and written to in one place."""
+"""A run's folder: created, opened, locked, and written to."""
 
 from __future__ import annotations
 
@@ -38,23 +38,28 @@ if TYPE_CHECKING:
     from emomtl.manifest.models import Manifest
 
 FORMAT = 1
-ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = "run.json", "manifest.toml", "environment.json", "checkpoints"
+ABOUT, MANIFEST, ENVIRONMENT, CHECKPOINTS = (
+    "run.json",
+    "manifest.toml",
+    "environment.json",
+    "checkpoints",
+)
 SCORES, ENCODER = "scores.json", "encoder"
-KEPT = ("features", "plugins")
-"""Folders with single files that a run keeps of what it was trained with."""
+COPIES = ("features", "plugins")
+"""Folders with copies of files that the run was trained with."""
 WRITTEN = {HOLDER, MANIFEST, ENVIRONMENT, ABOUT}
 UNFINISHED = {LOCK, STUDY_LOCK, CHECKPOINTS} | WRITTEN | {f".tmp-{name}" for name in WRITTEN}
 
 
 class Run:
-    """One run and its folder: name, manifest, environment, and what it writes down as it goes.
+    """One run and its folder: name, manifest, environment, events, scores, checkpoints.
 
-    Made by `Run.create` or `Run.open`. Events and checkpoints are written only by the process that holds the lock;
-    scores and log lines may come from others too. `identity` is in all of its checkpoints, so that those of another run are
-    none of its own; None for a run of before 0.1.0, which had none.
+    Made by `Run.create` or `Run.open`. Events and checkpoints are written only by the process that
+    holds the lock; scores and log lines may come from others too. `identity` is in all checkpoints,
+    so that those of another run are recognised; None for a run of before 0.1.0.
 
-    Where `writes` is False, another process of the same training is the run's writer: events and log lines of this
-    one are dropped, and an amendment is made in memory alone.
+    Where `writes` is False, another process of the same training is the run's writer: events and
+    log lines of this one are dropped, and `amend` changes memory alone.
     """
 
     def __init__(
@@ -79,10 +84,10 @@ class Run:
 
     @staticmethod
     def create(folder: Path, manifest: Manifest, environment: Mapping[str, Any]) -> Run:
-        """Make the folder of a new run and lock it.
+        """Make the folder of a new run and lock it; `environment` holds values of JSON.
 
-        `environment` is what JSON can hold. EmomtlError where the folder holds a run or anything else, is in use,
-        or cannot be written. `run.json` is written last: a folder without it is no run, and may be used again.
+        EmomtlError where the folder is not empty, in use, or cannot be written. A folder without
+        `run.json` is no run and may be used again.
         """
         from emomtl.manifest import write_manifest
         from emomtl.version import __version__
@@ -93,12 +98,13 @@ class Run:
         lock = RunLock(folder)
         lock.acquire()
         try:
-            _refuse_taken(folder)
-            _refuse_ways_out(folder)
+            _refuse_run(folder)
+            _refuse_odd_files(folder)
             _make_folder(folder / CHECKPOINTS)
             identity = uuid.uuid4().hex
             write_sealed_text(folder / MANIFEST, write_manifest(manifest), identity)
             write_sealed(folder / ENVIRONMENT, environment, identity)
+            # run.json last: with it the folder is a run
             about = {"format": FORMAT, "emomtl": __version__, "name": manifest.name, "id": identity}
             write_sealed(folder / ABOUT, about, None)
         except BaseException:
@@ -108,14 +114,16 @@ class Run:
 
     @staticmethod
     def open(folder: Path, lock: bool = False, writes: bool = True) -> Run:
-        """Open a run that exists; with `lock` as its only writer, and without `writes` as a process that writes nothing.
+        """Open a run that exists; with `lock` as its only writer, without `writes` to write
+        nothing.
 
-        EmomtlError where there is none, where another format version wrote it, where a file is damaged, or where it is in use.
+        EmomtlError where there is none, where another format wrote it, where a file is damaged, or
+        where it is in use.
         """
         from emomtl.manifest import read_manifest, with_old_values
 
         folder = Path(folder).absolute()
-        name, identity, sealed = _read_about(folder)
+        name, identity, is_sealed = _read_about(folder)
         owner = RunLock(folder)
         if lock:
             owner.acquire()
@@ -123,37 +131,40 @@ class Run:
             for needed in (MANIFEST, ENVIRONMENT, CHECKPOINTS):
                 if not (folder / needed).exists():
                     raise damaged(folder / needed, "it is missing from the run")
-            check_sealed_text(folder / MANIFEST, identity, needed=sealed)
+            check_sealed_text(folder / MANIFEST, identity, needed=is_sealed)
             manifest = with_old_values(read_manifest(folder / MANIFEST))
-            return Run(name, folder, manifest, _read_environment(folder, identity), owner, identity, writes)
+            environment = _read_environment(folder, identity)
+            return Run(name, folder, manifest, environment, owner, identity, writes)
         except BaseException:
             owner.release()
             raise
 
     def amend(self, manifest: Manifest, environment: Mapping[str, Any]) -> None:
-        """Write another manifest and environment, where a resume was allowed to change them; needs the lock."""
+        """Replace manifest and environment, where a resume may change them; needs the lock."""
         from emomtl.manifest import write_manifest
 
         if self.writes:
             self.must_hold()
-            # the environment first: it says what was there before
+            # the environment first: it records what was there before
             write_sealed(self.folder / ENVIRONMENT, environment, self.identity)
             write_sealed_text(self.folder / MANIFEST, write_manifest(manifest), self.identity)
         self.manifest, self.environment = manifest, MappingProxyType(dict(environment))
 
     @property
     def plugin_files(self) -> list[Path]:
-        """The run's own copies of the plugin files that its manifest lists: code, which only who trusts it should run."""
-        return [self.folder / "plugins" / Path(name).name for name in self.manifest.plugins if name.endswith(".py")]
+        """The run's copies of plugin files: code, to be run only by who trusts it."""
+        names = [Path(name).name for name in self.manifest.plugins if name.endswith(".py")]
+        return [self.folder / "plugins" / name for name in names]
 
     def lock(self) -> None:
-        """Become the run's only writer, or raise EmomtlError at once that says which process is it."""
+        """Become the run's only writer; `InUse` where another process is it."""
         self._lock.acquire()
 
     def keep_encoder(self, write: Callable[[Path], None]) -> None:
-        """Let `write` fill a new `encoder/`; it takes that name once it is whole, sealed and on the disk. Needs the lock.
+        """Let `write` fill a new `encoder/`, which takes that name once it is complete; needs the
+        lock.
 
-        After a kill at any moment the old folder is there or the new one, once `tidy` was called.
+        After a kill at any moment `tidy` finds the old folder or the new one.
         """
         self.must_hold()
         self.tidy()
@@ -166,7 +177,7 @@ class Run:
         for path in sorted(aside.iterdir()):
             fsync_file(path)
         fsync_folder(aside)
-        # a folder that has files cannot be replaced by a rename, so the old one steps aside first
+        # a rename cannot replace a folder that has files, so the old one is renamed first
         if final.exists():
             move(final, old)
         move(aside, final)
@@ -175,65 +186,81 @@ class Run:
             remove(old)
 
     def tidy(self) -> None:
-        """Remove what a killed writer left half-written; put an old `encoder/` back where the new one had not come yet."""
+        """Remove what a killed writer left incomplete; put `encoder/` back where only the old one
+        exists.
+        """
         self.must_hold()
         final = self.folder / ENCODER
         if _old_of(final).exists() and not final.exists():
             move(_old_of(final), final)
             fsync_folder(self.folder)
-        left = [aside_of(self.folder / name) for name in (ENCODER, *WRITTEN)]
-        left += [path for name in KEPT for path in (self.folder / name).glob(".tmp-*")]
-        for path in (_old_of(final), *left):
+        leftovers = [_old_of(final)]
+        leftovers += [aside_of(self.folder / name) for name in (ENCODER, *WRITTEN)]
+        for name in COPIES:
+            leftovers += (self.folder / name).glob(".tmp-*")
+        for path in leftovers:
             if os.path.lexists(path):
                 remove(path)
         record.drop_unfinished(self.folder / SCORES)
 
     def kept_encoder(self) -> Path:
-        """The folder with the encoder's configuration and tokenizer; EmomtlError where a file is not the one that was written."""
+        """The folder with the encoder's configuration and tokenizer; EmomtlError where it was
+        changed.
+        """
         _refuse_other_encodings(self.folder)
-        if (self.folder / ENCODER).is_dir():
-            check_folder(self.folder / ENCODER, self.identity)
-        return self.folder / ENCODER
+        folder = self.folder / ENCODER
+        if folder.is_dir():
+            check_folder(folder, self.identity)
+        return folder
 
     def must_hold(self) -> None:
         """RuntimeError where this process does not hold the lock: the caller forgot `lock=True`."""
         if not self._lock.held:
-            raise RuntimeError(f"{self.folder}: only the process that holds the run's lock may write this")
+            raise RuntimeError(
+                f"{self.folder}: only the process that holds the run's lock may write this"
+            )
 
     def close(self) -> None:
-        """Close the files and give the lock back; the run can still be read."""
+        """Close the files and release the lock; the run can still be read."""
         self._events.close()
         self._lock.release()
 
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def log_event(self, event: str, **fields: Any) -> None:
-        """Append one line to metrics.jsonl; floats come back exactly, NaN and infinities are a ValueError."""
+        """Append a line to metrics.jsonl; ValueError for NaN and infinities. Floats come back
+        exactly.
+        """
         if self.writes:
             self.must_hold()
             self._events.append({"event": event, **fields})
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Every event; a torn last line is dropped, any other damaged one is an EmomtlError with its number."""
+        """Every event but a torn last one; EmomtlError with its number for a damaged line."""
         return self._events.read()
 
     def events_size(self) -> int:
-        """Bytes of metrics.jsonl, all of them on the disk: what a checkpoint notes for `cut_events`; needs the lock."""
+        """Bytes of metrics.jsonl, all of them on the disk, for `cut_events`; needs the lock."""
         self.must_hold()
         return self._events.size()
 
     def cut_events(self, size: int) -> None:
-        """Forget the events after the first `size` bytes, so that a resumed run does not tell them twice."""
+        """Remove the events after the first `size` bytes, which a resumed run will log again."""
         if self.writes:
             self.must_hold()
-            self._events.cut(size)
+            self._events.truncate(size)
 
     def add_scores(self, entry: Mapping[str, Any]) -> int:
-        """Append an evaluation to scores.json; returns how many there are now of the same `split`, rows and `checkpoint`."""
+        """Append an evaluation to scores.json; returns its look (see `record.add_scores`)."""
         return record.add_scores(self.folder / SCORES, entry, self.identity)
 
     def scores(self) -> list[dict[str, Any]]:
@@ -245,20 +272,23 @@ class Run:
         if not self.writes:
             return
         with storage(self.folder):
-            os.stat(self.folder / ABOUT)  # where another folder was put in its place, no log is begun there
+            # fails where the folder was replaced: no log is begun in another one
+            os.stat(self.folder / ABOUT)
         record.append_text(self.folder / "log.txt", line)
 
 
 def check_new(folder: Path) -> None:
-    """EmomtlError where no new run can be made in a folder, as it holds one or anything else; nothing is written."""
+    """EmomtlError where a folder is not empty, so that no new run can be made in it."""
     folder = Path(folder).absolute()
     _refuse_foreign(folder)
     if folder.exists():
-        _refuse_taken(folder)
+        _refuse_run(folder)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, whole or interrupted; what a crash left of one that was being made is none."""
+    """Whether a folder holds a run, finished or not; a crash before `run.json` was written leaves
+    none.
+    """
     return (Path(folder) / ABOUT).is_file()
 
 
@@ -277,18 +307,23 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds something else, before anything (the lock, too) is written into it."""
+    """EmomtlError where a folder holds something else than a run; asked before even a lock is
+    written.
+    """
     _refuse_other_encodings(folder)
     with storage(folder, "read"):
         if folder.exists() and not folder.is_dir():
-            raise EmomtlError(trouble(folder, "a file, not a folder", "choose another folder with --out"))
+            remedy = "choose another folder with --out"
+            raise EmomtlError(trouble(folder, "a file, not a folder", remedy))
         names = set(os.listdir(folder)) if folder.exists() else set()
     if names and not names & {LOCK, STUDY_LOCK, ABOUT}:
         raise _not_empty(folder, names)
 
 
-def _refuse_taken(folder: Path) -> None:
-    """Refuse, under the lock, a folder that holds a run; what a crash left of one that was being made may be overwritten."""
+def _refuse_run(folder: Path) -> None:
+    """EmomtlError where a folder holds a run; what a crash left of an unfinished one may be
+    overwritten.
+    """
     with storage(folder, "read"):
         names = set(os.listdir(folder))
     if ABOUT in names:
@@ -299,84 +334,116 @@ def _refuse_taken(folder: Path) -> None:
 
 
 def _refuse_other_encodings(folder: Path) -> None:
-    """Refuse a name that is no UTF-8: tokenizers and safetensors cannot open files below it."""
+    """EmomtlError for a path that is not UTF-8: tokenizers and safetensors cannot open files below
+    it.
+    """
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
+        found = "this name is not UTF-8, and tokenizers cannot open files below it"
         remedy = "rename it, or choose another folder with --out"
-        raise EmomtlError(trouble(folder, "this name is not UTF-8, and tokenizers cannot open files below it", remedy)) from error
+        raise EmomtlError(trouble(folder, found, remedy)) from error
 
 
 def _not_empty(folder: Path, names: set[str]) -> EmomtlError:
     some = ", ".join(clean(name, 40) for name in sorted(names)[:3])
-    return EmomtlError(trouble(folder, f"not empty and not a run (it holds {some})", "choose another folder with --out"))
+    found = f"not empty and not a run (it holds {some})"
+    return EmomtlError(trouble(folder, found, "choose another folder with --out"))
 
 
-def _refuse_ways_out(folder: Path) -> None:
-    """Refuse links that lead out of a run's folder, through which one would read or write elsewhere, and pipes and devices."""
+def _refuse_odd_files(folder: Path) -> None:
+    """EmomtlError for links that lead out of the folder, through which other files would be read or
+    written, and for pipes and devices."""
     home = folder.resolve()
+    problems = []
     with storage(folder, "read"):
-        problems = []
         for root, folders, files in os.walk(folder):
-            for path in (Path(root, name) for name in sorted(folders + files)):
-                if path.is_symlink() and not path.resolve().is_relative_to(home):
-                    problems.append(trouble(path, "a link that leads out of the run's folder", "put what it means in its place"))
-                elif not path.is_symlink() and os.path.lexists(path) and not (path.is_dir() or path.is_file()):
-                    # what has vanished meanwhile is a file that the run's writer has renamed or removed
+            for name in sorted(folders + files):
+                path = Path(root, name)
+                if path.is_symlink():
+                    if not path.resolve().is_relative_to(home):
+                        found = "a link that leads out of the run's folder"
+                        problems.append(trouble(path, found, "put what it means in its place"))
+                # a file that has vanished meanwhile was renamed or removed by the run's writer
+                elif os.path.lexists(path) and not (path.is_dir() or path.is_file()):
                     problems.append(trouble(path, "neither a file nor a folder", "remove it"))
     if problems:
         raise EmomtlError(*problems[:10])
 
 
 def _read_environment(folder: Path, identity: str | None) -> dict[str, Any]:
-    """What the run noted of where and on what it ran; tables that are read later on are checked."""
-    found = read_sealed(folder / ENVIRONMENT, identity)
+    """The content of environment.json; tables that are read later on are checked."""
+    environment = read_sealed(folder / ENVIRONMENT, identity)
+
+    def check(key: str, is_right: bool, expected: str = "not what emomtl writes") -> None:
+        if not is_right:
+            raise damaged(folder / ENVIRONMENT, f"`{key}` is {expected}")
+
     for key in ("data", "features"):
-        if not (isinstance(table := found.get(key, {}), dict) and all(isinstance(one, str) for one in table.values())):
-            raise damaged(folder / ENVIRONMENT, f"`{key}` is no table of digests")
-    pairs = found.get("pairs", [])
-    if not (isinstance(pairs, list) and all(isinstance(one, str) for one in pairs)):
-        raise damaged(folder / ENVIRONMENT, "`pairs` is no list of tasks")
-    records = found.get("plugins", {})
-    known = isinstance(records, dict) and all(
-        isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("module", "distribution", "sha256"))
-        for record in records.values()
+        check(key, _are_texts(environment.get(key, {}), dict), "no table of digests")
+    check("pairs", _are_texts(environment.get("pairs", []), list), "no list of tasks")
+    check("plugins", _are_plugins(environment.get("plugins", {})))
+    check("changes", _are_changes(environment.get("changes", [])))
+    check("start", isinstance(environment.get("start", {}), dict))
+    return environment
+
+
+def _are_texts(value: object, kind: type[dict[str, Any]] | type[list[Any]]) -> bool:
+    if not isinstance(value, kind):
+        return False
+    return all(
+        isinstance(text, str) for text in (value.values() if isinstance(value, dict) else value)
     )
-    if not _are_changes(found.get("changes", [])):
-        raise damaged(folder / ENVIRONMENT, "`changes` is not what emomtl writes")
-    if not known or not isinstance(found.get("start", {}), dict):
-        raise damaged(folder / ENVIRONMENT, f"`{'start' if known else 'plugins'}` is not what emomtl writes")
-    return found
 
 
-def _are_changes(found: object) -> bool:
-    """Whether it is a list of what resumes of the run have changed: steps, with tables of what was there before."""
-    if not isinstance(found, list) or not all(isinstance(one, dict) and isinstance(one.get("step"), int) for one in found):
+def _are_plugins(table: object) -> bool:
+    """Whether it is a table of plugins, each with its module, distribution and digest."""
+    if not isinstance(table, dict):
         return False
-    tables = [one.get("environment") for one in found]
-    if not all(isinstance(table, dict) for table in tables):
+    for plugin in table.values():
+        if not isinstance(plugin, dict):
+            return False
+        if not all(
+            isinstance(plugin.get(key), str) for key in ("module", "distribution", "sha256")
+        ):
+            return False
+    return True
+
+
+def _are_changes(changes: object) -> bool:
+    """Whether it is a list of what resumes have changed: a step, and the environment before it."""
+    if not isinstance(changes, list):
         return False
-    inner = [table.get(key, {}) for table in tables for key in ("data", "plugins")]
-    if not all(isinstance(one, dict) for one in inner):
-        return False
-    records = [record for table in tables for record in table.get("plugins", {}).values()]
-    return all(isinstance(record, dict) and "sha256" in record for record in records)
+    for change in changes:
+        if not isinstance(change, dict) or not isinstance(change.get("step"), int):
+            return False
+        before = change.get("environment")
+        if not isinstance(before, dict) or not isinstance(before.get("data", {}), dict):
+            return False
+        plugins = before.get("plugins", {})
+        if not isinstance(plugins, dict):
+            return False
+        if not all(isinstance(plugin, dict) and "sha256" in plugin for plugin in plugins.values()):
+            return False
+    return True
 
 
 def _read_about(folder: Path) -> tuple[str, str | None, bool]:
-    """The run's name, its identity, and whether its files say digests, from run.json; nothing in the folder leads out of it."""
+    """From run.json: the run's name, its identity, and whether its files have digests."""
     path = folder / ABOUT
     if not path.exists():
-        raise EmomtlError(trouble(folder, "no run here (there is no run.json)", "name a folder that `emomtl train` made"))
-    _refuse_ways_out(folder)
+        remedy = "name a folder that `emomtl train` made"
+        raise EmomtlError(trouble(folder, "no run here (there is no run.json)", remedy))
+    _refuse_odd_files(folder)
     about = read_json(path)
     if about.get("format") != FORMAT:
         version, writer = clean(str(about.get("format"))), clean(str(about.get("emomtl")))
         found = f"a run of format {version} by emomtl {writer}; this emomtl reads format {FORMAT}"
         raise EmomtlError(trouble(path, found, "read it with the emomtl that wrote it"))
-    sealed, about = KEY in about, unsealed(path, about, None)
+    is_sealed = KEY in about
+    about = unsealed(path, about, None)
     if not isinstance(about.get("name"), str):
         raise damaged(path, "`name` is not text")
     if not isinstance(about.get("id"), str | None):
         raise damaged(path, "`id` is not text")
-    return about["name"], about.get("id"), sealed
+    return about["name"], about.get("id"), is_sealed

@@ -1,4 +1,6 @@
-"""One process owns a run: a lock that dies with its owner, and who that owner is."""
+"""Locks: one process owns a run, and who that is. The kernel frees a lock when its owner dies,
+however it dies.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,40 @@ LOCK = ".lock"
 HOLDER = ".lock-holder.json"
 STUDY_LOCK = ".study-lock"
 """Held by the study that does the run, until it has been scored; see `emomtl.study.turns`."""
-PATIENCE, MOMENT = 40, 0.02
-"""How often a lock is tried whose holder is not known, and the seconds between: one that took it this instant has not yet
-written down who it is, and one that was killed may have forked a child that is about to let go."""
+
+TRIES, PAUSE = 40, 0.02
+"""How often, and with how many seconds between, a lock is tried whose holder is not known.
+
+A process that has just taken the lock has not yet written who it is, and one that was killed may
+have forked a child that is about to release it.
+"""
 
 
 class InUse(EmomtlError):
-    """Another process holds the lock of the run in `folder`; `mine` where that is this process itself."""
+    """Another process holds the lock of the run in `folder`; with `mine` it is this process."""
 
     def __init__(self, folder: Path, problem: Problem, mine: bool) -> None:
         super().__init__(problem)
         self.folder, self.mine = folder, mine
 
 
+def try_lock(path: Path, timeout: float = 0) -> BaseFileLock | None:
+    """The lock file at `path`, acquired; None where another process holds it until `timeout`."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)
+    try:
+        with storage(path):
+            lock.acquire(timeout=timeout)
+    except EmomtlError as error:
+        if isinstance(error.__cause__, Timeout):  # an OSError, so `storage` has translated it
+            return None
+        raise
+    return lock
+
+
 class RunLock:
-    """The lock of one run folder; the kernel frees it when its owner dies, however it dies."""
+    """The lock of one run's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,33 +67,26 @@ class RunLock:
         return self._lock is not None and self._lock.is_locked
 
     def acquire(self) -> None:
-        """Take the lock or refuse at once, with the process, host and time of the holder."""
-        from filelock import FileLock, Timeout
-
+        """Take the lock; `InUse` where another process has it, with its number, host and time."""
         if self.held:
             return
-        lock = FileLock(self.folder / LOCK, thread_local=False)
-        for attempt in range(PATIENCE):
-            try:
-                with storage(self.folder / LOCK):
-                    lock.acquire(timeout=0)
+        for attempt in range(TRIES):
+            self._lock = try_lock(self.folder / LOCK)
+            if self._lock is not None:
                 break
-            except EmomtlError as error:
-                if not isinstance(error.__cause__, Timeout):  # Timeout is an OSError, so `storage` has named it already
-                    raise
-                if self._holder() or attempt == PATIENCE - 1:
-                    raise self._in_use() from None
-                time.sleep(MOMENT)
-        self._lock = lock
+            if self._holder() or attempt == TRIES - 1:
+                raise self._in_use()
+            time.sleep(PAUSE)
         since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
         try:
-            write_json(self.folder / HOLDER, {"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+            write_json(self.folder / HOLDER, holder)
         except EmomtlError:
             self.release()
             raise
 
     def release(self) -> None:
-        """Give the lock back; nothing happens where it is not held, or where the folder has gone."""
+        """Release the lock; nothing happens where it is not held, or where the folder has gone."""
         if self._lock is not None and self.held:
             with suppress(OSError):
                 os.unlink(self.folder / HOLDER)
@@ -80,23 +94,26 @@ class RunLock:
         self._lock = None
 
     def _in_use(self) -> InUse:
-        """The refusal, with who holds the lock where that is known."""
         holder = self._holder()
-        who = "another process"
-        if holder:
-            who = f"process {holder['pid']} on {clean(str(holder['host']))} since {clean(str(holder['since']))}"
+        who, mine = "another process", False
+        if holder is not None:
+            host, since = clean(str(holder["host"])), clean(str(holder["since"]))
+            who = f"process {holder['pid']} on {host} since {since}"
+            mine = holder["host"] == socket.gethostname() and holder["pid"] == os.getpid()
         remedy = "wait until it has finished or stop it, or choose another folder with --out"
-        here = holder is not None and holder["host"] == socket.gethostname()
-        mine = here and holder is not None and holder["pid"] == os.getpid()
         return InUse(self.folder, trouble(self.folder, f"in use by {who}", remedy), mine)
 
     def _holder(self) -> dict[str, Any] | None:
-        """What the holder wrote; None while that is missing, damaged, or left over from a process that has died."""
+        """What the holder wrote; None where that is missing, damaged, or of a process that has
+        died.
+        """
         try:
             holder = read_json(self.folder / HOLDER)
         except EmomtlError:
             return None
         if not {"pid", "host", "since"} <= holder.keys():
             return None
-        here = holder["host"] == socket.gethostname() and Path("/proc/self").exists()
-        return None if here and not Path("/proc", str(holder["pid"])).exists() else holder
+        is_local = holder["host"] == socket.gethostname() and Path("/proc/self").exists()
+        if is_local and not Path("/proc", str(holder["pid"])).exists():
+            return None
+        return holder

@@ -1,8 +1,9 @@
-"""Facts that runs of an older emomtl did not write as fields: the only place that looks for them elsewhere.
+"""Facts that runs of an older emomtl did not write as fields: the only place that looks for them
+elsewhere.
 
-A run that this emomtl writes says in `scores.json` what its heads say of their metrics, and in
-`metrics.jsonl` how long it trained and why it stopped. Older runs must still open. Their metrics are
-taken to be those of the head that they name, and the rest stands in sentences of their `log.txt`.
+A run of today writes what its heads say of their metrics into `scores.json`, and into
+`metrics.jsonl` how long it trained and why it stopped. Older runs must still open: their metrics
+are taken to be those of the head that they name, and the rest is read from their `log.txt`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from emomtl.contracts.heads import Head
     from emomtl.manifest import HeadTable
 
-HEADS: Mapping[str, Head] = {head.kind: head for head in (SingleLabel(), MultiLabel(), Regression())}
+HEADS: Mapping[str, Head] = {
+    head.kind: head for head in (SingleLabel(), MultiLabel(), Regression())
+}
 """The heads of emomtl itself; what they say of metrics depends on none of their options."""
 
 ERRORS = ("rmse", "masked_nll", "perplexity", "log_loss")
@@ -30,19 +33,20 @@ TRAINED = re.compile(r"after (\d+) steps; ([\d.]+) s since the start or the last
 """The line of a log that says how long a run trained."""
 
 STOPPED = re.compile(r"stopped at step (\d+): (.*)")
-"""The line of a log that says why a run broke off."""
+"""The line of a log that says why a run stopped with an error."""
 
 LOG_TAIL = 16_384
 """Bytes at the end of a log in which its last line is looked for."""
 
 
 def metric_facts(scores: Mapping[str, Any], table: HeadTable | None = None) -> MetricFacts:
-    """What the head of a task said of its metrics, as the scores of the task tell.
+    """What a task's head says of its metrics, as the task's scores record it.
 
-    Scores of an older emomtl lack `headline` and `reported`, and those of the oldest ones `main_metric`
-    and `errors` too. What they lack is what the head says that they name, else the manifest's `table`,
-    else the head that has such metrics. A head of a plugin is not asked, since a report runs none of a
-    run's code: its first metric is taken for the main one, and `ERRORS` tell of which less is better.
+    Scores of an older emomtl lack `headline` and `reported`, and those of the oldest ones
+    `main_metric` and `errors` too. What they lack is taken from the head that they name, else from
+    the manifest's `table`, else from the head that has such metrics. A head of a plugin is not
+    asked, since a report runs none of a run's code: its first metric is taken for the main one, and
+    `ERRORS` tell of which less is better.
     """
     names = list(scores["metrics"])
     if all(key in scores for key in ("main_metric", "errors", "headline", "reported")):
@@ -55,14 +59,14 @@ def metric_facts(scores: Mapping[str, Any], table: HeadTable | None = None) -> M
 
 
 def _head_of(scores: Mapping[str, Any], names: list[str], table: HeadTable | None) -> Head | None:
-    """The head of emomtl's own that gave these scores; None for another one."""
+    """The head of emomtl itself that gave these scores; None for another one."""
     about = scores.get("head")
     if isinstance(about, dict) and about.get("of_emomtl") and about.get("kind") in HEADS:
         return HEADS[about["kind"]]
     if table is not None and table.use in HEADS:
         return HEADS[table.use]
-    # the oldest runs name no head where it was the task's own, and a head of a plugin may be made of
-    # one of emomtl's: its metrics tell which one
+    # The oldest runs name no head where it was the task's own, and a head of a plugin may derive
+    # from one of emomtl: the metrics tell which one.
     if {"top1_accuracy", "macro_f1"} <= set(names):
         return HEADS["single-label"]
     if "pearson_r" in names:
@@ -71,7 +75,7 @@ def _head_of(scores: Mapping[str, Any], names: list[str], table: HeadTable | Non
 
 
 def _by_names(names: list[str]) -> MetricFacts:
-    """What is taken to hold of the metrics of a head that is not known."""
+    """Facts of the metrics of an unknown head, guessed from their names."""
     main = "macro_f1" if "macro_f1" in names else next(iter(names), None)
     errors = tuple(name for name in names if name.rpartition("/")[2].startswith(ERRORS))
     shown = tuple(without_groupings(names))
@@ -79,7 +83,9 @@ def _by_names(names: list[str]) -> MetricFacts:
 
 
 def seconds_trained(log: Path) -> list[float]:
-    """The seconds of each part of a run that ended in order, by its log; a log that cannot be read says nothing."""
+    """Seconds of each part of a run that ended in order, from its log; empty where it cannot be
+    read.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -88,7 +94,7 @@ def seconds_trained(log: Path) -> list[float]:
 
 
 def stop_in_log(log: Path) -> tuple[int, str] | None:
-    """The step at which a run broke off and the reason, where its log ends with that."""
+    """The step at which a run stopped with an error and the error, where its log ends with that."""
     try:
         with open(log, "rb") as handle:
             handle.seek(max(0, log.stat().st_size - LOG_TAIL))

@@ -1,4 +1,6 @@
-"""What a run writes down as it goes: events (metrics.jsonl), evaluations (scores.json) and plain lines (log.txt)."""
+"""What a run records: events (metrics.jsonl), evaluations (scores.json) and lines of text
+(log.txt).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from typing import Any
 
 from emomtl.errors import EmomtlError, Problem, clean, quoted
 from emomtl.run.digest import read_sealed, write_sealed
+from emomtl.run.lock import try_lock
 from emomtl.safety.files import aside_of, damaged, fsync_folder, storage, trouble
 from emomtl.safety.untrusted import loads
 
@@ -21,33 +24,40 @@ SCORES_FORMAT = 1
 PLAIN, DIGEST = re.compile(r"[a-z0-9-]{1,80}"), re.compile(r"[0-9a-f]{64}")
 BLOCK = 65536
 LOCK = ".scores-lock"
+LOCK_SECONDS = 30.0
 
 
 class EventLog:
-    """A file of one JSON object a line that grows at its end; a line that a crash tore is dropped."""
+    """A file of one JSON object a line that grows at its end; a last line that a crash tore is
+    dropped.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle: int | None = None
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Write one line; numbers come back exactly. ValueError for NaN and infinities. On a full disk no part stays."""
-        rest = json.dumps(dict(event), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        """Write one line; ValueError for NaN and infinities. Floats are read back exactly.
+
+        On a full disk no part of the line stays.
+        """
+        data = json.dumps(dict(event), allow_nan=False, separators=(",", ":")).encode() + b"\n"
         with storage(self.path):
             handle = self._open()
             before = os.fstat(handle)
-            if before.st_nlink == 0:  # removed under the run: writes would succeed and be lost
+            # A file that was removed under the run still takes writes, which would be lost.
+            if before.st_nlink == 0:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             try:
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
+                while data:
+                    data = data[os.write(handle, data) :]
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(handle, before.st_size)
                 raise
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Every whole line as an object; EmomtlError with the line's number for one that is damaged."""
+        """Every complete line as an object; EmomtlError with its number for a damaged one."""
         with storage(self.path, "read"):
             if not self.path.exists():
                 return
@@ -62,12 +72,14 @@ class EventLog:
         except ValueError:
             event = None
         if not isinstance(event, dict):
-            found = f"damaged: not one JSON object a line: {clean(line.decode(errors='replace').rstrip())!r}"
-            raise EmomtlError(Problem("", found, "restore the file from a copy, or remove that line", str(self.path), number))
+            text = clean(line.decode(errors="replace").rstrip())
+            found = f"damaged: not one JSON object a line: {text!r}"
+            remedy = "restore the file from a copy, or remove that line"
+            raise EmomtlError(Problem("", found, remedy, str(self.path), number))
         return event
 
     def size(self) -> int:
-        """Bytes of whole lines, brought to the disk first."""
+        """Bytes of complete lines, brought to the disk first."""
         if self._handle is None and not self.path.exists():
             return 0
         with storage(self.path):
@@ -75,17 +87,25 @@ class EventLog:
             os.fsync(handle)
             return os.fstat(handle).st_size
 
-    def cut(self, size: int) -> None:
-        """Forget everything after the first `size` bytes, durably; EmomtlError where that is not the end of a line."""
+    def truncate(self, size: int) -> None:
+        """Durably remove everything after the first `size` bytes; EmomtlError where no line ends
+        there.
+        """
         if size == 0 and not self.path.exists():
             return
         with storage(self.path):
             handle = self._open()
-            there = os.fstat(handle).st_size
-            if there < size:
-                raise damaged(self.path, f"it holds {there} bytes, and held {size} when the checkpoint was written")
+            size_now = os.fstat(handle).st_size
+            if size_now < size:
+                raise damaged(
+                    self.path,
+                    f"it holds {size_now} bytes, and held {size} when the checkpoint was written",
+                )
             if size and os.pread(handle, 1, size - 1) != b"\n":
-                raise damaged(self.path, f"no line ends at byte {size}, where one ended when the checkpoint was written")
+                raise damaged(
+                    self.path,
+                    f"no line ends at byte {size}, where one ended when the checkpoint was written",
+                )
             os.ftruncate(handle, size)
             os.fsync(handle)
 
@@ -96,22 +116,22 @@ class EventLog:
             self._handle = None
 
     def _open(self) -> int:
-        """The open file; at the first time a torn last line is cut off."""
+        """The open file; a torn last line is removed when it is opened."""
         if self._handle is None:
-            new = not self.path.exists()
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-            self._handle = handle
-            if new:
+            is_new = not self.path.exists()
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._handle = os.open(self.path, flags, 0o666)
+            if is_new:
                 fsync_folder(self.path.parent)
-            size = os.fstat(handle).st_size
-            whole = _end_of_last_line(handle, size)
-            if whole < size:
-                os.ftruncate(handle, whole)
+            size = os.fstat(self._handle).st_size
+            complete = _end_of_last_line(self._handle, size)
+            if complete < size:
+                os.ftruncate(self._handle, complete)
         return self._handle
 
 
 def _end_of_last_line(handle: int, size: int) -> int:
-    """Where the last line that is whole ends: the bytes up to and with the last newline."""
+    """The number of bytes up to and with the last newline."""
     end = size
     while end:
         start = max(0, end - BLOCK)
@@ -123,130 +143,126 @@ def _end_of_last_line(handle: int, size: int) -> int:
 
 
 def read_scores(path: Path, run: str | None) -> list[dict[str, Any]]:
-    """Every evaluation in the order in which they were made; empty where there is none yet."""
+    """Every evaluation, oldest first; empty where there is none yet. EmomtlError where it is
+    damaged.
+    """
     with storage(path, "read"):
         if not path.exists():
             return []
-    found = read_sealed(path, run)
-    if found.get("format") != SCORES_FORMAT:
-        raise damaged(path, f"format {quoted(found.get('format'))}, this emomtl reads format {SCORES_FORMAT}")
-    evaluations = found.get("evaluations")
+    content = read_sealed(path, run)
+    version, evaluations = content.get("format"), content.get("evaluations")
+    if version != SCORES_FORMAT:
+        raise damaged(path, f"format {quoted(version)}, this emomtl reads format {SCORES_FORMAT}")
     if not isinstance(evaluations, list):
         raise damaged(path, "`evaluations` is not a list")
     for number, entry in enumerate(evaluations, 1):
         if not is_evaluation(entry):
-            raise damaged(path, f"evaluation {number} lacks a split, a checkpoint, a step or the scores of its tasks")
+            lacking = "lacks a split, a checkpoint, a step or the scores of its tasks"
+            raise damaged(path, f"evaluation {number} {lacking}")
     return evaluations
 
 
 def add_scores(path: Path, entry: Mapping[str, Any], run: str | None) -> int:
-    """Append an evaluation (with `split` and `checkpoint`) and return the how manieth look at that pair it is.
+    """Append an evaluation, and return its `look`: 1 for the first of its split, rows and
+    checkpoint.
 
-    An evaluation of other rows (another fingerprint in `data`) is no look at these.
-
-    Safe against other processes that evaluate the same run at the same time, so that no look at test goes uncounted.
+    Other processes may evaluate the same run at the same time: no look at test goes uncounted.
     """
     with only_writer(path):
         entries = read_scores(path, run)
-        look = 1 + sum(_looked_at_the_same(old, entry) for old in entries)
-        write_sealed(path, {"format": SCORES_FORMAT, "evaluations": [*entries, {**entry, "look": look}]}, run)
+        look = 1 + sum(_is_same_look(earlier, entry) for earlier in entries)
+        evaluations = [*entries, {**entry, "look": look}]
+        write_sealed(path, {"format": SCORES_FORMAT, "evaluations": evaluations}, run)
     return look
 
 
-@contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Keep other processes that evaluate the same run from writing its scores or thresholds (`path`) meanwhile."""
-    from filelock import FileLock, Timeout
+def _is_same_look(earlier: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether two evaluations are of the same split and checkpoint, and of the same rows of a task.
 
-    lock = FileLock(path.with_name(LOCK), thread_local=False)
-    try:
-        with storage(path):
-            os.stat(path.parent)  # a folder that has gone is not made again (the lock would)
-            lock.acquire(timeout=30)
-    except EmomtlError as error:
-        if isinstance(error.__cause__, Timeout):
-            raise EmomtlError(trouble(path, "another process has been writing it for 30 seconds", "stop it, try again")) from None
-        raise
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _looked_at_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether an evaluation was of the same split and checkpoint, and not of other rows of all its tasks.
-
-    Where the two have no task in common it counts: a look is rather counted than forgotten.
+    The fingerprints in `data` tell rows apart. Where the two have no task in common, the look
+    counts: one too many is better than one forgotten.
     """
-    if (old["split"], old["checkpoint"]) != (new["split"], new["checkpoint"]):
+    if (earlier["split"], earlier["checkpoint"]) != (entry["split"], entry["checkpoint"]):
         return False
-    before, now = old.get("data"), new.get("data")
+    before, now = earlier.get("data"), entry.get("data")
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return True
     common = [task for task in now if task in before]
     return not common or any(before[task] == now[task] for task in common)
 
 
-def drop_unfinished(path: Path) -> None:
-    """Remove what a killed writer of the scores left, unless another process is writing them now."""
-    from filelock import FileLock, Timeout
-
-    if not aside_of(path).exists():
-        return
-    lock = FileLock(path.with_name(LOCK), thread_local=False)
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Inside, no other process writes the run's scores or thresholds (`path`)."""
+    with storage(path):
+        os.stat(path.parent)  # a folder that has gone is not made again, as the lock would
+    lock = try_lock(path.with_name(LOCK), LOCK_SECONDS)
+    if lock is None:
+        found = f"another process has been writing it for {LOCK_SECONDS:.0f} seconds"
+        raise EmomtlError(trouble(path, found, "stop it, try again"))
     try:
-        with storage(path):
-            lock.acquire(timeout=0)
-            aside_of(path).unlink(missing_ok=True)
-    except EmomtlError as error:
-        if not isinstance(error.__cause__, Timeout):
-            raise
+        yield
     finally:
         lock.release()
 
 
+def drop_unfinished(path: Path) -> None:
+    """Remove what a killed writer of the scores left, unless another process writes them now."""
+    if not aside_of(path).exists():
+        return
+    lock = try_lock(path.with_name(LOCK))
+    if lock is not None:
+        with storage(path):
+            aside_of(path).unlink(missing_ok=True)
+        lock.release()
+
+
 def append_text(path: Path, text: str) -> None:
-    """Append lines to a log that people read; control characters (which a terminal would obey) are escaped."""
+    """Append lines to a log; control characters, which a terminal would obey, are escaped."""
     lines = "".join(clean(line, 2000) + "\n" for line in text.splitlines() or [""])
-    with storage(path), open(path, "ab", buffering=0, opener=_itself) as handle:
+    with storage(path), open(path, "ab", buffering=0, opener=_open_no_link) as handle:
         handle.write(lines.encode())
 
 
-def _itself(path: str, flags: int) -> int:
-    """Opens a file, and nothing that a link of its name leads to."""
+def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def is_evaluation(entry: object) -> bool:
-    """Whether it is what an evaluation writes: a split and a checkpoint by name, a step, scores by task, perhaps a digest."""
-    if not isinstance(entry, dict) or not all(_is_name(entry.get(key)) for key in ("split", "checkpoint")):
+    """Whether it is an entry of scores.json: split, checkpoint, step, scores by task, perhaps
+    digests.
+    """
+    if not isinstance(entry, dict):
         return False
-    tasks, answers = entry.get("tasks"), entry.get("answers", "")
-    data = entry.get("data", {})
-    if not isinstance(data, dict) or not all(isinstance(one, str) for one in data.values()):
+    if not _is_name(entry.get("split")) or not _is_name(entry.get("checkpoint")):
         return False
-    known = (
-        _is_count(entry.get("step"))
-        and _is_count(entry.get("look", 1))
-        and ("answers" not in entry or (isinstance(answers, str) and DIGEST.fullmatch(answers)))
-    )
-    return bool(known and isinstance(tasks, dict) and all(_is_scores(scores) for scores in tasks.values()))
+    if not _is_count(entry.get("step")) or not _is_count(entry.get("look", 1)):
+        return False
+    tasks, data = entry.get("tasks"), entry.get("data", {})
+    if not isinstance(data, dict) or not all(isinstance(digest, str) for digest in data.values()):
+        return False
+    if "answers" in entry:
+        digest = entry["answers"]
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            return False
+    return isinstance(tasks, dict) and all(map(_is_scores, tasks.values()))
 
 
 def _is_scores(scores: object) -> bool:
+    """Whether it holds a task's rows, metrics (numbers or None) and tables (lists of objects)."""
     if not isinstance(scores, dict) or not _is_count(scores.get("rows")):
         return False
     metrics, tables = scores.get("metrics"), scores.get("tables", {})
-    figures = isinstance(metrics, dict) and all(one is None or _is_finite(one) for one in metrics.values())
-    return (
-        figures
-        and isinstance(tables, dict)
-        and all(isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in tables.values())
-    )
+    if not isinstance(metrics, dict) or not isinstance(tables, dict):
+        return False
+    for table in tables.values():
+        if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
+            return False
+    return all(value is None or _is_finite(value) for value in metrics.values())
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # a number by now
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_name(value: object) -> bool:

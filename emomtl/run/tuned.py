@@ -1,4 +1,4 @@
-"""The thresholds and temperatures that a run keeps (thresholds.json), tuned on what checkpoints answered on validation."""
+"""The thresholds and temperatures of a run (thresholds.json), tuned on validation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from emomtl.errors import clean, quoted
 from emomtl.metrics.tuning import TaskTuning, fit_task
-from emomtl.run.answers import all_kept_answers
 from emomtl.run.digest import read_sealed, write_sealed
+from emomtl.run.predictions import all_recorded_predictions
 from emomtl.run.record import only_writer
 from emomtl.safety.files import damaged, storage
 
@@ -23,42 +23,52 @@ NAME, FORMAT = "thresholds.json", 1
 
 
 def keep_tunings(run: Run, checkpoint: str, tunings: Mapping[str, TaskTuning]) -> list[str]:
-    """Write the tunings of a checkpoint by task, and give the tasks that are new; one of as many rows or more stays."""
+    """Write the tunings of a checkpoint by task; returns the tasks whose tuning is new.
+
+    One that exists already and is of as many rows or more stays.
+    """
     if not tunings:
         return []
     path = run.folder / NAME
     with only_writer(path):
         checkpoints = _read(run)
-        tasks = checkpoints.setdefault(checkpoint, {"split": "validation", "tasks": {}})["tasks"]
-        new = [task for task, tuning in tunings.items() if task not in tasks or tasks[task]["rows"] < tuning.rows]
-        tasks.update({task: tunings[task].as_json() for task in new})
+        entry = checkpoints.setdefault(checkpoint, {"split": "validation", "tasks": {}})
+        tasks, new = entry["tasks"], []
+        for task, tuning in tunings.items():
+            if task not in tasks or tasks[task]["rows"] < tuning.rows:
+                tasks[task] = tuning.as_json()
+                new.append(task)
         if new:
             write_sealed(path, {"format": FORMAT, "checkpoints": checkpoints}, run.identity)
     return new
 
 
-def tuning_of(run: Run, checkpoint: str, task: str, head: Head, labels: Sequence[str] | None = None) -> TaskTuning | None:
-    """The thresholds and the temperature of a task at a checkpoint (a folder's name, such as `step-00000375`).
+def tuning_of(
+    run: Run, checkpoint: str, task: str, head: Head, labels: Sequence[str] | None = None
+) -> TaskTuning | None:
+    """The thresholds and the temperature of a task at a checkpoint (a folder's name).
 
-    They are those that the run keeps; those of a run that keeps none are tuned here on what the checkpoint answered
-    on the run's own validation rows, where that was kept: of several evaluations on the one with the most rows. None
-    where nothing was kept, and for a head that answers with no labels. No row of another split is ever looked at.
-    Who needs no names may leave the `labels` out.
+    Those that the run has recorded; else they are tuned here on the checkpoint's predictions of the
+    run's own validation rows, of several evaluations on the one with the most rows. None where no
+    predictions were kept, and for a head without labels. No other split is looked at. `labels` name
+    the labels; without them they are numbered.
     """
-    kept = _read(run).get(checkpoint, {"tasks": {}})["tasks"].get(task)
-    if kept is not None:
-        tuning = _parsed(run, kept)
+    recorded = _read(run).get(checkpoint, {"tasks": {}})["tasks"].get(task)
+    if recorded is not None:
+        tuning = _parsed(run, recorded)
         if labels is not None and tuning.labels != tuple(labels):
-            raise damaged(run.folder / NAME, f"the thresholds of '{clean(task)}' are of other labels than the model's")
+            found = f"the thresholds of '{clean(task)}' are of other labels than the model's"
+            raise damaged(run.folder / NAME, found)
         return tuning
-    every = list(all_kept_answers(run, "validation", checkpoint, task))
-    if not every:
+    evaluations = list(all_recorded_predictions(run, "validation", checkpoint, task))
+    if not evaluations:
         return None
-    targets, probabilities = max(every, key=lambda one: len(one[0]))
-    names = labels if labels is not None else [str(place) for place in range(probabilities.shape[1])]
-    if len(names) != probabilities.shape[1]:
-        found = f"the kept answers of '{clean(task)}' on validation are of {probabilities.shape[1]} labels, not of {len(names)}"
-        raise damaged(run.folder, found)
+    targets, probabilities = max(evaluations, key=lambda evaluation: len(evaluation[0]))
+    columns = probabilities.shape[1]
+    names = labels if labels is not None else [str(column) for column in range(columns)]
+    if len(names) != columns:
+        found = f"the kept predictions of '{clean(task)}' on validation are of {columns} labels"
+        raise damaged(run.folder, f"{found}, not of {len(names)}")
     return fit_task(head, names, targets, probabilities)
 
 
@@ -75,15 +85,15 @@ def fit_tasks(
 
 
 def _read(run: Run) -> dict[str, Any]:
-    """What is kept by checkpoint; empty where nothing is."""
+    """The entries of thresholds.json by checkpoint; empty where there is no such file."""
     path = run.folder / NAME
     with storage(path, "read"):
         if not path.exists():
             return {}
-    found = read_sealed(path, run.identity)
-    if found.get("format") != FORMAT:
-        raise damaged(path, f"format {quoted(found.get('format'))}, this emomtl reads format {FORMAT}")
-    checkpoints = found.get("checkpoints")
+    content = read_sealed(path, run.identity)
+    version, checkpoints = content.get("format"), content.get("checkpoints")
+    if version != FORMAT:
+        raise damaged(path, f"format {quoted(version)}, this emomtl reads format {FORMAT}")
     if not isinstance(checkpoints, dict) or not all(map(_is_entry, checkpoints.values())):
         raise damaged(path, "`checkpoints` does not hold the thresholds of tasks")
     return checkpoints
@@ -91,11 +101,14 @@ def _read(run: Run) -> dict[str, Any]:
 
 def _is_entry(entry: object) -> bool:
     tasks = entry.get("tasks") if isinstance(entry, dict) else None
-    return isinstance(tasks, dict) and all(isinstance(one, dict) and type(one.get("rows")) is int for one in tasks.values())
+    if not isinstance(tasks, dict):
+        return False
+    return all(isinstance(task, dict) and type(task.get("rows")) is int for task in tasks.values())
 
 
-def _parsed(run: Run, kept: Mapping[str, Any]) -> TaskTuning:
+def _parsed(run: Run, recorded: Mapping[str, Any]) -> TaskTuning:
     try:
-        return TaskTuning.from_json(kept)
+        return TaskTuning.from_json(recorded)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise damaged(run.folder / NAME, f"thresholds that cannot be read: {clean(str(error), 200)}") from error
+        found = f"thresholds that cannot be read: {clean(str(error), 200)}"
+        raise damaged(run.folder / NAME, found) from error

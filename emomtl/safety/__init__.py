@@ -1,1 +1,3 @@
-"""Input from outside: read with limits, escaped where it is shown, secrets redacted, files written whole or not at all."""
+"""Input from outside: limits, escaping, redaction of secrets; and files that are replaced
+atomically.
+"""

@@ -1,4 +1,4 @@
-"""What comes from outside, measured before it is parsed: JSON, headers of safetensors files, digests, and where links lead."""
+"""Files from outside, measured before they are parsed: JSON, safetensors headers, links."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 SHORT = 1_000_000
-"""Bytes or characters of a JSON text that is parsed in any case."""
+"""Length of a JSON text below which its values are not counted."""
 
 MOST_VALUES = 500_000
-"""Commas, lists and objects of a longer one. Each may cost 80 bytes of memory for two of text."""
+"""Most commas, lists and objects of a longer JSON text; each may cost 80 bytes of memory."""
 
 TEXT = re.compile(r'"(?>[^"\\]++|\\.)*+"?', re.DOTALL)
 MARKS = ",[{"
 
 MOST_HEADER = 10_000_000
-"""Bytes of a safetensors header; those of real models have some ten thousand, and the library would take a hundred million."""
+"""Most bytes of a safetensors header; real ones have ten thousand."""
 
 
 class TooLarge(ValueError):
@@ -28,7 +28,7 @@ class TooLarge(ValueError):
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal digits; the file is never whole in memory."""
+    """The SHA-256 of a file in hexadecimal digits, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -48,10 +48,14 @@ def _sha256_of_version(path: Path, inode: int, size: int, changed: int) -> str:
 
 
 def loads(text: str | bytes, **options: Any) -> Any:
-    """The value of a JSON text, as `json.loads` gives it; ValueError for what is none, nested too deep, or too many values."""
+    """`json.loads` with limits; ValueError for what is no JSON, too deep or too large."""
     if len(text) > SHORT:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        if sum(map(decoded.count, MARKS)) > MOST_VALUES and sum(map(TEXT.sub("", decoded).count, MARKS)) > MOST_VALUES:
+        # Marks inside of strings count for nothing; the costly removal of strings comes second.
+        if (
+            _count_marks(decoded) > MOST_VALUES
+            and _count_marks(TEXT.sub("", decoded)) > MOST_VALUES
+        ):
             raise TooLarge(f"more than {MOST_VALUES:,} values in {len(text) / 1e6:,.0f} MB")
     try:
         return json.loads(text, **options)
@@ -59,41 +63,62 @@ def loads(text: str | bytes, **options: Any) -> Any:
         raise TooLarge("nested too deep to be read") from None
 
 
+def _count_marks(text: str) -> int:
+    return sum(map(text.count, MARKS))
+
+
 def leads_out(folder: Path, path: Path) -> bool:
-    """Whether what lies at a path in a folder is elsewhere: behind a link, other than one of the hub cache into its blobs."""
-    home, there = folder.resolve(), path.resolve()
-    cached = any(place.name == "snapshots" and there.parent == place.parent / "blobs" for place in home.parents)
-    return not (cached or there.is_relative_to(home))
+    """Whether a path in a folder is a link to somewhere outside of it.
+
+    A link of the hub's cache from a snapshot into its `blobs` is allowed.
+    """
+    home, target = folder.resolve(), path.resolve()
+    if target.is_relative_to(home):
+        return False
+    for parent in home.parents:
+        if parent.name == "snapshots" and target.parent == parent.parent / "blobs":
+            return False
+    return True
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether a library failed, in Rust too, whose panics are no `Exception`; not where somebody wants the process to end."""
+    """Whether a library failed, as opposed to Ctrl-C; a panic of Rust is no `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def tensor_header(data: bytes, size: int) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]:
-    """The shapes of the tensors of a safetensors file by name, and its metadata, from its first bytes and its size.
+    """The shapes by tensor and the metadata of a safetensors file.
 
-    `data` has at least the header, or as much of it as MOST_HEADER allows. ValueError where it is none, or a tensor would lie
-    outside of the file.
+    `data` is the file's beginning with at least its header (up to `MOST_HEADER` bytes), `size` the
+    bytes of the whole file. ValueError where the header is damaged, or a tensor lies outside of
+    the file.
     """
+    # The format: 8 bytes with the header's length, the header as JSON, the tensors' bytes.
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(MOST_HEADER, size - 8):
         raise ValueError(f"its header claims {length:,} bytes")
     header = loads(data[8 : 8 + length])
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
-    about = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", {})
+    most_offset = size - 8 - length
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, one in header.items():
-        shape, (begin, *end) = _counts(one, "shape"), _counts(one, "data_offsets") or (size,)
-        if shape is None or len(end) != 1 or not begin <= end[0] <= size - 8 - length:
+    for name, entry in header.items():
+        shape, offsets = _counts(entry, "shape"), _counts(entry, "data_offsets")
+        is_inside = (
+            offsets is not None and len(offsets) == 2 and offsets[0] <= offsets[1] <= most_offset
+        )
+        if shape is None or not is_inside:
             raise ValueError(f"its header has no place for {name[:80]!r}")
         shapes[name] = shape
-    return shapes, about if isinstance(about, dict) else {}
+    return shapes, metadata if isinstance(metadata, dict) else {}
 
 
-def _counts(one: Any, key: str) -> tuple[int, ...] | None:
-    """The whole numbers of a list under a key; None where it is no such list."""
-    found = one.get(key) if isinstance(one, dict) else None
-    return tuple(found) if isinstance(found, list) and all(type(number) is int and number >= 0 for number in found) else None
+def _counts(entry: Any, key: str) -> tuple[int, ...] | None:
+    """The list of whole numbers under a key of an object; None where there is no such list."""
+    numbers = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(numbers, list):
+        return None
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return None
+    return tuple(numbers)

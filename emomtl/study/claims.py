@@ -1,22 +1,23 @@
-"""What others have claimed, held against the results of studies and analyses, with one of five verdicts."""
+"""Claims of others, held against the results of studies and analyses, with one of five verdicts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from emomtl.contracts.analysis import Cell, Table
 from emomtl.errors import EmomtlError, Problem, clean
-from emomtl.manifest.models import Table as Keys
 from emomtl.metrics.bootstrap import LEVEL
 from emomtl.metrics.verdicts import VERDICTS, Claimed, Judgement, Verdict, weigh
 from emomtl.safety.files import read_json
+from emomtl.study.models import Documented, Margin
 from emomtl.study.reading import read_strict
+from emomtl.study.table import interval, number
 
 RESULT = "result.json"
 """The file of a study's folder that its comparisons are read from."""
@@ -31,26 +32,34 @@ One contradicted piece decides a claim that needs all, one supported piece a cla
 whatever is still to come. What is pending leaves every other claim untested.
 """
 
+NUMBERS = ("value", "low", "high")
+"""The keys of a difference and its interval."""
+
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
 
 
-class Evidence(Keys):
-    """One difference that a claim speaks of: of a study's row from the row that it is compared with, or of an analysis."""
+class Evidence(Documented):
+    """One difference that a claim speaks of: of a study's row from its reference, or of an
+    analysis.
+    """
 
-    study: str | None = Field(default=None, description="the name of a study; its folders are among those given")
-    row: str | None = Field(default=None, description="the row of the study")
-    analysis: str | None = Field(default=None, description="a JSON file of an analysis, by its name among the folders given")
-    at: tuple[str, ...] = Field(default=(), description="the way to an object with `value`, `low` and `high` in it")
-    says: str | None = Field(default=None, description="what the difference is, in words; left out, its row or way")
-    expects: Claimed = Field(default="more", description="what the claim says of the difference")
-    least: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="how large it must be at least; with `same`, an older word for `margin`"
-    )
-    margin: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="a difference within plus and minus this counts as none; left out, the file's; `same` needs its own",
-    )
+    study: str | None = None
+    """the name of a study; its folders are among those given"""
+    row: str | None = None
+    """the row of the study"""
+    analysis: str | None = None
+    """a JSON file of an analysis, by its name among the folders given"""
+    at: tuple[str, ...] = ()
+    """the way to an object with `value`, `low` and `high` in it"""
+    says: str | None = None
+    """what the difference is, in words; left out, its row or way"""
+    expects: Claimed = "more"
+    """what the claim says of the difference"""
+    least: Margin = 0.0
+    """how large it must be at least; with `same`, an older word for `margin`"""
+    margin: Margin | None = None
+    """a difference within this counts as none; left out, the file's; for `same` needed"""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Evidence:
@@ -59,55 +68,71 @@ class Evidence(Keys):
         if (self.row is None) != (self.study is None) or bool(self.at) != bool(self.analysis):
             raise ValueError("a study goes with `row`, an analysis with `at`")
         if self.expects == "same" and self.margin is not None and self.least:
-            raise ValueError('expects = "same" takes `margin` or the older word `least`: give one of the two')
+            found = "takes `margin` or the older word `least`: give one of the two"
+            raise ValueError(f'expects = "same" {found}')
         if self.expects == "same" and not (self.margin or self.least):
-            raise ValueError('expects = "same" needs `margin`: the largest difference that counts as none')
+            needs = "needs `margin`: the largest difference that counts as none"
+            raise ValueError(f'expects = "same" {needs}')
         return self
 
     @property
     def name(self) -> str:
         """What the difference is, in words."""
-        return self.says or (f"{self.study}: {self.row}" if self.study else f"{self.analysis}: {', '.join(self.at)}")
+        if self.says:
+            return self.says
+        return (
+            f"{self.study}: {self.row}" if self.study else f"{self.analysis}: {', '.join(self.at)}"
+        )
 
 
-class Claim(Keys):
+class Claim(Documented):
     """A sentence that somebody wrote, and the differences that it stands on."""
 
-    says: str = Field(description="the claim, in a sentence")
-    where: str = Field(default="", description="who says it, and where")
-    needs: Literal["all", "any"] = Field(default="all", description="whether all of its evidence must be as it says, or some")
-    note: str = Field(default="", description="what a reader must know beside the numbers")
-    evidence: tuple[Evidence, ...] = Field(default=(), description="differences; without any the claim is untested")
+    says: str
+    """the claim, in a sentence"""
+    where: str = ""
+    """who says it, and where"""
+    needs: Literal["all", "any"] = "all"
+    """whether all of its evidence must be as it says, or some"""
+    note: str = ""
+    """what a reader must know beside the numbers"""
+    evidence: tuple[Evidence, ...] = ()
+    """differences; without any the claim is untested"""
 
 
-class Claims(Keys):
+class Claims(Documented):
     """A file of claims."""
 
-    title: str = Field(description="whose claims these are")
-    margin: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="a difference within plus and minus this counts as none: `equivalent`"
-    )
-    claims: tuple[Claim, ...] = Field(min_length=1, description="the claims, in the order of the page")
+    title: str
+    """whose claims these are"""
+    margin: Margin = 0.0
+    """a difference within plus and minus this counts as none: `equivalent`"""
+    claims: tuple[Claim, ...] = Field(min_length=1)
+    """the claims, in the order of the page"""
 
     @model_validator(mode="after")
     def _margins_below_what_is_claimed(self) -> Claims:
-        for one in (evidence for claim in self.claims for evidence in claim.evidence):
-            margin = self.margin_of(one)
-            if one.expects != "same" and 0 < one.least <= margin:
-                found = f"'{one.name}' claims at least {one.least:g}, and differences within {margin:g} count as none"
-                raise ValueError(f"margin: {found}; give a smaller `margin`")
+        for claim in self.claims:
+            for evidence in claim.evidence:
+                least, margin = evidence.least, self.margin_of(evidence)
+                if evidence.expects != "same" and 0 < least <= margin:
+                    claimed = f"'{evidence.name}' claims at least {least:g}"
+                    found = f"{claimed}, and differences within {margin:g} count as none"
+                    raise ValueError(f"margin: {found}; give a smaller `margin`")
         return self
 
     def margin_of(self, evidence: Evidence) -> float:
         """The difference that counts as none: the evidence's own, else the file's."""
         if evidence.expects == "same":
             return evidence.margin or evidence.least
-        return self.margin if evidence.margin is None else evidence.margin
+        if evidence.margin is None:
+            return self.margin
+        return evidence.margin
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A difference as a study or an analysis found it; `missing` says why nothing can be concluded from it."""
+    """A difference as it was measured; `missing` says why nothing can be concluded from it."""
 
     value: float | None = None
     low: float | None = None
@@ -125,21 +150,6 @@ class Held:
     measured: Measured
     judgement: Judgement
 
-    @property
-    def verdict(self) -> Verdict:
-        """What the difference says of the claim."""
-        return self.judgement.verdict
-
-    @property
-    def reason(self) -> str:
-        """Why it says that."""
-        return self.judgement.reason
-
-    @property
-    def value(self) -> float | None:
-        """The difference."""
-        return self.measured.value
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -156,155 +166,207 @@ def read_claims(path: Path) -> Claims:
 
 
 def judge(claims: Claims, folders: Sequence[Path]) -> list[Judged]:
-    """Every claim against what lies in some folders: those of studies, and those that analyses wrote into.
+    """Every claim against what lies in some folders: those of studies and of analyses.
 
-    Each piece of evidence is weighed by the 95% interval of its difference (`metrics.verdicts.weigh`); of a study, whether it
-    is other than zero at all by the p that is corrected over its table. A row that is pending or not whole, one that was scored
-    on other test rows, one seed, and what is undefined or was not measured are untested. A claim's verdict follows from those
-    of its evidence (`DECIDING`). EmomtlError where a file is damaged, or two folders hold results of one study.
+    Each piece of evidence is weighed by the 95% interval of its difference
+    (`metrics.verdicts.weigh`); for a study its corrected p says whether the difference is other
+    than zero at all. A row that is pending or not whole, one that was scored on other test rows,
+    one seed, and what is undefined or was not measured are untested. A claim's verdict follows from
+    those of its evidence (`DECIDING`). EmomtlError where a file is damaged, or two folders hold
+    results of one study.
     """
-    found = _results(folders)
+    results = _results(folders)
     judged = []
     for claim in claims.claims:
         held = []
         for evidence in claim.evidence:
-            measured, margin = _measured(evidence, found, folders), claims.margin_of(evidence)
+            measured = _measured(evidence, results, folders)
+            margin = claims.margin_of(evidence)
             held.append(Held(evidence, margin, measured, _weighed(evidence, measured, margin)))
-        verdicts = {one.verdict for one in held}
-        verdict: Verdict = next((one for one in DECIDING[claim.needs] if one in verdicts), "untested")
-        judged.append(Judged(claim, tuple(held), verdict))
+        judged.append(Judged(claim, tuple(held), _verdict(claim, held)))
     return judged
 
 
+def _verdict(claim: Claim, held: Sequence[Held]) -> Verdict:
+    verdicts = {piece.judgement.verdict for piece in held}
+    for verdict in DECIDING[claim.needs]:
+        if verdict in verdicts:
+            return verdict
+    return "untested"
+
+
 def _weighed(evidence: Evidence, measured: Measured, margin: float) -> Judgement:
-    if measured.missing or measured.low is None or measured.high is None:
+    low, high = measured.low, measured.high
+    if measured.missing or low is None or high is None:
         return Judgement("untested", measured.missing)
-    expects, least = evidence.expects, evidence.least
-    return weigh(measured.low, measured.high, expects=expects, least=least, margin=margin, clear=measured.clear)
+    return weigh(
+        low,
+        high,
+        expects=evidence.expects,
+        least=evidence.least,
+        margin=margin,
+        clear=measured.clear,
+    )
 
 
 def _results(folders: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
     """The results of studies by name."""
-    found: dict[str, Mapping[str, Any]] = {}
+    results: dict[str, Mapping[str, Any]] = {}
     for folder in folders:
+        place = clean(str(folder), 300)
         if not folder.is_dir():
-            raise EmomtlError(Problem(clean(str(folder), 300), "no such folder", "name folders of studies and analyses"))
-        if not (folder / RESULT).is_file():
-            continue
-        result = read_json(folder / RESULT)
-        name = str(result.get("study"))
-        if name in found:
-            remedy = "give the folder of one scale"
-            raise EmomtlError(Problem(clean(str(folder), 300), f"a second result of the study '{clean(name)}'", remedy))
-        found[name] = result
-    return found
+            remedy = "name folders of studies and analyses"
+            raise EmomtlError(Problem(place, "no such folder", remedy))
+        if (folder / RESULT).is_file():
+            result = read_json(folder / RESULT)
+            name = str(result.get("study"))
+            if name in results:
+                found = f"a second result of the study '{clean(name)}'"
+                raise EmomtlError(Problem(place, found, "give the folder of one scale"))
+            results[name] = result
+    return results
 
 
-def _measured(evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]) -> Measured:
+def _measured(
+    evidence: Evidence, results: Mapping[str, Mapping[str, Any]], folders: Sequence[Path]
+) -> Measured:
     if evidence.study is not None:
         return _of_study(evidence, results.get(evidence.study))
-    if Path(str(evidence.analysis)).name != evidence.analysis or len(str(evidence.analysis).encode()) > LONGEST_NAME:
-        found = f"'{clean(str(evidence.analysis))}' is no name of a file"
-        raise EmomtlError(Problem("claims", found, "name a JSON file that lies in one of the folders"))
-    files = [folder / str(evidence.analysis) for folder in folders if (folder / str(evidence.analysis)).is_file()]
-    node: Any = read_json(files[0]) if files else None
-    for step in evidence.at if files else ():
+    name = str(evidence.analysis)
+    if Path(name).name != name or len(name.encode()) > LONGEST_NAME:
+        remedy = "name a JSON file that lies in one of the folders"
+        raise EmomtlError(Problem("claims", f"'{clean(name)}' is no name of a file", remedy))
+    node: Any = None
+    for folder in folders:
+        if (folder / name).is_file():
+            node = read_json(folder / name)
+            break
+    for step in evidence.at:
         node = _next(node, step)
-    if isinstance(node, Mapping) and any(key in node and node[key] is None for key in ("value", "low", "high")):
+    numbers = [node.get(key, "") for key in NUMBERS] if isinstance(node, Mapping) else [""]
+    if None in numbers:
         return Measured(missing="undefined")
-    if not isinstance(node, Mapping) or not all(type(node.get(key)) in (int, float) for key in ("value", "low", "high")):
+    if not all(type(number) in (int, float) for number in numbers):
         return Measured(missing="not measured")
-    value, low, high = (float(node[key]) for key in ("value", "low", "high"))
+    value, low, high = map(float, numbers)
     if not all(map(math.isfinite, (value, low, high))):
         return Measured(missing="undefined")
-    has_one_seed = type(node.get("seeds", 1)) is int and node.get("seeds", 1) < 2
-    return Measured(value, low, high, missing="one seed" if has_one_seed else "")
+    seeds = node.get("seeds", 1)
+    if type(seeds) is int and seeds < 2:
+        return Measured(value, low, high, missing="one seed")
+    return Measured(value, low, high)
 
 
 def _next(node: Any, step: str) -> Any:
-    """One step into JSON: a key of an object, or the element of a list that is called so; None where there is none."""
+    """One step into JSON: a key of an object, or a list's element of that name; else None."""
     if isinstance(node, Mapping):
         return node.get(step)
-    if not isinstance(node, list):
-        return None
-    named = [one for one in node if isinstance(one, Mapping) and step in (one.get("run"), one.get("row"), one.get("name"))]
-    return named[0] if named else None
+    for element in node if isinstance(node, list) else ():
+        if isinstance(element, Mapping) and step in map(element.get, ("run", "row", "name")):
+            return element
+    return None
 
 
 def _of_study(evidence: Evidence, result: Mapping[str, Any] | None) -> Measured:
     if result is None:
         return Measured(missing="not run")
     try:
-        return _of_rows(evidence, str(evidence.row), {str(row["row"]): row for row in result["rows"]}, result)
+        return _of_rows(
+            evidence, str(evidence.row), {str(row["row"]): row for row in result["rows"]}, result
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         found = f"the result of the study '{clean(str(evidence.study))}' is not what emomtl writes"
-        raise EmomtlError(Problem("claims", found, "run the study again: what is done is kept")) from error
+        raise EmomtlError(
+            Problem("claims", found, "run the study again: what is done is kept")
+        ) from error
 
 
-def _of_rows(evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> Measured:
+def _of_rows(
+    evidence: Evidence, name: str, rows: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]
+) -> Measured:
     if name not in rows:
-        raise EmomtlError(Problem("claims", f"the study '{clean(str(evidence.study))}' has no row '{clean(name)}'"))
-    comparison = rows[name]["comparison"]
+        found = f"the study '{clean(str(evidence.study))}' has no row '{clean(name)}'"
+        raise EmomtlError(Problem("claims", found))
+    row = rows[name]
+    comparison, state = row["comparison"], str(row["state"])
     if comparison is None:
-        other = rows[name].get("not_compared")
-        state = str(rows[name]["state"])
-        return Measured(missing="scored on other test rows" if other else "not compared" if state == "whole" else state)
-    difference = comparison["difference"]
-    ends = [difference[key] for key in ("value", "low", "high")]
-    if any(end is None or not math.isfinite(end) for end in ends):
+        if row.get("not_compared"):
+            return Measured(missing="scored on other test rows")
+        return Measured(missing=state.replace("whole", "not compared"))
+    value, low, high = map(comparison["difference"].__getitem__, NUMBERS)
+    if None in (value, low, high) or not all(map(math.isfinite, (value, low, high))):
         return Measured(missing="undefined")
-    sign = -1 if rows[name].get("less_is_better") else 1
-    value, low, high = (sign * float(end) for end in ends)
-    low, high = min(low, high), max(low, high)
+    value, low, high = float(value), float(low), float(high)
+    # claims speak of better and worse, and of an error less is better
+    if row.get("less_is_better"):
+        value, low, high = -value, -high, -low
     p = comparison["p_holm"]
     clear = p is not None and float(p) < 1 - LEVEL
-    return Measured(value, low, high, clear, _not_there(rows[name], rows, comparison["seeds"], result))
-
-
-def _not_there(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], seeds: int, result: Mapping[str, Any]) -> str:
-    """Why a comparison is no evidence yet: a row of it is not whole, or one seed alone was run."""
-    other = rows.get(str(row.get("against") or result.get("reference")), {})
-    for one in (row, other):
-        if one.get("state", "whole") != "whole":
-            return str(one["state"])
-    return "one seed" if seeds < 2 else ""
+    reference = rows.get(str(row.get("against") or result.get("reference")), {})
+    missing = ""
+    if comparison["seeds"] < 2:
+        missing = "one seed"
+    for compared in (reference, row):
+        if compared.get("state", "whole") != "whole":
+            missing = str(compared["state"])
+    return Measured(value, low, high, clear, missing)
 
 
 def claims_tables(title: str, judged: Sequence[Judged]) -> list[Table]:
     """The verdicts in one table, and the numbers behind each in another."""
-    verdicts = [(number, one.claim.says, one.claim.where, one.verdict) for number, one in enumerate(judged, 1)]
-    notes = [f"{number}: {one.claim.note}" for number, one in enumerate(judged, 1) if one.claim.note]
-    columns = ("claim", "difference", "claimed", "counts as none", "found", "95% interval", "says")
+    verdicts: list[tuple[Cell, ...]] = []
+    numbers: list[tuple[Cell, ...]] = []
+    notes = []
+    for place, one in enumerate(judged, 1):
+        verdicts.append((place, one.claim.says, one.claim.where, one.verdict))
+        for held in one.held:
+            numbers.append((place, *_cells(held)))
+        if one.claim.note:
+            notes.append(f"{place}: {one.claim.note}")
+    columns = ("claim", "what is said", "where", "verdict")
+    number_columns = (
+        *("claim", "difference", "claimed", "counts as none", "found"),
+        *(f"{LEVEL:.0%} interval", "says"),
+    )
     return [
-        Table(title, ("claim", "what is said", "where", "verdict"), tuple(verdicts), tuple(notes)),
-        Table("The numbers", columns, tuple(_numbers(judged)), ABOUT),
+        Table(title, columns, tuple(verdicts), tuple(notes)),
+        Table("The numbers", number_columns, tuple(numbers), ABOUT),
     ]
+
+
+def _cells(held: Held) -> tuple[Cell, ...]:
+    """A piece of evidence: what is claimed, what was found, and the verdict."""
+    evidence, measured = held.evidence, held.measured
+    claimed = str(evidence.expects)
+    if evidence.expects == "same":
+        claimed = "the same"
+    elif evidence.least:
+        claimed += f", by {evidence.least:g}"
+    margin = f"within {held.margin:g}" if held.margin else ""
+    value = number(measured.value, "+.4f", "")
+    ends = interval(measured.low, measured.high, "+.4f", "")
+    return (evidence.name, claimed, margin, value, ends, str(held.judgement))
 
 
 def claims_summary(judged: Sequence[Judged]) -> str:
     """How many claims have which verdict, in a sentence."""
-    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
-    return f"{len(judged)} claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}."
+    counts = []
+    for verdict in VERDICTS:
+        count = sum(one.verdict == verdict for one in judged)
+        counts.append(f"{count} {verdict}")
+    return f"{len(judged)} claims: {', '.join(counts)}."
 
 
 ABOUT = (
-    "supported: the 95% interval lies wholly where the claim says, and its p, corrected over the study's table, is below 0.05; "
-    "contradicted: wholly on the other side of zero, or wholly below what is claimed",
-    "equivalent: the interval lies within the difference that counts as none; inconclusive: neither the claim nor its contrary "
-    "is shown; untested: pending, not measured, or one seed, which is not 'false'",
+    (
+        "supported: the 95% interval lies wholly where the claim says, and its p, corrected over"
+        " the study's table, is below 0.05; contradicted: wholly on the other side of zero, or"
+        " wholly below what is claimed"
+    ),
+    (
+        "equivalent: the interval lies within the difference that counts as none; inconclusive:"
+        " neither the claim nor its contrary is shown; untested: pending, not measured, or one"
+        " seed, which is not 'false'"
+    ),
     "below 0 a difference is for the worse, of errors too",
 )
-
-
-def _numbers(judged: Sequence[Judged]) -> Iterator[tuple[Cell, ...]]:
-    for number, one in enumerate(judged, 1):
-        for held in one.held:
-            evidence, measured = held.evidence, held.measured
-            claimed = {"more": "more", "less": "less", "same": "the same"}[evidence.expects]
-            if evidence.least and evidence.expects != "same":
-                claimed += f", by {evidence.least:g}"
-            margin = f"within {held.margin:g}" if held.margin else ""
-            value = "" if measured.value is None else f"{measured.value:+.4f}"
-            has_interval = measured.low is not None and measured.high is not None
-            interval = f"{measured.low:+.4f} to {measured.high:+.4f}" if has_interval else ""
-            yield (number, evidence.name, claimed, margin, value, interval, str(held.judgement))

@@ -1,4 +1,4 @@
-"""Where the runs of a study happen: in this process, in several of this machine, or on a Ray cluster; one seam for all."""
+"""Executors: the jobs of a study in this process, in several, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from emomtl.errors import EmomtlError, Problem
-from emomtl.study.order import Waiting
-from emomtl.study.performing import GRACE, WITH_PARENT, Job, broken, perform
+from emomtl.study.jobs import GRACE, WITH_PARENT, Job, JobQueue, failure, perform
 
 if TYPE_CHECKING:
     from emomtl.train import Display
 
 POLL = 0.2
 """Seconds between two looks at the workers."""
+
+WORKER = "import sys; from emomtl.study.jobs import main; sys.exit(main(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,22 @@ class Ended:
 
 
 class Executor(ABC):
-    """Does jobs, each after the one that it waits for; a job that fails is reported, and so are those that waited for it."""
+    """Does jobs, each after the one that it starts from; dependent jobs fail with it."""
 
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
-        """Gives each job when it begins, and `Ended` when it is over. Closing it, or Ctrl-C, ends what is under way."""
+        """Yields each job when it begins, and `Ended` when it is over.
+
+        Closing the generator, or Ctrl-C, ends what is under way.
+        """
 
 
-def _with_others(waiting: Waiting, ended: Ended) -> list[Ended]:
-    """A job that is over, and after it those that waited for it in vain."""
-    return [ended, *(Ended(job, error) for job, error in waiting.over(ended.job, ended.error))]
+def _end(queue: JobQueue, job: Job, error: EmomtlError | None) -> list[Ended]:
+    """A job that is over, and after it the dependent jobs that fail with it."""
+    ended = [Ended(job, error)]
+    for dependent, reason in queue.finish(job, error):
+        ended.append(Ended(dependent, reason))
+    return ended
 
 
 @dataclass
@@ -54,57 +61,61 @@ class InProcess(Executor):
 
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """Each job in turn."""
-        waiting = Waiting(jobs)
-        while (job := waiting.next()) is not None:
+        queue = JobQueue(jobs)
+        while (job := queue.next()) is not None:
             yield job
+            error = None
             try:
                 perform(job, self.display)
-            except EmomtlError as error:
-                yield from _with_others(waiting, Ended(job, error))
-            else:
-                yield from _with_others(waiting, Ended(job))
+            except EmomtlError as caught:
+                error = caught
+            yield from _end(queue, job, error)
 
 
 @dataclass
 class _Worker:
-    """A process that does a job, and the file into which it writes what went wrong."""
+    """A process that does a job, and the file with its standard error."""
 
     job: Job
     process: subprocess.Popen[bytes]
-    said: IO[bytes]
+    stderr: IO[bytes]
 
     def close(self) -> None:
-        """Close what belongs to a process that has ended."""
-        self.said.close()
+        """Close the files of a process that has ended."""
+        self.stderr.close()
         if self.process.stdin is not None:
             self.process.stdin.close()
 
 
 @dataclass
 class Processes(Executor):
-    """Several jobs at once on this machine, each in a process of its own with its part of the cores."""
+    """`number` jobs at a time on this machine, each in a process of its own with its share of the
+    cores.
+    """
 
     number: int
     _workers: list[_Worker] = field(default_factory=list, init=False)
 
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
         """As many jobs at a time as there are workers."""
-        waiting = Waiting(jobs)
+        queue = JobQueue(jobs)
         try:
-            while waiting or self._workers:
-                while len(self._workers) < self.number and (job := waiting.next()) is not None:
-                    said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
-                    self._workers.append(_Worker(job, _started(job, self.number, said), said))
+            while queue or self._workers:
+                while len(self._workers) < self.number and (job := queue.next()) is not None:
+                    self._workers.append(_start(job, self.number))
                     yield job
-                for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
-                    self._workers.remove(worker)
-                    yield from _with_others(waiting, _ended(worker))
+                for worker in list(self._workers):
+                    if worker.process.poll() is not None:
+                        self._workers.remove(worker)
+                        yield from _end(queue, worker.job, _error_of(worker))
                 time.sleep(POLL)
         finally:
             self._stop()
 
     def _stop(self) -> None:
-        """Ask what still runs to write its checkpoint and end; what does not within the grace is killed."""
+        """Let what still runs write its checkpoint and end; kill what has not within the grace
+        period.
+        """
         for worker in self._workers:
             with suppress(ProcessLookupError):
                 worker.process.send_signal(signal.SIGINT)
@@ -119,91 +130,90 @@ class Processes(Executor):
         self._workers.clear()
 
 
-def _started(job: Job, workers: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    """A worker process; a group of its own, so that Ctrl-C reaches it through us alone.
+def _start(job: Job, workers: int) -> _Worker:
+    """Start a worker process.
 
-    Its standard input is a pipe that nothing is written to: its end tells the worker that this process is no more.
+    It has a session of its own, so that Ctrl-C reaches it through us alone. Its standard input is a
+    pipe that nothing is written to: the pipe's end tells the worker that this process has ended.
     """
-    threads = str(job.threads or max(1, (os.cpu_count() or 1) // workers))
-    environment = os.environ | {"OMP_NUM_THREADS": threads}
-    code = "import sys; from emomtl.study.performing import main; sys.exit(main(sys.argv[1:]))"
-    call = [sys.executable, "-c", code, job.as_json(), WITH_PARENT]
-    return subprocess.Popen(
-        call,
+    threads = job.threads or max(1, (os.cpu_count() or 1) // workers)
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, job.as_json(), WITH_PARENT],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=said,
-        env=environment,
+        stderr=stderr,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         start_new_session=True,
     )
+    return _Worker(job, process, stderr)
 
 
-def _ended(worker: _Worker) -> Ended:
-    worker.said.seek(0)
-    lines = worker.said.read().decode(errors="replace").strip().splitlines()
+def _error_of(worker: _Worker) -> EmomtlError | None:
+    """Why a worker that has ended failed: its signal, or the last line that it printed."""
+    worker.stderr.seek(0)
+    lines = worker.stderr.read().decode(errors="replace").strip().splitlines()
     worker.close()
     code = worker.process.returncode
     if code == 0:
-        return Ended(worker.job)
-    how = f"killed by signal {-code}" if code < 0 else lines[-1] if lines else f"exit code {code}"
-    return Ended(worker.job, broken(worker.job, how))
+        return None
+    if code < 0:
+        return failure(worker.job, f"killed by signal {-code}")
+    return failure(worker.job, lines[-1] if lines else f"exit code {code}")
 
 
 @dataclass
 class Ray(Executor):
-    """Jobs on a Ray cluster (the one that `RAY_ADDRESS` names, else a local one); all machines must see the same folders.
+    """`number` jobs at a time on a Ray cluster: that of `RAY_ADDRESS`, else a local one.
 
-    A worker that is lost is tried again by Ray, and then goes on from its run's last checkpoint.
+    All machines must see the same folders. A worker that is lost is tried again by Ray `retries`
+    times, and then resumes from its run's last checkpoint.
     """
 
     number: int
     retries: int = 2
 
     def run(self, jobs: Sequence[Job]) -> Generator[Job | Ended, None, None]:
-        """All jobs as Ray tasks of one core (more where `threads` says so), at most `number` at a time."""
+        """All jobs as Ray tasks of one core, or of `threads` cores."""
         ray = _ray()
-        mine = not ray.is_initialized()
-        if mine:
-            ray.init(
-                num_cpus=None if os.environ.get("RAY_ADDRESS") else self.number, include_dashboard=False, log_to_driver=False
-            )
+        is_new = not ray.is_initialized()
+        if is_new:
+            cores = None if os.environ.get("RAY_ADDRESS") else self.number
+            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
         try:
-            remote = ray.remote(max_retries=self.retries)(_perform_quietly)
-            waiting = Waiting(jobs)
+            remote = ray.remote(max_retries=self.retries)(_perform_remotely)
+            queue = JobQueue(jobs)
             running: dict[Any, Job] = {}
-            while waiting or running:
-                while len(running) < self.number and (job := waiting.next()) is not None:
-                    running[remote.options(num_cpus=job.threads or 1).remote(job.as_json())] = job
+            while queue or running:
+                while len(running) < self.number and (job := queue.next()) is not None:
+                    task = remote.options(num_cpus=job.threads or 1).remote(job.as_json())
+                    running[task] = job
                     yield job
-                done, _ = ray.wait(list(running), num_returns=1)
-                yield from _with_others(waiting, _collected(ray, running.pop(done[0]), done[0]))
+                (done,), _ = ray.wait(list(running), num_returns=1)
+                job = running.pop(done)
+                try:
+                    reason = ray.get(done)
+                except ray.exceptions.RayError as error:
+                    reason = f"the worker was lost: {type(error).__name__}"
+                yield from _end(queue, job, failure(job, reason) if reason else None)
         finally:
-            if mine:
+            if is_new:
                 ray.shutdown()
 
 
-def _perform_quietly(text: str) -> str:
-    """A job on a Ray worker; the message of an error that a user can mend, or nothing."""
-    job = Job.from_json(text)
+def _perform_remotely(text: str) -> str:
+    """Do a job on a Ray worker; returns the message of an error that a user can mend, or ""."""
     try:
-        perform(job)
+        perform(Job.from_json(text))
     except EmomtlError as error:
-        return "\n".join(str(problem) for problem in error.problems)
+        return str(error)
     return ""
-
-
-def _collected(ray: Any, job: Job, reference: Any) -> Ended:
-    try:
-        said = ray.get(reference)
-    except ray.exceptions.RayError as error:
-        said = f"the worker was lost: {type(error).__name__}"
-    return Ended(job, broken(job, said) if said else None)
 
 
 def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        found = "Ray is not installed"
-        raise EmomtlError(Problem("--executor", found, 'pip install "emomtl[ray]", or --executor processes')) from None
+        remedy = 'pip install "emomtl[ray]", or --executor processes'
+        raise EmomtlError(Problem("--executor", "Ray is not installed", remedy)) from None
     return ray

@@ -1,4 +1,6 @@
-"""What tells runs apart: what is computed, from which rows and from which start, and neither names nor places."""
+"""A run's identity: a hash of what it computes, from which rows and start, without names and
+places.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,17 @@ from emomtl.data.located import Located
 from emomtl.errors import EmomtlError
 from emomtl.manifest import Manifest, remove_old_values
 from emomtl.metrics.selection import EMA
-from emomtl.run import Run, find_checkpoint, open_own
-from emomtl.run.weights import choose_weights
+from emomtl.run import Run, choose_weights, find_checkpoint, open_own
 
 OWN = ("name", "folder")
-"""Keys of a manifest that say nothing of what is computed, and are no part of a run's identity."""
+"""Keys of a manifest that change nothing of what is computed."""
 
 
 class Identities:
-    """The identities of runs: their complete manifests, with what their rows and their starts are for where they lie."""
+    """Identities of planned runs: their complete manifests, with digests in place of paths.
+
+    Files and starts are hashed once, however many runs read them.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, str] = {}
@@ -32,16 +36,20 @@ class Identities:
     def of(self, plan: Plan, start: str | None = None) -> str:
         """The SHA-256 of a run; `start` is the identity of the planned run that it starts from.
 
-        Files are hashed once, however many runs read them, and a corpus of the hub goes by its name. A start that the manifest
-        itself names is what it is now: its manifest and the hash of its checkpoint. EmomtlError where it cannot be read.
+        A corpus of the hub is identified by its name, and a start that the manifest itself names by
+        its manifest and checkpoint as they are now. EmomtlError where it cannot be read.
         """
         content = _content(plan.manifest)
         for name, bound in plan.tasks.items():
             content["tasks"][name]["source"] = self._of_rows(bound.rows_source)
         before = plan.before
-        if before is not None and plan.manifest.pretrain is None:  # [pretrain] stands in the manifest itself
-            taken = {"checkpoint": before.checkpoint, "heads": before.heads}
-            content["start"] = {"run": self.of(before.plan, start), **taken}
+        # a stage before this run, unless it is [pretrain], which stands in the manifest itself
+        if before is not None and plan.manifest.pretrain is None:
+            content["start"] = {
+                "run": self.of(before.plan, start),
+                "checkpoint": before.checkpoint,
+                "heads": before.heads,
+            }
         elif start is not None:
             content["start"]["run"] = start
         elif plan.start is not None:
@@ -56,33 +64,45 @@ class Identities:
         return self._rows[located.identity]
 
     def _of_start(self, start: Start) -> dict[str, str]:
-        """The run that a manifest names, by its own identity, and its checkpoint, by the hash of its weights."""
+        """The identity of a run that a manifest names, and the hash of its checkpoint's weights."""
         key = (start.folder, start.checkpoint, start.weights)
         if key not in self._starts:
-            try:
-                run = Run.open(start.folder)
-                checkpoint = open_own(run, find_checkpoint(run, start.checkpoint).resolve())
-                weights = choose_weights(run, checkpoint, start.weights, "weights")
-            except EmomtlError as error:
-                where = (replace(p, place="start.run", found=f"{p.place}: {p.found}") for p in error.problems)
-                raise EmomtlError(*where) from error
-            content = _content(run.manifest)
-            for name, digest in run.environment.get("data", {}).items():
-                content["tasks"][name]["source"] = digest
-            content["start"] = run.environment.get("start", {}).get("sha256")
-            self._starts[key] = {"run": _digest(content), "sha256": checkpoint.files["model.safetensors"][0]}
-            if weights == EMA and checkpoint.has(EMA):
-                self._starts[key][EMA] = checkpoint.files["ema.safetensors"][0]
+            self._starts[key] = _start_of(start)
         return self._starts[key]
 
 
+def _start_of(start: Start) -> dict[str, str]:
+    try:
+        run = Run.open(start.folder)
+        checkpoint = open_own(run, find_checkpoint(run, start.checkpoint).resolve())
+        weights = choose_weights(run, checkpoint, start.weights, "weights")
+    except EmomtlError as error:
+        problems = []
+        for problem in error.problems:
+            found = f"{problem.place}: {problem.found}"
+            problems.append(replace(problem, place="start.run", found=found))
+        raise EmomtlError(*problems) from error
+    content = _content(run.manifest)
+    for name, digest in run.environment.get("data", {}).items():
+        content["tasks"][name]["source"] = digest
+    content["start"] = run.environment.get("start", {}).get("sha256")
+    identity = {"run": _digest(content), "sha256": checkpoint.files["model.safetensors"][0]}
+    if weights == EMA and checkpoint.has(EMA):
+        identity[EMA] = checkpoint.files["ema.safetensors"][0]
+    return identity
+
+
 def _content(manifest: Manifest) -> dict[str, Any]:
-    """A complete manifest without what is its own alone."""
-    content = {key: value for key, value in manifest.model_dump(mode="json").items() if key not in OWN}
-    content["devices"] = 1  # how many processes share the work is no part of what it is; runs of old are told by this value
+    """A complete manifest without the keys that change nothing of what is computed."""
+    content = manifest.model_dump(mode="json")
+    for key in OWN:
+        del content[key]
+    # The number of processes changes no result. Older runs were identified with this value.
+    content["devices"] = 1
     remove_old_values(content)
     return content
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

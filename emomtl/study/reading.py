@@ -1,4 +1,4 @@
-"""A study's file, read: everything that is wrong with it at once, with places."""
+"""A study's file, read and checked: everything that is wrong with it at once, with lines."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ from emomtl.study.models import LONGEST_NAME, RatesTable, RowTable, ScaleTable, 
 Strict = TypeVar("Strict", bound=Table)
 
 MOST_ROWS = 10_000
-"""Rows of a study; the combinations of a few long axes are soon more than anybody can run."""
+"""Most rows of a study: the combinations of a few long axes are soon more than anybody can run."""
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study with the place of its file, the base manifest's data, and the scale that is run."""
+    """A study with the place of its file, the base manifest's data, and the scale that is run.
+
+    `source_bases` are base manifests by source. `home` is where relative paths start if not beside
+    the file, and `shipped` are the manifests by name that a `base` may be.
+    """
 
     study: Study
     path: Path
@@ -41,46 +45,64 @@ class StudyFile:
     shipped: Mapping[str, Path] = field(default_factory=dict)
 
     def folder(self, of: RowTable | SourceTable) -> Path:
-        """Where relative paths of the base manifest of a row or source start: beside it, or where a shipped study is run."""
+        """Where relative paths of a row's or source's base manifest start.
+
+        That is beside the manifest, and for a shipped one beside the study's file.
+        """
         if self.home is not None:
             return self.home
-        own = of.base if isinstance(of, SourceTable) else None
-        base = own or self.study.base
-        if base is not None and (base in self.shipped and not (self.path.parent / base).exists()):
-            base = None
-        return (self.path.parent / (base or self.path.name)).resolve().parent
+        base = self.study.base
+        if isinstance(of, SourceTable) and of.base is not None:
+            base = of.base
+        beside = self.path.parent / (base or self.path.name)
+        if base in self.shipped and not beside.exists():
+            beside = self.path
+        return beside.resolve().parent
 
     def manifest(self, of: RowTable | SourceTable) -> dict[str, Any]:
-        """The base of a row or source, then the scale's part, then its own, then the scale's for tasks that it has."""
+        """The manifest of a row or source: its base, then the scale's part, then its own part.
+
+        The scale's parts for single tasks come last, for the tasks that it has.
+        """
         if isinstance(of, SourceTable):
-            data = laid_over(laid_over(self.source_bases[of.name], self.scale.sources), of.manifest)
+            data = laid_over(self.source_bases[of.name], self.scale.sources)
         else:
-            data = laid_over(laid_over(self.base, self.scale.manifest), of.manifest)
-        tasks = {name: part for name, part in self.scale.tasks.items() if name in data.get("tasks", {})}
-        return laid_over(data, {"tasks": tasks}) if tasks else data
+            data = laid_over(self.base, self.scale.manifest)
+        data = laid_over(data, of.manifest)
+        for task, part in self.scale.tasks.items():
+            if task in data.get("tasks", {}):
+                data = laid_over(data, {"tasks": {task: part}})
+        return data
 
     @property
     def rates(self) -> RatesTable | None:
-        """The grid of rates at this scale: the scale's, else the study's."""
+        """The grid of rates: the scale's, else the study's."""
         return self.scale.rates or self.study.rates
 
     def rows(self) -> list[RowTable]:
         """The rows of the table: as they are written, or every combination of the axes."""
         if self.study.rows:
             return list(self.study.rows)
-        rows = []
-        for choices in product(*self.study.axes.values()):
-            manifest: dict[str, Any] = {}
-            named: dict[str, Any] = {}
-            for choice in choices:
-                manifest = laid_over(manifest, choice.manifest)
-                named |= {key: name for key in ("after", "against") if (name := getattr(choice, key)) is not None}
-            name = ", ".join(choice.name for choice in choices)
-            if len(name) > LONGEST_NAME:
-                found = f"together they name a row '{clean(name, 200)}', which has {len(name)} characters"
-                raise EmomtlError(Problem("axes", found, f"at most {LONGEST_NAME}: give shorter names", str(self.path)))
-            rows.append(RowTable(name=name, manifest=manifest, **named))
-        return rows
+        return [self._combined(choices) for choices in product(*self.study.axes.values())]
+
+    def _combined(self, choices: tuple[RowTable, ...]) -> RowTable:
+        """The row that is made of one choice on each axis, later axes laid over earlier ones."""
+        manifest: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        for choice in choices:
+            manifest = laid_over(manifest, choice.manifest)
+            for key in ("after", "against"):
+                other = getattr(choice, key)
+                if other is not None:
+                    others[key] = other
+        name = ", ".join(choice.name for choice in choices)
+        if len(name) > LONGEST_NAME:
+            found = (
+                f"together they name a row '{clean(name, 200)}', which has {len(name)} characters"
+            )
+            remedy = f"at most {LONGEST_NAME}: give shorter names"
+            raise EmomtlError(Problem("axes", found, remedy, str(self.path)))
+        return RowTable(name=name, manifest=manifest, **others)
 
     def every(self) -> list[RowTable | SourceTable]:
         """The sources, then the rows."""
@@ -95,8 +117,12 @@ class StudyFile:
         return row.target or self.study.target
 
     def metric(self, row: RowTable) -> str | None:
-        """The figure of a row: its own, else the study's where the row is scored on the study's target; None for the main one."""
-        return row.metric or (self.study.metric if self.target(row) == self.study.target else None)
+        """The metric of a row: its own, else for the study's target the study's; None: the main
+        one.
+        """
+        if row.metric is None and self.target(row) == self.study.target:
+            return self.study.metric
+        return row.metric
 
     @property
     def reference(self) -> str:
@@ -104,40 +130,62 @@ class StudyFile:
         return self.study.reference or self.rows()[0].name
 
     def against(self) -> dict[str, str | None]:
-        """The row that each is compared with; None for the reference, for rows that others name and that name none, and for those
-        that are scored by something else than the reference."""
+        """The row that each is compared with: the one that it names, else the reference.
+
+        None for the reference itself, for rows that others name and that name none, and for rows
+        that are scored by something else than the reference.
+        """
         rows = {row.name: row for row in self.rows()}
-        named = {row.against for row in rows.values()} | {self.reference}
-        scored = (self.target(rows[self.reference]), self.metric(rows[self.reference]))
-        alone = {name for name, row in rows.items() if name in named or (self.target(row), self.metric(row)) != scored}
-        found = {name: row.against or (None if name in alone else self.reference) for name, row in rows.items()}
-        return {name: None if other == name else other for name, other in found.items()}
+        named = {row.against for row in rows.values()}
+        reference = rows[self.reference]
+        compared: dict[str, str | None] = {}
+        for name, row in rows.items():
+            other = row.against
+            is_alike = (self.target(row), self.metric(row)) == (
+                self.target(reference),
+                self.metric(reference),
+            )
+            if other is None and name not in named and is_alike:
+                other = reference.name
+            compared[name] = None if other == name else other
+        return compared
 
 
 def read_study(
-    path: Path, scale: str | None = None, home: Path | None = None, shipped: Mapping[str, Path] | None = None
+    path: Path,
+    scale: str | None = None,
+    home: Path | None = None,
+    shipped: Mapping[str, Path] | None = None,
 ) -> StudyFile:
-    """The study in a TOML file, at a scale (else the file's own); EmomtlError with everything that is wrong.
+    """The study in a TOML file, at a scale (else the file's own); see `StudyFile` for the others.
 
-    Relative paths of its manifests start at `home`, else beside them. A `base` is a file, or one of the `shipped` manifests.
+    EmomtlError with everything that is wrong.
     """
     shipped = shipped or {}
     study = read_strict(path, Study)
     name = scale or study.scale or next(iter(study.scales), None)
     if name is not None and name not in study.scales:
-        raise EmomtlError(Problem("--scale", f"the study has no scale '{clean(name)}'", suggest(name, study.scales)))
-    base = laid_over(_base(path, study.base, shipped) if study.base is not None else {}, study.manifest)
-    bases = {one.name: _base(path, one.base, shipped) if one.base else base for one in study.sources}
-    file = StudyFile(study, path, base, study.scales[name] if name else ScaleTable(), name, bases, home, shipped)
-    if (rows := prod(map(len, study.axes.values()))) > MOST_ROWS and not study.rows:
-        found = f"the axes make {rows:,} rows" if rows < 10**12 else "the axes make more than a million million rows"
-        raise EmomtlError(Problem("axes", found, f"at most {MOST_ROWS:,}: write the rows that you want as [[rows]]", str(path)))
+        found = f"the study has no scale '{clean(name)}'"
+        raise EmomtlError(Problem("--scale", found, suggest(name, study.scales)))
+    base = laid_over(_base(path, study.base, shipped), study.manifest)
+    source_bases = {}
+    for source in study.sources:
+        source_bases[source.name] = base
+        if source.base:
+            source_bases[source.name] = _base(path, source.base, shipped)
+    table = study.scales[name] if name else ScaleTable()
+    file = StudyFile(study, path, base, table, name, source_bases, home, shipped)
+    row_count = prod(map(len, study.axes.values()))
+    if row_count > MOST_ROWS and not study.rows:
+        number = f"{row_count:,}" if row_count < 10**12 else "more than a million million"
+        remedy = f"at most {MOST_ROWS:,}: write the rows that you want as [[rows]]"
+        raise EmomtlError(Problem("axes", f"the axes make {number} rows", remedy, str(path)))
     _check_rows(file)
     return file
 
 
 def read_strict(path: Path, model: type[Strict]) -> Strict:
-    """A TOML file as a strict model; EmomtlError with everything that is wrong in it, each with its line."""
+    """A TOML file as a strict model; EmomtlError with all that is wrong, each with its line."""
     schema = model.model_json_schema()
     data = _data(path, schema)
     try:
@@ -147,10 +195,14 @@ def read_strict(path: Path, model: type[Strict]) -> Strict:
         raise _error(path, faults) from error
 
 
-def _base(path: Path, name: str, shipped: Mapping[str, Path]) -> dict[str, Any]:
-    """The manifest that a study's file names: one beside it, else a shipped one."""
+def _base(path: Path, name: str | None, shipped: Mapping[str, Path]) -> dict[str, Any]:
+    """The manifest that a study's file names: one beside it, else a shipped one; {} for none."""
+    if name is None:
+        return {}
     file = path.parent / name
-    return _data(shipped[name] if name in shipped and not file.exists() else file)
+    if name in shipped and not file.exists():
+        file = shipped[name]
+    return _data(file)
 
 
 def _data(path: Path, schema: Node | None = None) -> dict[str, Any]:
@@ -172,55 +224,71 @@ def _error(path: Path, faults: Sequence[Fault]) -> EmomtlError:
 
 
 def _check_rows(file: StudyFile) -> None:
-    rows, every_run = file.rows(), file.every()
-    names = [row.name for row in rows]
-    every = [one.name for one in every_run]
-    problems = [
-        Problem("rows", f"two rows are called '{clean(name)}'", "rename one", str(file.path))
-        for name in dict.fromkeys(every)
-        if every.count(name) > 1
-    ]
+    """EmomtlError for names of rows and sources that are used twice or do not exist, and for
+    circles.
+    """
+    names = [row.name for row in file.rows()]
+    all_names = [table.name for table in file.every()]
+    problems: list[Problem] = []
+
+    def add(found: str, remedy: str, place: str = "rows") -> None:
+        problems.append(Problem(place, found, remedy, str(file.path)))
+
+    for name in dict.fromkeys(all_names):
+        if all_names.count(name) > 1:
+            add(f"two rows are called '{clean(name)}'", "rename one")
     if file.reference not in names:
-        found = f"no row is called '{clean(file.reference)}'"
-        problems.append(Problem("reference", found, suggest(file.reference, names), str(file.path)))
-    for row in rows:
+        remedy = suggest(file.reference, names)
+        add(f"no row is called '{clean(file.reference)}'", remedy, "reference")
+    for row in file.rows():
         if row.against is not None and row.against not in names:
-            found = f"the row '{clean(row.name)}' stands against '{clean(row.against)}', and no row is called so"
-            problems.append(Problem("rows", found, suggest(row.against, names), str(file.path)))
-    for one in every_run:
-        for key in ("name", "seed", "folder", *(("start",) if one.after is not None else ())):
-            if key in one.manifest:
-                why = "`after` sets" if key == "start" else "the study gives each run"
-                found = f"the row '{clean(one.name)}' sets `{key}`, which {why}"
-                problems.append(Problem("rows", found, "leave it out", str(file.path)))
-        if one.after is not None and one.after not in every:
-            found = f"'{clean(one.name)}' starts after '{clean(one.after)}', and no row or source is called so"
-            problems.append(Problem("rows", found, suggest(one.after, every), str(file.path)))
+            pair = f"the row '{clean(row.name)}' stands against '{clean(row.against)}'"
+            add(f"{pair}, and no row is called so", suggest(row.against, names))
+    for table in file.every():
+        for key in ("name", "seed", "folder"):
+            if key in table.manifest:
+                found = (
+                    f"the row '{clean(table.name)}' sets `{key}`, which the study gives each run"
+                )
+                add(found, "leave it out")
+        if table.after is None:
+            continue
+        if "start" in table.manifest:
+            add(f"the row '{clean(table.name)}' sets `start`, which `after` sets", "leave it out")
+        if table.after not in all_names:
+            pair = f"'{clean(table.name)}' starts after '{clean(table.after)}'"
+            add(f"{pair}, and no row or source is called so", suggest(table.after, all_names))
     if not problems:
-        problems = _circles(file)
+        circle = _circle(file)
+        if circle:
+            add(f"these start from one another: {circle}", "leave `after` out of one")
     if problems:
         raise EmomtlError(*problems)
 
 
-def _circles(file: StudyFile) -> list[Problem]:
-    """Rows that start from one another."""
-    graph = {one.name: [one.after] if one.after is not None else [] for one in file.every()}
+def _circle(file: StudyFile) -> str:
+    """Rows that start from one another, in words; "" where there are none."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for table in file.every():
+        sorter.add(table.name, *filter(None, [table.after]))
     try:
-        TopologicalSorter(graph).prepare()
+        sorter.prepare()
     except CycleError as error:
-        circle = " after ".join(f"'{clean(name)}'" for name in error.args[1][::-1])
-        return [Problem("rows", f"these start from one another: {circle}", "leave `after` out of one", str(file.path))]
-    return []
+        return " after ".join(f"'{clean(name)}'" for name in error.args[1][::-1])
+    return ""
 
 
 def laid_over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of a manifest laid over another, table by table; a table whose `use` changes takes nothing of the old options."""
+    """A part of a manifest laid over another, table by table.
+
+    A table whose `use` changes takes nothing of the old options.
+    """
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            other = "use" in value and value["use"] != old.get("use")
-            merged[key] = dict(value) if other else laid_over(old, value)
+            uses_another = "use" in value and value["use"] != old.get("use")
+            merged[key] = dict(value) if uses_another else laid_over(old, value)
         else:
             merged[key] = value
     return merged

@@ -1,4 +1,4 @@
-"""A study's folder, opened again: what was planned stands in its `study.json`, so that no corpus and no study file is needed."""
+"""A study's plan in its folder (`study.json`), to reopen it without its file and corpora."""
 
 from __future__ import annotations
 
@@ -33,22 +33,27 @@ def is_study(folder: Path) -> bool:
 
 
 def keep_plan(plan: StudyPlan) -> None:
-    """Write the plan's `study.json`; paths are relative to it, so that a study and its runs may move together."""
-    runs = [
-        {
-            "row": run.row,
-            "seed": run.seed,
-            "target": run.target,
-            "identity": run.identity,
-            "updates": run.updates,
-            "manifest": os.path.relpath(run.manifest.resolve(), plan.folder.resolve()),
-            "folder": os.path.relpath(run.folder.resolve(), plan.folder.resolve()),
-        }
-        for run in plan.runs
-    ]
+    """Write the plan's `study.json`; paths are relative to it: a study may move with its runs."""
+
+    def relative(path: Path) -> str:
+        return os.path.relpath(path.resolve(), plan.folder.resolve())
+
+    runs = []
+    for run in plan.runs:
+        runs.append(
+            {
+                "row": run.row,
+                "seed": run.seed,
+                "target": run.target,
+                "identity": run.identity,
+                "updates": run.updates,
+                "manifest": relative(run.manifest),
+                "folder": relative(run.folder),
+            }
+        )
     content = {
         "format": FORMAT,
-        "file": os.path.relpath(plan.file.path.resolve(), plan.folder.resolve()),
+        "file": relative(plan.file.path),
         "study": plan.file.study.model_dump(mode="json"),
         "scale": plan.file.scale_name,
         "metrics": {row: scoring.metric for row, scoring in plan.scoring.items()},
@@ -59,38 +64,46 @@ def keep_plan(plan: StudyPlan) -> None:
 
 
 def reopen_study(folder: Path, plugins: Plugins) -> StudyPlan:
-    """The plan that was kept in a study's folder; EmomtlError where there is none, or it is damaged."""
+    """The plan that a study's folder holds; EmomtlError where there is none, or it is damaged."""
     if not is_study(folder):
         found = "holds no study (it has no study.json)"
-        raise EmomtlError(Problem(clean(str(folder), 300), found, "`emomtl study STUDY --plan` writes one, and runs nothing"))
+        remedy = "`emomtl study STUDY --plan` writes one, and runs nothing"
+        raise EmomtlError(Problem(clean(str(folder), 300), found, remedy))
     content = read_json(folder / NAME)
     if content.get("format") != FORMAT:
         raise damaged(folder / NAME, f"its format is not {FORMAT}")
     try:
         study = Study.model_validate_json(json.dumps(content["study"]))
-        scale = content["scale"]
-        file = StudyFile(study, folder / content["file"], {}, study.scales[scale] if scale else ScaleTable(), scale)
+        scale_name = content["scale"]
+        scale = study.scales[scale_name] if scale_name else ScaleTable()
+        file = StudyFile(study, folder / content["file"], {}, scale, scale_name)
         runs = tuple(_planned(folder, run) for run in content["runs"])
         metrics = {run.row: str(content["metrics"][run.row]) for run in runs}
         if file.reference not in metrics:
             raise KeyError(file.reference)
     except (KeyError, TypeError, ValueError):
         raise damaged(folder / NAME, "it is not what emomtl writes") from None
-    first = {run.row: run for run in reversed(runs)}
-    of_row = {row: [run for run in runs if run.row == row] for row in first}
-    scoring = {row: _scoring(run, of_row[row], metrics[row], plugins) for row, run in first.items()}
+    scoring = {}
+    for row, metric in metrics.items():
+        scoring[row] = _scoring([run for run in runs if run.row == row], metric, plugins)
     return StudyPlan(file, folder, scoring, runs, rates=content.get("rates"))
 
 
-def _scoring(run: PlannedRun, runs: Sequence[PlannedRun], metric: str, plugins: Plugins) -> Scoring:
-    """What a row is scored by, from the manifest of one of its runs; plugin files are run only where they are trusted."""
+def _scoring(runs: Sequence[PlannedRun], metric: str, plugins: Plugins) -> Scoring:
+    """What a row is scored by, from the manifest of its first run.
+
+    Plugin files are run only where they are trusted; else the head is the one that a run recorded.
+    """
+    run = runs[0]
     manifest = read_manifest(run.manifest)
     files = plugin_files(manifest, run.manifest.parent)
-    if untrusted := [path for path in files if not plugins.trusts(path)]:
-        head = next((found for one in runs if (found := _recorded_head(one)) is not None), None)
-        if head is None:
-            raise EmomtlError(needs_trust(run.manifest, untrusted))
-        return Scoring(run.target, head, metric)
+    untrusted = [path for path in files if not plugins.trusts(path)]
+    if untrusted:
+        for candidate in runs:
+            head = _recorded_head(candidate)
+            if head is not None:
+                return Scoring(run.target, head, metric)
+        raise EmomtlError(needs_trust(run.manifest, untrusted))
     plan = compose(manifest, plugins, run.manifest.parent, training=False)
     if run.target not in plan.tasks:
         raise damaged(run.manifest, f"it lacks the target '{clean(run.target)}'")
@@ -98,13 +111,15 @@ def _scoring(run: PlannedRun, runs: Sequence[PlannedRun], metric: str, plugins: 
 
 
 def _recorded_head(run: PlannedRun) -> Head | None:
-    """The head of the target as a run of the row noted it, where it has scores and the head is emomtl's own."""
+    """The target's head as a run recorded it, where it has scores and the head is emomtl's own."""
     if not is_run(run.folder):
         return None
     opened = Run.open(run.folder)
-    scores = [entry["tasks"][run.target] for entry in opened.scores() if run.target in entry["tasks"]]
     table = opened.manifest.tasks.get(run.target)
-    return own_head(scores[-1], table.head) if scores and table is not None else None
+    for entry in reversed(opened.scores()):
+        if run.target in entry["tasks"] and table is not None:
+            return own_head(entry["tasks"][run.target], table.head)
+    return None
 
 
 def _planned(folder: Path, run: dict[str, Any]) -> PlannedRun:

@@ -1,8 +1,8 @@
-"""A study's result as a table for people: spreads, the difference with its interval, and the verdict."""
+"""A study's result as a table for people: means over seeds, differences, intervals, verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from emomtl.contracts.analysis import Cell, Table, WarningNote
 from emomtl.metrics.bootstrap import LEVEL
@@ -12,195 +12,247 @@ from emomtl.study.rates import rates_notes
 from emomtl.study.result import COLUMNS, RowResult, StudyResult
 
 SAME_EXAMPLES = 0.02
-"""Rows differ in the target's examples where they are further apart than this part of the greater number.
+"""Rows differ in the target's examples by more than this part of the greater number.
 
 Rows without a label count in no step, so two draws of one manifest differ by a little.
 """
 
-COMPARED = ("difference on test", "95% interval", "p (Holm)", "p (McNemar)", "effect", "detectable", "verdict")
+COMPARED = (
+    *("difference on test", f"{LEVEL:.0%} interval", "p (Holm)", "p (McNemar)"),
+    *("effect", "detectable", "verdict"),
+)
 
 
 def study_table(result: StudyResult) -> Table:
-    """The table of a study, the reference first as it stands; rows that time did not reach are there as pending.
+    """The table of a study, the reference as it stands; rows without runs are there as pending.
 
-    With rows of several tasks there is a column for the figure; where nothing can be compared, none for comparisons.
+    With rows of several tasks there is a column for the metric; where nothing can be compared, none
+    for comparisons.
     """
-    scale = f", scale {result.scale}" if result.scale else ""
-    several, published = len(result.figures) > 1, any(row.published for row in result.rows)
-    compared = any(row.against is not None for row in result.rows)
-    title = f"{result.name}{scale}" if several else f"{result.name}{scale}: {result.figures[0]}"
-    parts: list[tuple[bool, tuple[str, ...], Callable[[RowResult], tuple[Cell, ...]]]] = [
-        (True, ("row",), lambda row: (row.name,)),
-        (several, ("figure",), lambda row: (row.scoring.name,)),
-        (True, ("seeds", "target updates"), _trained),
-        (bool(_unequal_examples(result)), ("target examples",), lambda row: (_counted(row.examples),)),
-        (
-            True,
-            tuple(f"{split}, {which}" for split, which in COLUMNS),
-            lambda row: tuple(_spelt(row, one) for one in COLUMNS),
-        ),
-        (True, ("interval of test, best",), lambda row: (_interval(row.own),)),
-        (published, ("published",), _published),
-        (result.several_references, ("against",), lambda row: (row.against or "",)),
-        (compared, COMPARED, _compared),
-    ]
-    shown = [(headings, cells) for wanted, headings, cells in parts if wanted]
-    columns = tuple(heading for headings, _ in shown for heading in headings)
-    rows = tuple(tuple(cell for _, cells in shown for cell in cells(row)) for row in result.rows)
-    return Table(title, columns, rows, tuple(_notes(result, compared)))
+    title = result.title
+    if len(result.metrics) == 1:
+        title += f": {result.metrics[0]}"
+    cells = list(map(_cells, result.rows))
+    shown = dict.fromkeys(cells[0], True)
+    shown["figure"] = len(result.metrics) > 1
+    shown["target examples"] = bool(_unequal_examples(result))
+    shown["published"] = any(row.published for row in result.rows)
+    shown["against"] = result.several_references
+    for column in COMPARED:
+        shown[column] = result.has_comparisons
+    columns = tuple(filter(shown.__getitem__, shown))
+    rows = tuple(tuple(row[column] for column in columns) for row in cells)
+    return Table(title, columns, rows, tuple(_notes(result)))
 
 
-def _published(row: RowResult) -> tuple[Cell, ...]:
-    """What others report, each with the name of the metric."""
-    return ("; ".join(f"{row.scoring.metric} {value:g} ({who})" for who, value in row.published.items()),)
+def _cells(row: RowResult) -> dict[str, Cell]:
+    """Every cell of a row by its column."""
+    cells: dict[str, Cell] = {
+        "row": row.name,
+        "figure": row.scoring.name,
+        "seeds": row.state.replace("whole", f"{len(row.wanted)}"),
+        "target updates": _range(row.updates),
+        "target examples": _range(row.examples),
+    }
+    for column in COLUMNS:
+        cells[", ".join(column)] = _mean(row, column)
+    cells["interval of test, best"] = _interval(row.own)
+    # what others report, each with the name of the metric
+    published = [f"{row.scoring.metric} {value:g} ({who})" for who, value in row.published.items()]
+    cells["published"] = "; ".join(published)
+    cells["against"] = row.against or ""
+    return cells | dict(zip(COMPARED, _compared(row), strict=True))
 
 
-def _trained(row: RowResult) -> tuple[Cell, ...]:
-    return (f"{len(row.wanted)}" if row.state == "whole" else row.state, _counted(row.updates))
-
-
-def _counted(by_seed: Mapping[int, int]) -> str:
+def _range(by_seed: Mapping[int, int]) -> str:
     """A count that every seed has, or the least and the greatest."""
-    counts = sorted(set(by_seed.values()))
-    if len(counts) < 2:
-        return f"{counts[0]:,}" if counts else ""
-    return f"{counts[0]:,} to {counts[-1]:,}"
+    if not by_seed:
+        return ""
+    least, greatest = min(by_seed.values()), max(by_seed.values())
+    if least == greatest:
+        return f"{least:,}"
+    return f"{least:,} to {greatest:,}"
+
+
+def _mean(row: RowResult, column: tuple[str, str]) -> str:
+    undefined = row.undefined(column)
+    if undefined:
+        return f"undefined ({len(undefined)} of {len(row.scores[column])} seeds)"
+    spread = row.spread(column)
+    return "" if spread is None else str(spread)
 
 
 def _compared(row: RowResult) -> tuple[Cell, ...]:
-    found = row.comparison
-    if found is None:
-        return ("", "", "", "", "", "", verdict_of(row))
-    effect = "" if found.effect is None else f"{found.effect:+.2f}"
-    p = "undefined" if found.p is None else _p(found.p_holm if found.p_holm is not None else found.p)
-    value, detectable = found.difference.value, found.detectable
+    """The cells under `COMPARED`."""
+    comparison = row.comparison
+    if comparison is None:
+        return (*[""] * (len(COMPARED) - 1), verdict_of(row))
+    value, detectable = comparison.difference.value, comparison.detectable
     return (
-        "undefined" if value is None else f"{value:+.4f}",
-        _interval(found.difference, "+"),
-        p,
-        _p(found.p_mcnemar),
-        effect,
-        "undefined" if detectable is None else f"{detectable:.4f}",
+        number(value, "+.4f"),
+        _interval(comparison.difference, "+.4f"),
+        _p(comparison.corrected_p, "undefined"),
+        _p(comparison.p_mcnemar, ""),
+        number(comparison.effect, "+.2f", ""),
+        number(detectable, ".4f"),
         verdict_of(row),
     )
 
 
 def verdict_of(row: RowResult) -> str:
-    """The verdict on a row, with its reason where that is not the table's own; `reference` for one that others stand against."""
-    found = row.comparison
-    if found is not None:
-        return f"{found.verdict} ({found.reason})" if found.verdict == "untested" else found.verdict
-    if row.against is None and not row.failed:
+    """The verdict on a row, with the reason where it is untested; `reference` for a reference."""
+    comparison = row.comparison
+    if comparison is not None:
+        if comparison.verdict == "untested":
+            return f"untested ({comparison.reason})"
+        return comparison.verdict
+    if row.failed:
+        return "untested (failed)"
+    if row.against is None:
         return "reference"
-    reason = "failed" if row.failed else "other test rows" if row.apart else "pending"
-    return f"untested ({reason})"
+    if row.apart:
+        return "untested (other test rows)"
+    return "untested (pending)"
 
 
-def _interval(found: Estimate | None, sign: str = "") -> str:
-    if found is None:
-        return ""
-    if found.low is None or found.high is None:
-        return "undefined"
-    return f"{found.low:{sign}.4f} to {found.high:{sign}.4f}"
+def number(value: float | None, form: str, missing: str = "undefined") -> str:
+    """A number in the form of a format specification, or what stands for a missing one."""
+    return missing if value is None else f"{value:{form}}"
 
 
-def _spelt(row: RowResult, column: tuple[str, str]) -> str:
-    if row.undefined(column):
-        return f"undefined ({len(row.undefined(column))} of {len(row.figures[column])} seeds)"
-    spread = row.spread(column)
-    if spread is None:
-        return ""
-    return f"{spread.mean:.4f}" if spread.sd is None else f"{spread.mean:.4f} ± {spread.sd:.4f}"
+def interval(low: float | None, high: float | None, form: str, missing: str = "undefined") -> str:
+    """The ends of an interval, or what stands for a missing one."""
+    if low is None or high is None:
+        return missing
+    return f"{low:{form}} to {high:{form}}"
 
 
-def _p(p: float | None) -> str:
-    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+def _interval(estimate: Estimate | None, form: str = ".4f") -> str:
+    return "" if estimate is None else interval(estimate.low, estimate.high, form)
 
 
-def _notes(result: StudyResult, compared: bool) -> list[str]:
+def _p(p: float | None, missing: str) -> str:
+    if p is not None and p < 0.001:
+        return "<0.001"
+    return number(p, ".3f", missing)
+
+
+def _notes(result: StudyResult) -> list[str]:
     """What a reader must know beside the table."""
-    notes = [result.about] if result.about else []
-    sizes = {row.test_rows for row in result.rows if row.answers}
-    rows = f" ({max(sizes):,} rows)" if len(sizes) == 1 else ""
+    notes = []
+    if result.about:
+        notes.append(result.about)
+    sizes = {row.test_rows for row in result.rows} - {0}
+    rows = ""
+    if len(sizes) == 1:
+        rows = f" ({max(sizes):,} rows)"
     notes.append(
-        f"mean ± standard deviation over seeds; {_chosen(result)}; test{rows} {_looked(result)}; "
-        f"its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of rows alone"
+        f"mean ± standard deviation over seeds; {_selection(result)}; test{rows} {_looks(result)};"
+        f" its {LEVEL:.0%} interval holds for another draw of seeds and test rows, with one seed of"
+        " rows alone"
     )
-    other = "the row that it stands against," if result.several_references else f"'{result.reference.name}'"
-    if compared:
-        notes.append(
-            f"the difference is the row less {other} at the best checkpoint, paired by test row and seed; its "
-            f"{LEVEL:.0%} interval holds for another draw of both; p is Holm's over this table; effect is in standard deviations "
-            f"over seeds; detectable is the difference that is found with a power of {POWER:.0%}"
-        )
-    if compared:
-        none = f"within {result.margin:g} of zero" if result.margin else "exactly zero, that is to say equal predictions"
-        notes.append(
-            f"a verdict is on the claim that the row is better than {other.rstrip(',')}: supported (the interval lies on the "
-            f"better side of zero and p is below {1 - LEVEL:.2g}), contradicted (the same on the worse side), equivalent (the "
-            f"interval lies {none}), inconclusive (anything else), untested (seeds or rows are missing, or there is one seed)"
-        )
-    notes += rates_notes(result.rates) if compared else []
-    if compared and result.reference.scoring.less_is_better:
-        notes.append(f"{result.reference.scoring.metric} is an error: below 0 the row is better than {other.rstrip(',')}")
-    notes += _thresholds(result)
+    if result.has_comparisons:
+        notes += _notes_on_comparisons(result)
+    notes += _notes_on_thresholds(result)
     if any(row.published for row in result.rows):
-        notes.append("published figures are of other encoders and other training, and some of other thresholds")
+        notes.append(
+            "published figures are of other encoders and other training, and some of other "
+            "thresholds"
+        )
     for row in result.rows:
-        notes += [f"{row.name}, seed {seed}: {error}" for seed, error in row.failed.items()]
+        for seed, error in row.failed.items():
+            notes.append(f"{row.name}, seed {seed}: {error}")
         if len(set(row.updates.values())) > 1:
             notes.append(WarningNote(f"{row.name} gave the target unequal updates over seeds"))
-        notes += _of_other_rows(row)
+        notes += _notes_on_other_rows(row)
         notes += undefined_notes(row)
-    return notes + _unequal(result) + _unequal_examples(result)
+    return notes + _unequal_updates(result) + _unequal_examples(result)
 
 
-def _thresholds(result: StudyResult) -> list[str]:
-    """At which thresholds rows are compared, for a target whose labels are answered by thresholds."""
+def _notes_on_comparisons(result: StudyResult) -> list[str]:
+    """What differences and verdicts are, and how rates were chosen."""
+    reference = result.reference
+    other, comma = f"'{reference.name}'", ""
+    if result.several_references:
+        other, comma = "the row that it stands against", ","
+    equal = "exactly zero, that is to say equal predictions"
+    if result.margin:
+        equal = f"within {result.margin:g} of zero"
+    notes = [
+        (
+            f"the difference is the row less {other}{comma} at the best checkpoint, paired by test"
+            f" row and seed; its {LEVEL:.0%} interval holds for another draw of both; p is Holm's"
+            " over this table; effect is in standard deviations over seeds; detectable is the"
+            f" difference that is found with a power of {POWER:.0%}"
+        ),
+        (
+            f"a verdict is on the claim that the row is better than {other}: supported (the"
+            f" interval lies on the better side of zero and p is below {1 - LEVEL:.2g}),"
+            f" contradicted (the same on the worse side), equivalent (the interval lies {equal}),"
+            " inconclusive (anything else), untested (seeds or rows are missing, or there is one"
+            " seed)"
+        ),
+        *rates_notes(result.rates),
+    ]
+    if reference.scoring.less_is_better:
+        metric = reference.scoring.metric
+        notes.append(f"{metric} is an error: below 0 the row is better than {other}")
+    return notes
+
+
+def _notes_on_thresholds(result: StudyResult) -> list[str]:
+    """At which thresholds rows are compared, where labels are decided by thresholds."""
     scoring = result.reference.scoring
     if scoring.way is not None:
-        how = {"tuned": "one threshold for all labels", "tuned_by_label": "a threshold for each label"}[scoring.way]
+        thresholds = "one threshold for all labels"
+        if scoring.way == "tuned_by_label":
+            thresholds = "a threshold for each label"
         return [
-            f"{scoring.metric}: each run at its own thresholds, {how}, tuned on its validation rows; on validation itself "
-            "cross-fitted; intervals take the thresholds as given"
+            f"{scoring.metric}: each run at its own thresholds, {thresholds}, tuned on its "
+            "validation rows; on validation itself cross-fitted; intervals take the thresholds as "
+            "given"
         ]
     if scoring.tuned is not None:
         return [
-            f"{scoring.metric} is at one fixed threshold in every row, which favours rows whose probabilities are higher: "
-            f'`metric = "{scoring.tuned}"` compares each row at its own'
+            f"{scoring.metric} is at one fixed threshold in every row, which favours rows whose "
+            f'probabilities are higher: `metric = "{scoring.tuned}"` compares each row at its own'
         ]
     return []
 
 
-def _chosen(result: StudyResult) -> str:
+def _selection(result: StudyResult) -> str:
     """What chose the best checkpoints, in words: one metric for all rows, or those of each."""
-    by_metric: dict[str, list[str]] = {}
+    rows_by_metric: dict[str, list[str]] = {}
     for row in result.rows:
         if row.chosen_by:
-            by_metric.setdefault(" or ".join(row.chosen_by), []).append(row.name)
-    begin = "the best checkpoint is chosen on validation"
-    if len(by_metric) < 2:
-        return f"{begin} by {next(iter(by_metric))}" if by_metric else begin
-    told = [f"by {metric} ({', '.join(names)})" for metric, names in by_metric.items()]
-    return f"{begin} {'; '.join(told)}"
+            rows_by_metric.setdefault(" or ".join(row.chosen_by), []).append(row.name)
+    words = "the best checkpoint is chosen on validation"
+    if len(rows_by_metric) == 1:
+        return f"{words} by {next(iter(rows_by_metric))}"
+    each = [f"by {metric} ({', '.join(rows)})" for metric, rows in rows_by_metric.items()]
+    return f"{words} {'; '.join(each)}".rstrip()
 
 
-def _looked(result: StudyResult) -> str:
+def _looks(result: StudyResult) -> str:
     """How often checkpoints were scored on test, in words."""
-    if max((n for row in result.rows for n in row.looks.values()), default=0) <= 1:
+    often = []
+    for row in result.rows:
+        for seed, looks in row.looks.items():
+            if looks > 1:
+                often.append(f"{row.name}, seed {seed}: {looks} times")
+    if not often:
         return "was scored once for each run and checkpoint"
-    often = [f"{row.name}, seed {seed}: {n} times" for row in result.rows for seed, n in row.looks.items() if n > 1]
     return f"was scored more than once for a run and checkpoint ({'; '.join(often)})"
 
 
-def _of_other_rows(row: RowResult) -> list[str]:
-    """What of a row was scored on other rows than its runs' own, or than the row that it stands against."""
+def _notes_on_other_rows(row: RowResult) -> list[str]:
+    """What was scored on other rows than the runs' own, or than those of the row's reference."""
     notes = []
     if row.elsewhere:
         seeds = ", ".join(map(str, row.elsewhere))
         notes.append(
-            f"{row.name}, seed {seeds}: test was scored on other rows too (`--allow-changed data`); "
-            "the table holds the scores of the run's own rows alone"
+            f"{row.name}, seed {seeds}: test was scored on other rows too (`--allow-changed "
+            "data`); the table holds the scores of the run's own rows alone"
         )
     if row.apart:
         notes.append(WarningNote(f"{row.name} is not compared: {row.apart}"))
@@ -210,62 +262,72 @@ def _of_other_rows(row: RowResult) -> list[str]:
 def undefined_notes(row: RowResult) -> list[str]:
     """What is undefined in a row, and why it has no interval, and so is untested."""
     notes = []
-    for split, which in COLUMNS:
-        if seeds := row.undefined((split, which)):
-            told = ", ".join(map(str, seeds))
-            metric = row.scoring.metric
-            notes.append(f"{row.name}, seed {told}: {metric} on {split}, {which}, is undefined")
-    difference = row.comparison.difference if row.comparison is not None else None
-    for what, found in (("the interval of test", row.own), ("the difference", difference)):
-        if found is not None and (said := _why_undefined(found)):
-            notes.append(f"{row.name}: {what} {said}")
+    for column in COLUMNS:
+        seeds = ", ".join(map(str, row.undefined(column)))
+        if seeds:
+            where = f"{row.scoring.metric} on {', '.join(column)}"
+            notes.append(f"{row.name}, seed {seeds}: {where}, is undefined")
+    estimates = {"the interval of test": row.own}
+    if row.comparison is not None:
+        estimates["the difference"] = row.comparison.difference
+    for name, estimate in estimates.items():
+        reason = _why_undefined(estimate)
+        if reason:
+            notes.append(f"{row.name}: {name} {reason}")
     return notes
 
 
-def _why_undefined(found: Estimate) -> str:
-    """Why an estimate has no interval, or what its interval leaves out, in words; nothing of a whole one."""
-    draws = found.undefined_samples
-    if found.value is None:
+def _why_undefined(estimate: Estimate | None) -> str:
+    """Why an estimate has no interval, or what its interval leaves out; "" for a complete one."""
+    if estimate is None:
+        return ""
+    if estimate.value is None:
         return "is undefined, as the metric of a seed is"
-    if found.low is None and found.undefined:
-        return f"is not known: the metric is undefined in {draws}"
-    if found.low is None:
-        return "is not known: nothing varies over seeds and samples of the rows, or there is one row"
-    if found.undefined:
-        return f"leaves out {draws}, in which the metric is undefined"
-    return "ends where the metric does" if found.clipped else ""
+    if estimate.undefined:
+        return f"is of a metric that is {estimate.undefined_note}"
+    if estimate.low is None:
+        return (
+            "is not known: nothing varies over seeds and samples of the rows, or there is one row"
+        )
+    if estimate.clipped:
+        return "ends where the metric does"
+    return ""
 
 
-def _unequal(result: StudyResult) -> list[str]:
-    """Comparisons whose rows had the target unequally often."""
+def _unequal_updates(result: StudyResult) -> list[str]:
+    """Comparisons whose rows trained the target unequally often."""
     notes: list[str] = []
     for reference in dict.fromkeys(row.against or row.name for row in result.rows):
-        rows = [row for row in result.rows if reference in (row.name, row.against)]
-        trained = {max(row.updates.values()) for row in rows if row.updates}
-        if len(trained) > 1:
+        updates = set()
+        for row in result.rows:
+            if reference in (row.name, row.against) and row.updates:
+                updates.add(max(row.updates.values()))
+        if len(updates) > 1:
             which = f" against '{reference}'" if result.several_references else ""
-            notes.append(WarningNote(f"rows{which} gave the target unequal updates ({min(trained):,} to {max(trained):,})"))
+            numbers = f"{min(updates):,} to {max(updates):,}"
+            notes.append(WarningNote(f"rows{which} gave the target unequal updates ({numbers})"))
     return notes
 
 
 def _unequal_examples(result: StudyResult) -> list[str]:
-    """Rows that gave the target equally many updates of unequal size: fewer labelled examples than the row they stand against.
+    """Rows that trained the target on more or fewer labelled examples than their reference.
 
-    With `per_step = "all"` the tasks share the examples of a step, so a task has fewer of them beside another one.
+    With `per_step = "all"` the tasks share the examples of a step, so a task has fewer of them
+    beside another one.
     """
-    named = {row.name: row for row in result.rows}
+    rows = result.by_name
     notes: list[str] = []
     for row in result.rows:
-        other = named[row.against] if row.against is not None else row
-        if not row.examples or not other.examples:
+        other = rows[row.against or row.name]
+        own, others = row.mean_examples, other.mean_examples
+        if own is None or others is None or abs(own - others) <= SAME_EXAMPLES * max(own, others):
             continue
-        mine, theirs = (sum(one.examples.values()) / len(one.examples) for one in (row, other))
-        if abs(mine - theirs) > SAME_EXAMPLES * max(mine, theirs):
-            unequal = f"'{row.name}' gave the target {mine:,.0f} labelled examples, '{other.name}' {theirs:,.0f}"
-            notes.append(
-                WarningNote(
-                    f'{unequal}: equal updates are no equal training (with `per_step = "all"`, a sampler that '
-                    "gives the target as many in both, or a `batch_size` of its own)"
-                )
+        unequal = f"'{row.name}' gave the target {own:,.0f} labelled examples"
+        notes.append(
+            WarningNote(
+                f"{unequal}, '{other.name}' {others:,.0f}: equal updates are no equal training "
+                '(with `per_step = "all"`, a sampler that gives the target as many in both, or a '
+                "`batch_size` of its own)"
             )
+        )
     return notes

@@ -18,8 +18,7 @@ from emomtl.model.encoder import add_tokens, load_encoder, own_tensors
 from emomtl.model.loaded import LoadedEncoder
 from emomtl.model.network import MultiTaskModel
 from emomtl.model.probe import probe
-from emomtl.run import Checkpoint, Run, find_checkpoint, open_own
-from emomtl.run.weights import choose_weights
+from emomtl.run import Checkpoint, Run, choose_weights, find_checkpoint, open_own
 from emomtl.train.inherited import first_line, inherit, load_carried_over
 
 MOST_NAMED = 8

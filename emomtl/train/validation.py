@@ -13,7 +13,7 @@ from emomtl.metrics.selection import EMA, MEAN, is_as_good, is_better, selected,
 from emomtl.metrics.selection import RAW as RAW_WEIGHTS
 from emomtl.model.build import restore_model
 from emomtl.run import find_checkpoint, open_own
-from emomtl.run.answers import save_answers
+from emomtl.run.predictions import save_predictions
 from emomtl.run.tuned import fit_tasks, keep_tunings
 from emomtl.train.early_stopping import stop_tasks
 from emomtl.train.session import Session
@@ -176,7 +176,7 @@ def _scores_entry(session: Session, which: str, name: str, validated: Validated)
     entry |= {"step": validated.step, "by": "train"}
     if which == "best":
         entry |= {"selected_by": evaluation.select, "selected": session.state.best_value}
-    entry["answers"] = save_answers(session.run, "validation", name, validated.predictions)
+    entry["answers"] = save_predictions(session.run, "validation", name, validated.predictions)
     if session.average is not None:
         other = {task: scores.as_json() for task, scores in validated.other_scores.items()}
         entry |= {"weights": evaluation.weights, "other_weights": {_other_weights(session): other}}

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 from emomtl.inference.opened import open_run
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import kept_answers
+from emomtl.run.predictions import recorded_predictions
 
 WAYS = ("tuned", "tuned_by_label")
 
@@ -35,7 +35,7 @@ def test_training_keeps_thresholds_and_temperature_of_the_best_checkpoint(copied
     run = Run.open(copied)
     best = find_checkpoint(run, "best").resolve().name
     found = kept(copied)
-    answers = kept_answers(run, "validation", best, "topics")
+    answers = recorded_predictions(run, "validation", best, "topics")
     assert answers is not None
     targets, probabilities = answers
     assert found["rows"] == len(targets)
@@ -65,7 +65,7 @@ def test_eval_scores_test_at_thresholds_of_validation(copied: Path, cli: Any, ol
     assert f"topics: metrics with `_tuned`: thresholds tuned on {thresholds['rows']} validation rows" in said.err
     metrics = json.loads(said.out)["tasks"]["topics"]
     run = Run.open(copied)
-    answers = kept_answers(run, "test", find_checkpoint(run, "best").resolve().name, "topics")
+    answers = recorded_predictions(run, "test", find_checkpoint(run, "best").resolve().name, "topics")
     assert answers is not None
     for way in WAYS:
         values = np.array([thresholds["thresholds"][way]["by_label"][label] for label in thresholds["labels"]])

@@ -10,7 +10,7 @@ import pytest
 from emomtl import EmomtlError, Files, Hub
 from emomtl.data.shared_source import sources_for_all
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import plan_study, read_study
+from emomtl.study import StudyRequest, plan_study, read_study
 
 GO = (Hub("go"), Files("*"))
 TASKS: dict[str, Any] = {"go": (GO, None), "go-ekman": (GO, None), "other": ((Files("x.csv"),), None), "moved": (GO, "data")}
@@ -54,7 +54,7 @@ manifest.tasks.moods = {{ use = "goemotions-sentiment" }}
 def _plan(folder: Path, encoder: Path, sources: dict[str, str]) -> Any:
     path = folder / "study.toml"
     path.write_text(STUDY.format(encoder=encoder))
-    return plan_study(read_study(path), folder / "out", folder / "runs", Plugins.discover(), (), sources)
+    return plan_study(StudyRequest(read_study(path), folder / "out", folder / "runs", Plugins.discover(), (), sources))
 
 
 def test_one_source_serves_all_taxonomies_in_a_study(tmp_path: Path, encoder: Path) -> None:

@@ -18,8 +18,8 @@ from emomtl import EmomtlError, MultiLabel
 from emomtl.data.cache.store import Store
 from emomtl.manifest.models import EncoderTable, Manifest, TaskTable
 from emomtl.run import Run, find_checkpoint, open_own
-from emomtl.run.answers import kept_answers
 from emomtl.run.digest import seal_folder
+from emomtl.run.predictions import recorded_predictions
 from emomtl.run.tuned import tuning_of
 
 Refusing = Any
@@ -118,7 +118,7 @@ def everything(folder: Path) -> list[Any]:
     found: list[Any] = [run.name, run.identity, run.manifest, dict(run.environment), run.scores()]
     for entry in run.scores():
         for task in entry["tasks"] if "answers" in entry else ():
-            kept = kept_answers(run, entry["split"], entry["checkpoint"], task)
+            kept = recorded_predictions(run, entry["split"], entry["checkpoint"], task)
             assert kept is not None
             found.append([part.tobytes() for part in kept])
             found.append(tuning_of(run, entry["checkpoint"], task, MultiLabel()))

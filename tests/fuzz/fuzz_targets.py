@@ -298,7 +298,7 @@ def small_run() -> dict[str, bytes]:
 
     from emomtl.manifest.models import EncoderTable, Manifest, TaskTable
     from emomtl.run import Run, save_checkpoint
-    from emomtl.run.answers import save_answers
+    from emomtl.run.predictions import save_predictions
 
     with tempfile.TemporaryDirectory() as folder:
         manifest = Manifest(name="small", encoder=EncoderTable(use="minilm"), tasks={"demo": TaskTable()})
@@ -314,7 +314,7 @@ def small_run() -> dict[str, bytes]:
             run.log_event("finish", step=1, reason="finished", skipped=0)
             state = {"run": {"step": 1, "counts": {"demo": 1}}, "events": run.events_size(), "labels": {"demo": ["joy", "anger"]}}
             path = save_checkpoint(run, 1, parts, state)
-            digest = save_answers(run, "test", path.name, {"demo": (np.array([0, 1]), np.array([[0.25, 0.75], [0.5, 0.5]]))})
+            digest = save_predictions(run, "test", path.name, {"demo": (np.array([0, 1]), np.array([[0.25, 0.75], [0.5, 0.5]]))})
             scores = {"rows": 2, "metrics": {"macro_f1": 0.5, "rmse": None}, "tables": {"": [{"label": "joy", "f1": 0.5}]}}
             for which, by in (("best", "train"), ("last", "train"), ("best", "eval")):
                 entry = {"split": "test", "which": which, "checkpoint": path.name, "step": 1, "by": by, "answers": digest}
@@ -352,14 +352,14 @@ def read_run(name: str) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
         from emomtl.report.collect import collect
         from emomtl.run import Run, find_checkpoint, open_own
-        from emomtl.run.answers import kept_answers
+        from emomtl.run.predictions import recorded_predictions
 
         place = put(folder, name, data, small_run())
         run = Run.open(place)
         collect([place])
         list(run.events())
         for entry in run.scores():
-            kept_answers(run, entry["split"], entry["checkpoint"], "demo")
+            recorded_predictions(run, entry["split"], entry["checkpoint"], "demo")
         checkpoint = open_own(run, find_checkpoint(run, "1"))
         _ = checkpoint.labels, checkpoint.tensors("model"), checkpoint.shapes("optimizer")
 
@@ -369,7 +369,7 @@ def read_run(name: str) -> Callable[[bytes, Path], None]:
 def read_answers(data: bytes, folder: Path) -> None:
     """A file of answers whose digest stands in scores.json, whatever it holds."""
     from emomtl.run import Run
-    from emomtl.run.answers import answers_path, kept_answers
+    from emomtl.run.predictions import predictions_path, recorded_predictions
 
     place = put(folder, "nothing", b"", small_run())
     digest = hashlib.sha256(data).hexdigest()
@@ -379,8 +379,8 @@ def read_answers(data: bytes, folder: Path) -> None:
         entry["answers"] = digest
     (place / "scores.json").write_text(json.dumps(scores))
     run = Run.open(place)
-    answers_path(run, "test", "step-00000001", digest).write_bytes(data)
-    kept_answers(run, "test", "step-00000001", "demo")
+    predictions_path(run, "test", "step-00000001", digest).write_bytes(data)
+    recorded_predictions(run, "test", "step-00000001", "demo")
 
 
 def read_checkpoint(name: str) -> Callable[[bytes, Path], None]:

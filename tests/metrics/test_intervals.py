@@ -15,7 +15,7 @@ from scipy import stats
 from emomtl.contracts.heads import MultiLabel, Regression, SingleLabel
 from emomtl.metrics.bootstrap import MOST_UNDEFINED, row_counts, sample_blocks, sample_rows
 from emomtl.metrics.intervals import LEAST_P, Estimate, SampledMetric, estimate
-from emomtl.metrics.predictions import TaskPredictions, metric_function
+from emomtl.metrics.predictions import HeadMetric, TaskPredictions
 from emomtl.metrics.significance import Comparison, compare, holm, judged
 
 NOISES = {
@@ -267,7 +267,7 @@ HEADS: dict[str, tuple[Any, str, TaskPredictions, TaskPredictions]] = {
 @pytest.mark.parametrize("case", HEADS)
 def test_an_undefined_comparison_has_no_p_and_no_verdict(case: str) -> None:
     head, metric, row, reference = HEADS[case]
-    sampled = SampledMetric(metric_function(head, metric), bounds=head.bounds(metric), number=200)
+    sampled = SampledMetric(HeadMetric(head, metric), bounds=head.bounds(metric), number=200)
     found = compare(sampled, {1: row, 2: row}, {1: reference, 2: reference}, labels=head.answers == "labels")
     told = judged({"row": found})["row"]
     assert (told.p, told.p_holm, told.effect, told.detectable) == (None, None, None, None)

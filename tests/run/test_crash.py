@@ -205,7 +205,7 @@ def test_files_are_synced_before_their_folder_and_that_before_the_name_is_given(
     point(run, "last", path)
     monkeypatch.undo()
     disk.close()
-    aside = f"checkpoints/.tmp-500-{os.getpid()}"
+    aside = f"checkpoints/.tmp-step-00000500-{os.getpid()}"
     log = [call for call in disk.log if call[0] in ("fsync", "replace")]
     files = [("fsync", f"{aside}/{name}") for name in ("state.json", "model.safetensors", "optimizer.safetensors", "sha256.txt")]
     assert log == [

@@ -70,15 +70,15 @@ def test_an_interval_decides_what_a_study_says_of_a_claim(
 ) -> None:
     folder = result(tmp_path / "study", *difference)
     (one,) = judge(read_claims(written(tmp_path, [ROW | evidence])), [folder])
-    assert (one.verdict, one.held[0].verdict, one.held[0].reason) == (verdict, verdict, reason)
-    assert one.held[0].value == pytest.approx(difference[0])
+    assert (one.verdict, one.held[0].judgement.verdict, one.held[0].judgement.reason) == (verdict, verdict, reason)
+    assert one.held[0].measured.value == pytest.approx(difference[0])
 
 
 def test_an_error_that_falls_is_a_gain(tmp_path: Path) -> None:
     folder = result(tmp_path / "study", -0.03, -0.05, -0.01, 0.01, less=True)
     (one,) = judge(read_claims(written(tmp_path, [ROW])), [folder])
     assert one.verdict == "supported"
-    assert (one.held[0].value, one.held[0].measured.low, one.held[0].measured.high) == (0.03, 0.01, 0.05)
+    assert (one.held[0].measured.value, one.held[0].measured.low, one.held[0].measured.high) == (0.03, 0.01, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_error_that_falls_is_a_gain(tmp_path: Path) -> None:
 def test_what_was_not_measured_or_with_one_seed_alone_is_untested(tmp_path: Path, evidence: dict[str, Any], reason: str) -> None:
     folder = result(tmp_path / "study", 0.03, 0.01, 0.05, 0.01, seeds=1)
     (one,) = judge(read_claims(written(tmp_path, [evidence])), [folder])
-    assert (one.verdict, one.held[0].reason) == ("untested", reason)
+    assert (one.verdict, one.held[0].judgement.reason) == ("untested", reason)
 
 
 def test_an_analysis_is_found_by_the_names_on_the_way(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_an_analysis_is_found_by_the_names_on_the_way(tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text(json.dumps({"runs": [{"run": "alone"}, {"run": "both", "figures": {"VAD": figure}}]}))
     found = read_claims(written(tmp_path, [{"analysis": "space.json", "at": ["runs", "both", "figures", "VAD", "difference"]}]))
     (one,) = judge(found, [tmp_path])
-    assert (one.verdict, one.held[0].value) == ("supported", 0.2)
+    assert (one.verdict, one.held[0].measured.value) == ("supported", 0.2)
 
 
 @pytest.mark.parametrize("at", [["runs", "other", "figures", "VAD"], ["seed", "deeper"], ["runs", "both", "nothing", "here"]])
 def test_a_way_that_leads_nowhere_is_untested(tmp_path: Path, at: list[str]) -> None:
     (tmp_path / "space.json").write_text(json.dumps({"seed": 17, "runs": [{"run": "both"}]}))
     (one,) = judge(read_claims(written(tmp_path, [{"analysis": "space.json", "at": at}])), [tmp_path])
-    assert (one.verdict, one.held[0].reason) == ("untested", "not measured")
+    assert (one.verdict, one.held[0].judgement.reason) == ("untested", "not measured")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_margin_of_the_file_holds_for_evidence_without_one(tmp_path: Path) -> 
     path = written(tmp_path, [ROW, ROW | {"margin": 0.012}])
     path.write_text("margin = 0.02\n" + path.read_text())
     (one,) = judge(read_claims(path), [folder])
-    assert [held.verdict for held in one.held] == ["equivalent", "inconclusive"]
+    assert [held.judgement.verdict for held in one.held] == ["equivalent", "inconclusive"]
 
 
 def test_a_claims_file_of_old_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from emomtl import EmomtlError
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import StudyPlan, plan_study, read_study
+from emomtl.study import StudyPlan, StudyRequest, plan_study, read_study
 
 WriteStudy = Callable[..., Path]
 
@@ -20,7 +20,7 @@ PROPORTIONAL = {"sampler": {"use": "proportional", "per_step": "all"}, "tasks": 
 
 
 def _plan(path: Path) -> StudyPlan:
-    return plan_study(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover())
+    return plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()))
 
 
 def test_two_rows_that_are_one_run_are_refused_and_told_how_to_differ(write_study: WriteStudy) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from emomtl.run.lock import HOLDER
-from emomtl.study import Ended, Job, Ray, plan_study, read_study, state_of
+from emomtl.study import Ended, Job, Ray, StudyRequest, plan_study, read_study, state_of
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
 def _jobs(path: Path) -> list[Job]:
     from emomtl.plugins.discovery import Plugins
 
-    plan = plan_study(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover())
+    plan = plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()))
     return [Job(run.identity, str(run.manifest), str(run.folder), "mood", True) for run in plan.runs]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from emomtl.errors import EmomtlError
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import StudyPlan, plan_study, read_study
+from emomtl.study import StudyPlan, StudyRequest, plan_study, read_study
 
 WriteStudy = Callable[..., Path]
 
@@ -21,7 +21,7 @@ SHARES = [{"name": "several", "share": 0.75}, {"name": "single", "share": 0.25, 
 
 
 def _plan(path: Path, runs: str = "runs") -> StudyPlan:
-    return plan_study(read_study(path), path.parent / "out", path.parent / runs, Plugins.discover())
+    return plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / runs, Plugins.discover()))
 
 
 def test_a_row_of_stages_is_trained_and_compared_at_equal_updates(write_study: WriteStudy, cli: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from emomtl.errors import EmomtlError
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import plan_study, read_study
+from emomtl.study import StudyRequest, plan_study, read_study
 
 WriteStudy = Callable[..., Path]
 
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def _plan(path: Path, runs: str = "runs") -> Any:
-    return plan_study(read_study(path), path.parent / "out", path.parent / runs, Plugins.discover())
+    return plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / runs, Plugins.discover()))
 
 
 def _arguments(path: Path) -> tuple[Any, ...]:

@@ -23,18 +23,18 @@ from emomtl.manifest import Manifest
 from emomtl.metrics.tuning import fit_thresholds
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import kept_answers
-from emomtl.study import Ended, InProcess, Job, Processes, commands, plan_study, read_study, state_of
+from emomtl.run.predictions import recorded_predictions
+from emomtl.study import Ended, InProcess, Job, Processes, StudyRequest, commands, plan_study, read_study, state_of
+from emomtl.study.gathering import gather
 from emomtl.study.identity import _content, _digest
 from emomtl.study.reading import laid_over
-from emomtl.study.results import gather
 from emomtl.study.table import study_table
 
 WriteStudy = Callable[..., Path]
 
 
 def _plan(path: Path, scale: str | None = None) -> Any:
-    return plan_study(read_study(path, scale), path.parent / "out", path.parent / "runs", Plugins.discover())
+    return plan_study(StudyRequest(read_study(path, scale), path.parent / "out", path.parent / "runs", Plugins.discover()))
 
 
 def _jobs(path: Path) -> list[Job]:
@@ -389,7 +389,7 @@ def test_every_row_is_compared_at_thresholds_of_its_own_validation_rows(write_st
     for row, planned in zip(found * 2, sorted(_plan(path).runs, key=lambda run: run.seed), strict=True):
         run = Run.open(planned.folder)
         best = find_checkpoint(run, "best").resolve().name
-        validation, test = (kept_answers(run, split, best, "topics") for split in ("validation", "test"))
+        validation, test = (recorded_predictions(run, split, best, "topics") for split in ("validation", "test"))
         assert validation is not None
         assert test is not None
         values = fit_thresholds(validation[1], validation[0], "global").values

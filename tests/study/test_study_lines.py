@@ -12,7 +12,7 @@ from emomtl.cli.study_runs import StudyLines
 from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import Ended, Job, plan_study, read_study
+from emomtl.study import Ended, Job, StudyRequest, plan_study, read_study
 from emomtl.train import Display, start
 
 WriteStudy = Callable[..., Path]
@@ -21,7 +21,7 @@ WriteStudy = Callable[..., Path]
 def test_a_plan_says_how_far_a_run_is(write_study: WriteStudy, cli: Any) -> None:
     path = write_study()
     places = {"out": path.parent / "out", "runs": path.parent / "runs"}
-    plan = plan_study(read_study(path), places["out"], places["runs"], Plugins.discover())
+    plan = plan_study(StudyRequest(read_study(path), places["out"], places["runs"], Plugins.discover()))
     arguments = ("study", path, "--out", places["out"], "--runs", places["runs"], "--plan")
     assert cli(*arguments).out.count("missing") == 4
     first = plan.runs[0]

@@ -15,7 +15,7 @@ from emomtl.contracts.heads import MultiLabel, SingleLabel
 from emomtl.metrics.bootstrap import bootstrap_label_f1, sample_rows
 from emomtl.metrics.predictions import TaskPredictions, label_indicators
 from emomtl.plugins.discovery import Plugins
-from emomtl.study import gather, plan_study, read_study, reopen_study, study_report, study_tables
+from emomtl.study import StudyRequest, gather, plan_study, read_study, reopen_study, study_report, study_tables
 
 WriteStudy = Callable[..., Path]
 
@@ -63,7 +63,7 @@ def test_a_study_leaves_a_page_and_opens_again_without_its_file_and_corpora(writ
 
 def test_the_page_warns_of_what_failed_of_what_is_pending_and_of_one_seed(write_study: WriteStudy, cli: Any) -> None:
     path = write_study(rows={"alone": {}, "broken": {"train": {"lr": 1e30}}, "later": {"train": {"lr": 3e-3}}}, seeds=[1])
-    plan = plan_study(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover())
+    plan = plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()))
     said = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
     page = (path.parent / "out" / "page.html").read_text(encoding="utf-8")
     assert said.code == 1

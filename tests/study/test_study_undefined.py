@@ -15,9 +15,9 @@ import pytest
 from emomtl.errors import EmomtlError
 from emomtl.metrics.bootstrap import BootstrapEstimate
 from emomtl.run import Run, find_checkpoint
-from emomtl.run.answers import kept_answers
+from emomtl.run.predictions import recorded_predictions
 from emomtl.safety.files import write_together
-from emomtl.study.space import _measured
+from emomtl.study.space import _measure
 
 WriteStudy = Callable[..., Path]
 REGRESSION = {"head": {"use": "regression"}}
@@ -74,7 +74,7 @@ def test_few_test_rows_give_no_verdict_and_all_files_say_so(write_study: WriteSt
     assert judged["test"][5] is None
     card = desk.folder / "card.md"
     assert cli("report", runs[0], "--card", card).code == 0
-    assert "bootstrap samples undefined" in card.read_text(encoding="utf-8")
+    assert "of 1,000 bootstrap samples" in card.read_text(encoding="utf-8")
 
 
 def test_an_undefined_metric_of_a_seed_is_named_and_no_mean_is_taken_without_it(
@@ -131,7 +131,7 @@ def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_st
     assert "was scored once for each run and checkpoint" in table
     assert "test was scored on other rows too" in table
     run = Run.open(folder)
-    targets, _ = kept_answers(run, "test", find_checkpoint(run, "best").resolve().name, "mood") or (None, None)
+    targets, _ = recorded_predictions(run, "test", find_checkpoint(run, "best").resolve().name, "mood") or (None, None)
     assert len(targets) == 24
     found = json.loads(cli("report", folder, "--split", "test", "--json").out)
     tables = {one["title"]: one for one in found["tables"]}
@@ -183,11 +183,11 @@ def test_a_space_with_undefined_draws_is_measured_and_says_how_many(
     monkeypatch.setattr("emomtl.study.space._of_seed", lambda *_: iter(found))
     runs: Any = [SimpleNamespace(seed=1), SimpleNamespace(seed=2)]
     nothing: Any = None
-    (placed,) = _measured(nothing, runs, nothing, print)
-    difference = placed.as_json()["difference"]
+    measure = _measure(nothing, runs, nothing, print)["faster"]["purity: label"]
+    difference = measure["difference"]
     assert (difference["value"], difference["undefined"], difference["seeds"]) == (pytest.approx(0.1), undefined, 2)
     assert (difference["low"] is not None) == interval
-    json.dumps(placed.as_json(), allow_nan=False)
+    json.dumps(measure, allow_nan=False)
 
 
 def test_tables_and_result_are_written_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_result_that_json_cannot_hold_leaves_the_old_tables(
     path = write_study(rows={"alone": {}}, seeds=[1])
     assert _study(path, cli, "--draw").code == 0  # the table of what is pending
     before = {file.name: file.read_bytes() for file in (path.parent / "out").glob("*.*")}
-    monkeypatch.setattr("emomtl.study.results.StudyResult.as_json", lambda _: {"value": float("nan")})
+    monkeypatch.setattr("emomtl.study.gathering.StudyResult.as_json", lambda _: {"value": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
         _study(path, cli, "--draw", "--set", "train.lr=0.01")
     after = {file.name: file.read_bytes() for file in (path.parent / "out").glob("*.*")}

@@ -18,7 +18,7 @@ import pytest
 from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 from emomtl.run.lock import HOLDER, InUse
-from emomtl.study import Ended, InProcess, Job, is_taken, plan_study, read_study, state_of
+from emomtl.study import Ended, InProcess, Job, StudyRequest, is_taken, plan_study, read_study, state_of
 from emomtl.study.turns import turn
 
 WriteStudy = Callable[..., Path]
@@ -26,7 +26,7 @@ LONG = {"long": {"train": {"target_updates": 5000}, "eval": {"every": 100_000}}}
 
 
 def _job(path: Path) -> Job:
-    plan = plan_study(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover())
+    plan = plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()))
     (run,) = plan.runs
     return Job(run.identity, str(run.manifest), str(run.folder), "mood", True)
 

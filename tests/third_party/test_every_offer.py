@@ -19,7 +19,7 @@ from emomtl.compose import compose_file
 from emomtl.errors import EmomtlError, Problem
 from emomtl.plugins.discovery import Plugins
 from emomtl.plugins.offers import KINDS
-from emomtl.study import plan_study, read_study
+from emomtl.study import StudyRequest, plan_study, read_study
 from emomtl.testing import (
     check_change,
     check_feature,
@@ -155,7 +155,7 @@ def test_a_study_names_rows_that_compose(study: tuple[str, Path], tmp_path: Path
     file = read_study(study[1])
     problems: tuple[Problem, ...] = ()
     try:
-        assert plan_study(file, tmp_path / "out", tmp_path / "runs", Plugins.discover()).runs
+        assert plan_study(StudyRequest(file, tmp_path / "out", tmp_path / "runs", Plugins.discover())).runs
     except EmomtlError as error:
         problems = error.problems
     assert [

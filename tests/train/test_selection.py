@@ -52,7 +52,7 @@ def scripted(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **chang
         return Validated(step, found, {})
 
     monkeypatch.setattr(validation, "validate", validate)
-    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "save_predictions", lambda *_: "0" * 64)
     train = {"steps": max(script), **changes.pop("train", {})}
     session = desk.begin(desk.manifest(train=train, eval={"every": 1, **changes.pop("eval", {})}, **changes))
     outcome = loop.train(session)
@@ -184,7 +184,7 @@ def test_ties_and_patience_are_the_same_after_a_kill(desk: Any, monkeypatch: pyt
         return Validated(step, found, {})
 
     monkeypatch.setattr(validation, "validate", validate)
-    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "save_predictions", lambda *_: "0" * 64)
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 1, "patience": 3})
     with pytest.raises(RuntimeError, match="killed"):
         loop.train(desk.begin(manifest))

@@ -44,7 +44,7 @@ def begun(desk: Any, monkeypatch: pytest.MonkeyPatch, script: Script, **changes:
         return Validated(step, found, {})
 
     monkeypatch.setattr(validation, "validate", validate)
-    monkeypatch.setattr(validation, "save_answers", lambda *_: "0" * 64)
+    monkeypatch.setattr(validation, "save_predictions", lambda *_: "0" * 64)
     more = {name: changes.pop(name, None) for name in ("out", "resume") if name in changes}
     train = {"steps": max(script), "log_every": 1, **changes.pop("train", {})}
     return desk.begin(desk.manifest(train=train, eval={"every": 1}, **changes), **more)

@@ -14,7 +14,7 @@ from emomtl.errors import EmomtlError, clean
 from emomtl.metrics.predictions import TaskPredictions
 from emomtl.report.collect import RunResult
 from emomtl.run import Run, open_which
-from emomtl.run.answers import kept_answers, scored_own_rows
+from emomtl.run.predictions import recorded_predictions, scored_own_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,10 +172,10 @@ def _of_run(number: int, result: RunResult, split: str) -> tuple[list[Kept], lis
         tasks, lacking = _tasks_by_plugins(result), []
     kept = []
     for task, (head, taxonomy) in tasks.items():
-        predicted = kept_answers(run, split, checkpoint.path.name, task)
+        predicted = recorded_predictions(run, split, checkpoint.path.name, task)
         if predicted is None or not len(predicted[0]) or head.answers == "nothing":
             continue
-        tuned_on = kept_answers(run, "validation", checkpoint.path.name, task)
+        tuned_on = recorded_predictions(run, "validation", checkpoint.path.name, task)
         validation = TaskPredictions(*tuned_on) if tuned_on is not None else None
         answers = TaskPredictions(*predicted)
         of_task = (number, result.name, task, split, head, taxonomy)

@@ -13,7 +13,7 @@ from emomtl.metrics.bootstrap import (
     percentile_interval,
     sample_rows,
 )
-from emomtl.metrics.predictions import metric_function
+from emomtl.metrics.predictions import HeadMetric
 
 COLUMNS = (
     *("dimension", "rows", "pearson_r", "r 95% low", "r 95% high"),
@@ -33,7 +33,7 @@ def numbers_table(kept: Kept) -> Table:
         suffix = f"_{name}" if len(names) > 1 else ""
         cells: list[Cell] = []
         for metric in (f"pearson_r{suffix}", f"rmse{suffix}"):
-            measure = metric_function(kept.head, metric)
+            measure = HeadMetric(kept.head, metric)
             value = measure(kept.answers)
             interval = percentile_interval(over_samples(measure, kept.answers, samples))
             if interval is None:

@@ -57,15 +57,15 @@ class CalibrationAnalysis(Analysis):
 
         Test is never scored here: each look at it must be asked for by `emomtl eval`.
         """
-        from emomtl.run.answers import kept_answers
+        from emomtl.run.predictions import recorded_predictions
 
         checkpoint = opened.checkpoint.path.name
-        if kept_answers(opened.run, "validation", checkpoint, task) is None:
+        if recorded_predictions(opened.run, "validation", checkpoint, task) is None:
             trained = run.trained(self.checkpoint)
             trained.evaluate("validation", [task], run.sources, run.runs.allow_changed)
         kept = {}
         for split in ("validation", "test"):
-            predicted = kept_answers(opened.run, split, checkpoint, task)
+            predicted = recorded_predictions(opened.run, split, checkpoint, task)
             if predicted is not None:
                 kept[split] = predicted
         return kept

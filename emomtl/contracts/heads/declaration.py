@@ -213,6 +213,18 @@ class Head(ABC):
         """One of the metrics. Intervals ask for it a thousand times, so a head may compute less."""
         return self.metrics(targets, probabilities).get(name)
 
+    def metric_on_samples(
+        self, name: str, targets: NDArray[Any], probabilities: NDArray[Any], samples: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """The metric on bootstrap samples of row numbers (B, n), as (B,); NaN where it is undefined.
+
+        A head may compute all samples at once.
+        """
+        import numpy as np
+
+        values = [self.metric(name, targets[rows], probabilities[rows]) for rows in samples]
+        return np.array([math.nan if value is None else value for value in values])
+
     def decision_metrics(self, targets: NDArray[Any], decisions: NDArray[Any]) -> Metrics:
         """The metrics of decisions (n, L), 1 for a label that is answered, of `by_thresholds`."""
         return {}

@@ -22,6 +22,7 @@ from emomtl.contracts.heads.label_facts import (
 from emomtl.contracts.heads.loss_options import not_fitted, settle_options
 from emomtl.contracts.heads.losses import Focus, best_constants, binary_terms, smoothed
 from emomtl.contracts.heads.ranking import RANKED, Column, macro_ranked, mean_of_defined, ranked
+from emomtl.contracts.heads.resampling import MACRO_RATES, macro_rates
 from emomtl.errors import EmomtlError, quoted
 
 if TYPE_CHECKING:
@@ -260,6 +261,21 @@ class MultiLabel(Head):
         suffix = f"_at_{SECOND_THRESHOLD}"
         threshold = SECOND_THRESHOLD if name.endswith(suffix) else 0.5
         return _metrics_at(targets, probabilities, threshold).get(name.removesuffix(suffix))
+
+    def metric_on_samples(
+        self, name: str, targets: NDArray[Any], probabilities: NDArray[Any], samples: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Macro precision, recall and F1 of all samples at once."""
+        import numpy as np
+
+        suffix = f"_at_{SECOND_THRESHOLD}"
+        rate = name.removesuffix(suffix)
+        if self._has_own_metrics or rate not in MACRO_RATES:
+            return super().metric_on_samples(name, targets, probabilities, samples)
+        known = ~np.isnan(targets)
+        threshold = SECOND_THRESHOLD if name.endswith(suffix) else 0.5
+        truth = known & (np.where(known, targets, 0.0) >= 0.5)
+        return macro_rates(rate, truth, known & (probabilities >= threshold), samples)
 
     def decision_metrics(self, targets: NDArray[Any], decisions: NDArray[Any]) -> Metrics:
         return {} if self._has_own_metrics else _metrics_at(targets, decisions, 0.5)

@@ -23,6 +23,7 @@ from emomtl.contracts.heads.label_facts import (
 from emomtl.contracts.heads.loss_options import not_fitted, settle_options
 from emomtl.contracts.heads.losses import best_constant, smoothed, softmax_terms
 from emomtl.contracts.heads.ranking import RANKED, macro_ranked, ranked
+from emomtl.contracts.heads.resampling import MACRO_RATES, macro_rates
 from emomtl.errors import EmomtlError, quoted
 
 if TYPE_CHECKING:
@@ -330,6 +331,21 @@ class SingleLabel(Head):
             return _log_loss(truth, predicted)
         decided = predicted.argmax(axis=1)
         return self._metrics_of_decisions(truth, decided, probabilities.shape[1]).get(name)
+
+    def metric_on_samples(
+        self, name: str, targets: NDArray[Any], probabilities: NDArray[Any], samples: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Macro precision, recall and F1 of all samples at once."""
+        import numpy as np
+
+        if type(self).metrics is not SingleLabel.metrics or name not in MACRO_RATES:
+            return super().metric_on_samples(name, targets, probabilities, samples)
+        known = self.present(targets)
+        truth = np.zeros(probabilities.shape, dtype=bool)
+        decided = np.zeros(probabilities.shape, dtype=bool)
+        truth[known, _hard_labels(targets[known])] = True
+        decided[known, probabilities[known].argmax(axis=1)] = True
+        return macro_rates(name, truth, decided, samples)
 
     def _metrics_of_decisions(
         self, truth: NDArray[Any], decided: NDArray[Any], labels: int

@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 
 from emomtl import EmomtlError, Grouping, MultiLabel, SingleLabel, Taxonomy
-from emomtl.metrics.predictions import TaskPredictions, metric_function
+from emomtl.metrics.predictions import HeadMetric, TaskPredictions
 from emomtl.metrics.scoring import score
 
 seeds = st.integers(0, 2**32 - 1)
@@ -135,7 +135,7 @@ def test_one_metric_is_what_it_is_among_all(head: Any) -> None:
     whole = head.metrics(targets, probabilities)
     assert {name: head.metric(name, targets, probabilities) for name in whole} == whole
     assert (
-        metric_function(head, "macro_auroc")(TaskPredictions(targets, probabilities))
+        HeadMetric(head, "macro_auroc")(TaskPredictions(targets, probabilities))
         == whole["macro_auroc"]
     )
     assert head.metric("no_such_metric", targets, probabilities) is None
