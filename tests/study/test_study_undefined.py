@@ -178,7 +178,7 @@ def test_a_space_with_undefined_draws_is_measured_and_says_how_many(
     draws = np.random.default_rng(0).normal(0.1, 0.02, 1000)
     draws[:undefined] = np.nan
     key = ("purity", "label")
-    one = SimpleNamespace(figures={key: BootstrapEstimate(0.5, draws)}, differences={key: BootstrapEstimate(0.1, draws)})
+    one = SimpleNamespace(values={key: BootstrapEstimate(0.5, draws)}, differences={key: BootstrapEstimate(0.1, draws)})
     found = [(200, "faster", one)]
     monkeypatch.setattr("emomtl.study.space._of_seed", lambda *_: iter(found))
     runs: Any = [SimpleNamespace(seed=1), SimpleNamespace(seed=2)]
