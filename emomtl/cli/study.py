@@ -73,12 +73,12 @@ def study(
     from emomtl.errors import EmomtlError, Problem
     from emomtl.plugins.discovery import Plugins
     from emomtl.study import (
+        StudyRequest,
         choose,
         jobs_of,
         keep_choices,
         keep_plan,
         plan_grid,
-        StudyRequest,
         plan_study,
         read_study,
     )
@@ -145,8 +145,8 @@ def _print_results(
     from emomtl.cli.study_report import leave
     from emomtl.report.terminal import show
     from emomtl.study import (
-        other_tasks_table,
         gather,
+        other_tasks_table,
         study_report,
         study_space,
         study_table,

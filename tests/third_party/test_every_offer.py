@@ -155,7 +155,9 @@ def test_a_study_names_rows_that_compose(study: tuple[str, Path], tmp_path: Path
     file = read_study(study[1])
     problems: tuple[Problem, ...] = ()
     try:
-        assert plan_study(StudyRequest(file, tmp_path / "out", tmp_path / "runs", Plugins.discover())).runs
+        assert plan_study(
+            StudyRequest(file, tmp_path / "out", tmp_path / "runs", Plugins.discover())
+        ).runs
     except EmomtlError as error:
         problems = error.problems
     assert [

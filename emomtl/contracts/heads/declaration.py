@@ -216,7 +216,8 @@ class Head(ABC):
     def metric_on_samples(
         self, name: str, targets: NDArray[Any], probabilities: NDArray[Any], samples: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """The metric on bootstrap samples of row numbers (B, n), as (B,); NaN where it is undefined.
+        """The metric on bootstrap samples of row numbers (B, n), as (B,); NaN where it is
+        undefined.
 
         A head may compute all samples at once.
         """

@@ -14,7 +14,9 @@ AT_ONCE = 50
 MACRO_RATES = ("macro_precision", "macro_recall", "macro_f1")
 
 
-def macro_rates(name: str, truth: NDArray[Any], decided: NDArray[Any], samples: NDArray[Any]) -> NDArray[np.float64]:
+def macro_rates(
+    name: str, truth: NDArray[Any], decided: NDArray[Any], samples: NDArray[Any]
+) -> NDArray[np.float64]:
     """One of `MACRO_RATES` on samples of row numbers (B, n), as (B,).
 
     `truth` and `decided` (n, L) are 1 where a label is true or decided. As in single samples,

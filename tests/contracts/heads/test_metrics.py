@@ -238,7 +238,9 @@ def test_unknown_targets_cost_no_loss_and_have_no_gradient(head: Any) -> None:
     assert head.present(targets).tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize("name", ["macro_f1", "macro_recall", "macro_precision", "macro_recall_at_0.3", "micro_f1"])
+@pytest.mark.parametrize(
+    "name", ["macro_f1", "macro_recall", "macro_precision", "macro_recall_at_0.3", "micro_f1"]
+)
 @pytest.mark.parametrize("head", [MultiLabel(), SingleLabel()], ids=["multi-label", "single-label"])
 def test_metrics_of_bootstrap_samples_are_those_of_their_rows(head: Any, name: str) -> None:
     random = np.random.default_rng(7)
@@ -250,10 +252,14 @@ def test_metrics_of_bootstrap_samples_are_those_of_their_rows(head: Any, name: s
     probabilities = np.where(random.random((40, 4)) < 0.6, 0.1, random.random((40, 4)))
     samples = random.integers(0, 40, (120, 40))
     by_rows = [head.metric(name, targets[rows], probabilities[rows]) for rows in samples]
-    assert head.metric_on_samples(name, targets, probabilities, samples) == pytest.approx(by_rows, abs=1e-12)
+    assert head.metric_on_samples(name, targets, probabilities, samples) == pytest.approx(
+        by_rows, abs=1e-12
+    )
 
 
 def test_a_sample_without_any_label_has_no_macro_f1() -> None:
     samples = np.zeros((3, 2), dtype=int)
-    nothing = MultiLabel().metric_on_samples("macro_f1", np.zeros((2, 1)), np.zeros((2, 1)), samples)
+    nothing = MultiLabel().metric_on_samples(
+        "macro_f1", np.zeros((2, 1)), np.zeros((2, 1)), samples
+    )
     assert np.isnan(nothing).all()
