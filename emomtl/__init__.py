@@ -1,14 +1,34 @@
-"""emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a TOML manifest."""
+"""emomtl: multi-task fine-tuning for emotion classification. Every corpus is a plugin, every run a
+TOML manifest.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from emomtl.contracts.analysis import AnalysedRun, Analysis, Finding, ManifestAnalysis, Picture, Predictions, Result, Runs, Table
+from emomtl.contracts.analysis import (
+    AnalysedRun,
+    Analysis,
+    Finding,
+    ManifestAnalysis,
+    Picture,
+    Predictions,
+    Result,
+    Runs,
+    Table,
+)
 from emomtl.contracts.encoder import EncoderSource, encoder_layers
 from emomtl.contracts.encoder_change import Applied, EncoderChange, TaskSwitch, modules_by_name
 from emomtl.contracts.exporter import Exporter, ModelToExport, TaskToExport
 from emomtl.contracts.feature import Feature, Learned, TrainingRows
-from emomtl.contracts.heads import BaseRate, Head, MultiLabel, Regression, SingleLabel, TokenHead, Vocabulary
+from emomtl.contracts.heads import (
+    BaseRate,
+    Head,
+    MultiLabel,
+    Regression,
+    SingleLabel,
+    TokenHead,
+    Vocabulary,
+)
 from emomtl.contracts.hookspecs import hookimpl
 from emomtl.contracts.label_reader import LabelReader
 from emomtl.contracts.objective import HeadOutput, Objective, View

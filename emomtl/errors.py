@@ -59,7 +59,8 @@ class EmomtlError(Exception):
 
     def __init__(self, *problems: Problem | str, remedy: str = "", place: str = "") -> None:
         self.problems = tuple(
-            problem if isinstance(problem, Problem) else Problem(place, problem, remedy) for problem in problems
+            problem if isinstance(problem, Problem) else Problem(place, problem, remedy)
+            for problem in problems
         )
         # The message is only made when it is read: most errors of rows are only counted.
         super().__init__()

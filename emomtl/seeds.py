@@ -1,4 +1,4 @@
-"""Random numbers that depend on a key and nothing else: no generator is carried from step to step."""
+"""Random numbers that depend on a key and nothing else: no generator is kept between steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def generator(*key: int | str) -> np.random.Generator:
     """A numpy generator that depends on its key alone, such as (seed, "rows", task, pass)."""
     import numpy as np
 
-    return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key])
+    return np.random.default_rng(
+        [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key]
+    )
 
 
 def torch_seed(*key: int | str) -> int:

@@ -1,6 +1,8 @@
-"""The licence of every installed package that emomtl or an extra of it needs; fails on one that is not allowed here.
+"""The licence of every installed package that emomtl or an extra of it needs; fails on one that is
+not allowed here.
 
-`python requirements/licences.py` prints a line for each. It reads what the packages say of themselves, nothing else.
+`python requirements/licences.py` prints a line for each. It reads what the packages say of
+themselves, nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +21,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 
 ALLOWED = {
-    *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0"),
+    *(
+        "0BSD",
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "CC0-1.0",
+    ),
     *("CNRI-Python", "ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib"),
 }
 """By their SPDX names; `BSD` where a package does not say which of them."""
@@ -41,7 +52,13 @@ SPELT = {
 
 SOLVER = "a solver of TorchJD, only with the extra `torchjd` or `dev`; emomtl does not import it"
 CUDA = "comes with a CUDA build of torch, under NVIDIA's own terms"
-EXCEPTED = {"ecos": SOLVER, "qpsolvers": SOLVER, "quadprog": SOLVER, "nvidia-*": CUDA, "cuda-*": CUDA}
+EXCEPTED = {
+    "ecos": SOLVER,
+    "qpsolvers": SOLVER,
+    "quadprog": SOLVER,
+    "nvidia-*": CUDA,
+    "cuda-*": CUDA,
+}
 """Packages whose licence is not allowed, by the reason why they are there all the same."""
 
 
@@ -55,7 +72,10 @@ def main() -> int:
         if why is None:
             wrong.append(f"{one.name} {one.version}: {said}")
     if wrong:
-        print(f"not allowed, and no exception in requirements/licences.py: {'; '.join(wrong)}", file=sys.stderr)
+        print(
+            f"not allowed, and no exception in requirements/licences.py: {'; '.join(wrong)}",
+            file=sys.stderr,
+        )
     return 1 if wrong else 0
 
 
@@ -74,7 +94,9 @@ def declared() -> list[str]:
 
 
 def installed(requirements: Sequence[str]) -> Iterator[Distribution]:
-    """The installed packages that these need, and those that they need, by name; what is not installed is left out."""
+    """The installed packages that these need, and those that they need, by name; what is not
+    installed is left out.
+    """
     found: dict[str, Distribution] = {}
     done: set[tuple[str, str]] = set()
     left = [Requirement(line) for line in requirements]
@@ -92,32 +114,54 @@ def installed(requirements: Sequence[str]) -> Iterator[Distribution]:
             if (name, extra) not in done:
                 done.add((name, extra))
                 needs = map(Requirement, found[name].requires or ())
-                left += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+                left += [
+                    need
+                    for need in needs
+                    if need.marker is None or need.marker.evaluate({"extra": extra})
+                ]
     yield from (found[name] for name in sorted(found))
 
 
 def licence(one: Distribution) -> str:
-    """What a package says of its licence, by SPDX names where we know them: expression, classifiers, or the first line."""
+    """What a package says of its licence, by SPDX names where we know them: expression,
+    classifiers, or the first line.
+    """
     about = one.metadata
     if about.get("License-Expression"):
         return str(about["License-Expression"])
-    said = [line.rpartition("::")[2].strip() for line in about.get_all("Classifier") or () if line.startswith("License ::")]
+    said = [
+        line.rpartition("::")[2].strip()
+        for line in about.get_all("Classifier") or ()
+        if line.startswith("License ::")
+    ]
     names = [SPELT[name.lower()] for name in said if name.lower() in SPELT] or said
     if names:
         return " AND ".join(names)
-    first = next((line.strip() for line in str(about.get("License") or "").splitlines() if line.strip()), "unknown")
+    first = next(
+        (line.strip() for line in str(about.get("License") or "").splitlines() if line.strip()),
+        "unknown",
+    )
     return SPELT.get(first.lower(), first)
 
 
 def allowed(said: str) -> bool:
     """Whether every part of an expression is allowed; of parts with OR between them, one."""
     parts = re.sub(r"[()]", " ", said).split(" AND ")
-    return all(any(" ".join(one.split()) in ALLOWED for one in part.split(" OR ")) for part in parts)
+    return all(
+        any(" ".join(one.split()) in ALLOWED for one in part.split(" OR ")) for part in parts
+    )
 
 
 def excepted(name: str) -> str | None:
     """Why a package is there although its licence is not allowed; None where no reason is known."""
-    return next((why for pattern, why in EXCEPTED.items() if fnmatch.fnmatch(canonicalize_name(name), pattern)), None)
+    return next(
+        (
+            why
+            for pattern, why in EXCEPTED.items()
+            if fnmatch.fnmatch(canonicalize_name(name), pattern)
+        ),
+        None,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What all tests share: `--long`, the real corpora, a tiny encoder, and a desk on which small runs are written and trained."""
+"""What all tests share: `--long`, the real corpora, a tiny encoder, and a desk on which small runs
+are written and trained.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: small runs are slower on several threads
+# before anything imports torch: small runs are slower on several threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -44,12 +47,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 QUICK_WEIGHTINGS = {"equal", "famo", "gradnorm", "pcgrad", "task-prioritisation", "uncertainty"}
-"""One weighting of each kind: tests that train with every weighting train with the others where `--long` is given."""
+"""One weighting of each kind: tests that train with every weighting train with the others where
+`--long` is given.
+"""
 
 
 def weightings_mostly_long(names: Sequence[str]) -> list[Any]:
     """Parameters for tests that train with each of these weightings."""
-    return [name if name in QUICK_WEIGHTINGS else pytest.param(name, marks=pytest.mark.long) for name in names]
+    return [
+        name if name in QUICK_WEIGHTINGS else pytest.param(name, marks=pytest.mark.long)
+        for name in names
+    ]
 
 
 def _has_cuda() -> bool:
@@ -69,7 +77,9 @@ def token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The folder with local copies of the corpora, from the environment; without it the test is skipped."""
+    """The folder with local copies of the corpora, from the environment; without it the test is
+    skipped.
+    """
     folder = os.environ.get("EMOMTL_CORPORA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("EMOMTL_CORPORA does not name a folder with the corpora")
@@ -92,13 +102,18 @@ def sentences(n: int, labels: list[str], seed: int) -> list[tuple[str, str]]:
     rows = []
     for number in range(n):
         label = labels[int(draw.integers(len(labels)))]
-        words = [*draw.choice(WORDS[label].split(), 2), *draw.choice(FILLER.split(), int(draw.integers(2, 12)))]
+        words = [
+            *draw.choice(WORDS[label].split(), 2),
+            *draw.choice(FILLER.split(), int(draw.integers(2, 12))),
+        ]
         rows.append((" ".join(map(str, draw.permutation(words))) + f" {number}", label))
     return rows
 
 
 class Desk:
-    """A folder with two small corpora (`mood`: three labels; `topics`: several labels a text) and manifests over them."""
+    """A folder with two small corpora (`mood`: three labels; `topics`: several labels a text) and
+    manifests over them.
+    """
 
     def __init__(self, folder: Path, encoder: Path) -> None:
         self.folder, self.encoder = folder, encoder
@@ -119,7 +134,9 @@ class Desk:
         return path
 
     def manifest(self, name: str = "small", **changes: Any) -> Path:
-        """Write a manifest; `changes` are tables by name, laid over the defaults (`train={"steps": 4}`; None removes a key)."""
+        """Write a manifest; `changes` are tables by name, laid over the defaults (`train={"steps":
+        4}`; None removes a key).
+        """
         import tomli_w
 
         options = {"split": "part"}
@@ -129,11 +146,23 @@ class Desk:
             "encoder": {"use": str(self.encoder), "max_tokens": 16, "pooling": "mean"},
             "tasks": {
                 "mood": {"use": "table", "source": "mood.csv", "options": options},
-                "topics": {"use": "table", "source": "topics.csv", "options": options, "head": {"use": "multi-label"}},
+                "topics": {
+                    "use": "table",
+                    "source": "topics.csv",
+                    "options": options,
+                    "head": {"use": "multi-label"},
+                },
             },
             "sampler": {"use": "annealed", "per_step": "one"},
             "weighting": {"use": "uncertainty"},
-            "train": {"steps": 6, "batch_size": 8, "lr": 1e-3, "log_every": 2, "accumulate": 1, "threads": 1},
+            "train": {
+                "steps": 6,
+                "batch_size": 8,
+                "lr": 1e-3,
+                "log_every": 2,
+                "accumulate": 1,
+                "threads": 1,
+            },
             "eval": {"every": 3},
             "checkpoint": {"every": 1},
         }
@@ -142,16 +171,25 @@ class Desk:
         return path
 
     def begin(
-        self, manifest: Path, out: str = "run", resume: bool = False, overrides: list[str] | None = None, **more: Any
+        self,
+        manifest: Path,
+        out: str = "run",
+        resume: bool = False,
+        overrides: list[str] | None = None,
+        **more: Any,
     ) -> Session:
-        """A session of the manifest in the folder `out`, as `emomtl train` makes it; `plugins` and `display` may be given."""
+        """A session of the manifest in the folder `out`, as `emomtl train` makes it; `plugins` and
+        `display` may be given.
+        """
         from emomtl.compose import compose_file
         from emomtl.plugins.discovery import Plugins
         from emomtl.train import Display, start
         from emomtl.train import resume as go_on
 
         display: Display = more.pop("display", None) or Display()
-        plan = compose_file(manifest, overrides or [], more.pop("plugins", None) or Plugins.discover())
+        plan = compose_file(
+            manifest, overrides or [], more.pop("plugins", None) or Plugins.discover()
+        )
         folder = self.folder / out
         return go_on(plan, folder, display, **more) if resume else start(plan, folder, display)
 
@@ -163,8 +201,12 @@ class Desk:
         train(session)
         return session.run
 
-    def train_stages(self, manifest: Path, out: str = "run", again: bool = False, plugins: Any = None) -> list[Run]:
-        """Train all stages of a manifest, as `emomtl train` does, or with `again` as its `--resume`; gives their runs."""
+    def train_stages(
+        self, manifest: Path, out: str = "run", again: bool = False, plugins: Any = None
+    ) -> list[Run]:
+        """Train all stages of a manifest, as `emomtl train` does, or with `again` as its
+        `--resume`; gives their runs.
+        """
         from emomtl.compose import compose_file, remaining, stages
         from emomtl.plugins.discovery import Plugins
         from emomtl.train import Display, resume, start, train
@@ -213,14 +255,20 @@ def _laid_over(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
 
 @pytest.fixture(scope="session")
 def payloads() -> dict[str, list[str]]:
-    """Hostile words of ours, by what they aim at: pages, spreadsheets, terminals, eyes, Markdown, LaTeX, YAML."""
-    found: dict[str, list[str]] = json.loads((Path(__file__).parent / "payloads.json").read_text(encoding="utf-8"))
+    """Hostile words of ours, by what they aim at: pages, spreadsheets, terminals, eyes, Markdown,
+    LaTeX, YAML.
+    """
+    found: dict[str, list[str]] = json.loads(
+        (Path(__file__).parent / "payloads.json").read_text(encoding="utf-8")
+    )
     return found
 
 
 @pytest.fixture(scope="session")
 def hostile_corpus(encoder: Path, payloads: dict[str, list[str]]) -> Callable[..., Path]:
-    """A maker of manifests over a corpus of hostile texts, labels, columns and file names: (folder, labels, more tables)."""
+    """A maker of manifests over a corpus of hostile texts, labels, columns and file names: (folder,
+    labels, more tables).
+    """
     words = [one for group in payloads.values() for one in group]
 
     def make(folder: Path, labels: Sequence[str], **tables: Any) -> Path:
@@ -229,12 +277,21 @@ def hostile_corpus(encoder: Path, payloads: dict[str, list[str]]) -> Callable[..
         text, label, rows = '<b onclick="window.hacked=30">text\x1b[31m\u202e', '=label|"x', []
         for number, part in enumerate(("train", "train", "train", "validation", "test")):
             for place, name in enumerate(labels):
-                said = f"{words[(number * 37 + place * 7) % len(words)]} word{place} {words[(number + place * 3) % len(words)]}"
+                said = (
+                    f"{words[(number * 37 + place * 7) % len(words)]} word{place}"
+                    f" {words[(number + place * 3) % len(words)]}"
+                )
                 rows.append(json.dumps({text: f"{said} {number}", label: name, "part": part}))
         (folder / "a <img src=x onerror=window.hacked=31>").mkdir(parents=True)
         source = folder / "a <img src=x onerror=window.hacked=31>" / '"q" \x1b[31m=\u202e`.jsonl'
         source.write_text("\n".join(rows), encoding="utf-8")
-        options = {"text": text, "label": label, "split": "part", "separator": "\x01", "labels": list(labels)}
+        options = {
+            "text": text,
+            "label": label,
+            "split": "part",
+            "separator": "\x01",
+            "labels": list(labels),
+        }
         content: dict[str, Any] = {
             "name": "words",
             "seed": 5,
@@ -268,12 +325,18 @@ def make_desk(encoder: Path) -> Callable[[Path], Desk]:
 def trained(make_desk: Callable[[Path], Desk], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of 40 steps over two tasks; a test that writes into it copies it first."""
     desk = make_desk(tmp_path_factory.mktemp("trained"))
-    return desk.train(desk.manifest(train={"steps": 40}, sampler={"per_step": "all"}, eval={"every": 20}, checkpoint=None))
+    return desk.train(
+        desk.manifest(
+            train={"steps": 40}, sampler={"per_step": "all"}, eval={"every": 20}, checkpoint=None
+        )
+    )
 
 
 @pytest.fixture(scope="session")
 def contents() -> Callable[[Run | Path, str], dict[str, Any]]:
-    """A function that gives all that a run's checkpoint, `last` or another, holds: see `run_contents`."""
+    """A function that gives all that a run's checkpoint, `last` or another, holds: see
+    `run_contents`.
+    """
     return run_contents
 
 
@@ -288,7 +351,9 @@ class Said:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run the real command line in this process; what is no exit (a traceback for the user) fails the test."""
+    """Run the real command line in this process; what is no exit (a traceback for the user) fails
+    the test.
+    """
     from emomtl.cli import main
 
     def run(*arguments: object) -> Said:
@@ -304,13 +369,19 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Install a distribution for this test: its name, its modules with their source, and its entry points by name."""
+    """Install a distribution for this test: its name, its modules with their source, and its entry
+    points by name.
+    """
 
-    def make(name: str, modules: dict[str, str], entries: dict[str, str], version: str = "1.0") -> None:
+    def make(
+        name: str, modules: dict[str, str], entries: dict[str, str], version: str = "1.0"
+    ) -> None:
         folder = tmp_path / f"site-{name}"
         about = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         about.mkdir(parents=True)
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
         lines = [f"{entry} = {module}" for entry, module in entries.items()]
         (about / "entry_points.txt").write_text("\n".join(["[emomtl]", *lines, ""]))
         for module, source in modules.items():
@@ -322,7 +393,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def run_contents(run: Run | Path, which: str = "last") -> dict[str, Any]:
-    """The tensors of model, optimiser and weighting as bytes with their types, the state, the scores and the events."""
+    """The tensors of model, optimiser and weighting as bytes with their types, the state, the
+    scores and the events.
+    """
     from emomtl.run import Run, find_checkpoint, open_checkpoint
 
     opened = Run.open(run) if isinstance(run, Path) else run
@@ -336,7 +409,9 @@ def run_contents(run: Run | Path, which: str = "last") -> dict[str, Any]:
         "tensors": tensors,
         "state": checkpoint.state["run"],
         # two equal runs start in other ways, and take other times
-        "events": [event | {"seconds": None} for event in opened.events() if event["event"] != "start"],
+        "events": [
+            event | {"seconds": None} for event in opened.events() if event["event"] != "start"
+        ],
         "scores": opened.scores(),
         "links": {link: find_checkpoint(opened, link).resolve().name for link in ("last", "best")},
     }

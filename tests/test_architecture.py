@@ -38,7 +38,17 @@ LAYERS = [
 ]
 """From top to bottom: a module imports only from layers below its own, and nothing beside it."""
 
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib", "yaml")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "matplotlib",
+    "yaml",
+)
 WITH_TORCH = {"train", "inference", "model", "export", "api"}
 """The only packages of emomtl whose modules may import torch when they are imported."""
 
@@ -63,7 +73,9 @@ MODULES = modules()
 IDS = [name for name, _ in MODULES]
 
 
-def imports(path: Path, module: str, everywhere: bool = True, typing: bool = False) -> Iterator[tuple[str, int]]:
+def imports(
+    path: Path, module: str, everywhere: bool = True, typing: bool = False
+) -> Iterator[tuple[str, int]]:
     """What a module imports at run time: (name, line); with `typing` under TYPE_CHECKING, too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -72,7 +84,10 @@ def imports(path: Path, module: str, everywhere: bool = True, typing: bool = Fal
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test) and not typing:
                 continue
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not everywhere:
+            if (
+                isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+                and not everywhere
+            ):
                 continue
             if isinstance(child, ast.Import):
                 yield from ((alias.name, child.lineno) for alias in child.names)
@@ -92,7 +107,14 @@ def layer(name: str) -> int | None:
     parts = name.split(".")
     if parts[0] != "emomtl" or len(parts) < 2:
         return None
-    return next((number for number, names in enumerate(LAYERS) if parts[1] in names or ".".join(parts[1:3]) in names), None)
+    return next(
+        (
+            number
+            for number, names in enumerate(LAYERS)
+            if parts[1] in names or ".".join(parts[1:3]) in names
+        ),
+        None,
+    )
 
 
 def test_every_module_of_emomtl_has_a_layer() -> None:
@@ -139,7 +161,9 @@ def test_there_are_no_cycles_between_files_not_even_of_types() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize(("module", "path"), [m for m in MODULES if not m[0].startswith("emomtl.") and m[0] != "emomtl"])
+@pytest.mark.parametrize(
+    ("module", "path"), [m for m in MODULES if not m[0].startswith("emomtl.") and m[0] != "emomtl"]
+)
 def test_our_plugins_use_only_public_names(module: str, path: Path) -> None:
     import emomtl
 
@@ -155,7 +179,11 @@ def test_our_plugins_use_only_public_names(module: str, path: Path) -> None:
 def test_the_framework_knows_no_plugin() -> None:
     for module, path in MODULES:
         if module.split(".")[0] == "emomtl":
-            assert not [name for name, _ in imports(path, module) if name.startswith(("emomtl_plugins", "emomtl_tasks"))], module
+            assert not [
+                name
+                for name, _ in imports(path, module)
+                if name.startswith(("emomtl_plugins", "emomtl_tasks"))
+            ], module
 
 
 def _code_lines(node: ast.AST, text: list[str]) -> int:
@@ -172,11 +200,15 @@ def _code_lines(node: ast.AST, text: list[str]) -> int:
                     and isinstance(statement.value, ast.Constant)
                     and isinstance(statement.value.value, str)
                 ):
-                    skipped.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+                    skipped.update(
+                        range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+                    )
     is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     first, last = node.body[0].lineno if is_function else 1, getattr(node, "end_lineno", len(text))
     return sum(
-        1 for n in range(first, last + 1) if n not in skipped and (line := text[n - 1].strip()) and not line.startswith("#")
+        1
+        for n in range(first, last + 1)
+        if n not in skipped and (line := text[n - 1].strip()) and not line.startswith("#")
     )
 
 
@@ -186,19 +218,28 @@ def test_files_and_functions_are_small_enough_to_hold(module: str, path: Path) -
     tree = ast.parse("\n".join(text))
     assert module in LONG_FILES or _code_lines(tree, text) <= MOST_LINES
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and f"{module}.{node.name}" not in LONG_FUNCTIONS:
+        if (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and f"{module}.{node.name}" not in LONG_FUNCTIONS
+        ):
             assert _code_lines(node, text) <= MOST_FUNCTION_LINES, f"{module}.{node.name}"
 
 
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=IDS)
-def test_every_module_class_and_public_function_says_what_it_is_for(module: str, path: Path) -> None:
+def test_every_module_class_and_public_function_says_what_it_is_for(
+    module: str, path: Path
+) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "no module docstring"
     bare = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not ast.get_docstring(node):
             bare.append(node.name)
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+        if (
+            isinstance(node, ast.FunctionDef)
+            and not node.name.startswith("_")
+            and not ast.get_docstring(node)
+        ):
             hook = any("hookimpl" in ast.dump(decorator) for decorator in node.decorator_list)
             bare += [] if hook else [node.name]
     assert not bare
@@ -219,16 +260,23 @@ def test_nothing_heavy_is_imported_at_the_start(module: str, path: Path) -> None
     room = module.split(".")[1] if "." in module else ""
     if module.startswith("emomtl.") and room in WITH_TORCH:
         return
-    at_import = [name for name, _ in imports(path, module, everywhere=False) if name.split(".")[0] in HEAVY]
+    at_import = [
+        name for name, _ in imports(path, module, everywhere=False) if name.split(".")[0] in HEAVY
+    ]
     assert not at_import
 
 
 LIGHT = [
     "import emomtl",
     "from emomtl.cli.app import command; command()",
-    "from emomtl.plugins.discovery import Plugins\nfrom emomtl.plugins.offers import KINDS\np = Plugins.discover()\n"
-    "[p.offers(kind) for kind in KINDS]; assert not p.broken",
-    "from emomtl.manifest import read_draft; from pathlib import Path; read_draft(Path('tasks/manifests/quickstart.toml'))",
+    (
+        "from emomtl.plugins.discovery import Plugins\nfrom emomtl.plugins.offers import KINDS\np ="
+        " Plugins.discover()\n[p.offers(kind) for kind in KINDS]; assert not p.broken"
+    ),
+    (
+        "from emomtl.manifest import read_draft; from pathlib import Path;"
+        " read_draft(Path('tasks/manifests/quickstart.toml'))"
+    ),
     "from emomtl.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
     "from emomtl.cli import main\ntry: main(['tasks'])\nexcept SystemExit: pass",
     "from emomtl.cli import main\ntry: main(['plugins'])\nexcept SystemExit: pass",
@@ -238,9 +286,12 @@ LIGHT = [
 @pytest.mark.parametrize("code", LIGHT)
 def test_what_needs_no_torch_loads_none(code: str) -> None:
     check = (
-        "\nimport sys\nloaded = {'torch', 'transformers', 'datasets', 'sklearn'} & set(sys.modules)\nassert not loaded, loaded"
+        "\nimport sys\nloaded = {'torch', 'transformers', 'datasets', 'sklearn'} &"
+        " set(sys.modules)\nassert not loaded, loaded"
     )
-    done = subprocess.run([sys.executable, "-c", code + check], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code + check], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -259,12 +310,29 @@ UNPICKLERS = {
 """Packages that make objects, or run code, of what they read; none is used."""
 
 UNPACKERS = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zstandard"}
-"""Nothing that is packed is unpacked, so that no archive leads out of a folder and none is a bomb."""
+"""Nothing that is packed is unpacked, so that no archive leads out of a folder and none is a bomb.
+"""
 
 CALLS = {"eval", "exec", "compile", "__import__", "input"}
 METHODS = {
-    *("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.full_load_all", "yaml.unsafe_load", "yaml.unsafe_load_all"),
-    *("torch.load", "torch.hub.load", "torch.package", "np.load", "numpy.load", "np.fromfile", "np.loadtxt", "np.memmap"),
+    *(
+        "yaml.load",
+        "yaml.load_all",
+        "yaml.full_load",
+        "yaml.full_load_all",
+        "yaml.unsafe_load",
+        "yaml.unsafe_load_all",
+    ),
+    *(
+        "torch.load",
+        "torch.hub.load",
+        "torch.package",
+        "np.load",
+        "numpy.load",
+        "np.fromfile",
+        "np.loadtxt",
+        "np.memmap",
+    ),
     *(
         "os.system",
         "os.popen",
@@ -276,15 +344,31 @@ METHODS = {
         "subprocess.getoutput",
     ),
 }
-ALLOWED = {"allow_pickle": False, "trust_remote_code": False, "shell": False, "weights_only": True, "use_safetensors": True}
+ALLOWED = {
+    "allow_pickle": False,
+    "trust_remote_code": False,
+    "shell": False,
+    "weights_only": True,
+    "use_safetensors": True,
+}
 """Keywords that may only be given this value."""
 
 
 def _unsafe(node: ast.AST) -> str | None:
-    """What a node does that could run code from data: unpickling, unpacking, evaluating, or trusting a model's code."""
+    """What a node does that could run code from data: unpickling, unpacking, evaluating, or
+    trusting a model's code.
+    """
     if isinstance(node, (ast.Import, ast.ImportFrom)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-        whole = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+        )
+        whole = (
+            [f"{node.module}.{alias.name}" for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
         found = [name for name in names if name.split(".")[0] in UNPICKLERS | UNPACKERS]
         return next(iter(found + [name for name in whole if name in METHODS]), None)
     if isinstance(node, ast.Attribute):
@@ -293,19 +377,33 @@ def _unsafe(node: ast.AST) -> str | None:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
         return node.func.id
     if isinstance(node, ast.keyword) and node.arg in ALLOWED:
-        return node.arg if not (isinstance(node.value, ast.Constant) and node.value.value is ALLOWED[node.arg]) else None
+        return (
+            node.arg
+            if not (isinstance(node.value, ast.Constant) and node.value.value is ALLOWED[node.arg])
+            else None
+        )
     return None
 
 
 def test_nothing_unpickles_unpacks_evaluates_or_trusts_remote_code() -> None:
-    nodes = ((module, node) for module, path in MODULES for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    nodes = (
+        (module, node)
+        for module, path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
     assert not [f"{module}: {found}" for module, node in nodes if (found := _unsafe(node))]
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        *("import pickle", "from joblib import load", "import zipfile", "from torch import load", "torch.load(x)"),
+        *(
+            "import pickle",
+            "from joblib import load",
+            "import zipfile",
+            "from torch import load",
+            "torch.load(x)",
+        ),
         *(
             "np.load(x)",
             "yaml.load(x)",
@@ -322,7 +420,9 @@ def test_what_could_run_code_from_data_would_be_found(code: str) -> None:
 
 
 def test_no_path_or_host_of_a_machine_stands_in_the_project() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\n")
     found = []
     for name in listed:
         path = ROOT / name
@@ -330,6 +430,8 @@ def test_no_path_or_host_of_a_machine_stands_in_the_project() -> None:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         found += [
-            name for needle in (str(ROOT.parent) + "/", "/root/", "extra-index-url") if needle in text and path != Path(__file__)
+            name
+            for needle in (str(ROOT.parent) + "/", "/root/", "extra-index-url")
+            if needle in text and path != Path(__file__)
         ]
     assert not found

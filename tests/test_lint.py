@@ -19,5 +19,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_tree_passes(name: str) -> None:
-    done = subprocess.run([sys.executable, "-m", *CHECKS[name]], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *CHECKS[name]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

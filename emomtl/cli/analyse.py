@@ -1,4 +1,4 @@
-"""`emomtl analyse NAME`: one command for each analysis that a plugin offers, made from its options."""
+"""`emomtl analyse NAME`: one command for each analysis that plugins offer, from its options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(help="Run directories; the others are compared with the first.", show_default=False),
+    typer.Argument(
+        help="Run directories; the others are compared with the first.", show_default=False
+    ),
 ]
 Manifest = Annotated[
     Path,
@@ -29,9 +31,7 @@ Manifest = Annotated[
 AllowChanged = Annotated[
     str | None,
     typer.Option(
-        "--allow-changed",
-        metavar="data",
-        help="Read rows that are not those of the training run.",
+        "--allow-changed", metavar="data", help="Read rows that are not those of the training run."
     ),
 ]
 Overrides = Annotated[
@@ -42,7 +42,9 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", help="Write JSON, Markdown, CSV and pictures into this folder."),
 ]
-Html = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write one self-contained page to this file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 ABOUT_RUNS: dict[str, tuple[Any, Any]] = {
@@ -61,7 +63,7 @@ OUTPUTS: dict[str, tuple[Any, Any]] = {
 
 
 class AnalysesGroup(typer.core.TyperGroup):
-    """The analyses that are installed; plugins are imported when a name or the list is asked for."""
+    """The installed analyses; plugins are imported when a name or the list is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all analyses."""
@@ -84,9 +86,15 @@ def command_of(name: str, cls: Any) -> Any:
     subject = ("runs", Runs) if of_runs else ("manifest", Manifest)
     options = {field.name: _option(cls, field) for field in dataclasses.fields(cls)}
     options |= {**(ABOUT_RUNS if of_runs else ABOUT_MANIFEST), **OUTPUTS}
-    parameters = [inspect.Parameter(subject[0], inspect.Parameter.KEYWORD_ONLY, annotation=subject[1])]
+    parameters = [
+        inspect.Parameter(subject[0], inspect.Parameter.KEYWORD_ONLY, annotation=subject[1])
+    ]
     for option, (kind, default) in options.items():
-        parameters.append(inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+        parameters.append(
+            inspect.Parameter(
+                option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+            )
+        )
 
     def body(**values: Any) -> None:
         analysis = _analysis(cls, values)
@@ -109,7 +117,10 @@ def _option(cls: type, field: dataclasses.Field[Any]) -> tuple[Any, Any]:
     ranges: dict[str, Any] = {}
     for part in (hint, *typing.get_args(hint)):
         for constraint in getattr(part, "__metadata__", ()):
-            bounds = {"min": getattr(constraint, "ge", None), "max": getattr(constraint, "le", None)}
+            bounds = {
+                "min": getattr(constraint, "ge", None),
+                "max": getattr(constraint, "le", None),
+            }
             ranges |= {name: bound for name, bound in bounds.items() if bound is not None}
     kind = typing.get_type_hints(cls)[field.name]
     default = field.default
@@ -180,12 +191,7 @@ def _of_manifest(analysis: Any, values: dict[str, Any]) -> Result:
 def _output(result: Result, name: str, out: Path | None, html: Path | None, json: bool) -> None:
     """Print and write a result; EmomtlError at the end where one of its findings is an error."""
     from emomtl.cli.output import console, print_json, say
-    from emomtl.report.analysis_output import (
-        result_as_json,
-        result_page,
-        tables_of,
-        write_result,
-    )
+    from emomtl.report.analysis_output import result_as_json, result_page, tables_of, write_result
     from emomtl.report.terminal import show
     from emomtl.safety.files import write_bytes
 
@@ -224,7 +230,9 @@ def add_older_spellings(app: typer.Typer) -> None:
     for group, name in ((app, "affinity"), (data, "audit")):
         about = f"The same as `emomtl analyse {name}`: its options are listed there."
         settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-        group.command(name, help=about, context_settings=settings, add_help_option=False)(_passing_on(name))
+        group.command(name, help=about, context_settings=settings, add_help_option=False)(
+            _passing_on(name)
+        )
 
 
 def _passing_on(name: str) -> Any:

@@ -12,7 +12,9 @@ from emomtl.cli.options import Checkpoint, RunArgument, Sources, Tasks, Trust, W
 
 def export(
     run: RunArgument,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write; it must not exist, or be empty.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The folder to write; it must not exist, or be empty.")
+    ],
     format_: Annotated[
         str,
         typer.Option(
@@ -21,7 +23,9 @@ def export(
         ),
     ],
     task: Tasks = None,
-    thresholds: Annotated[str, typer.Option("--thresholds", metavar="tuned|fixed", help="Which thresholds go along.")] = "tuned",
+    thresholds: Annotated[
+        str, typer.Option("--thresholds", metavar="tuned|fixed", help="Which thresholds go along.")
+    ] = "tuned",
     max_loss: Annotated[
         float,
         typer.Option(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emomtl.cli.report_files import Outputs, with_table_formats, write_outputs
 from emomtl.cli.options import Device, Sources, Trust
+from emomtl.cli.report_files import Outputs, with_table_formats, write_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,17 +21,35 @@ if TYPE_CHECKING:
 
 @with_table_formats
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or the folder of one study.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run directories, or the folder of one study.", show_default=False),
+    ],
     split: Annotated[
-        str, typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval).")
+        str,
+        typer.Option("--split", help="`validation` (scored by train) or `test` (scored by eval)."),
     ] = "validation",
-    card: Annotated[Path | None, typer.Option("--card", help="Write a model card of the (one) run to this file.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
-    figures: Annotated[Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option("--card", help="Write a model card of the (one) run to this file."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page to this file.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Write every figure as PNG, SVG and PDF here.")
+    ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Add worst errors, embedding spaces and gradients to the page; reads the corpora.",
+        ),
     ] = False,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none.")] = 20,
+    errors: Annotated[
+        int,
+        typer.Option("--errors", min=0, help="With --full: worst rows of each task; 0 for none."),
+    ] = 20,
     source: Sources = None,
     trust_plugins: Trust = False,
     device: Device = "auto",
@@ -39,7 +57,9 @@ def report(
     *,
     files: Mapping[str, Path],
 ) -> None:
-    """Tables and figures of one or several runs, single-task beside multi-task; or of a study, from its folder."""
+    """Tables and figures of one or several runs, single-task beside multi-task; or of a study, from
+    its folder.
+    """
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.study_report import report_study, the_study
     from emomtl.report.collect import collect
@@ -122,10 +142,14 @@ def _full(
 
 
 def _page(results: Sequence[RunResult], split: str, parts: Sequence[Part]) -> str:
-    """The page of a report, with what the kept answers tell, and models and corpora where they were asked."""
+    """The page of a report, with what the kept answers tell, and models and corpora where they were
+    asked.
+    """
     from emomtl.report.html_page import page, sections_of, summary_of, warnings_of
     from emomtl.version import __version__
 
     sections = sections_of(results, split, parts)
     name = results[0].name if len(results) == 1 else f"{len(results)} runs"
-    return page(f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__)
+    return page(
+        f"emomtl: {name}", summary_of(results, split), sections, warnings_of(sections), __version__
+    )

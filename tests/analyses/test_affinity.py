@@ -1,4 +1,6 @@
-"""The course of measurements over a run in memory, its summary, its picture, gains, and the command."""
+"""The course of measurements over a run in memory, its summary, its picture, gains, and the
+command.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,27 @@ TWICE = {
 }
 
 
-def made(lookahead: list[list[list[float]]], cosines: list[list[list[float]]] | None = None) -> Affinity:
+def made(
+    lookahead: list[list[list[float]]], cosines: list[list[list[float]]] | None = None
+) -> Affinity:
     """An affinity of given matrices, one a measurement."""
     tasks = tuple("abcdefghij"[: len(lookahead[0])])
     shown = [
-        Measurement(tasks, {WHOLE: np.array(c), "layer 0": np.array(c)}, np.abs(np.array(c)), np.array(z), np.ones(len(tasks)))
+        Measurement(
+            tasks,
+            {WHOLE: np.array(c), "layer 0": np.array(c)},
+            np.abs(np.array(c)),
+            np.array(z),
+            np.ones(len(tasks)),
+        )
         for z, c in zip(lookahead, cosines or lookahead, strict=True)
     ]
     return Affinity(tasks, tuple(range(10, 10 * len(shown) + 1, 10)), 1e-3, tuple(shown))
 
 
-def test_a_course_measures_on_its_schedule_the_same_each_time_and_leaves_no_run(desk: Any, monkeypatch: Any) -> None:
+def test_a_course_measures_on_its_schedule_the_same_each_time_and_leaves_no_run(
+    desk: Any, monkeypatch: Any
+) -> None:
     scratch = desk.folder / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -91,11 +103,23 @@ def test_a_task_twice_with_one_head_has_cosine_1_and_the_gain_of_itself(desk: An
 
 
 def test_a_head_that_says_the_opposite_has_cosine_minus_1_and_hurts(desk: Any) -> None:
-    """Two labels: with the rows of the head's matrix exchanged, each gradient step undoes the other's."""
-    two = {"use": "table", "source": str(desk.table("two", 40, ["joy", "anger"], seed=4)), "options": OPTIONS}
-    session = desk.begin(desk.manifest(tasks={"mood": None, "topics": None, "two": two, "turned": two}, **ALL))
+    """Two labels: with the rows of the head's matrix exchanged, each gradient step undoes the
+    other's.
+    """
+    two = {
+        "use": "table",
+        "source": str(desk.table("two", 40, ["joy", "anger"], seed=4)),
+        "options": OPTIONS,
+    }
+    session = desk.begin(
+        desk.manifest(tasks={"mood": None, "topics": None, "two": two, "turned": two}, **ALL)
+    )
     with torch.no_grad():
-        for one, other in zip(session.model.heads["two"].parameters(), session.model.heads["turned"].parameters(), strict=True):
+        for one, other in zip(
+            session.model.heads["two"].parameters(),
+            session.model.heads["turned"].parameters(),
+            strict=True,
+        ):
             one.mul_(0.01)
             other.copy_(one.flip(0))
     found = measure(session, 1, 1e-2)
@@ -103,14 +127,22 @@ def test_a_head_that_says_the_opposite_has_cosine_minus_1_and_hurts(desk: Any) -
     assert found.lookahead[0, 1] < 0 < found.lookahead[0, 0]
 
 
-def test_batches_hold_rows_of_every_task_shared_within_a_corpus_and_depend_on_the_step(desk: Any) -> None:
-    tasks = {**TWICE, "mood": {**TWICE["mood"], "limit": 12}, "again": {**TWICE["again"], "batch_size": 5}}
+def test_batches_hold_rows_of_every_task_shared_within_a_corpus_and_depend_on_the_step(
+    desk: Any,
+) -> None:
+    tasks = {
+        **TWICE,
+        "mood": {**TWICE["mood"], "limit": 12},
+        "again": {**TWICE["again"], "batch_size": 5},
+    }
     session = desk.begin(desk.manifest(tasks=tasks, **ALL))
     one, other = batches(session, 1), batches(session, 2)
     assert [sorted(part.targets) for part in one] == [["again", "mood"], ["topics"]]
     assert [part.rows for part in one] == [8, 8]
     assert (one[0].targets["mood"] >= 0).all(), "rows that only one of both has are left out"
-    assert one[0].inputs["input_ids"].tolist() == batches(session, 1)[0].inputs["input_ids"].tolist()
+    assert (
+        one[0].inputs["input_ids"].tolist() == batches(session, 1)[0].inputs["input_ids"].tolist()
+    )
     assert one[0].inputs["input_ids"].tolist() != other[0].inputs["input_ids"].tolist()
 
 
@@ -146,7 +178,9 @@ def test_rows_without_a_label_are_in_no_batch(desk: Any) -> None:
 def test_objectives_count_as_part_of_their_tasks_loss(desk: Any) -> None:
     plain = measure(desk.begin(desk.manifest("plain", **ALL), "plain"), 1, 1e-2)
     objective = {"use": "supervised-contrastive", "task": "mood"}
-    found = measure(desk.begin(desk.manifest("with", **ALL, objectives={"near": objective}), "with"), 1, 1e-2)
+    found = measure(
+        desk.begin(desk.manifest("with", **ALL, objectives={"near": objective}), "with"), 1, 1e-2
+    )
     assert found.losses[0] > plain.losses[0]
     assert found.losses[1] == plain.losses[1]
     assert found.cosines[WHOLE][0, 1] != plain.cosines[WHOLE][0, 1]
@@ -156,7 +190,11 @@ def test_a_spread_is_students_interval_and_none_where_it_cannot_be_known() -> No
     values = np.random.default_rng(1).normal(size=12)
     found = mean_interval(np.append(values, np.nan))
     low, high = stats.t.interval(0.95, 11, values.mean(), stats.sem(values))
-    assert (found.n, found.mean, found.sd) == (12, pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)))
+    assert (found.n, found.mean, found.sd) == (
+        12,
+        pytest.approx(values.mean()),
+        pytest.approx(values.std(ddof=1)),
+    )
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
     assert mean_interval(np.array([2.0, np.nan])) == MeanInterval(1, 2.0)
     assert mean_interval(np.array([np.nan])) == MeanInterval(0, None)
@@ -230,7 +268,9 @@ def test_gains_are_read_from_csv_and_json(tmp_path: Path, name: str, text: str) 
         ("g.json", "{", "cannot be read"),
     ],
 )
-def test_gains_that_do_not_read_are_an_error(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_gains_that_do_not_read_are_an_error(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(EmomtlError, match=message):
         read_gains(tmp_path / name)
@@ -249,22 +289,47 @@ def test_the_picture_is_drawn_with_undefined_numbers_and_odd_names(tmp_path: Pat
     tasks = ("$a_1^$", "_b", "c")
     odd = Affinity(tasks, found.steps, found.rate, found.measurements)
     save_picture(figure(odd, "c"), tmp_path / "x.png")
-    assert all((tmp_path / f"x.{ending}").stat().st_size > 5_000 for ending in ("png", "svg", "pdf"))
+    assert all(
+        (tmp_path / f"x.{ending}").stat().st_size > 5_000 for ending in ("png", "svg", "pdf")
+    )
 
 
-def test_the_command_prints_the_ranking_the_correlation_and_a_picture(desk: Any, cli: Any, tmp_path: Path) -> None:
-    third = {"use": "table", "source": str(desk.table("third", 30, ["joy", "fear"], seed=9)), "options": OPTIONS}
+def test_the_command_prints_the_ranking_the_correlation_and_a_picture(
+    desk: Any, cli: Any, tmp_path: Path
+) -> None:
+    third = {
+        "use": "table",
+        "source": str(desk.table("third", 30, ["joy", "fear"], seed=9)),
+        "options": OPTIONS,
+    }
     manifest = desk.manifest(tasks={**TWICE, "third": third}, **ALL)
     gains = tmp_path / "gains.csv"
     gains.write_text("auxiliary,gain\nagain,1.5\ntopics,0.1\nthird,-0.2\n")
     options = ("--steps", 4, "--every", 2)
-    said = cli("affinity", manifest, *options, "--target", "mood", "--gains", gains, "--out", tmp_path / "out")
+    said = cli(
+        "affinity",
+        manifest,
+        *options,
+        "--target",
+        "mood",
+        "--gains",
+        gains,
+        "--out",
+        tmp_path / "out",
+    )
     assert said.code == 0, said.err
     assert "auxiliaries for mood, 2 measurement(s) up to step 4" in said.out
     assert all(task in said.out for task in ("again", "topics", "third"))
     assert "Spearman's rho" in said.out
     assert "no order of so few can reach a p below 0.33" in said.out
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png", ".svg", ".pdf", ".json", ".md", ".csv"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {
+        ".png",
+        ".svg",
+        ".pdf",
+        ".json",
+        ".md",
+        ".csv",
+    }
     of_mood = (manifest, *options, "--target", "mood")
     assert cli("analyse", "affinity", *of_mood).out == cli("affinity", *of_mood).out
     found = json.loads(cli("affinity", manifest, *options, "--json", "--target", "third").out)
@@ -283,7 +348,9 @@ def test_the_command_prints_the_ranking_the_correlation_and_a_picture(desk: Any,
         (("--set", "train.lr=-1"), "--set train.lr"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is_trained(desk: Any, cli: Any, options: Any, message: str) -> None:
+def test_what_cannot_be_done_is_said_before_anything_is_trained(
+    desk: Any, cli: Any, options: Any, message: str
+) -> None:
     said = cli("affinity", desk.manifest(**ALL), "--target", "mood", *options)
     assert said.code == 1
     assert message in said.err

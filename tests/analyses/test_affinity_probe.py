@@ -19,11 +19,17 @@ from emomtl.errors import EmomtlError
 Losses = Callable[[], Mapping[str, Tensor]]
 
 
-def towards(centres: Mapping[str, list[float]], at: list[float]) -> tuple[Losses, dict[str, nn.Parameter]]:
-    """Tasks that pull one shared vector w to their centres: L = |w − c|² / 2, with the gradient w − c."""
+def towards(
+    centres: Mapping[str, list[float]], at: list[float]
+) -> tuple[Losses, dict[str, nn.Parameter]]:
+    """Tasks that pull one shared vector w to their centres: L = |w − c|² / 2, with the gradient w −
+    c.
+    """
     w = nn.Parameter(torch.tensor(at, dtype=torch.float64))
     fixed = {task: torch.tensor(centre, dtype=torch.float64) for task, centre in centres.items()}
-    return lambda: {task: ((w - centre) ** 2).sum() / 2 for task, centre in fixed.items()}, {"layer.0.w": w}
+    return lambda: {task: ((w - centre) ** 2).sum() / 2 for task, centre in fixed.items()}, {
+        "layer.0.w": w
+    }
 
 
 def between(found: Measurement, figure: str, one: str, other: str) -> float:
@@ -31,10 +37,19 @@ def between(found: Measurement, figure: str, one: str, other: str) -> float:
     return float(matrix[found.tasks.index(one), found.tasks.index(other)])
 
 
-def test_gradients_in_the_same_the_opposite_and_no_common_direction_have_cosines_1_minus_1_and_0() -> None:
-    losses, parameters = towards({"it": [1.0, 0.0], "ally": [3.0, 0.0], "foe": [-2.0, 0.0], "stranger": [0.0, 5.0]}, [0.0, 0.0])
+def test_gradients_in_the_same_the_opposite_and_no_common_direction_have_cosines_1_minus_1_and_0() -> (
+    None
+):
+    losses, parameters = towards(
+        {"it": [1.0, 0.0], "ally": [3.0, 0.0], "foe": [-2.0, 0.0], "stranger": [0.0, 5.0]},
+        [0.0, 0.0],
+    )
     found = probe(losses, parameters, 0.1)
-    assert [between(found, "cosine", "it", other) for other in ("ally", "foe", "stranger")] == [1.0, -1.0, 0.0]
+    assert [between(found, "cosine", "it", other) for other in ("ally", "foe", "stranger")] == [
+        1.0,
+        -1.0,
+        0.0,
+    ]
     assert between(found, "magnitudes", "it", "ally") == pytest.approx(2 * 1 * 3 / (1 + 9))
 
 
@@ -51,13 +66,19 @@ def test_the_lookahead_is_that_of_the_closed_form(rate: float) -> None:
             before = sum(b**2 for b in there) / 2
             assert between(found, "lookahead", i, j) == pytest.approx(1 - after / before, rel=1e-10)
     assert between(found, "lookahead", "ally", "it") > 0 > between(found, "lookahead", "foe", "it")
-    assert between(found, "lookahead", "stranger", "it") < 0, "a step across the gradient is of second order, and away"
+    assert between(found, "lookahead", "stranger", "it") < 0, (
+        "a step across the gradient is of second order, and away"
+    )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.floats(-3, 3), min_size=4, max_size=4), min_size=2, max_size=4))
-def test_lookahead_of_a_small_step_is_its_length_times_the_slope_over_the_loss(centres: list[list[float]]) -> None:
-    losses, parameters = towards({str(i): one for i, one in enumerate(centres)}, [0.7, -0.2, 4.0, 5.0])
+def test_lookahead_of_a_small_step_is_its_length_times_the_slope_over_the_loss(
+    centres: list[list[float]],
+) -> None:
+    losses, parameters = towards(
+        {str(i): one for i, one in enumerate(centres)}, [0.7, -0.2, 4.0, 5.0]
+    )
     found = probe(losses, parameters, 1e-6)
     slopes = np.array([0.7, -0.2, 4.0, 5.0]) - np.array(centres)
     lengths = np.linalg.norm(slopes, axis=1)
@@ -70,8 +91,12 @@ def test_a_task_stands_to_itself_in_cosine_1_and_its_gain_knows_no_scale() -> No
     losses, parameters = towards({"once": [1.0, 2.0], "again": [1.0, 2.0]}, [0.0, 0.0])
     found = probe(lambda: {**losses(), "louder": 7 * losses()["once"]}, parameters, 1e-3)
     assert found.cosines[WHOLE] == pytest.approx(np.ones((3, 3)))
-    assert between(found, "lookahead", "once", "again") == between(found, "lookahead", "once", "once")
-    assert between(found, "lookahead", "louder", "once") == pytest.approx(between(found, "lookahead", "once", "once"), rel=1e-10)
+    assert between(found, "lookahead", "once", "again") == between(
+        found, "lookahead", "once", "once"
+    )
+    assert between(found, "lookahead", "louder", "once") == pytest.approx(
+        between(found, "lookahead", "once", "once"), rel=1e-10
+    )
     assert between(found, "magnitudes", "louder", "once") == pytest.approx(14 / 50)
 
 
@@ -80,7 +105,11 @@ def test_ten_times_a_loss_changes_neither_scores_nor_ranking(scaled: str) -> Non
     centres = {"it": [1.0, 0.5], "ally": [3.0, 0.2], "foe": [-2.0, 1.0], "stranger": [0.3, 5.0]}
     losses, parameters = towards(centres, [0.0, 0.0])
     plain = probe(losses, parameters, 1e-3)
-    louder = probe(lambda: {task: 10 * one if task == scaled else one for task, one in losses().items()}, parameters, 1e-3)
+    louder = probe(
+        lambda: {task: 10 * one if task == scaled else one for task, one in losses().items()},
+        parameters,
+        1e-3,
+    )
     assert louder.lookahead == pytest.approx(plain.lookahead, rel=1e-9)
     assert louder.cosines[WHOLE] == pytest.approx(plain.cosines[WHOLE], rel=1e-9)
     assert np.array_equal(np.argsort(louder.lookahead, axis=0), np.argsort(plain.lookahead, axis=0))
@@ -89,7 +118,14 @@ def test_ten_times_a_loss_changes_neither_scores_nor_ranking(scaled: str) -> Non
 def network(seed: int = 0) -> tuple[Losses, nn.ModuleDict]:
     """A shared tanh layer with two heads, one of which reads a layer of its own, too."""
     torch.manual_seed(seed)
-    shared = nn.ModuleDict({"embed": nn.Linear(4, 5), "0": nn.Linear(5, 5), "1": nn.Linear(5, 5), "mine": nn.Linear(4, 5)})
+    shared = nn.ModuleDict(
+        {
+            "embed": nn.Linear(4, 5),
+            "0": nn.Linear(5, 5),
+            "1": nn.Linear(5, 5),
+            "mine": nn.Linear(4, 5),
+        }
+    )
     heads = [nn.Linear(5, 1), nn.Linear(5, 1)]
     x, y = torch.randn(9, 4), torch.randn(2, 9, 1)
 
@@ -110,7 +146,10 @@ def test_only_what_at_least_two_tasks_use_is_shared_and_parts_are_told_apart() -
     without = {name: one for name, one in shared.named_parameters() if not name.startswith("mine")}
     again = probe(losses, without, 1e-2)
     assert np.array_equal(found.lookahead, again.lookahead)
-    slopes = [torch.autograd.grad(one, list(without.values()), retain_graph=True) for one in losses().values()]
+    slopes = [
+        torch.autograd.grad(one, list(without.values()), retain_graph=True)
+        for one in losses().values()
+    ]
     flat = [torch.cat([one.flatten() for one in row]).double() for row in slopes]
     cosine = torch.dot(flat[0], flat[1]) / (flat[0].norm() * flat[1].norm())
     assert found.cosines[WHOLE][0, 1] == pytest.approx(float(cosine), rel=1e-5)
@@ -146,7 +185,9 @@ def test_a_gradient_or_a_loss_of_zero_leaves_figures_undefined_and_not_wrong() -
     found = probe(losses, parameters, 0.1)
     assert math.isnan(between(found, "cosine", "done", "other"))
     assert math.isnan(between(found, "lookahead", "other", "done"))
-    assert math.isnan(between(found, "lookahead", "done", "other")), "without a gradient there is no direction to step in"
+    assert math.isnan(between(found, "lookahead", "done", "other")), (
+        "without a gradient there is no direction to step in"
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,6 +208,10 @@ def test_the_same_probe_twice_gives_the_same_numbers() -> None:
     def numbers() -> list[Any]:
         losses, shared = network(3)
         found = probe(losses, dict(shared.named_parameters()), 1e-2)
-        return [found.lookahead.tolist(), found.magnitudes.tolist(), {k: v.tolist() for k, v in found.cosines.items()}]
+        return [
+            found.lookahead.tolist(),
+            found.magnitudes.tolist(),
+            {k: v.tolist() for k, v in found.cosines.items()},
+        ]
 
     assert numbers() == numbers()

@@ -1,4 +1,6 @@
-"""Thresholds are the best ones and say how optimistic they are; scaling finds the temperature; errors agree with oracles."""
+"""Thresholds are the best ones and say how optimistic they are; scaling finds the temperature;
+errors agree with oracles.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,13 @@ def test_no_threshold_of_the_grid_is_better_than_the_one_chosen(seed: int) -> No
     for label in range(2):
         if targets[:, label].sum() == 0:
             continue
-        scores = [f1_score(targets[:, label], probabilities[:, label] >= t / 100, zero_division=0) for t in range(1, 100)]
-        got = f1_score(targets[:, label], probabilities[:, label] >= chosen.values[label], zero_division=0)
+        scores = [
+            f1_score(targets[:, label], probabilities[:, label] >= t / 100, zero_division=0)
+            for t in range(1, 100)
+        ]
+        got = f1_score(
+            targets[:, label], probabilities[:, label] >= chosen.values[label], zero_division=0
+        )
         assert got == pytest.approx(max(scores))
 
 
@@ -60,7 +67,9 @@ def test_groups_share_one_threshold_each() -> None:
 
 @given(st.integers(0, 10_000), st.floats(0.05, 0.95))
 @settings(max_examples=30, deadline=None)
-def test_moved_probabilities_decide_at_a_half_what_was_decided_at_the_threshold(seed: int, threshold: float) -> None:
+def test_moved_probabilities_decide_at_a_half_what_was_decided_at_the_threshold(
+    seed: int, threshold: float
+) -> None:
     probabilities = np.random.default_rng(seed).random((50, 3))
     probabilities[0] = threshold
     bent = moved(probabilities, np.full(3, threshold))
@@ -80,7 +89,10 @@ def _optimism(probabilities: np.ndarray, targets: np.ndarray, kind: str, **optio
 
 def test_tuning_on_noise_looks_like_a_gain_and_cross_fitting_takes_it_back() -> None:
     draw = np.random.default_rng(3)
-    probabilities, targets = draw.random((300, 20)), (draw.random((300, 20)) < 0.1).astype(np.float32)
+    probabilities, targets = (
+        draw.random((300, 20)),
+        (draw.random((300, 20)) < 0.1).astype(np.float32),
+    )
     assert _optimism(probabilities, targets, "per-label", min_support=1) > 0.01
     assert _optimism(probabilities, targets, "fixed") == 0.0
 
@@ -102,7 +114,9 @@ def test_temperature_scaling_finds_the_temperature_that_was_put_in() -> None:
     found = fit_scaling(expit(logits * 2.5), targets)
     assert found.temperature == pytest.approx(2.5, rel=0.05)
     classes = np.array([draw.choice(4, p=softmax(row)) for row in logits[:5000]])
-    assert fit_scaling(softmax(logits[:5000] * 2.5, axis=1), classes).temperature == pytest.approx(2.5, rel=0.08)
+    assert fit_scaling(softmax(logits[:5000] * 2.5, axis=1), classes).temperature == pytest.approx(
+        2.5, rel=0.08
+    )
 
 
 def test_vector_scaling_mends_labels_that_are_off_in_different_ways() -> None:
@@ -110,7 +124,10 @@ def test_vector_scaling_mends_labels_that_are_off_in_different_ways() -> None:
     logits = draw.normal(-1, 1.5, (20_000, 2))
     targets = (draw.random((20_000, 2)) < expit(logits)).astype(np.float32)
     off = expit(np.stack([logits[:, 0] * 2 + 1, logits[:, 1] * 0.5], axis=1))
-    scaled = [reliability(fit_scaling(off, targets, method)(off), targets) for method in ("temperature", "vector")]
+    scaled = [
+        reliability(fit_scaling(off, targets, method)(off), targets)
+        for method in ("temperature", "vector")
+    ]
     assert scaled[1].negative_log_likelihood < scaled[0].negative_log_likelihood - 0.01
     assert scaled[1].ece < 0.01
 

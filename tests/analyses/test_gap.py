@@ -1,4 +1,6 @@
-"""`emomtl analyse gap`: what a run learned by heart shows as a gap, and validation is what was scored."""
+"""`emomtl analyse gap`: what a run learned by heart shows as a gap, and validation is what was
+scored.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,16 @@ def by_heart(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     labels = draw.permutation([row[1] for row in rows])
     shuffled = [f"{row[0]},{label},{row[2]}" for row, label in zip(rows, labels, strict=True)]
     path.write_text("\n".join([lines[0], *shuffled]) + "\n")
-    rest: dict[str, Any] = {"sampler": {"use": "proportional", "per_step": "all"}, "weighting": {"use": "equal"}}
-    rest |= {"train": {"steps": 120, "lr": 3e-3}, "eval": {"every": 60}, "checkpoint": None, "encoder": {"dropout": 0.0}}
+    rest: dict[str, Any] = {
+        "sampler": {"use": "proportional", "per_step": "all"},
+        "weighting": {"use": "equal"},
+    }
+    rest |= {
+        "train": {"steps": 120, "lr": 3e-3},
+        "eval": {"every": 60},
+        "checkpoint": None,
+        "encoder": {"dropout": 0.0},
+    }
     rest["tasks"] = {"topics": None, "mood": {"limit": 40}}
     run: Run = desk.train(desk.manifest(**rest))
     return run
@@ -42,11 +52,17 @@ def test_a_run_that_learned_by_heart_is_better_on_train(by_heart: Run) -> None:
     metrics = last["figures"]
     assert set(metrics) == {"macro_f1", "macro_average_precision", "loss"}
     assert all(metrics[name]["gap"]["low"] > 0 for name in metrics)
-    scored = [entry for entry in by_heart.scores() if entry["split"] == "validation" and entry["step"] == last["step"]]
+    scored = [
+        entry
+        for entry in by_heart.scores()
+        if entry["split"] == "validation" and entry["step"] == last["step"]
+    ]
     in_scores = scored[-1]["tasks"]["mood"]["metrics"]["macro_f1"]
     assert metrics["macro_f1"]["validation"]["value"] == pytest.approx(in_scores)
     loss = metrics["loss"]
-    assert loss["gap"]["value"] == pytest.approx(loss["validation"]["value"] - loss["train"]["value"])
+    assert loss["gap"]["value"] == pytest.approx(
+        loss["validation"]["value"] - loss["train"]["value"]
+    )
 
 
 def test_rows_are_those_of_the_manifest(by_heart: Run) -> None:
@@ -59,7 +75,9 @@ def test_runs_are_compared_with_the_first_and_nothing_is_written_into_them(
 ) -> None:
     before = by_heart.scores()
     out = tmp_path / "gap"
-    said = cli("analyse", "gap", by_heart.folder, by_heart.folder, "--limit", "10", "--out", out, "--json")
+    said = cli(
+        "analyse", "gap", by_heart.folder, by_heart.folder, "--limit", "10", "--out", out, "--json"
+    )
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert found == json.loads((out / "gap.json").read_text())

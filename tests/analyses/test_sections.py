@@ -1,4 +1,6 @@
-"""Severity of an answer, and the sections of `emomtl report --full` on small runs: what is in the page, and what never is."""
+"""Severity of an answer, and the sections of `emomtl report --full` on small runs: what is in the
+page, and what never is.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ HIERARCHY = Taxonomy(
     ["joy", "love", "pride", "anger", "fear"],
     [
         Grouping("side", {"good": ("joy", "love", "pride"), "bad": ("anger", "fear")}),
-        Grouping("kind", {"warm": ("joy", "love"), "own": ("pride",), "hot": ("anger",), "cold": ("fear",)}),
+        Grouping(
+            "kind",
+            {"warm": ("joy", "love"), "own": ("pride",), "hot": ("anger",), "cold": ("fear",)},
+        ),
     ],
 )
 
@@ -27,7 +32,14 @@ def test_a_label_is_as_far_as_the_coarsest_grouping_that_it_leaves() -> None:
 
 
 def test_distance_in_vad_is_half_of_it_where_both_labels_have_a_place() -> None:
-    labels = Taxonomy([Label("a", vad=(0, 0, 0)), Label("b", vad=(1, 0, 0)), Label("c", vad=(0.5, 0, 0)), Label("d")])
+    labels = Taxonomy(
+        [
+            Label("a", vad=(0, 0, 0)),
+            Label("b", vad=(1, 0, 0)),
+            Label("c", vad=(0.5, 0, 0)),
+            Label("d"),
+        ]
+    )
     assert label_distances(labels)[0] == pytest.approx([0, 1, 0.75, 1])
 
 
@@ -40,7 +52,9 @@ def test_one_label_a_text_distance_times_what_the_truth_did_not_get() -> None:
 
 def test_several_labels_count_the_worst_and_what_is_unknown_is_not_wrong() -> None:
     targets = np.array([[1, 0, 0, 0, 0], [1, 0, 0, 0, np.nan], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]])
-    p = np.array([[0.9, 0.6, 0, 0, 0.8], [0.9, 0, 0, 0, 0.8], [0.1, 0, 0, 0, 0], [0.1, 0, 0.9, 0, 0]])
+    p = np.array(
+        [[0.9, 0.6, 0, 0, 0.8], [0.9, 0, 0, 0, 0.8], [0.1, 0, 0, 0, 0], [0.1, 0, 0.9, 0, 0]]
+    )
     found = label_severities(HIERARCHY, targets, p, p >= 0.5)
     assert found.distance == pytest.approx([1, 0, 1 / 3, 2 / 3])
     assert found.confidence == pytest.approx([1 - np.sqrt(0.4 * 0.2), 0, 0.9, 0.9])
@@ -58,8 +72,12 @@ def pages(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any
     desk = make_desk(tmp_path_factory.mktemp("full"))
     name = desk.folder / "mood.csv"
     lines = name.read_text(encoding="utf-8").splitlines()
-    hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe \u0007 " + "x" * 5_000
-    changed = [line.replace(",", f" {hostile},", 1) if place else line for place, line in enumerate(lines)]
+    hostile = (
+        "<script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe \u0007 " + "x" * 5_000
+    )
+    changed = [
+        line.replace(",", f" {hostile},", 1) if place else line for place, line in enumerate(lines)
+    ]
     name.write_text("\n".join(changed) + "\n", encoding="utf-8")
     run = desk.train(desk.manifest(train={"steps": 4}, eval={"every": 4}, checkpoint=None))
     return desk, _page(run.folder), _page(run.folder, "--full")
@@ -100,4 +118,7 @@ def test_a_hostile_text_is_inert_cut_and_behind_a_click(pages: tuple[Any, str, s
     assert "\u202e" not in page
     assert "\x07" not in page
     assert "x" * 700 not in page
-    assert all("gnp.exe" not in part for part in re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL).splitlines())
+    assert all(
+        "gnp.exe" not in part
+        for part in re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL).splitlines()
+    )

@@ -61,7 +61,9 @@ def test_thresholds_decide_which_labels_are_answered(run: Path) -> None:
     high = model.predict("a happy day", "topics", thresholds=1 - 1e-9)["topics"]["labels"]
     assert (set(low), high) == (set(labels), [])
     mapping = {"topics": dict.fromkeys(labels, 1 - 1e-9) | {labels[1]: 1e-9}}
-    assert model.predict("a happy day", "topics", thresholds=mapping)["topics"]["labels"] == [labels[1]]
+    assert model.predict("a happy day", "topics", thresholds=mapping)["topics"]["labels"] == [
+        labels[1]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,10 @@ def test_thresholds_decide_which_labels_are_answered(run: Path) -> None:
         (lambda model: model.predict([3]), "text 0 is of the type int"),
         (lambda model: model.predict(("a", "b"), tasks="mood"), "text 0 is a pair"),
         (lambda model: model.predict("a", thresholds=2.0), "2.0 is no threshold"),
-        (lambda model: model.predict("a", thresholds={"topics": {"joy": 0.5}}), "no threshold for 3"),
+        (
+            lambda model: model.predict("a", thresholds={"topics": {"joy": 0.5}}),
+            "no threshold for 3",
+        ),
         (lambda model: model.predict("a", thresholds={"topics": {"glee": 0.5}}), "no label 'glee'"),
     ],
 )
@@ -94,7 +99,9 @@ def test_scores_history_and_html_tell_of_the_run(run: Path) -> None:
     metrics = model.evaluate("test")
     assert set(metrics) == {"mood", "topics"}
     shown = [row for row in model.scores if row["split"] == "test" and row["metric"] == "macro_f1"]
-    assert {row["task"]: row["value"] for row in shown} == {task: metrics[task]["macro_f1"] for task in metrics}
+    assert {row["task"]: row["value"] for row in shown} == {
+        task: metrics[task]["macro_f1"] for task in metrics
+    }
     assert any(event["event"] == "evaluation" for event in model.history)
     assert "<table>" in model._repr_html_()
     assert evaluate(run, "test") == metrics
@@ -109,7 +116,9 @@ def test_a_dict_trains_as_its_file_does(desk: Any, monkeypatch: pytest.MonkeyPat
     tables = tomli.loads(path.read_text(encoding="utf-8"))
     from_dict = train(tables, set={"train.steps": 3}, out=desk.folder / "b", progress=False)
     first, second = emomtl.load(from_file.folder), emomtl.load(from_dict.folder)
-    assert np.array_equal(first.predict_proba("a happy day", "mood"), second.predict_proba("a happy day", "mood"))
+    assert np.array_equal(
+        first.predict_proba("a happy day", "mood"), second.predict_proba("a happy day", "mood")
+    )
 
 
 def test_a_value_that_toml_cannot_say_is_refused_by_its_key(desk: Any) -> None:

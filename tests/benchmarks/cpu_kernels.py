@@ -1,10 +1,12 @@
-"""What each part of emomtl/model/fast/cpu.py saves: the plain loop's model, changed part by part, in turns on the same batches.
+"""What each part of emomtl/model/fast/cpu.py saves: the plain loop's model, changed part by part,
+in turns on the same batches.
 
     python tests/benchmarks/cpu_kernels.py CORPUS [--batches 30] [--compiled]
 
-Ratios are (time of a step of torch's own layers) / (time with the parts), the geometric mean over batches with its
-standard error, on one thread. Texts are read from their first token (`cls`). --compiled puts torch's own encoder beside them,
-compiled by torch.compile for lengths that vary, and says how long its first two steps took.
+Ratios are (time of a step of torch's own layers) / (time with the parts), the geometric mean over
+batches with its standard error, on one thread. Texts are read from their first token (`cls`).
+--compiled puts torch's own encoder beside them, compiled by torch.compile for lengths that vary,
+and says how long its first two steps took.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ PARTS = {
     "... +word gradient": "DALW",
     "... +first token": "DALWF",
 }
-"""Dropout (D), attention (A), linear layers (L), the word embedding's gradient (W), the first token (F)."""
+"""Dropout (D), attention (A), linear layers (L), the word embedding's gradient (W), the first token
+(F).
+"""
 
 COMPILED = {"torch.compile": "C"}
 FIRST = 5
@@ -64,7 +68,9 @@ def main() -> None:
     import torch
     from transformers.utils import logging
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--compiled", action="store_true")
@@ -89,7 +95,10 @@ def main() -> None:
     for name, seconds in times.items():
         logs = np.log(first / np.array(seconds)[FIRST:])
         compiling = f"   its first two steps: {sum(seconds[:2]):.0f} s" if name in COMPILED else ""
-        print(f"{name:30} {np.exp(logs.mean()):.3f} ± {logs.std(ddof=1) / np.sqrt(len(logs)):.3f}{compiling}")
+        print(
+            f"{name:30} {np.exp(logs.mean()):.3f} ±"
+            f" {logs.std(ddof=1) / np.sqrt(len(logs)):.3f}{compiling}"
+        )
 
 
 if __name__ == "__main__":

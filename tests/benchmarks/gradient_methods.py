@@ -1,10 +1,13 @@
-"""What a weighting costs: the time of a step beside that of the plain sum, in turns within one process, on the same rows.
+"""What a weighting costs: the time of a step beside that of the plain sum, in turns within one
+process, on the same rows.
 
-    python tests/benchmarks/gradient_methods.py GOEMOTIONS [--steps 30] [--only pcgrad,famo] [--accumulate 1]
+    python tests/benchmarks/gradient_methods.py GOEMOTIONS [--steps 30] [--only pcgrad,famo]
+    [--accumulate 1]
 
-Two tasks of one corpus (28 labels and Ekman's seven) share each text, minilm, batch size 16 a task, one thread. For each
-weighting the ratio (time of its step) / (time of the plain sum's step) is the geometric mean over steps with its standard
-error; `rows` are the mebibytes of gradients that it keeps beside the model's own.
+Two tasks of one corpus (28 labels and Ekman's seven) share each text, minilm, batch size 16 a task,
+one thread. For each weighting the ratio (time of its step) / (time of the plain sum's step) is the
+geometric mean over steps with its standard error; `rows` are the mebibytes of gradients that it
+keeps beside the model's own.
 """
 
 from __future__ import annotations
@@ -74,8 +77,12 @@ def sessions(corpus: Path, folder: Path, names: list[str], accumulate: int) -> d
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
         manifest = folder / f"{number}.toml"
         source = json.dumps(str(corpus.resolve()))
-        manifest.write_text(MANIFEST.format(source=source, weighting=lines, accumulate=accumulate), encoding="utf-8")
-        session = start(compose_file(manifest, [], Plugins.discover()), folder / f"run-{number}", Display())
+        manifest.write_text(
+            MANIFEST.format(source=source, weighting=lines, accumulate=accumulate), encoding="utf-8"
+        )
+        session = start(
+            compose_file(manifest, [], Plugins.discover()), folder / f"run-{number}", Display()
+        )
         session.run.close()
         session.model.train()
         made[name] = session
@@ -86,7 +93,9 @@ def main() -> None:
     """Measure and print."""
     from emomtl.train.step import remember, take_step
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--only", default=",".join(WEIGHTINGS))
@@ -104,9 +113,15 @@ def main() -> None:
                     remember(both[side], take_step(both[side]))
                     times[side].append(time.perf_counter() - began)
             logs = np.log(np.array(times[name])[3:] / np.array(times["equal"])[3:])
-            kept = sum(b.numel() * b.element_size() for n, b in both[name].weighting.named_buffers() if n == "rows")
+            kept = sum(
+                b.numel() * b.element_size()
+                for n, b in both[name].weighting.named_buffers()
+                if n == "rows"
+            )
             error = np.exp(logs.mean()) * logs.std(ddof=1) / np.sqrt(len(logs))
-            print(f"{name:20} {np.exp(logs.mean()):6.2f} {error:6.2f} {kept / 2**20:6.0f}", flush=True)
+            print(
+                f"{name:20} {np.exp(logs.mean()):6.2f} {error:6.2f} {kept / 2**20:6.0f}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""What many tasks, labels, plugins, steps and rows cost: CPU seconds and peak memory at several sizes, and how they grow.
+"""What many tasks, labels, plugins, steps and rows cost: CPU seconds and peak memory at several
+sizes, and how they grow.
 
     python tests/benchmarks/load.py LOAD [--sizes 2 25 50] [--turns 1] [--json FILE] [--plot FOLDER]
 
 LOAD is one of tasks, labels, single-labels, plugins, steps and rows.
 
-Each load makes its own corpora, of words of ours, in a temporary folder, and runs commands of emomtl on them with a tiny
-encoder, every command in a process of its own: its CPU seconds (user and system) and its peak of resident memory are what
-the operating system counted for it. `rows` reads Sentiment140 where EMOMTL_CORPORA names a folder that has it, and a file
-of words of ours elsewhere; there memory is what the peak rose above that after the imports.
+Each load makes its own corpora, of words of ours, in a temporary folder, and runs commands of
+emomtl on them with a tiny encoder, every command in a process of its own: its CPU seconds (user and
+system) and its peak of resident memory are what the operating system counted for it. `rows` reads
+Sentiment140 where EMOMTL_CORPORA names a folder that has it, and a file of words of ours elsewhere;
+there memory is what the peak rose above that after the imports.
 
-An exponent is the slope of a line through log(seconds - floor) over log(size), where the floor is the same command at the
-least size of the load: 1 is linear in what is added, 2 quadratic. `last` is the slope of the last two sizes alone.
+An exponent is the slope of a line through log(seconds - floor) over log(size), where the floor is
+the same command at the least size of the load: 1 is linear in what is added, 2 quadratic. `last` is
+the slope of the last two sizes alone.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ WARM = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """How a load's manifest is made for a size, its sizes (the first is the floor), and the commands that are timed."""
+    """How a load's manifest is made for a size, its sizes (the first is the floor), and the
+    commands that are timed.
+    """
 
     make: Callable[[Path, Path, int], Path]
     sizes: Sequence[int]
@@ -69,7 +74,9 @@ LOADS = {
 
 @dataclass(frozen=True)
 class Spent:
-    """What one command cost at one size: CPU seconds, the peak of resident memory, and MB of the page that it wrote."""
+    """What one command cost at one size: CPU seconds, the peak of resident memory, and MB of the
+    page that it wrote.
+    """
 
     command: str
     size: int
@@ -80,7 +87,9 @@ class Spent:
 
 @dataclass
 class Found:
-    """All figures of a load: by command and size, and for `steps` what a listener saw (step, bytes, open files)."""
+    """All figures of a load: by command and size, and for `steps` what a listener saw (step, bytes,
+    open files).
+    """
 
     load: str
     spent: list[Spent] = field(default_factory=list)
@@ -98,14 +107,24 @@ class Found:
 
 
 def spent(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
-    """CPU seconds and peak MiB of `emomtl ARGUMENTS` as a child; what it says is shown where it fails."""
+    """CPU seconds and peak MiB of `emomtl ARGUMENTS` as a child; what it says is shown where it
+    fails.
+    """
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen([sys.executable, "-m", "emomtl", *arguments], env=dict(environment), stdout=said, stderr=said)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "emomtl", *arguments],
+            env=dict(environment),
+            stdout=said,
+            stderr=said,
+        )
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
             said.seek(0)
-            raise SystemExit(f"emomtl {' '.join(arguments)}: exit code {child.returncode}\n{said.read().decode()[-4000:]}")
+            raise SystemExit(
+                f"emomtl {' '.join(arguments)}: exit code"
+                f" {child.returncode}\n{said.read().decode()[-4000:]}"
+            )
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
@@ -130,13 +149,19 @@ def grow(name: str, load: Load, sizes: Sequence[int], turns: int, commands: Sequ
                 for command, words in load.commands.items():
                     if commands and command not in commands:
                         continue
-                    times.setdefault(command, []).append(spent([places.get(word, word) for word in words], environment))
+                    times.setdefault(command, []).append(
+                        spent([places.get(word, word) for word in words], environment)
+                    )
                     if "PAGE" in words:
                         pages[command] = Path(places["PAGE"]).stat().st_size / 1e6
         for command, took in times.items():
             seconds, mib = (statistics.median(one) for one in zip(*took, strict=True))
             found.spent.append(Spent(command, size, seconds, mib, pages.get(command)))
-            print(f"  {size} {name}: {command}: {seconds:.2f} s, {mib:.0f} MiB", file=sys.stderr, flush=True)
+            print(
+                f"  {size} {name}: {command}: {seconds:.2f} s, {mib:.0f} MiB",
+                file=sys.stderr,
+                flush=True,
+            )
     return found
 
 
@@ -146,8 +171,12 @@ def course(steps: int) -> Found:
         folder = Path(place)
         manifest = load_folders.of_steps(folder, _encoder(folder), steps, folder / "seen.txt")
         took = spent(["train", str(manifest), "--out", str(folder / "run")], _environment(folder))
-        lines = [line.split() for line in (folder / "seen.txt").read_text(encoding="utf-8").splitlines()]
-    seen = [(int(step), int(size), int(files)) for step, what, size, files in lines if what == "stepped"]
+        lines = [
+            line.split() for line in (folder / "seen.txt").read_text(encoding="utf-8").splitlines()
+        ]
+    seen = [
+        (int(step), int(size), int(files)) for step, what, size, files in lines if what == "stepped"
+    ]
     return Found("steps", [Spent("train", steps, *took)], seen)
 
 
@@ -161,30 +190,47 @@ def rows(sizes: Sequence[int]) -> Found:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             os.environ["EMOMTL_CACHE"] = str(folder / "cache")
-            manifest, found.of = load_folders.of_rows(folder, _encoder(folder), size, Path(corpora) if corpora else None)
+            manifest, found.of = load_folders.of_rows(
+                folder, _encoder(folder), size, Path(corpora) if corpora else None
+            )
             for kind in ("first start", "later start"):
                 one = start.one(str(folder / "cache"), manifest, [])
                 found.spent.append(Spent(kind, int(one["rows"]), one["busy"], one["mib"]))
                 print(
-                    f"  {one['rows']:,.0f} rows: {kind}: {one['busy']:.2f} s, {one['mib']:.0f} MiB", file=sys.stderr, flush=True
+                    f"  {one['rows']:,.0f} rows: {kind}: {one['busy']:.2f} s, {one['mib']:.0f} MiB",
+                    file=sys.stderr,
+                    flush=True,
                 )
     return found
 
 
 def _encoder(folder: Path) -> Path:
-    """The tiny encoder, made by a child: a process begins with the peak of memory of the one that started it."""
-    make = "import sys, pathlib, emomtl.testing; emomtl.testing.tiny_encoder(pathlib.Path(sys.argv[1]))"
+    """The tiny encoder, made by a child: a process begins with the peak of memory of the one that
+    started it.
+    """
+    make = (
+        "import sys, pathlib, emomtl.testing;"
+        " emomtl.testing.tiny_encoder(pathlib.Path(sys.argv[1]))"
+    )
     subprocess.run([sys.executable, "-c", make, folder / "encoder"], check=True)
     return folder / "encoder"
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return os.environ | {"EMOMTL_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | {
+        "EMOMTL_CACHE": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def exponents(course: Sequence[Spent], floor: float) -> tuple[float, float] | None:
     """The slope over all sizes, and of the last two; None where nothing was added to the floor."""
-    points = [(math.log(one.size), math.log(one.seconds - floor)) for one in course if one.seconds > floor * 1.02]
+    points = [
+        (math.log(one.size), math.log(one.seconds - floor))
+        for one in course
+        if one.seconds > floor * 1.02
+    ]
     if len(points) < 3:
         return None
     whole = statistics.linear_regression(*zip(*points, strict=True)).slope
@@ -198,7 +244,9 @@ def growth(found: Found) -> dict[str, tuple[float, float] | None]:
     for command in found.commands:
         first, *rest = found.course(command)
         floored = found.load != "rows"
-        made[command] = exponents(rest if floored else [first, *rest], first.seconds if floored else 0.0)
+        made[command] = exponents(
+            rest if floored else [first, *rest], first.seconds if floored else 0.0
+        )
     return made
 
 
@@ -219,7 +267,10 @@ def after_warm_up(seen: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
 def show(found: Found) -> None:
     """Tables in Markdown: seconds and MiB by command and size, and exponents."""
     if found.seen:
-        print(f"{found.spent[0].size:,} steps: {found.spent[0].seconds:.1f} CPU s, peak {found.spent[0].mib:.0f} MiB")
+        print(
+            f"{found.spent[0].size:,} steps: {found.spent[0].seconds:.1f} CPU s, peak"
+            f" {found.spent[0].mib:.0f} MiB"
+        )
         print(json.dumps(after_warm_up(found.seen)))
         return
     sizes = list(dict.fromkeys(one.size for one in found.spent))
@@ -228,13 +279,18 @@ def show(found: Found) -> None:
     for command, slope in growth(found).items():
         cells = [f"{one.seconds:.1f} s, {one.mib:.0f} MiB" for one in found.course(command)]
         if found.course(command)[0].page is not None:
-            cells = [f"{cell}, {one.page:.1f} MB" for cell, one in zip(cells, found.course(command), strict=True)]
+            cells = [
+                f"{cell}, {one.page:.1f} MB"
+                for cell, one in zip(cells, found.course(command), strict=True)
+            ]
         said = "nothing added" if slope is None else f"{slope[0]:.2f} ({slope[1]:.2f})"
         print(f"| {command} | " + " | ".join(cells) + f" | {said} |")
 
 
 def draw(found: Found, folder: Path) -> None:
-    """A picture of two panels: seconds and memory over the size, or memory and open files over the steps."""
+    """A picture of two panels: seconds and memory over the size, or memory and open files over the
+    steps.
+    """
     from matplotlib.figure import Figure
 
     from emomtl.report.drawing import COLOURS, drawing
@@ -252,7 +308,12 @@ def draw(found: Found, folder: Path) -> None:
             right.set_ylim(bottom=0)
         for place, command in enumerate(() if found.seen else found.commands):
             points = found.course(command)
-            look: dict[str, Any] = {"color": COLOURS[place], "marker": "o", "markersize": 3, "label": command}
+            look: dict[str, Any] = {
+                "color": COLOURS[place],
+                "marker": "o",
+                "markersize": 3,
+                "label": command,
+            }
             left.plot([one.size for one in points], [one.seconds for one in points], **look)
             right.plot([one.size for one in points], [one.mib for one in points], **look)
             left.set_ylabel("CPU seconds")
@@ -268,10 +329,15 @@ def draw(found: Found, folder: Path) -> None:
 
 def main() -> None:
     """Measure, print, and keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("load", choices=[*LOADS, "steps", "rows"])
     parser.add_argument(
-        "--sizes", type=int, nargs="+", help="sizes of the load, the first is the floor; of `steps` the first only"
+        "--sizes",
+        type=int,
+        nargs="+",
+        help="sizes of the load, the first is the floor; of `steps` the first only",
     )
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--commands", nargs="+", default=[], help="only these, in their order")
@@ -288,7 +354,9 @@ def main() -> None:
     show(found)
     if given.json is not None:
         about = after_warm_up(found.seen) if found.seen else growth(found)
-        given.json.write_text(json.dumps({**asdict(found), "growth": about}, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(
+            json.dumps({**asdict(found), "growth": about}, indent=1) + "\n", encoding="utf-8"
+        )
     if given.plot is not None:
         draw(found, given.plot)
 

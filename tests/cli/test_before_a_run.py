@@ -1,4 +1,6 @@
-"""`init`, `check`, `schema`, `tasks`, `plugins`, `encoders` and usage: fast, without torch, and nothing is kept."""
+"""`init`, `check`, `schema`, `tasks`, `plugins`, `encoders` and usage: fast, without torch, and
+nothing is kept.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ assert not heavy, heavy
 
 
 def test_what_only_tells_imports_no_torch_transformers_or_datasets(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LIGHT, str(tmp_path / "m.toml")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, str(tmp_path / "m.toml")], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -68,7 +72,9 @@ def test_tasks_and_plugins_and_encoders_as_json(cli: Any) -> None:
     assert {"goemotions", "sst2", "table", "emobank"} <= set(tasks)
     assert tasks["goemotions"]["labels"] == 28
     plugins = json.loads(cli("plugins", "--json").out)
-    assert {row["state"] for row in plugins if row["distribution"].startswith("emomtl ")} == {"imports"}
+    assert {row["state"] for row in plugins if row["distribution"].startswith("emomtl ")} == {
+        "imports"
+    }
     assert any("sampler annealed" in row["offers"] for row in plugins)
     assert "minilm" in {row["encoder"] for row in json.loads(cli("encoders", "--json").out)}
 
@@ -120,17 +126,27 @@ def test_init_writes_manifest_and_schema_over_no_file(cli: Any, tmp_path: Path) 
 
 def test_check_says_what_a_run_would_do_and_keeps_nothing(cli: Any, desk: Any) -> None:
     before = sorted(desk.folder.iterdir())
-    manifest = desk.manifest(sampler={"use": "proportional"}, train={"steps": None, "epochs": 2.0, "batch_size": 4})
+    manifest = desk.manifest(
+        sampler={"use": "proportional"}, train={"steps": None, "epochs": 2.0, "batch_size": 4}
+    )
     said = cli("check", manifest, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert (found["run"], found["steps"], found["epochs"]) == ("small", 42, 2.0)
-    assert {task: facts["rows"] for task, facts in found["tasks"].items()} == {"mood": 48, "topics": 36}
-    assert {task: facts["labels"] for task, facts in found["tasks"].items()} == {"mood": 3, "topics": 4}
+    assert {task: facts["rows"] for task, facts in found["tasks"].items()} == {
+        "mood": 48,
+        "topics": 36,
+    }
+    assert {task: facts["labels"] for task, facts in found["tasks"].items()} == {
+        "mood": 3,
+        "topics": 4,
+    }
     assert sum(facts["share of updates"] for facts in found["tasks"].values()) == pytest.approx(1)
     assert found["tasks"]["mood"]["passes"] == pytest.approx(2, rel=0.01)
     assert found["first_losses"]
-    assert sorted(desk.folder.iterdir()) == [*before, manifest] or sorted(desk.folder.iterdir()) == sorted([*before, manifest])
+    assert sorted(desk.folder.iterdir()) == [*before, manifest] or sorted(
+        desk.folder.iterdir()
+    ) == sorted([*before, manifest])
     table = cli("check", manifest, "--no-step", "--set", "train.batch_size=6")
     assert table.code == 0
     assert "share of updates" in table.out
@@ -139,12 +155,19 @@ def test_check_says_what_a_run_would_do_and_keeps_nothing(cli: Any, desk: Any) -
 
 @pytest.mark.parametrize("way", ["one", "all"])
 def test_check_foretells_the_updates_that_a_run_then_takes(cli: Any, desk: Any, way: str) -> None:
-    manifest = desk.manifest(sampler={"per_step": way}, train={"steps": 60, "batch_size": 2}, eval={"every": 60}, checkpoint=None)
+    manifest = desk.manifest(
+        sampler={"per_step": way},
+        train={"steps": 60, "batch_size": 2},
+        eval={"every": 60},
+        checkpoint=None,
+    )
     foretold = json.loads(cli("check", manifest, "--json", "--no-step").out)
     run = desk.train(manifest)
     last = [event for event in run.events() if event["event"] == "step"][-1]
     for task, facts in foretold["tasks"].items():
-        assert last["updates"][task] == pytest.approx(facts["updates"], abs=0 if way == "all" else 12)
+        assert last["updates"][task] == pytest.approx(
+            facts["updates"], abs=0 if way == "all" else 12
+        )
         assert last["counts"][task] == pytest.approx(facts["examples"], abs=25)
 
 
@@ -154,7 +177,16 @@ def test_train_prints_results_on_stdout_and_the_rest_on_stderr(cli: Any, desk: A
     assert said.code == 0
     assert set(json.loads(said.out)["tasks"]) == {"mood", "topics"}
     assert "step 2 (50%" in said.err
-    said = cli("train", manifest, "--out", desk.folder / "b", "--set", "train.steps=2", "--set", "train.log_every=1")
+    said = cli(
+        "train",
+        manifest,
+        "--out",
+        desk.folder / "b",
+        "--set",
+        "train.steps=2",
+        "--set",
+        "train.log_every=1",
+    )
     assert "validation after 2 steps (finished)" in said.out
     assert "saved in" in said.err
 
@@ -168,7 +200,9 @@ def test_check_estimates_time_and_memory_from_steps_only(cli: Any, desk: Any) ->
     assert "calibrated steps" in said.err
     assert "memory: about" in said.err
     found = json.loads(cli("check", manifest, "--json").out)
-    assert found["seconds"]["total"] == found["seconds"]["training"] + found["seconds"]["scoring"] > 0
+    assert (
+        found["seconds"]["total"] == found["seconds"]["training"] + found["seconds"]["scoring"] > 0
+    )
     assert (found["evaluations"], found["calibrated_steps"] >= 4) == (2, True)
     without = cli("check", manifest, "--no-step")
     assert "time:" not in without.err
@@ -186,8 +220,15 @@ def test_check_against_warns_of_unequal_updates(cli: Any, desk: Any) -> None:
     assert "warning: mood gets 40 updates in alone and 20 in several" in said.err
     assert "warning: mood gets 320 examples in alone and 160 in several" in said.err
     assert "`train.target_updates` and `train.target`" in said.err
-    found = json.loads(cli("check", alone, "--against", several, "--no-step", "--json").out)["against"]
-    assert (found["run"], found["task"], found["updates"], found["examples"]) == ("several", "mood", [40, 20], [320, 160])
+    found = json.loads(cli("check", alone, "--against", several, "--no-step", "--json").out)[
+        "against"
+    ]
+    assert (found["run"], found["task"], found["updates"], found["examples"]) == (
+        "several",
+        "mood",
+        [40, 20],
+        [320, 160],
+    )
     assert len(found["warnings"]) == 2
 
 
@@ -199,7 +240,12 @@ def test_check_against_is_content_with_equal_updates_of_the_target(cli: Any, des
     assert said.code == 0, said.err
     assert "warning" not in said.err
     assert "mood gets as many updates in alone: 20 and 20" in said.err
-    assert json.loads(cli("check", several, "--against", alone, "--no-step", "--json").out)["against"]["warnings"] == []
+    assert (
+        json.loads(cli("check", several, "--against", alone, "--no-step", "--json").out)["against"][
+            "warnings"
+        ]
+        == []
+    )
 
 
 def test_check_against_a_manifest_without_a_common_task_says_so(cli: Any, desk: Any) -> None:
@@ -207,14 +253,20 @@ def test_check_against_a_manifest_without_a_common_task_says_so(cli: Any, desk: 
     other = desk.manifest("other", tasks={"mood": None})
     said = cli("check", one, "--against", other, "--no-step")
     assert said.code == 1
-    assert "one has mood, and other has topics (compare manifests that have a task in common)" in said.err
+    assert (
+        "one has mood, and other has topics (compare manifests that have a task in common)"
+        in said.err
+    )
 
 
 def test_check_without_a_step_needs_no_encoder(cli: Any, desk: Any) -> None:
     manifest = desk.manifest(encoder={"use": "nobody/no-such-encoder"})
     said = cli("check", manifest, "--no-step", "--json")
     assert said.code == 0, said.err
-    assert "note: tokens are not counted: encoder.use: 'nobody/no-such-encoder' does not load" in said.err
+    assert (
+        "note: tokens are not counted: encoder.use: 'nobody/no-such-encoder' does not load"
+        in said.err
+    )
     found = json.loads(said.out)
     assert found["steps"] == 6
     assert "tokens" not in found

@@ -31,7 +31,9 @@ def emomtl_tasks():
 """
 
 
-def test_a_card_has_metadata_figures_with_intervals_and_limits(desk: Any, cli: Any, tmp_path: Path) -> None:
+def test_a_card_has_metadata_figures_with_intervals_and_limits(
+    desk: Any, cli: Any, tmp_path: Path
+) -> None:
     run = desk.train(desk.manifest())
     assert cli("eval", run.folder, "--split", "test").code == 0
     said = cli("report", run.folder, "--card", tmp_path / "README.md")
@@ -47,7 +49,9 @@ def test_a_card_has_metadata_figures_with_intervals_and_limits(desk: Any, cli: A
     assert "## Safety" not in body
 
 
-def test_a_sensitive_task_has_a_safety_note(desk: Any, cli: Any, install: Any, tmp_path: Path) -> None:
+def test_a_sensitive_task_has_a_safety_note(
+    desk: Any, cli: Any, install: Any, tmp_path: Path
+) -> None:
     install("emomtl-posts", {"emomtl_posts": SENSITIVE}, {"posts": "emomtl_posts"})
     tasks = {"posts": {"source": "mood.csv"}, "mood": None, "topics": None}
     run: Run = desk.train(desk.manifest(tasks=tasks, sampler={"use": "uniform"}))
@@ -108,5 +112,8 @@ def test_the_base_model_is_a_hub_id_or_left_out(tmp_path: Path, use: str, base: 
 def test_brackets_of_a_corpus_s_card_stay_as_they_are() -> None:
     from emomtl.report.formats.markdown import escape
 
-    assert escape("Rows [1] and labels [a, b] of the corpus") == "Rows [1] and labels [a, b] of the corpus"
+    assert (
+        escape("Rows [1] and labels [a, b] of the corpus")
+        == "Rows [1] and labels [a, b] of the corpus"
+    )
     assert escape("a [link](http://x)") != "a [link](http://x)"

@@ -34,24 +34,43 @@ def test_keys_that_differ_are_listed_with_both_values(two: Any, cli: Any) -> Non
 
 
 def test_compare_judges_only_with_kept_predictions(two: Any, cli: Any) -> None:
-    trained = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
-    assert {(row[0], row[1]) for row in trained["rows"]} == {("mood", "validation"), ("topics", "validation")}
+    trained = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))[
+        "Best checkpoints, row by row"
+    ]
+    assert {(row[0], row[1]) for row in trained["rows"]} == {
+        ("mood", "validation"),
+        ("topics", "validation"),
+    }
     for run in two:
-        entries = [{key: value for key, value in entry.items() if key != "answers"} for entry in run.scores()]
+        entries = [
+            {key: value for key, value in entry.items() if key != "answers"}
+            for entry in run.scores()
+        ]
         (run.folder / "scores.json").write_text(json.dumps({"format": 1, "evaluations": entries}))
-    before = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
+    before = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))[
+        "Best checkpoints, row by row"
+    ]
     assert before["rows"] == []
     assert "emomtl eval RUN --split test" in before["notes"][0]
     for run in two:
         assert cli("eval", run.folder, "--split", "test").code == 0
-    after = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))["Best checkpoints, row by row"]
+    after = _tables(cli("compare", two[0].folder, two[1].folder, "--json"))[
+        "Best checkpoints, row by row"
+    ]
     assert {(row[0], row[1]) for row in after["rows"]} == {("mood", "test"), ("topics", "test")}
     assert all(row[7].endswith("the noise of rows") for row in after["rows"])
 
 
 def test_predictions_of_equal_rows_are_compared(desk: Any, cli: Any) -> None:
     one, other = (
-        desk.train(desk.manifest(name, tasks={"mood": {"eval_limit": limit}, "topics": None}, weighting={"use": "equal"}), name)
+        desk.train(
+            desk.manifest(
+                name,
+                tasks={"mood": {"eval_limit": limit}, "topics": None},
+                weighting={"use": "equal"},
+            ),
+            name,
+        )
         for name, limit in (("one", 6), ("other", 5))
     )
     assert cli("eval", one.folder).code == 0
@@ -71,7 +90,9 @@ def test_a_run_beside_itself_differs_in_nothing(two: Any, cli: Any) -> None:
     assert cli("eval", two[0].folder).code == 0
     tables = _tables(cli("compare", two[0].folder, two[0].folder, "--json"))
     assert tables["Manifest"]["notes"] == ["the two manifests are equal"]
-    assert {(row[3], row[7]) for row in tables["Best checkpoints, row by row"]["rows"]} == {(0.0, "within the noise of rows")}
+    assert {(row[3], row[7]) for row in tables["Best checkpoints, row by row"]["rows"]} == {
+        (0.0, "within the noise of rows")
+    }
 
 
 def test_a_better_run_is_beyond_the_noise() -> None:

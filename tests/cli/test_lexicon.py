@@ -17,7 +17,9 @@ from emomtl.report.tables import tables
 def built(desk: Any, cli: Any) -> Path:
     """A lexicon of the task `topics`."""
     path: Path = desk.folder / "topics.safetensors"
-    said = cli("lexicon", "build", desk.manifest(), "--task", "topics", "--out", path, "--min-rows", 2)
+    said = cli(
+        "lexicon", "build", desk.manifest(), "--task", "topics", "--out", path, "--min-rows", 2
+    )
     assert said.code == 0, said.err
     assert f"wrote {path}" in said.err
     return path
@@ -25,7 +27,18 @@ def built(desk: Any, cli: Any) -> Path:
 
 def test_a_lexicon_is_built_again_byte_for_byte(desk: Any, cli: Any, built: Path) -> None:
     again = desk.folder / "again.safetensors"
-    said = cli("lexicon", "build", desk.manifest(), "--task", "topics", "--out", again, "--min-rows", 2, "--json")
+    said = cli(
+        "lexicon",
+        "build",
+        desk.manifest(),
+        "--task",
+        "topics",
+        "--out",
+        again,
+        "--min-rows",
+        2,
+        "--json",
+    )
     assert again.read_bytes() == built.read_bytes()
     told = json.loads(said.out)
     assert told["labels"] == ["anger", "fear", "joy", "sadness"]
@@ -62,7 +75,10 @@ def test_a_report_shows_a_baseline_beside_a_run(desk: Any, cli: Any) -> None:
     figures = {entry["run"]: entry["tasks"]["topics"] for entry in json.loads(said.out)}
     assert list(figures) == ["topics-lexicon", "topics-pmi", "topics-tfidf"]
     found = tables(collect([out / "small", *(out / name for name in figures)]))
-    runs, topics = found[0], next(table for table in found if table.title.startswith("topics on validation"))
+    runs, topics = (
+        found[0],
+        next(table for table in found if table.title.startswith("topics on validation")),
+    )
     assert [row[0] for row in runs.rows] == ["small", *figures]
     assert "logistic regression on TF-IDF of words" in runs.rows[-1]
     assert runs.notes == ()
@@ -70,7 +86,9 @@ def test_a_report_shows_a_baseline_beside_a_run(desk: Any, cli: Any) -> None:
     rows = {row[0]: row for row in topics.rows}
     assert set(rows) == {"small", *figures}
     place = topics.columns.index("macro_f1")
-    assert {name: rows[name][place] for name in figures} == {name: one["macro_f1"] for name, one in figures.items()}
+    assert {name: rows[name][place] for name in figures} == {
+        name: one["macro_f1"] for name, one in figures.items()
+    }
 
 
 def test_a_baseline_counts_its_looks_at_test(desk: Any, cli: Any) -> None:
@@ -92,7 +110,17 @@ def test_a_baseline_counts_its_looks_at_test(desk: Any, cli: Any) -> None:
 def test_the_vocabulary_and_the_scores_hold_no_text(desk: Any, cli: Any, built: Path) -> None:
     first = (desk.folder / "topics.csv").read_text().splitlines()[1].split(",")[0]
     out = desk.folder / "runs"
-    cli("lexicon", "baseline", desk.manifest(), "--task", "topics", "--out", out, "--features", "lexicon")
+    cli(
+        "lexicon",
+        "baseline",
+        desk.manifest(),
+        "--task",
+        "topics",
+        "--out",
+        out,
+        "--features",
+        "lexicon",
+    )
     files = [built, *(path for path in (out / "topics-lexicon").rglob("*") if path.is_file())]
     assert not [path for path in files if first.encode() in path.read_bytes()]
 
@@ -100,19 +128,45 @@ def test_the_vocabulary_and_the_scores_hold_no_text(desk: Any, cli: Any, built: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["build", "small.toml", "--out", "x.toml"], "--out: 'x.toml' does not end in .safetensors"),
-        (["build", "small.toml", "--out", "x.safetensors", "--share", "1.5"], "--share: '1.5' is no share (a number between 0"),
-        (["build", "small.toml", "--out", "x.safetensors", "--task", "topic"], "--task: 'topic' is no task of this manifest"),
-        (["build", "small.toml", "--out", "x.safetensors", "--background", "calm"], "background: there is no label 'calm'"),
+        (
+            ["build", "small.toml", "--out", "x.toml"],
+            "--out: 'x.toml' does not end in .safetensors",
+        ),
+        (
+            ["build", "small.toml", "--out", "x.safetensors", "--share", "1.5"],
+            "--share: '1.5' is no share (a number between 0",
+        ),
+        (
+            ["build", "small.toml", "--out", "x.safetensors", "--task", "topic"],
+            "--task: 'topic' is no task of this manifest",
+        ),
+        (
+            ["build", "small.toml", "--out", "x.safetensors", "--background", "calm"],
+            "background: there is no label 'calm'",
+        ),
         (["show", "small.toml"], "small.toml: does not read"),
         (["show", "gone.safetensors"], "gone.safetensors: cannot be read"),
-        (["show", "topics.safetensors", "--label", "jo"], "--label: there is no label 'jo' (did you mean 'joy'?)"),
-        (["show", "topics.safetensors", "--figure", "x.pdf"], "--figure: 'x.pdf' has no known ending (one of .png, .svg)"),
-        (["baseline", "small.toml", "--features", "tfdf"], "--features: 'tfdf' is not known (did you mean 'tfidf'?)"),
+        (
+            ["show", "topics.safetensors", "--label", "jo"],
+            "--label: there is no label 'jo' (did you mean 'joy'?)",
+        ),
+        (
+            ["show", "topics.safetensors", "--figure", "x.pdf"],
+            "--figure: 'x.pdf' has no known ending (one of .png, .svg)",
+        ),
+        (
+            ["baseline", "small.toml", "--features", "tfdf"],
+            "--features: 'tfdf' is not known (did you mean 'tfidf'?)",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_message(
-    desk: Any, cli: Any, built: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    desk: Any,
+    cli: Any,
+    built: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
 ) -> None:
     monkeypatch.chdir(desk.folder)
     found = cli("lexicon", *arguments)
@@ -128,18 +182,42 @@ def test_a_folder_that_holds_another_run_is_refused(desk: Any, cli: Any) -> None
     assert said.code == 1
     assert "holds another run, or this baseline on other rows" in said.err
     cli("lexicon", "baseline", manifest, "--features", "pmi", "--out", out)
-    fewer = cli("lexicon", "baseline", manifest, "--features", "pmi", "--out", out, "--set", "tasks.mood.limit=30")
+    fewer = cli(
+        "lexicon",
+        "baseline",
+        manifest,
+        "--features",
+        "pmi",
+        "--out",
+        out,
+        "--set",
+        "tasks.mood.limit=30",
+    )
     assert "holds another run, or this baseline on other rows" in fewer.err
 
 
 def test_a_task_of_numbers_has_no_baseline(desk: Any, cli: Any) -> None:
-    lines = ["text,label,part", *(f"word {i},{i / 100},{'train' if i % 2 else 'validation'}" for i in range(40))]
+    lines = [
+        "text,label,part",
+        *(f"word {i},{i / 100},{'train' if i % 2 else 'validation'}" for i in range(40)),
+    ]
     (desk.folder / "arousal.csv").write_text("\n".join(lines) + "\n")
-    table = {"use": "table", "source": "arousal.csv", "options": {"split": "part"}, "head": {"use": "regression"}}
+    table = {
+        "use": "table",
+        "source": "arousal.csv",
+        "options": {"split": "part"},
+        "head": {"use": "regression"},
+    }
     manifest = desk.manifest(tasks={"arousal": table})
-    assert "tasks.arousal: it answers with numbers" in cli("lexicon", "baseline", manifest, "--task", "arousal").err
+    assert (
+        "tasks.arousal: it answers with numbers"
+        in cli("lexicon", "baseline", manifest, "--task", "arousal").err
+    )
     out = desk.folder / "x.safetensors"
-    assert "a lexicon needs labels" in cli("lexicon", "build", manifest, "--task", "arousal", "--out", out).err
+    assert (
+        "a lexicon needs labels"
+        in cli("lexicon", "build", manifest, "--task", "arousal", "--out", out).err
+    )
 
 
 def test_hindi_words_are_whole_and_thai_is_unsupported(desk: Any, cli: Any) -> None:
@@ -149,11 +227,15 @@ def test_hindi_words_are_whole_and_thai_is_unsupported(desk: Any, cli: Any) -> N
         lines = ["text,label,part"]
         for place in range(60):
             label = list(by_label)[place % 3]
-            lines.append(f"{by_label[label]} {place},{label},{'train' if place < 45 else 'validation'}")
+            lines.append(
+                f"{by_label[label]} {place},{label},{'train' if place < 45 else 'validation'}"
+            )
         (desk.folder / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
         task = {"use": "table", "source": f"{name}.csv", "options": {"split": "part"}}
         features = {"words": {"use": "lexicon", "of": name, "min_rows": 2}}
-        manifest = desk.manifest(name, tasks={"mood": None, "topics": None, name: task}, features=features)
+        manifest = desk.manifest(
+            name, tasks={"mood": None, "topics": None, name: task}, features=features
+        )
         file = desk.folder / f"{name}.safetensors"
         note = "100% of the letters are Thai, whose words are not cut"
         for said, place in (

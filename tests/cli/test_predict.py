@@ -1,4 +1,6 @@
-"""`emomtl predict`: files are read as the run's tasks read theirs, data stay as they are, and nothing is guessed in silence."""
+"""`emomtl predict`: files are read as the run's tasks read theirs, data stay as they are, and
+nothing is guessed in silence.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,16 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def only_mood(desk: Any, **changes: Any) -> Path:
     """A manifest of one task over `mood`, whose table is changed."""
     table = {"use": "table", "source": "mood.csv", "options": {"split": "part"}} | changes
-    path: Path = desk.manifest(tasks={"topics": None, "mood": table}, train={"steps": 60, "lr": 3e-3}, eval={"every": 60})
+    path: Path = desk.manifest(
+        tasks={"topics": None, "mood": table}, train={"steps": 60, "lr": 3e-3}, eval={"every": 60}
+    )
     return path
 
 
 def one_answer(cli: Any, run: Any, text: str) -> dict[str, float]:
-    found: dict[str, float] = json.loads(cli("predict", run, "--json", "--task", "mood", text).out)["mood"]["probabilities"]
+    found: dict[str, float] = json.loads(cli("predict", run, "--json", "--task", "mood", text).out)[
+        "mood"
+    ]["probabilities"]
     return found
 
 
@@ -59,16 +65,25 @@ def semicolons(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_a_file_is_read_as_the_run_read_its_own(cli: Any, semicolons: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
-    source.write_text("joy;so happy, today caf\u00e9;test\n;sad, lonely caf\u00e9;test\n", encoding="latin-1")
+    source.write_text(
+        "joy;so happy, today caf\u00e9;test\n;sad, lonely caf\u00e9;test\n", encoding="latin-1"
+    )
     said = cli("predict", semicolons.folder, source, "--out", out)
     assert said.code == 0, said.err
-    assert "new.csv is read with a semicolon between two cells, no header, latin-1, texts in 'review'" in said.err
-    for row, text in zip(rows_of(out), ["so happy, today caf\u00e9", "sad, lonely caf\u00e9"], strict=True):
+    assert (
+        "new.csv is read with a semicolon between two cells, no header, latin-1, texts in 'review'"
+        in said.err
+    )
+    for row, text in zip(
+        rows_of(out), ["so happy, today caf\u00e9", "sad, lonely caf\u00e9"], strict=True
+    ):
         answer = one_answer(cli, semicolons.folder, text)
         assert row["mood:joy"] == pytest.approx(answer["joy"], abs=1e-5)
 
 
-def test_options_come_before_the_layout_of_the_run(cli: Any, semicolons: Any, tmp_path: Path) -> None:
+def test_options_come_before_the_layout_of_the_run(
+    cli: Any, semicolons: Any, tmp_path: Path
+) -> None:
     source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
     source.write_text("n\tbody\n1\tso happy caf\u00e9\n", encoding="utf-8")
     flags = ["--delimiter", "tab", "--encoding", "utf-8", "--header", "--text", "body"]
@@ -76,10 +91,14 @@ def test_options_come_before_the_layout_of_the_run(cli: Any, semicolons: Any, tm
     assert said.code == 0, said.err
     (row,) = rows_of(out)
     assert (row["n"], row["body"]) == ("1", "so happy caf\u00e9")
-    assert row["mood:joy"] == pytest.approx(one_answer(cli, semicolons.folder, "so happy caf\u00e9")["joy"], abs=1e-5)
+    assert row["mood:joy"] == pytest.approx(
+        one_answer(cli, semicolons.folder, "so happy caf\u00e9")["joy"], abs=1e-5
+    )
 
 
-def test_a_file_with_other_columns_and_no_header_numbers_them(cli: Any, semicolons: Any, tmp_path: Path) -> None:
+def test_a_file_with_other_columns_and_no_header_numbers_them(
+    cli: Any, semicolons: Any, tmp_path: Path
+) -> None:
     source, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
     source.write_text("7;so happy\n", encoding="latin-1")
     said = cli("predict", semicolons.folder, source, "--out", out)
@@ -106,16 +125,26 @@ def test_an_ambiguous_file_is_refused_with_both_readings(
     found = cli("predict", semicolons.folder, source, "--out", out)
     assert (found.code, out.exists()) == (1, False)
     assert said in found.err
-    assert "--encoding utf-8, or --encoding latin-1" in found.err or "--header: the row names the columns" in found.err
+    assert (
+        "--encoding utf-8, or --encoding latin-1" in found.err
+        or "--header: the row names the columns" in found.err
+    )
 
 
-def test_another_encoding_is_one_line_that_names_the_flag(cli: Any, trained: Any, tmp_path: Path) -> None:
+def test_another_encoding_is_one_line_that_names_the_flag(
+    cli: Any, trained: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "new.csv"
     source.write_bytes("text\ncaf\u00e9\n".encode("cp1252"))
     said = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv")
     assert said.code == 1
     assert "--encoding cp1252" in said.err
-    assert cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", "--encoding", "cp1252").code == 0
+    assert (
+        cli(
+            "predict", trained.folder, source, "--out", tmp_path / "out.csv", "--encoding", "cp1252"
+        ).code
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,15 +165,21 @@ def test_another_layout_is_one_line_that_names_the_option(
     said = cli("predict", trained.folder, source, "--out", out, "--keep")
     assert (said.code, out.exists()) == (1, False)
     assert flag in said.err
-    assert cli("predict", trained.folder, source, "--out", out, "--keep", *shlex.split(flag)).code == 0
+    assert (
+        cli("predict", trained.folder, source, "--out", out, "--keep", *shlex.split(flag)).code == 0
+    )
     assert rows_of(out)[0]["text"] in ("so happy", '"so" happy')
 
 
-def test_tasks_that_read_such_files_differently_are_refused(cli: Any, desk: Any, tmp_path: Path) -> None:
+def test_tasks_that_read_such_files_differently_are_refused(
+    cli: Any, desk: Any, tmp_path: Path
+) -> None:
     lines = (desk.folder / "topics.csv").read_text().replace(",", ";").replace("text;", "body;")
     (desk.folder / "topics.csv").write_text(lines)
     options = {"split": "part", "delimiter": ";", "text": "body"}
-    run = desk.train(desk.manifest(tasks={"topics": {"options": options}}, train={"steps": 2}, eval={"every": 2}))
+    run = desk.train(
+        desk.manifest(tasks={"topics": {"options": options}}, train={"steps": 2}, eval={"every": 2})
+    )
     source, out = tmp_path / "new.csv", tmp_path / "out.csv"
     source.write_text("text,n\nso happy,1\n")
     said = cli("predict", run.folder, source, "--out", out)
@@ -155,11 +190,16 @@ def test_tasks_that_read_such_files_differently_are_refused(cli: Any, desk: Any,
     said = cli("predict", run.folder, source, "--out", out, "--delimiter", ",")
     assert said.code == 1
     assert "'topics' reads 'body', 'mood' reads 'text'" in said.err
-    assert cli("predict", run.folder, source, "--out", out, "--delimiter", ",", "--text", "body").code == 0
+    assert (
+        cli("predict", run.folder, source, "--out", out, "--delimiter", ",", "--text", "body").code
+        == 0
+    )
 
 
 @pytest.mark.parametrize("flag", ["--delimiter", "--encoding"])
-def test_a_wrong_delimiter_or_encoding_names_its_option(cli: Any, trained: Any, tmp_path: Path, flag: str) -> None:
+def test_a_wrong_delimiter_or_encoding_names_its_option(
+    cli: Any, trained: Any, tmp_path: Path, flag: str
+) -> None:
     source = tmp_path / "new.csv"
     source.write_text("text\nso happy\n", encoding="utf-8")
     answer = cli("predict", trained.folder, source, "--out", tmp_path / "out.csv", flag, "encoding")
@@ -169,7 +209,9 @@ def test_a_wrong_delimiter_or_encoding_names_its_option(cli: Any, trained: Any, 
 
 @pytest.fixture(scope="module")
 def pairs(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A run whose task can only be answered from the second text of each row, beside one of single texts."""
+    """A run whose task can only be answered from the second text of each row, beside one of single
+    texts.
+    """
     desk = make_desk(tmp_path_factory.mktemp("pairs"))
     words = {"joy": "happy love", "anger": "angry hate"}
     rows = ["question,answer,label,part"]
@@ -180,7 +222,10 @@ def pairs(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     (desk.folder / "mood.csv").write_text("\n".join(rows) + "\n")
     options = {"split": "part", "text": "question", "pair": "answer"}
     manifest = desk.manifest(
-        tasks={"mood": {"options": options}}, train={"steps": 60, "lr": 3e-3}, sampler={"per_step": "all"}, eval={"every": 60}
+        tasks={"mood": {"options": options}},
+        train={"steps": 60, "lr": 3e-3},
+        sampler={"per_step": "all"},
+        eval={"every": 60},
     )
     return desk.train(manifest), desk.folder
 
@@ -189,7 +234,8 @@ def test_predictions_for_pairs_score_what_eval_scores(cli: Any, pairs: Any, tmp_
     run, folder = pairs
     scored = json.loads(cli("eval", run.folder, "--split", "test", "--task", "mood", "--json").out)
     wanted = scored["tasks"]["mood"]["top1_accuracy"]
-    assert wanted == 1.0  # the first text of a pair says nothing, so that only who reads the second one gets there
+    # the first text of a pair says nothing, so that only who reads the second one gets there
+    assert wanted == 1.0
     rows = [row for row in rows_of(folder / "mood.csv") if row["part"] == "test"]
     source, out = tmp_path / "test.csv", tmp_path / "out.csv"
     with source.open("w", newline="") as file:
@@ -202,18 +248,27 @@ def test_predictions_for_pairs_score_what_eval_scores(cli: Any, pairs: Any, tmp_
     assert [row["mood"] for row in rows_of(out)] == [row["label"] for row in rows]
 
 
-def test_predictions_for_the_test_file_score_what_eval_scores(cli: Any, trained: Any, copied: Path, tmp_path: Path) -> None:
+def test_predictions_for_the_test_file_score_what_eval_scores(
+    cli: Any, trained: Any, copied: Path, tmp_path: Path
+) -> None:
     found = json.loads(cli("eval", copied, "--split", "test", "--json").out)["tasks"]
     source, out = tmp_path / "test.jsonl", tmp_path / "out.jsonl"
     for task, metric in (("mood", "top1_accuracy"), ("topics", "subset_accuracy")):
-        rows = [row for row in rows_of(trained.folder.parent / f"{task}.csv") if row["part"] == "test"]
+        rows = [
+            row for row in rows_of(trained.folder.parent / f"{task}.csv") if row["part"] == "test"
+        ]
         source.write_text("".join(json.dumps(row) + "\n" for row in rows))
         assert cli("predict", trained.folder, source, "--out", out, "--task", task).code == 0
-        right = [set(one[task].split("|")) == set(row["label"].split("|")) for one, row in zip(rows_of(out), rows, strict=True)]
+        right = [
+            set(one[task].split("|")) == set(row["label"].split("|"))
+            for one, row in zip(rows_of(out), rows, strict=True)
+        ]
         assert sum(right) / len(right) == pytest.approx(found[task][metric])
 
 
-def test_a_task_of_pairs_never_answers_for_a_text_alone(cli: Any, pairs: Any, tmp_path: Path) -> None:
+def test_a_task_of_pairs_never_answers_for_a_text_alone(
+    cli: Any, pairs: Any, tmp_path: Path
+) -> None:
     run, _ = pairs
     said = cli("predict", run.folder, "--json", "so happy")
     assert (said.code, set(json.loads(said.out))) == (0, {"topics"})
@@ -224,8 +279,23 @@ def test_a_task_of_pairs_never_answers_for_a_text_alone(cli: Any, pairs: Any, tm
     said = cli("predict", run.folder, source, "--out", out, "--task", "mood")
     assert said.code == 1
     assert "--pair: new.csv has no column 'answer'" in said.err
-    assert cli("predict", run.folder, source, "--out", out, "--task", "mood", "--pair", "reply").code == 0
-    said = cli("predict", run.folder, source, "--out", out, "--task", "topics", "--text", "question", "--pair", "reply")
+    assert (
+        cli("predict", run.folder, source, "--out", out, "--task", "mood", "--pair", "reply").code
+        == 0
+    )
+    said = cli(
+        "predict",
+        run.folder,
+        source,
+        "--out",
+        out,
+        "--task",
+        "topics",
+        "--text",
+        "question",
+        "--pair",
+        "reply",
+    )
     assert "--pair: no task that answers here was trained on pairs of texts" in said.err
 
 
@@ -243,7 +313,9 @@ def emomtl_tasks():
 
 def test_the_text_column_is_that_of_the_plugin_task(cli: Any, desk: Any, tmp_path: Path) -> None:
     (desk.folder / "own.py").write_text(READS_CAPITALS)
-    (desk.folder / "mood.csv").write_text((desk.folder / "mood.csv").read_text().replace("text,", "body,"))
+    (desk.folder / "mood.csv").write_text(
+        (desk.folder / "mood.csv").read_text().replace("text,", "body,")
+    )
     manifest = desk.manifest(
         plugins=["./own.py"],
         tasks={"topics": None, "mood": {"use": None, "options": None}},
@@ -259,11 +331,20 @@ def test_the_text_column_is_that_of_the_plugin_task(cli: Any, desk: Any, tmp_pat
     source.write_text("body,label\nso happy,fear\n")
     said = cli("predict", run.folder, source, "--out", out, "--trust-plugins")
     assert said.code == 1
-    assert "the texts that the task 'mood' makes of these rows stand in none of their columns" in said.err
-    assert cli("predict", run.folder, source, "--out", out, "--trust-plugins", "--text", "body").code == 0
+    assert (
+        "the texts that the task 'mood' makes of these rows stand in none of their columns"
+        in said.err
+    )
+    assert (
+        cli("predict", run.folder, source, "--out", out, "--trust-plugins", "--text", "body").code
+        == 0
+    )
 
 
-@pytest.mark.parametrize("arguments", [["plain.txt"], ["happy"], ["so sad", "happy"], ["folder"], ["gone.csv"], ["new.csv"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["plain.txt"], ["happy"], ["so sad", "happy"], ["folder"], ["gone.csv"], ["new.csv"]],
+)
 def test_the_name_of_a_file_is_never_a_text(
     cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
@@ -291,9 +372,16 @@ def test_a_plain_file_has_one_text_a_line(cli: Any, trained: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_rows_without_a_text_are_one_error_that_counts_them(cli: Any, trained: Any, tmp_path: Path, ending: str) -> None:
+def test_rows_without_a_text_are_one_error_that_counts_them(
+    cli: Any, trained: Any, tmp_path: Path, ending: str
+) -> None:
     source, out = tmp_path / f"new.{ending}", tmp_path / "out.csv"
-    rows: list[dict[str, Any]] = [{"text": "so happy"}, {"text": None}, {"text": "None"}, {"text": None}]
+    rows: list[dict[str, Any]] = [
+        {"text": "so happy"},
+        {"text": None},
+        {"text": "None"},
+        {"text": None},
+    ]
     if ending == "parquet":
         parquet.write_table(pyarrow.Table.from_pylist(rows), source)
     else:
@@ -305,23 +393,37 @@ def test_rows_without_a_text_are_one_error_that_counts_them(cli: Any, trained: A
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
-def test_data_stay_as_they_are_unless_a_spreadsheet_is_meant(cli: Any, desk: Any, tmp_path: Path, ending: str) -> None:
+def test_data_stay_as_they_are_unless_a_spreadsheet_is_meant(
+    cli: Any, desk: Any, tmp_path: Path, ending: str
+) -> None:
     lines = (desk.folder / "mood.csv").read_text()
     (desk.folder / "mood.csv").write_text(lines.replace(",joy,", ",+,").replace(",anger,", ",-,"))
     run = desk.train(only_mood(desk))
-    texts = ["@someone so happy", "=1+1 angry", "- sad", "'tis so", 'a "quote",', "two\nlines", "-1"]
+    texts = [
+        "@someone so happy",
+        "=1+1 angry",
+        "- sad",
+        "'tis so",
+        'a "quote",',
+        "two\nlines",
+        "-1",
+    ]
     source = tmp_path / "new.jsonl"
     source.write_text("".join(json.dumps({"text": text, "=n": text}) + "\n" for text in texts))
     for flags, escape in (([], ""), (["--spreadsheet-safe"], "'")):
         out = tmp_path / f"out.{ending}"
         assert cli("predict", run.folder, source, "--out", out, "--keep", *flags).code == 0
         found = rows_of(out)
-        assert [row["text"] for row in found] == [escape * (text[0] in "@=-" and text != "-1") + text for text in texts]
+        assert [row["text"] for row in found] == [
+            escape * (text[0] in "@=-" and text != "-1") + text for text in texts
+        ]
         assert set(found[0]) == {"text", f"{escape}=n", "mood", "mood:+", "mood:-", "mood:sadness"}
         assert {row["mood"] for row in found} <= {f"{escape}+", f"{escape}-", "sadness"}
 
 
-def test_rows_with_different_keys_have_all_columns_in_every_format(cli: Any, trained: Any, tmp_path: Path) -> None:
+def test_rows_with_different_keys_have_all_columns_in_every_format(
+    cli: Any, trained: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "new.jsonl"
     rows: list[dict[str, Any]] = [
         {"text": "so happy", "a": 1},
@@ -333,7 +435,17 @@ def test_rows_with_different_keys_have_all_columns_in_every_format(cli: Any, tra
     kept = ["text", "a", "b", "d", "e", "f"]
     for ending in ("csv", "tsv", "jsonl", "parquet"):
         out = tmp_path / f"out.{ending}"
-        said = cli("predict", trained.folder, source, "--out", out, "--keep", "--task", "mood", "--labels-only")
+        said = cli(
+            "predict",
+            trained.folder,
+            source,
+            "--out",
+            out,
+            "--keep",
+            "--task",
+            "mood",
+            "--labels-only",
+        )
         if ending == "parquet":
             assert said.code == 1  # the list in `b` holds a number and an object
             assert "the values of the column 'b' are of different kinds" in said.err
@@ -343,15 +455,37 @@ def test_rows_with_different_keys_have_all_columns_in_every_format(cli: Any, tra
         assert all(list(row) == [*kept, "mood"] for row in found)
         nothing = None if ending == "jsonl" else ""
         assert [row["f"] for row in (found[0], found[-1])] == [nothing, "late"]
-        assert [row["a"] for row in found[:3]] == ([1, None, 2.5] if ending == "jsonl" else ["1", "", "2.5"])
+        assert [row["a"] for row in found[:3]] == (
+            [1, None, 2.5] if ending == "jsonl" else ["1", "", "2.5"]
+        )
         assert found[1]["b"] == ([1, {"c": None}] if ending == "jsonl" else '[1, {"c": null}]')
         assert found[1]["d"] == (True if ending == "jsonl" else "true")
-    source.write_text("".join(json.dumps({key: cell for key, cell in row.items() if key != "b"}) + "\n" for row in rows))
-    said = cli("predict", trained.folder, source, "--out", tmp_path / "out.parquet", "--keep", "--task", "mood", "--labels-only")
+    source.write_text(
+        "".join(
+            json.dumps({key: cell for key, cell in row.items() if key != "b"}) + "\n"
+            for row in rows
+        )
+    )
+    said = cli(
+        "predict",
+        trained.folder,
+        source,
+        "--out",
+        tmp_path / "out.parquet",
+        "--keep",
+        "--task",
+        "mood",
+        "--labels-only",
+    )
     assert said.code == 0, said.err
     found = rows_of(tmp_path / "out.parquet")
     assert [found[0]["a"], found[1]["a"], found[2]["a"]] == [1.0, None, 2.5]
-    assert [found[1]["d"], found[2]["e"], found[-1]["f"], len(found)] == [True, "\ufffd", "late", 1104]
+    assert [found[1]["d"], found[2]["e"], found[-1]["f"], len(found)] == [
+        True,
+        "\ufffd",
+        "late",
+        1104,
+    ]
 
 
 def test_jsonl_holds_no_nan_and_reads_back(cli: Any, trained: Any, tmp_path: Path) -> None:
@@ -359,7 +493,12 @@ def test_jsonl_holds_no_nan_and_reads_back(cli: Any, trained: Any, tmp_path: Pat
 
     source, out = tmp_path / "new.parquet", tmp_path / "out.jsonl"
     day = datetime.datetime(2026, 1, 2, 3, 4, 5)
-    content = {"text": ["so happy", "sad"], "x": [math.nan, 1.5], "y": [[math.inf, 1.0], []], "day": [day, None]}
+    content = {
+        "text": ["so happy", "sad"],
+        "x": [math.nan, 1.5],
+        "y": [[math.inf, 1.0], []],
+        "day": [day, None],
+    }
     content["box"] = [{"inside": 1}, None]  # type: ignore[list-item]
     parquet.write_table(pyarrow.table(content), source)
     said = cli("predict", trained.folder, source, "--out", out, "--keep")
@@ -370,8 +509,13 @@ def test_jsonl_holds_no_nan_and_reads_back(cli: Any, trained: Any, tmp_path: Pat
     assert [row["y"] for row in found] == [[None, 1.0], []]
     assert [row["day"] for row in found] == ["2026-01-02T03:04:05", None]
     assert cli("predict", trained.folder, out, "--out", tmp_path / "again.csv").code == 0
-    assert cli("predict", trained.folder, source, "--out", tmp_path / "same.parquet", "--keep").code == 0
-    assert parquet.read_schema(tmp_path / "same.parquet").field("day").type == pyarrow.timestamp("us")
+    assert (
+        cli("predict", trained.folder, source, "--out", tmp_path / "same.parquet", "--keep").code
+        == 0
+    )
+    assert parquet.read_schema(tmp_path / "same.parquet").field("day").type == pyarrow.timestamp(
+        "us"
+    )
 
 
 @pytest.mark.parametrize("how", ["itself", "symlink", "hardlink"])
@@ -388,7 +532,9 @@ def test_the_input_is_never_overwritten(cli: Any, trained: Any, tmp_path: Path, 
     assert source.read_text() == "text\nso happy\n"
 
 
-def test_rows_and_record_of_the_run_are_never_overwritten(cli: Any, copied: Path, trained: Any, tmp_path: Path) -> None:
+def test_rows_and_record_of_the_run_are_never_overwritten(
+    cli: Any, copied: Path, trained: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "new.csv"
     source.write_text("text\nso happy\n")
     for out in (trained.folder.parent / "mood.csv", copied / "metrics.jsonl"):
@@ -401,14 +547,18 @@ def test_rows_and_record_of_the_run_are_never_overwritten(cli: Any, copied: Path
         assert cli("predict", copied, source, "--out", copied / "answers.jsonl").code == 0
 
 
-def test_a_model_with_nan_weights_is_refused(cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_nan_weights_is_refused(
+    cli: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy as np
 
     from emomtl.inference.evaluator import Evaluator
 
     logits = Evaluator.logits
     monkeypatch.setattr(
-        Evaluator, "logits", lambda *given: {name: np.full_like(one, np.nan) for name, one in logits(*given).items()}
+        Evaluator,
+        "logits",
+        lambda *given: {name: np.full_like(one, np.nan) for name, one in logits(*given).items()},
     )
     source, out = tmp_path / "new.csv", tmp_path / "out.csv"
     source.write_text("text\nso happy\n")
@@ -418,14 +568,19 @@ def test_a_model_with_nan_weights_is_refused(cli: Any, trained: Any, tmp_path: P
         assert "tasks.mood: the model's answers on these texts are not finite" in said.err
 
 
-def test_answers_have_four_digits_and_labels_only_has_none(cli: Any, trained: Any, tmp_path: Path) -> None:
+def test_answers_have_four_digits_and_labels_only_has_none(
+    cli: Any, trained: Any, tmp_path: Path
+) -> None:
     import re
 
     shown = cli("predict", trained.folder, "so happy").out
     assert re.search(r"  mood: \w+ 0\.\d{4}\n", shown)
     assert not re.search(r"\d", cli("predict", trained.folder, "--labels-only", "so happy").out)
     found = json.loads(cli("predict", trained.folder, "--labels-only", "--json", "so happy").out)
-    assert found == {"mood": {"labels": found["mood"]["labels"]}, "topics": {"labels": found["topics"]["labels"]}}
+    assert found == {
+        "mood": {"labels": found["mood"]["labels"]},
+        "topics": {"labels": found["topics"]["labels"]},
+    }
     source, out = tmp_path / "new.csv", tmp_path / "out.csv"
     source.write_text("text\nso happy\n")
     assert cli("predict", trained.folder, source, "--out", out, "--labels-only").code == 0
@@ -433,9 +588,18 @@ def test_answers_have_four_digits_and_labels_only_has_none(cli: Any, trained: An
 
 
 @pytest.mark.parametrize(
-    "flags", [["--text", "body"], ["--encoding", "utf-8"], ["--keep"], ["--no-header"], ["--spreadsheet-safe"]]
+    "flags",
+    [
+        ["--text", "body"],
+        ["--encoding", "utf-8"],
+        ["--keep"],
+        ["--no-header"],
+        ["--spreadsheet-safe"],
+    ],
 )
-def test_options_about_files_are_refused_for_texts(cli: Any, trained: Any, flags: list[str]) -> None:
+def test_options_about_files_are_refused_for_texts(
+    cli: Any, trained: Any, flags: list[str]
+) -> None:
     said = cli("predict", trained.folder, "so happy", *flags)
     assert (said.code, said.out) == (1, "")
     assert "is about a file, and texts are given (name a file, and --out)" in said.err
@@ -483,7 +647,9 @@ def test_predictions_for_a_file_say_how_far_they_are(
 
 
 def test_plain_lines_of_training_say_how_long_it_takes(desk: Any, cli: Any) -> None:
-    said = cli("train", desk.manifest(train={"steps": 6, "log_every": 2}), "--out", desk.folder / "run")
+    said = cli(
+        "train", desk.manifest(train={"steps": 6, "log_every": 2}), "--out", desk.folder / "run"
+    )
     lines = [line for line in said.err.splitlines() if line.startswith("step 4 (67%")]
     assert lines
     assert ", 0:00:0" in lines[0]

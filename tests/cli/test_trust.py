@@ -1,4 +1,6 @@
-"""A run's folder executes nothing: its plugin files run only where the user says that they are trusted."""
+"""A run's folder executes nothing: its plugin files run only where the user says that they are
+trusted.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,10 @@ def test_what_needs_a_run_s_code_names_it_and_asks(
     words = [{"RUN": str(run), "OUT": str(tmp_path / "out")}.get(word, word) for word in command]
     said = cli(*words)
     assert said.code == 1
-    assert "brings code of its own along, which opening it would run with your rights: sides.py" in said.err
+    assert (
+        "brings code of its own along, which opening it would run with your rights: sides.py"
+        in said.err
+    )
     assert "--trust-plugins" in said.err
     assert not marker.exists()
     assert not (tmp_path / "out").exists()
@@ -105,7 +110,9 @@ def test_a_run_that_is_trusted_is_opened_with_its_code(
 
 
 @pytest.mark.parametrize("form", ["--json", "--html", "--csv", "--markdown", "--latex", None])
-def test_a_report_runs_no_code_of_the_run(stranger: tuple[Path, Path], cli: Any, tmp_path: Path, form: str | None) -> None:
+def test_a_report_runs_no_code_of_the_run(
+    stranger: tuple[Path, Path], cli: Any, tmp_path: Path, form: str | None
+) -> None:
     run, marker = stranger
     to_file = [tmp_path / "out"] if form not in ("--json", None) else []
     said = cli("report", run, *([form] if form else []), *to_file)
@@ -139,18 +146,20 @@ def test_report_tables_equal_those_of_the_plugin_code(
         assert one.taxonomy == bound.taxonomy
 
 
-def test_train_says_that_its_run_needs_the_flag(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_says_that_its_run_needs_the_flag(
+    desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MARKER", str(desk.folder / "ran"))
     (desk.folder / "sides.py").write_text(PLUGIN)
     tasks = {"mood": None, "topics": None, "side": {"source": "topics.csv"}}
-    manifest = desk.manifest(plugins=["./sides.py"], tasks=tasks, train={"steps": 1}, eval={"every": 1})
+    manifest = desk.manifest(
+        plugins=["./sides.py"], tasks=tasks, train={"steps": 1}, eval={"every": 1}
+    )
     said = cli("train", manifest, "--out", desk.folder / "run")
     assert f"emomtl eval {desk.folder / 'run'} --split test --trust-plugins" in said.err
-    assert json.loads((desk.folder / "run" / "scores.json").read_text())["evaluations"][0]["tasks"]["side"]["head"] == {
-        "kind": "single-label",
-        "answers": "labels",
-        "of_emomtl": True,
-    }
+    assert json.loads((desk.folder / "run" / "scores.json").read_text())["evaluations"][0]["tasks"][
+        "side"
+    ]["head"] == {"kind": "single-label", "answers": "labels", "of_emomtl": True}
 
 
 LISTENER = 'import os\nopen(os.environ["MARKER"], "a").close()\n'
@@ -165,8 +174,16 @@ def test_a_study_s_folder_is_reported_on_without_its_code(
     monkeypatch.setenv("MARKER", str(marker))
     (desk.folder / "listener.py").write_text(LISTENER)
     length = {"steps": None, "target": "mood", "target_updates": 2}
-    desk.manifest("base", plugins=["./listener.py"], sampler={"use": "uniform", "per_step": "all"}, train=length)
-    rows = [{"name": "alone", "manifest": {}}, {"name": "faster", "manifest": {"train": {"lr": 2e-3}}}]
+    desk.manifest(
+        "base",
+        plugins=["./listener.py"],
+        sampler={"use": "uniform", "per_step": "all"},
+        train=length,
+    )
+    rows = [
+        {"name": "alone", "manifest": {}},
+        {"name": "faster", "manifest": {"train": {"lr": 2e-3}}},
+    ]
     content = {"name": "small", "base": "base.toml", "target": "mood", "seeds": [1], "rows": rows}
     (desk.folder / "study.toml").write_text(tomli_w.dumps(content))
     places = ["--out", tmp_path / "out", "--runs", tmp_path / "runs"]

@@ -1,4 +1,6 @@
-"""Thresholds that a run keeps: from training to eval, predict and the model card; never from the rows that are scored."""
+"""Thresholds that a run keeps: from training to eval, predict and the model card; never from the
+rows that are scored.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,12 @@ def test_training_keeps_thresholds_and_temperature_of_the_best_checkpoint(copied
     assert found["rows"] == len(targets)
     for way in WAYS:
         thresholds = found["thresholds"][way]
-        decided = probabilities >= np.array([thresholds["by_label"][label] for label in found["labels"]])
-        assert thresholds["macro_f1"] == pytest.approx(f1_score(targets, decided, average="macro", zero_division=0))
+        decided = probabilities >= np.array(
+            [thresholds["by_label"][label] for label in found["labels"]]
+        )
+        assert thresholds["macro_f1"] == pytest.approx(
+            f1_score(targets, decided, average="macro", zero_division=0)
+        )
     entry = next(entry for entry in run.scores() if entry.get("which") == "best")
     for way in WAYS:
         cross_fitted = found["thresholds"][way]["macro_f1_cross_fitted"]
@@ -62,13 +68,20 @@ def test_eval_scores_test_at_thresholds_of_validation(copied: Path, cli: Any, ol
         forget(copied)
     said = cli("eval", copied, "--split", "test", "--json")
     assert said.code == 0, said.err
-    assert f"topics: metrics with `_tuned`: thresholds tuned on {thresholds['rows']} validation rows" in said.err
+    assert (
+        f"topics: metrics with `_tuned`: thresholds tuned on {thresholds['rows']} validation rows"
+        in said.err
+    )
     metrics = json.loads(said.out)["tasks"]["topics"]
     run = Run.open(copied)
-    answers = recorded_predictions(run, "test", find_checkpoint(run, "best").resolve().name, "topics")
+    answers = recorded_predictions(
+        run, "test", find_checkpoint(run, "best").resolve().name, "topics"
+    )
     assert answers is not None
     for way in WAYS:
-        values = np.array([thresholds["thresholds"][way]["by_label"][label] for label in thresholds["labels"]])
+        values = np.array(
+            [thresholds["thresholds"][way]["by_label"][label] for label in thresholds["labels"]]
+        )
         for mean in ("macro", "micro"):
             expected = f1_score(answers[0], answers[1] >= values, average=mean, zero_division=0)
             assert metrics[f"{mean}_f1_{way}"] == pytest.approx(expected)
@@ -77,21 +90,31 @@ def test_eval_scores_test_at_thresholds_of_validation(copied: Path, cli: Any, ol
 
 
 def test_the_table_after_training_has_a_row_a_checkpoint(desk: Any, cli: Any) -> None:
-    said = cli("train", desk.manifest(train={"steps": 2}, eval={"every": 2}), "--out", desk.folder / "once")
+    said = cli(
+        "train", desk.manifest(train={"steps": 2}, eval={"every": 2}), "--out", desk.folder / "once"
+    )
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
     assert words.count("best, last") == 2
     assert "metrics with `_tuned` are cross-fitted" in words
     again = (desk.folder / "once" / "thresholds.json").read_bytes()
-    assert cli("train", desk.folder / "small.toml", "--out", desk.folder / "once", "--resume").code == 0
+    assert (
+        cli("train", desk.folder / "small.toml", "--out", desk.folder / "once", "--resume").code
+        == 0
+    )
     assert (desk.folder / "once" / "thresholds.json").read_bytes() == again
 
 
 def test_eval_of_validation_is_cross_fitted_and_says_so(copied: Path, cli: Any) -> None:
     said = cli("eval", copied, "--json")
-    assert "are cross-fitted: each fifth of these rows at thresholds tuned on the other four" in said.err
+    assert (
+        "are cross-fitted: each fifth of these rows at thresholds tuned on the other four"
+        in said.err
+    )
     metrics = json.loads(said.out)["tasks"]["topics"]
-    assert metrics["macro_f1_tuned"] == pytest.approx(kept(copied)["thresholds"]["tuned"]["macro_f1_cross_fitted"])
+    assert metrics["macro_f1_tuned"] == pytest.approx(
+        kept(copied)["thresholds"]["tuned"]["macro_f1_cross_fitted"]
+    )
 
 
 def test_without_answers_of_validation_eval_says_how_to_get_them(desk: Any, cli: Any) -> None:
@@ -130,15 +153,22 @@ def answers_of(said: Any) -> Any:
     return json.loads(said.out)["topics"]
 
 
-def test_predict_answers_at_the_thresholds_that_are_chosen(copied: Path, cli: Any, tmp_path: Path) -> None:
+def test_predict_answers_at_the_thresholds_that_are_chosen(
+    copied: Path, cli: Any, tmp_path: Path
+) -> None:
     text = "happy love alone"
     fixed = answers_of(cli("predict", copied, text, "--json"))
     assert fixed == answers_of(cli("predict", copied, text, "--json", "--thresholds", "fixed"))
     probabilities = fixed["probabilities"]
     found = kept(copied)
-    chosen: dict[str, dict[str, float]] = {way: found["thresholds"][way]["by_label"] for way in WAYS}
+    chosen: dict[str, dict[str, float]] = {
+        way: found["thresholds"][way]["by_label"] for way in WAYS
+    }
     middle = sorted(probabilities.values())[1]
-    given = {label: min(0.99, value + 1e-6) if value > middle else value for label, value in probabilities.items()}
+    given = {
+        label: min(0.99, value + 1e-6) if value > middle else value
+        for label, value in probabilities.items()
+    }
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"topics": given}), encoding="utf-8")
     for choice, thresholds in (
@@ -162,7 +192,10 @@ def test_predict_answers_at_the_thresholds_that_are_chosen(copied: Path, cli: An
         ({"topics": 1.5}, "1.5 is no threshold"),
         ({"topics": {"joy": 0.3}}, "no threshold for 3 label(s): "),
         ({"topics": {"jooy": 0.3}}, "has no label 'jooy'"),
-        ({"topics": {"joy": True, "anger": 0.1, "sadness": 0.1, "fear": 0.1}}, "True is no threshold"),
+        (
+            {"topics": {"joy": True, "anger": 0.1, "sadness": 0.1, "fear": 0.1}},
+            "True is no threshold",
+        ),
         ({"mood": 0.3}, "'topics' is missing, and answers by thresholds"),
         ({"topcs": 0.3}, "'topcs' is no task of this run"),
         ([0.3], "a JSON object was expected, found list"),
@@ -187,7 +220,9 @@ def test_a_file_of_thresholds_that_leaves_something_open_is_refused(
         ("absent.json", "No such file"),
     ],
 )
-def test_a_choice_of_thresholds_that_makes_no_sense_is_refused(copied: Path, cli: Any, choice: str, said: str) -> None:
+def test_a_choice_of_thresholds_that_makes_no_sense_is_refused(
+    copied: Path, cli: Any, choice: str, said: str
+) -> None:
     found = cli("predict", copied, "a happy day", "--thresholds", choice)
     assert found.code == 1
     assert said in " ".join(found.err.split())
@@ -204,7 +239,10 @@ def test_a_group_is_predicted_if_a_member_is() -> None:
     from emomtl import Grouping, MultiLabel, Taxonomy
     from emomtl.inference.predict.predictor import decoded
 
-    taxonomy = Taxonomy(["joy", "anger", "fear"], groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),))
+    taxonomy = Taxonomy(
+        ["joy", "anger", "fear"],
+        groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),),
+    )
     bound: Any = SimpleNamespace(head=MultiLabel(), taxonomy=taxonomy)
     probabilities = np.array([[0.4, 0.6, 0.1]])
     (answer,) = decoded(bound.head, bound.taxonomy, probabilities, (0.3, 0.7, 0.05))
@@ -216,12 +254,16 @@ def test_a_group_is_predicted_if_a_member_is() -> None:
 
 def test_thresholds_that_somebody_changed_are_not_taken(copied: Path, cli: Any) -> None:
     path = copied / "thresholds.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"rows": 18', '"rows": 19'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"rows": 18', '"rows": 19'), encoding="utf-8"
+    )
     found = cli("predict", copied, "a happy day", "--thresholds", "tuned")
     assert (found.code, "it is not what this run wrote into it" in found.err) == (1, True)
 
 
-def test_the_model_card_carries_thresholds_and_temperatures(copied: Path, cli: Any, tmp_path: Path) -> None:
+def test_the_model_card_carries_thresholds_and_temperatures(
+    copied: Path, cli: Any, tmp_path: Path
+) -> None:
     assert cli("eval", copied, "--split", "test").code == 0
     said = cli("report", copied, "--card", tmp_path / "README.md")
     assert said.code == 0, said.err

@@ -11,7 +11,8 @@ import pytest
 
 @pytest.fixture
 def stopped_in_a_stage(desk: Any, contents: Any) -> Callable[[str, int, str], list[Any]]:
-    """Trains all stages, puts these runs aside, and trains again until a step of the run called `name`.
+    """Trains all stages, puts these runs aside, and trains again until a step of the run called
+    `name`.
 
     Gives the contents of the unbroken runs, stage by stage.
     """

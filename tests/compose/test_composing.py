@@ -1,4 +1,6 @@
-"""A manifest and plugins make a plan, with every option written out, or one error that lists everything wrong."""
+"""A manifest and plugins make a plan, with every option written out, or one error that lists
+everything wrong.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,18 @@ def plan(path: Path, *overrides: str) -> Plan:
 def problems(path: Path, *overrides: str) -> dict[str, str]:
     with pytest.raises(EmomtlError) as caught:
         plan(path, *overrides)
-    return {problem.place: f"{problem.found} ({problem.remedy})" for problem in caught.value.problems}
+    return {
+        problem.place: f"{problem.found} ({problem.remedy})" for problem in caught.value.problems
+    }
 
 
 def test_all_problems_come_at_once_with_their_places(desk: Any) -> None:
     manifest = desk.manifest(
-        tasks={"mood": {"options": {"txt": "a"}}, "nowhere": {"source": "nowhere.csv"}, "topics": {"source": "gone.csv"}},
+        tasks={
+            "mood": {"options": {"txt": "a"}},
+            "nowhere": {"source": "nowhere.csv"},
+            "topics": {"source": "gone.csv"},
+        },
         sampler={"use": "aneald"},
         weighting={"use": "uncertainty", "init": 100.0},
         eval={"select": "mod/macro_f1"},
@@ -38,7 +46,9 @@ def test_all_problems_come_at_once_with_their_places(desk: Any) -> None:
     assert "did you mean 'annealed'" in found["sampler.use"]
 
 
-def test_the_complete_manifest_holds_every_option_and_reads_back_equal(desk: Any, tmp_path: Path) -> None:
+def test_the_complete_manifest_holds_every_option_and_reads_back_equal(
+    desk: Any, tmp_path: Path
+) -> None:
     made = plan(desk.manifest())
     content = made.manifest
     assert content.sampler.options == {"start": 1.0, "end": 0.2, "by": "progress"}
@@ -76,7 +86,11 @@ def test_an_unknown_target_is_refused_and_the_nearest_suggested(desk: Any) -> No
 
 def test_overrides_go_through_the_same_checks(desk: Any) -> None:
     made = plan(desk.manifest(), "train.lr=1e-5", "sampler.by=epoch", "tasks.mood.weight=0.5")
-    assert (made.manifest.train.lr, made.sampler.by, made.tasks["mood"].table.weight) == (1e-5, "epoch", 0.5)  # type: ignore[attr-defined]
+    assert (made.manifest.train.lr, made.sampler.by, made.tasks["mood"].table.weight) == (
+        1e-5,
+        "epoch",
+        0.5,
+    )  # type: ignore[attr-defined]
     keys = ("train.lrr=1", "evaluation.every=2")
     assert set(problems(desk.manifest(), *keys)) == {"--set train.lrr", "--set evaluation"}
     options = ("sampler.by=week", "weighting.init=100.0")
@@ -91,7 +105,12 @@ def test_wrong_keys_come_before_unknown_names(desk: Any) -> None:
 
 def test_a_head_can_be_changed_and_given_options(desk: Any) -> None:
     made = plan(
-        desk.manifest(tasks={"mood": {"head": {"use": "multi-label", "threshold": 0.2}}, "topics": {"head": {"lr": 0.5}}})
+        desk.manifest(
+            tasks={
+                "mood": {"head": {"use": "multi-label", "threshold": 0.2}},
+                "topics": {"head": {"lr": 0.5}},
+            }
+        )
     )
     assert made.tasks["mood"].head.kind == "multi-label"
     assert made.tasks["mood"].head.threshold == 0.2  # type: ignore[attr-defined]

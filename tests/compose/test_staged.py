@@ -30,12 +30,15 @@ def planned(desk: Any, manifest: Path) -> Any:
     return compose_file(manifest, [], Plugins.discover())
 
 
-# -- from one manifest to several ---------------------------------------------------------------------------------------
+# -- from one manifest to several
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_stage_is_the_manifest_with_its_changes(desk: Any) -> None:
     more = {"sampler": {"use": "uniform"}, "weighting": {"use": "equal"}, "eval": {"patience": 2}}
-    path = desk.manifest(stages=[SEVERAL, ALONE | more], start={"run": "x"}, eval={"select": "topics/macro_f1"})
+    path = desk.manifest(
+        stages=[SEVERAL, ALONE | more], start={"run": "x"}, eval={"select": "topics/macro_f1"}
+    )
     manifest = read_manifest(path)
     before = manifest.model_copy(deep=True)
     first, second = stage_manifests(manifest)
@@ -60,7 +63,11 @@ def test_the_manifest_of_each_stage_is_whole_and_reads_back(desk: Any, tmp_path:
     plan = planned(desk, desk.manifest(stages=BOTH, pretrain=PRETRAIN))
     every = stages(plan, tmp_path / "out")
     assert [folder.name for _, folder in every] == ["out-pretrain", "out-several", "out"]
-    assert [one.manifest.name for one in plans(plan)] == ["small-several-pretrain", "small-several", "small"]
+    assert [one.manifest.name for one in plans(plan)] == [
+        "small-several-pretrain",
+        "small-several",
+        "small",
+    ]
     for stage, _ in every:
         (tmp_path / "copy.toml").write_text(write_manifest(stage.manifest))
         assert read_manifest(tmp_path / "copy.toml") == stage.manifest
@@ -76,7 +83,11 @@ def test_pretraining_written_as_a_stage_gives_the_weights_of_pretrain(desk: Any)
     tasks = {"masked-mood": {"use": "masked-tokens", "options": {"of": "mood"}}}
     train_table = {"steps": 4, "lr": 1e-3, "head_lr": 1e-3, "batch_size": 8, "warmup": 0.1}
     words = {"name": "words", "tasks": ["masked-mood"], "train": train_table}
-    words |= {"sampler": {"use": "proportional"}, "weighting": {"use": "equal"}, "eval": {"every": 3}}
+    words |= {
+        "sampler": {"use": "proportional"},
+        "weighting": {"use": "equal"},
+        "eval": {"every": 3},
+    }
     main = {"name": "main", "tasks": ["mood", "topics"], "start": {"heads": False}}
     by_stages = desk.train_stages(desk.manifest("a", tasks=tasks, stages=[words, main]), "a")
     by_table = desk.train_stages(desk.manifest("b", pretrain=PRETRAIN, eval={"every": 3}), "b")
@@ -84,41 +95,92 @@ def test_pretraining_written_as_a_stage_gives_the_weights_of_pretrain(desk: Any)
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize(("key", "total", "parts"), [("steps", 11, [8, 3]), ("target_updates", 375, [281, 94])])
-def test_shares_divide_the_length_and_add_up_to_it(desk: Any, key: str, total: int, parts: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("key", "total", "parts"), [("steps", 11, [8, 3]), ("target_updates", 375, [281, 94])]
+)
+def test_shares_divide_the_length_and_add_up_to_it(
+    desk: Any, key: str, total: int, parts: list[int]
+) -> None:
     length = {"steps": None, key: total} | ({"target": "mood"} if key == "target_updates" else {})
-    table = [{"name": "several", "share": 0.75}, {"name": "alone", "share": 0.25, "tasks": ["mood"]}]
+    table = [
+        {"name": "several", "share": 0.75},
+        {"name": "alone", "share": 0.25, "tasks": ["mood"]},
+    ]
     made = stage_manifests(read_manifest(desk.manifest(train=length, stages=table)))
     assert [getattr(one.train, key) for one in made] == parts
     assert sum(parts) == total
-    epochs = stage_manifests(read_manifest(desk.manifest(train={"steps": None, "epochs": 4.0}, stages=table)))
+    epochs = stage_manifests(
+        read_manifest(desk.manifest(train={"steps": None, "epochs": 4.0}, stages=table))
+    )
     assert [one.train.epochs for one in epochs] == [3.0, 1.0]
 
 
 def test_updates_are_counted_over_stages_of_one_length(desk: Any) -> None:
     length = {"steps": None, "target": "mood", "target_updates": 12}
-    shares = [{"name": "several", "share": 0.75}, {"name": "alone", "share": 0.25, "tasks": ["mood"]}]
+    shares = [
+        {"name": "several", "share": 0.75},
+        {"name": "alone", "share": 0.25, "tasks": ["mood"]},
+    ]
     other = {"name": "other", "tasks": ["topics"], "train": {"steps": 5}}
-    assert updates_over_stages(planned(desk, desk.manifest(train=length, stages=[other, *shares])), "mood") == 12
-    assert updates_over_stages(planned(desk, desk.manifest(train=length, stages=[{"name": "a"}, {"name": "b"}])), "mood") == 24
-    assert updates_over_stages(planned(desk, desk.manifest(train=length, stages=[{"name": "a"}, ALONE])), "mood") is None
+    assert (
+        updates_over_stages(
+            planned(desk, desk.manifest(train=length, stages=[other, *shares])), "mood"
+        )
+        == 12
+    )
+    assert (
+        updates_over_stages(
+            planned(desk, desk.manifest(train=length, stages=[{"name": "a"}, {"name": "b"}])),
+            "mood",
+        )
+        == 24
+    )
+    assert (
+        updates_over_stages(
+            planned(desk, desk.manifest(train=length, stages=[{"name": "a"}, ALONE])), "mood"
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ([ALONE | {"tasks": ["moood"]}], r"stages\[0\]\.tasks: 'moood' is no task of this manifest.*did you mean 'mood'"),
+        (
+            [ALONE | {"tasks": ["moood"]}],
+            r"stages\[0\]\.tasks: 'moood' is no task of this manifest.*did you mean 'mood'",
+        ),
         ([ALONE, ALONE], r"stages\[1\]\.name: two stages are called 'alone'"),
-        ([SEVERAL, ALONE | {"share": 0.5}], r"stages\[1\]\.share: it has a share of .*and `steps` of its own"),
-        ([{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}], r"stages\[1\]\.share: the shares are 0\.5 \+ 0\.4 = 0\.9"),
-        ([SEVERAL, ALONE | {"sampler": {"use": "unifrom"}}], r"stages\[1\]\.sampler\.use.*'unifrom'.*did you mean 'uniform'"),
-        ([SEVERAL, ALONE | {"changes": [{"use": "lora", "rank": 2}]}], r"stages\[1\]\.changes\[0\]\.rank"),
-        ([SEVERAL, ALONE | {"eval": {"select": "topics/macro_f1"}}], r"stages\[1\]\.eval\.select.*'topics' is no task"),
+        (
+            [SEVERAL, ALONE | {"share": 0.5}],
+            r"stages\[1\]\.share: it has a share of .*and `steps` of its own",
+        ),
+        (
+            [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}],
+            r"stages\[1\]\.share: the shares are 0\.5 \+ 0\.4 = 0\.9",
+        ),
+        (
+            [SEVERAL, ALONE | {"sampler": {"use": "unifrom"}}],
+            r"stages\[1\]\.sampler\.use.*'unifrom'.*did you mean 'uniform'",
+        ),
+        (
+            [SEVERAL, ALONE | {"changes": [{"use": "lora", "rank": 2}]}],
+            r"stages\[1\]\.changes\[0\]\.rank",
+        ),
+        (
+            [SEVERAL, ALONE | {"eval": {"select": "topics/macro_f1"}}],
+            r"stages\[1\]\.eval\.select.*'topics' is no task",
+        ),
         ([SEVERAL, ALONE | {"trian": {}}], r"stages\[1\]\.trian.*did you mean 'train'"),
-        ([SEVERAL | {"name": "pretrain"}, ALONE], r"stages\[0\]\.name: \[pretrain\] makes a stage of this name"),
+        (
+            [SEVERAL | {"name": "pretrain"}, ALONE],
+            r"stages\[0\]\.name: \[pretrain\] makes a stage of this name",
+        ),
     ],
 )
-def test_a_problem_of_a_stage_comes_once_with_its_line(desk: Any, table: list[Any], said: str) -> None:
+def test_a_problem_of_a_stage_comes_once_with_its_line(
+    desk: Any, table: list[Any], said: str
+) -> None:
     manifest = desk.manifest(stages=table, pretrain=PRETRAIN)
     with pytest.raises(EmomtlError, match=said) as caught:
         planned(desk, manifest)
@@ -134,11 +196,19 @@ def test_a_wrong_task_is_one_problem_for_all_stages(desk: Any) -> None:
 
 def test_a_stage_without_the_target_needs_its_own_length(desk: Any) -> None:
     length = {"steps": None, "target": "mood", "target_updates": 12}
-    with pytest.raises(EmomtlError, match=r"stages\[0\]: it does not train 'mood', whose updates are the length"):
-        planned(desk, desk.manifest(train=length, stages=[{"name": "other", "tasks": ["topics"]}, {"name": "b"}]))
+    with pytest.raises(
+        EmomtlError, match=r"stages\[0\]: it does not train 'mood', whose updates are the length"
+    ):
+        planned(
+            desk,
+            desk.manifest(
+                train=length, stages=[{"name": "other", "tasks": ["topics"]}, {"name": "b"}]
+            ),
+        )
 
 
-# -- the runs -----------------------------------------------------------------------------------------------------------
+# -- the runs
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_each_stage_starts_from_the_best_of_the_previous(desk: Any, cli: Any) -> None:
@@ -160,19 +230,25 @@ def test_each_stage_starts_from_the_best_of_the_previous(desk: Any, cli: Any) ->
 
 def test_a_stage_begins_with_the_weights_of_the_previous(desk: Any) -> None:
     table = [SEVERAL, ALONE | {"start": {"checkpoint": "last"}}]
-    (plan, folder), (after, out) = stages(planned(desk, desk.manifest(stages=table)), desk.folder / "main")
+    (plan, folder), (after, out) = stages(
+        planned(desk, desk.manifest(stages=table)), desk.folder / "main"
+    )
     train(start(plan, folder, Display()))
     session = start(after, out, Display())
     session.run.close()
     kept = weights(folder, "last")
     begun = session.model.state_dict()
     assert all(torch.equal(begun[name], kept[name]) for name in begun)
-    assert {name for name in kept if name not in begun} == {name for name in kept if name.startswith("heads.topics")}
+    assert {name for name in kept if name not in begun} == {
+        name for name in kept if name.startswith("heads.topics")
+    }
 
 
 def test_stages_may_change_the_encoder_in_other_ways(desk: Any) -> None:
     pals = {"use": "pals", "rank": 6, "heads": 3}
-    runs = desk.train_stages(desk.manifest(encoder={"changes": [pals]}, stages=[SEVERAL, ALONE | {"changes": []}]), "m")
+    runs = desk.train_stages(
+        desk.manifest(encoder={"changes": [pals]}, stages=[SEVERAL, ALONE | {"changes": []}]), "m"
+    )
     assert runs[1].environment["start"]["changes"] == {"pals": "left behind"}
     assert runs[1].manifest.encoder.changes == ()
 
@@ -209,6 +285,10 @@ def test_check_tells_of_all_stages_and_adds_up_updates(desk: Any, cli: Any) -> N
     assert "small-several: about 6 steps" in said.out
     assert "small: about 4 steps" in said.out
     assert "updates over all stages: mood 10, topics 6" in said.err
-    other = desk.manifest("other", train={"steps": 10}, sampler={"use": "uniform", "per_step": "all"})
-    against = json.loads(cli("check", manifest, "--json", "--no-step", "--against", other).out)["against"]
+    other = desk.manifest(
+        "other", train={"steps": 10}, sampler={"use": "uniform", "per_step": "all"}
+    )
+    against = json.loads(cli("check", manifest, "--json", "--no-step", "--against", other).out)[
+        "against"
+    ]
     assert against["updates"] == [10, 10]

@@ -1,4 +1,6 @@
-"""Runs that start from another: by `[start]`, or with `[pretrain]` from a run of masked language modelling made before."""
+"""Runs that start from another: by `[start]`, or with `[pretrain]` from a run of masked language
+modelling made before.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def weights(run: Run | Path, which: str = "best") -> dict[str, torch.Tensor]:
     return open_checkpoint(find_checkpoint(opened, which).resolve()).tensors("model")
 
 
-# -- [pretrain]: a pure function from a manifest to a manifest ----------------------------------------------------------
+# -- [pretrain]: a pure function from a manifest to a manifest
+# ----------------------------------------------------------
 
 
 def test_pretraining_is_a_pure_function_of_the_manifest(desk: Any) -> None:
@@ -36,9 +39,22 @@ def test_pretraining_is_a_pure_function_of_the_manifest(desk: Any) -> None:
     made, again = pretraining(manifest), pretraining(manifest)
     assert made == again
     assert manifest == before
-    assert (made.name, made.seed, made.encoder, made.pretrain) == ("small-pretrain", manifest.seed, manifest.encoder, None)
-    assert (made.train.steps, made.train.lr, made.train.batch_size, made.train.warmup) == (4, 1e-3, 8, 0.1)
-    assert {name: table.trained for name, table in made.tasks.items()} == {"mood": False, "masked-mood": True}
+    assert (made.name, made.seed, made.encoder, made.pretrain) == (
+        "small-pretrain",
+        manifest.seed,
+        manifest.encoder,
+        None,
+    )
+    assert (made.train.steps, made.train.lr, made.train.batch_size, made.train.warmup) == (
+        4,
+        1e-3,
+        8,
+        0.1,
+    )
+    assert {name: table.trained for name, table in made.tasks.items()} == {
+        "mood": False,
+        "masked-mood": True,
+    }
     masked = made.tasks["masked-mood"]
     assert (masked.use, masked.options, masked.limit) == ("masked-tokens", {"of": "mood"}, 20)
     assert masked.head is not None
@@ -51,7 +67,9 @@ def test_the_manifest_of_each_stage_is_whole_and_reads_back(desk: Any, tmp_path:
         (tmp_path / "copy.toml").write_text(write_manifest(stage.manifest))
         back = read_manifest(tmp_path / "copy.toml")
         assert back == stage.manifest
-        assert compose_file(tmp_path / "copy.toml", [], Plugins.discover()).manifest == stage.manifest
+        assert (
+            compose_file(tmp_path / "copy.toml", [], Plugins.discover()).manifest == stage.manifest
+        )
         assert folder.name == {"small-pretrain": "out-pretrain", "small": "out"}[back.name]
 
 
@@ -61,19 +79,36 @@ def test_only_training_texts_are_learned_from_and_validation_is_scored(desk: Any
     assert runs[0].scores()[0]["tasks"]["masked-mood"]["rows"] == 24
     other = desk.table("mood", 48, ["joy", "anger", "sadness"], seed=1)
     lines = other.read_text().splitlines()
-    other.write_text("\n".join([line.replace("home", "cat") if not line.endswith("train") else line for line in lines]) + "\n")
+    other.write_text(
+        "\n".join(
+            [line.replace("home", "cat") if not line.endswith("train") else line for line in lines]
+        )
+        + "\n"
+    )
     again = desk.train_stages(desk.manifest(pretrain=PRETRAIN), "b")
     one, two = (weights(found[0], "last") for found in (runs, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_pretraining_reads_other_tasks_and_bases_of_derived_ones(desk: Any, install: Callable[..., None]) -> None:
+def test_pretraining_reads_other_tasks_and_bases_of_derived_ones(
+    desk: Any, install: Callable[..., None]
+) -> None:
     tasks = {"words": {"use": "masked-tokens", "options": {"of": "topics"}}}
-    table = {"on": ["suicide-depression", "words"], "sources": {"suicide-depression": "posts.csv"}, "steps": 2}
+    table = {
+        "on": ["suicide-depression", "words"],
+        "sources": {"suicide-depression": "posts.csv"},
+        "steps": 2,
+    }
     made = pretraining(read_manifest(desk.manifest(tasks=tasks, pretrain=table)))
     assert made.tasks["suicide-depression"].source == "posts.csv"
-    assert [name for name, table in made.tasks.items() if not table.trained] == ["suicide-depression", "words", "topics"]
-    run = desk.train_stages(desk.manifest(tasks=tasks, pretrain={**PRETRAIN, "on": ["words", "mood"]}), "run")[0]
+    assert [name for name, table in made.tasks.items() if not table.trained] == [
+        "suicide-depression",
+        "words",
+        "topics",
+    ]
+    run = desk.train_stages(
+        desk.manifest(tasks=tasks, pretrain={**PRETRAIN, "on": ["words", "mood"]}), "run"
+    )[0]
     assert run.environment["sizes"] == {"masked-words": 36, "masked-mood": 48}
 
 
@@ -82,15 +117,23 @@ def test_pretraining_reads_other_tasks_and_bases_of_derived_ones(desk: Any, inst
     [
         ({"on": ["moood"]}, ["pretrain.*'moood' is not installed"]),
         ({"on": []}, ["pretrain.on"]),
-        ({"on": ["mood"], "sources": {"mod": "x.csv"}}, ["pretrain.sources.*'mod' is not among `on`.*did you mean 'mood'"]),
+        (
+            {"on": ["mood"], "sources": {"mod": "x.csv"}},
+            ["pretrain.sources.*'mod' is not among `on`.*did you mean 'mood'"],
+        ),
         ({"on": ["mood"], "steps": 3, "epochs": 1.0}, ["pretrain.*one length"]),
         ({"on": ["mood"], "mask": 0.9, "random": 0.2}, ["pretrain.*sum to more than 1"]),
-        ({"on": ["mood"], "share": 1.5, "step": 4}, ["pretrain.share", "pretrain.step.*did you mean 'steps'"]),
+        (
+            {"on": ["mood"], "share": 1.5, "step": 4},
+            ["pretrain.share", "pretrain.step.*did you mean 'steps'"],
+        ),
         ({"on": ["mood"], "head_lr": 0.0}, ["pretrain.head_lr.*greater than 0"]),
         ({"on": ["topics"], "sources": {"topics": "nowhere.csv"}}, ["pretrain.*nowhere.csv"]),
     ],
 )
-def test_a_problem_of_pretrain_comes_once_with_its_line(desk: Any, table: dict[str, Any], said: list[str]) -> None:
+def test_a_problem_of_pretrain_comes_once_with_its_line(
+    desk: Any, table: dict[str, Any], said: list[str]
+) -> None:
     manifest = desk.manifest(pretrain=table)
     with pytest.raises(EmomtlError) as caught:
         compose_file(manifest, [], Plugins.discover())
@@ -103,7 +146,11 @@ def test_a_problem_of_pretrain_comes_once_with_its_line(desk: Any, table: dict[s
 
 def test_a_wrong_task_is_no_second_problem_of_pretraining(desk: Any) -> None:
     with pytest.raises(EmomtlError) as caught:
-        compose_file(desk.manifest(tasks={"mood": {"source": "nowhere.csv"}}, pretrain=PRETRAIN), [], Plugins.discover())
+        compose_file(
+            desk.manifest(tasks={"mood": {"source": "nowhere.csv"}}, pretrain=PRETRAIN),
+            [],
+            Plugins.discover(),
+        )
     assert {problem.place for problem in caught.value.problems} == {"tasks.mood.source"}
 
 
@@ -115,10 +162,17 @@ def test_a_plan_of_two_runs_is_not_started_as_one(desk: Any) -> None:
 def test_a_name_that_pretraining_would_take_twice_is_refused(desk: Any) -> None:
     masked = {"use": "masked-tokens", "options": {"of": "mood"}}
     with pytest.raises(EmomtlError, match="there is a task 'masked-mood' already"):
-        pretraining(read_manifest(desk.manifest(tasks={"masked-mood": masked}, pretrain={"on": ["mood", "masked-mood"]})))
+        pretraining(
+            read_manifest(
+                desk.manifest(
+                    tasks={"masked-mood": masked}, pretrain={"on": ["mood", "masked-mood"]}
+                )
+            )
+        )
 
 
-# -- two runs from one command ------------------------------------------------------------------------------------------
+# -- two runs from one command
+# ------------------------------------------------------------------------------------------
 
 
 def test_train_makes_both_runs_one_after_another(desk: Any, cli: Any) -> None:
@@ -197,7 +251,8 @@ def test_resume_without_any_run_says_so(desk: Any, cli: Any) -> None:
     assert "no run here" in said.err
 
 
-# -- [start] ------------------------------------------------------------------------------------------------------------
+# -- [start]
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -209,22 +264,30 @@ def first(desk: Any) -> Run:
 
 def test_heads_are_taken_over_where_name_kind_outputs_agree(desk: Any, first: Run) -> None:
     tasks = {"mood": {"head": {"use": "multi-label"}}}
-    session = desk.begin(desk.manifest(tasks=tasks, start={"run": "first", "checkpoint": "last", "heads": True}))
+    session = desk.begin(
+        desk.manifest(tasks=tasks, start={"run": "first", "checkpoint": "last", "heads": True})
+    )
     session.run.close()
     begun, kept = session.model.state_dict(), weights(first, "last")
-    assert all(torch.equal(begun[name], kept[name]) for name in begun if not name.startswith("heads.mood"))
+    assert all(
+        torch.equal(begun[name], kept[name]) for name in begun if not name.startswith("heads.mood")
+    )
     assert not torch.equal(begun["heads.mood.1.weight"], kept["heads.mood.1.weight"])
     assert session.run.environment["start"]["heads"] == ["topics"]
 
 
 def test_a_step_that_was_kept_can_be_started_from(desk: Any, first: Run) -> None:
     step = find_checkpoint(first, "best").resolve().name
-    session = desk.begin(desk.manifest(start={"run": "first", "checkpoint": int(step.split("-")[1])}))
+    session = desk.begin(
+        desk.manifest(start={"run": "first", "checkpoint": int(step.split("-")[1])})
+    )
     session.run.close()
     assert session.run.environment["start"]["checkpoint"] == step
 
 
-def test_a_started_run_no_longer_needs_the_other(desk: Any, contents: Any, cli: Any, first: Run) -> None:
+def test_a_started_run_no_longer_needs_the_other(
+    desk: Any, contents: Any, cli: Any, first: Run
+) -> None:
 
     manifest = desk.manifest(start={"run": "first", "heads": True})
     unbroken = contents(desk.train(manifest, "unbroken"))
@@ -238,7 +301,9 @@ def test_a_started_run_no_longer_needs_the_other(desk: Any, contents: Any, cli: 
     assert cli("eval", run.folder, "--split", "test").code == 0
 
 
-def test_special_tokens_get_rows_beside_those_of_the_other(desk: Any, first: Run, install: Callable[..., None]) -> None:
+def test_special_tokens_get_rows_beside_those_of_the_other(
+    desk: Any, first: Run, install: Callable[..., None]
+) -> None:
     source = """
 from emomtl import Example, Files, SingleLabel, Task, Taxonomy, hookimpl
 
@@ -262,7 +327,8 @@ def emomtl_tasks():
 def test_another_encoder_is_one_error_and_leaves_no_run(desk: Any, first: Run) -> None:
     shutil.copytree(desk.encoder, desk.folder / "other")
     with pytest.raises(
-        EmomtlError, match=r"encoder\.use: is 'other', and the run that \[start\] names was trained with"
+        EmomtlError,
+        match=r"encoder\.use: is 'other', and the run that \[start\] names was trained with",
     ) as caught:
         desk.begin(desk.manifest(encoder={"use": "other"}, start={"run": "first"}))
     assert len(caught.value.problems) == 1
@@ -276,7 +342,9 @@ def test_the_same_encoder_may_be_named_by_another_path(desk: Any, first: Run) ->
 
 
 def test_a_pooler_that_was_not_trained_is_one_error(desk: Any, first: Run) -> None:
-    with pytest.raises(EmomtlError, match=r"start\.run: .*does not fit this encoder: .*pooler") as caught:
+    with pytest.raises(
+        EmomtlError, match=r"start\.run: .*does not fit this encoder: .*pooler"
+    ) as caught:
         desk.begin(desk.manifest(encoder={"pooling": "pooler"}, start={"run": "first"}))
     assert len(caught.value.problems) == 1
 
@@ -288,7 +356,9 @@ def test_a_pooler_that_was_not_trained_is_one_error(desk: Any, first: Run) -> No
         ({"run": "first", "checkpoint": 77}, r"start\.checkpoint: .*no checkpoint '77'.*known"),
     ],
 )
-def test_a_start_that_is_not_there_is_one_error(desk: Any, first: Run, table: dict[str, Any], said: str) -> None:
+def test_a_start_that_is_not_there_is_one_error(
+    desk: Any, first: Run, table: dict[str, Any], said: str
+) -> None:
     with pytest.raises(EmomtlError, match=said) as caught:
         desk.begin(desk.manifest(start=table))
     assert len(caught.value.problems) == 1
@@ -307,21 +377,31 @@ def test_pretraining_itself_may_start_from_a_run(desk: Any, first: Run) -> None:
     assert [run.environment["start"]["name"] for run in runs] == ["first", "small-pretrain"]
 
 
-# -- tasks that are not trained, and chains of derived ones ----------------------------------------------------------------
+# -- tasks that are not trained, and chains of derived ones
+# ----------------------------------------------------------------
 
 
 def test_an_untrained_task_needs_no_rows(desk: Any, cli: Any) -> None:
-    tasks = {"mood": {"trained": False}, "words": {"use": "masked-tokens", "options": {"of": "mood"}}}
+    tasks = {
+        "mood": {"trained": False},
+        "words": {"use": "masked-tokens", "options": {"of": "mood"}},
+    }
     run = desk.train(desk.manifest(tasks=tasks))
     assert set(run.environment["sizes"]) == {"topics", "words"}
     assert "mood" in run.manifest.tasks
     assert cli("eval", run.folder, "--split", "test").code == 0
-    assert "mood" not in cli("report", run.folder, "--json").out.replace("masked-mood", "").replace('"of": "mood"', "")
+    assert "mood" not in cli("report", run.folder, "--json").out.replace("masked-mood", "").replace(
+        '"of": "mood"', ""
+    )
 
 
 def test_a_manifest_in_which_nothing_is_trained_is_refused(desk: Any) -> None:
     with pytest.raises(EmomtlError, match="none is trained"):
-        compose_file(desk.manifest(tasks={"mood": {"trained": False}, "topics": {"trained": False}}), [], Plugins.discover())
+        compose_file(
+            desk.manifest(tasks={"mood": {"trained": False}, "topics": {"trained": False}}),
+            [],
+            Plugins.discover(),
+        )
 
 
 def test_the_schema_knows_the_new_tables() -> None:

@@ -1,4 +1,6 @@
-"""Streams of rows: pure functions of a position, every row once a pass; and examples shared out by probabilities."""
+"""Streams of rows: pure functions of a position, every row once a pass; and examples shared out by
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_buckets_put_texts_of_like_length_together() -> None:
     spread = {}
     for buckets in (True, False):
         read = stream(400, buckets=buckets)
-        spread[buckets] = np.mean([np.ptp(read.lengths[read.take(at, 8)]) for at in range(0, 400, 8)])
+        spread[buckets] = np.mean(
+            [np.ptp(read.lengths[read.take(at, 8)]) for at in range(0, 400, 8)]
+        )
     assert spread[True] < 4 < 30 < spread[False]
 
 
@@ -65,15 +69,23 @@ def test_another_seed_task_or_pass_draws_another_order() -> None:
     assert len({tuple(order) for order in orders}) == 4
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6).filter(lambda p: sum(p) > 0.01), st.integers(1, 200), st.integers(0, 99))
-def test_apportioned_examples_are_the_floor_or_one_more(weights: list[float], total: int, seed: int) -> None:
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=6).filter(lambda p: sum(p) > 0.01),
+    st.integers(1, 200),
+    st.integers(0, 99),
+)
+def test_apportioned_examples_are_the_floor_or_one_more(
+    weights: list[float], total: int, seed: int
+) -> None:
     shares = {str(i): weight / sum(weights) for i, weight in enumerate(weights)}
     counts = apportion(shares, total, generator(seed))
     for task, p in shares.items():
         if p == 0:
             assert counts[task] == 0
         else:
-            assert max(1, int(p * total - 1e-6)) <= counts[task] <= max(1, int(p * total + 1e-6) + 1)
+            assert (
+                max(1, int(p * total - 1e-6)) <= counts[task] <= max(1, int(p * total + 1e-6) + 1)
+            )
     if all(p * total >= 1 for p in shares.values() if p):
         assert sum(counts.values()) == total
 

@@ -1,4 +1,6 @@
-"""No file of rows is passed over in silence: split names are one list, and what is not read is named."""
+"""No file of rows is passed over in silence: split names are one list, and what is not read is
+named.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def notes(folder: Path, source: str = ".", layout: Files = ANY) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "split"), NAMES)
-def test_split_names_are_the_same_in_files_and_columns(tmp_path: Path, name: str, split: str) -> None:
+def test_split_names_are_the_same_in_files_and_columns(
+    tmp_path: Path, name: str, split: str
+) -> None:
     lay(tmp_path / "c", f"{name.upper()}.csv")
     assert locate([ANY], "c", tmp_path, "mine").splits == (split,)
     lay(tmp_path, "a.csv", content=f"text,part\na,{name.title()}\n")
@@ -37,7 +41,9 @@ def test_split_names_are_the_same_in_files_and_columns(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(("name", "split"), NAMES)
-def test_a_hub_split_has_the_same_names(name: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_split_has_the_same_names(
+    name: str, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
     part = datasets.Dataset.from_dict({"text": ["a"]})
@@ -59,19 +65,27 @@ def test_eval_is_no_split_since_it_means_two_things(tmp_path: Path) -> None:
     assert split_named("eval") is None
     lay(tmp_path, "train.csv", "eval.csv", "extra.jsonl", "readme.md", ".hidden.csv")
     (note,) = notes(tmp_path)
-    assert note.startswith("files beside train.csv that are not read: eval.csv, extra.jsonl (a split is called ")
+    assert note.startswith(
+        "files beside train.csv that are not read: eval.csv, extra.jsonl (a split is called "
+    )
 
 
 @pytest.mark.parametrize("name", ["val.csv.gz", "val.json", "dev.txt"])
 def test_a_split_with_an_unreadable_file_is_not_made(tmp_path: Path, name: str) -> None:
     lay(tmp_path, "train.csv", name)
-    with pytest.raises(EmomtlError, match=r"no file of validation is read: .*the split would be made from the others"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"no file of validation is read: .*the split would be made from the others",
+    ):
         locate([ANY], ".", tmp_path, "mine")
 
 
 def test_text_files_are_read_where_a_delimiter_is_given(tmp_path: Path) -> None:
     lay(tmp_path, "train.txt", "dev.txt")
-    assert locate([Files("*", delimiter=",")], ".", tmp_path, "mine").splits == ("train", "validation")
+    assert locate([Files("*", delimiter=",")], ".", tmp_path, "mine").splits == (
+        "train",
+        "validation",
+    )
 
 
 def test_a_folder_called_like_a_split_is_named(tmp_path: Path) -> None:
@@ -83,9 +97,13 @@ def test_a_folder_called_like_a_split_is_named(tmp_path: Path) -> None:
 def test_a_single_file_names_the_splits_that_lie_beside_it(tmp_path: Path) -> None:
     lay(tmp_path, "train.csv", "test.csv", "isear_train.csv", "isear-val.csv", "other.csv")
     remedy = "name the folder to read each split from its own file"
-    assert notes(tmp_path, "train.csv") == [f"beside train.csv stand files that are not read: test.csv ({remedy})"]
+    assert notes(tmp_path, "train.csv") == [
+        f"beside train.csv stand files that are not read: test.csv ({remedy})"
+    ]
     found = notes(tmp_path, "isear_train.csv")
-    assert found == [f"beside isear_train.csv stand files that are not read: isear-val.csv ({remedy})"]
+    assert found == [
+        f"beside isear_train.csv stand files that are not read: isear-val.csv ({remedy})"
+    ]
     assert notes(tmp_path, "other.csv") == []
 
 
@@ -94,12 +112,16 @@ def test_declared_splits_note_only_files_called_like_splits(tmp_path: Path) -> N
     found = notes(tmp_path, layout=Files("*", splits={"train": "train.tsv"}))
     assert found[0].startswith("files beside train.tsv that are not read: test.tsv (")
     lay(tmp_path, "gold.tsv", content="text\tlabel\na\tjoy\n")
-    assert notes(tmp_path, layout=Files("*", splits={"train": "train.tsv", "test": "gold.tsv"})) == []
+    assert (
+        notes(tmp_path, layout=Files("*", splits={"train": "train.tsv", "test": "gold.tsv"})) == []
+    )
 
 
 def test_an_unused_column_of_splits_is_noted(tmp_path: Path) -> None:
     lay(tmp_path, "a.csv", content="text,Split\na,train\nb,dev\n")
-    assert notes(tmp_path, "a.csv")[0].startswith("the column 'Split' tells splits and is not asked")
+    assert notes(tmp_path, "a.csv")[0].startswith(
+        "the column 'Split' tells splits and is not asked"
+    )
     assert notes(tmp_path, "a.csv", Files("*", split_column="Split")) == []
     lay(tmp_path, "a.csv", content="text,split\na,yes\nb,no\n")
     assert notes(tmp_path, "a.csv") == []
@@ -117,7 +139,10 @@ def test_splits_that_are_made_are_said_with_their_rows(tmp_path: Path) -> None:
     one = BoundTask("mine", task, task.head, located=locate(task.layouts, ".", tmp_path, "mine"))
     data = read_tasks([one])
     sizes = {split: len(data.rows("mine", split)) for split in ("validation", "test")}
-    made = f"mine: validation ({sizes['validation']} rows) and test ({sizes['test']} rows) made of its training rows"
+    made = (
+        f"mine: validation ({sizes['validation']} rows) and test ({sizes['test']} rows) made of its"
+        " training rows"
+    )
     assert data.notes[0] == f"{made}, by a hash of each text"
     assert data.notes[1].startswith("mine: files beside train.csv that are not read: extra.csv")
     assert read_tasks([one], ReadOptions(("train", "validation"))).notes == data.notes

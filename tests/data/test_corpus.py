@@ -1,4 +1,6 @@
-"""Rows through `read`: shared corpora, places of bad rows, odd texts that are counted, limits and learned labels."""
+"""Rows through `read`: shared corpora, places of bad rows, odd texts that are counted, limits and
+learned labels.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomtl import EmomtlError, Example, Files, Head, MultiLabel, Regression, SingleLabel, Split, Task, Taxonomy
+from emomtl import (
+    EmomtlError,
+    Example,
+    Files,
+    Head,
+    MultiLabel,
+    Regression,
+    SingleLabel,
+    Split,
+    Task,
+    Taxonomy,
+)
 from emomtl.contracts.task import Published
 from emomtl.data.bound_task import BoundTask, ReadOptions
 from emomtl.data.locate import locate
@@ -38,13 +51,26 @@ def rows(n: int = 6) -> list[dict[str, Any]]:
 
 
 def task(
-    name: str = "mood", reader: Any = read, taxonomy: Taxonomy | None = LABELS, head: Head | None = None, **more: Any
+    name: str = "mood",
+    reader: Any = read,
+    taxonomy: Taxonomy | None = LABELS,
+    head: Head | None = None,
+    **more: Any,
 ) -> Task:
     return Task(name, Files("*"), reader, taxonomy, head=head or SingleLabel(), **more)
 
 
 def given(folder: Path, *tasks: Task, source: str = "rows", **more: Any) -> list[BoundTask]:
-    return [BoundTask(one.name, one, one.head, TaskTable(**more), locate(one.layouts, source, folder, one.name)) for one in tasks]
+    return [
+        BoundTask(
+            one.name,
+            one,
+            one.head,
+            TaskTable(**more),
+            locate(one.layouts, source, folder, one.name),
+        )
+        for one in tasks
+    ]
 
 
 @pytest.fixture
@@ -63,7 +89,9 @@ def test_tasks_of_one_source_share_its_texts(folder: Path) -> None:
     assert list(corpus.splits["train"].texts) == [f"text {i}" for i in range(6)]
     for name, numbers in (("odd", [1, 3, 5]), ("all", range(6)), ("odd-too", [1, 3, 5])):
         found = data.rows(name, "train")
-        assert [corpus.splits["train"].texts[i] for i in found.index] == [f"text {i}" for i in numbers]
+        assert [corpus.splits["train"].texts[i] for i in found.index] == [
+            f"text {i}" for i in numbers
+        ]
         assert found.targets.tolist() == [0 if i % 3 else 1 for i in numbers]
     assert data.sizes == {"odd": 3, "all": 6, "odd-too": 3}
 
@@ -76,7 +104,9 @@ def test_other_texts_of_the_same_rows_are_another_corpus(folder: Path) -> None:
     assert [corpus.tasks for corpus in data.corpora] == [("quiet", "quiet-too"), ("loud",)]
 
 
-def test_a_source_is_read_once_for_all_its_tasks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_is_read_once_for_all_its_tasks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = given(folder, task("one"), task("two"))
     calls: list[str] = []
     original = type(inputs[0].located).rows_with_bad
@@ -118,7 +148,9 @@ def test_bad_rows_that_are_skipped_are_counted_and_listed(folder: Path) -> None:
     assert data.counted["mood"] == {"bad rows": 2}
     assert data.notes[0] == "mood: 2 bad rows"
     assert sum("skipped" in line and "train.jsonl" in line for line in data.notes) == 2
-    assert len(data.rows("mood", "train")) == 7, "the row with an unknown label stays, without label"
+    assert len(data.rows("mood", "train")) == 7, (
+        "the row with an unknown label stays, without label"
+    )
     assert (data.rows("mood", "train").targets == -100).sum() == 1
 
 
@@ -135,7 +167,9 @@ def test_a_reader_that_raises_is_a_bad_row(folder: Path) -> None:
 
     with pytest.raises(EmomtlError) as caught:
         read_tasks(given(folder, task("mine", broken)))
-    assert "mine: train row 5: `read` raised IndexError: list index out of range" in str(caught.value)
+    assert "mine: train row 5: `read` raised IndexError: list index out of range" in str(
+        caught.value
+    )
 
 
 def test_a_sensitive_task_never_shows_a_row(folder: Path) -> None:
@@ -151,7 +185,12 @@ def test_a_sensitive_task_never_shows_a_row(folder: Path) -> None:
 def test_lone_surrogates_and_empty_texts_are_counted(folder: Path) -> None:
     write(
         folder / "rows" / "train.jsonl",
-        [*rows(), {"text": "broken \ud83d emoji", "label": "joy"}, {"text": "", "label": "joy"}, {"text": " \n", "label": "joy"}],
+        [
+            *rows(),
+            {"text": "broken \ud83d emoji", "label": "joy"},
+            {"text": "", "label": "joy"},
+            {"text": " \n", "label": "joy"},
+        ],
     )
     data = read_tasks(given(folder, task()))
     texts = data.corpora[0].splits["train"].texts
@@ -161,15 +200,22 @@ def test_lone_surrogates_and_empty_texts_are_counted(folder: Path) -> None:
 
 @pytest.mark.parametrize("text", ["NA", "null", "None", "nan", "N/A", "[/foo]", "-inf", "#N/A"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_texts_that_look_like_something_else_are_texts(tmp_path: Path, text: str, kind: str) -> None:
+def test_texts_that_look_like_something_else_are_texts(
+    tmp_path: Path, text: str, kind: str
+) -> None:
     (tmp_path / "rows").mkdir()
     for split in ("train", "validation", "test"):
         if kind == "csv":
             (tmp_path / "rows" / f"{split}.csv").write_text(f"text,label\n{text},joy\nb,anger\n")
         else:
-            write(tmp_path / "rows" / f"{split}.jsonl", [{"text": text, "label": "joy"}, {"text": "b", "label": "anger"}])
+            write(
+                tmp_path / "rows" / f"{split}.jsonl",
+                [{"text": text, "label": "joy"}, {"text": "b", "label": "anger"}],
+            )
     data = read_tasks(given(tmp_path, task()))
-    assert [data.corpora[0].splits[split].texts[0] for split in data.corpora[0].splits] == [text] * 3
+    assert [data.corpora[0].splits[split].texts[0] for split in data.corpora[0].splits] == [
+        text
+    ] * 3
     assert data.counted["mood"] == {}
 
 
@@ -180,7 +226,9 @@ def test_limits_choose_the_same_rows_in_any_order(folder: Path) -> None:
     chosen = []
     for order in (many, many[::-1]):
         write(folder / "rows" / "train.jsonl", order)
-        data = read_tasks(given(folder, task(), limit=20, eval_limit=7), ReadOptions(("train", "validation")))
+        data = read_tasks(
+            given(folder, task(), limit=20, eval_limit=7), ReadOptions(("train", "validation"))
+        )
         assert data.sizes == {"mood": 20}
         assert len(data.rows("mood", "validation")) == 7
         chosen.append(set(data.corpora[0].splits["train"].texts))
@@ -190,7 +238,9 @@ def test_limits_choose_the_same_rows_in_any_order(folder: Path) -> None:
 def test_a_made_split_keeps_duplicates_together(tmp_path: Path) -> None:
     double = [{"text": f"text {i % 50}", "label": "joy"} for i in range(150)]
     write(tmp_path / "rows.jsonl", double)
-    data = read_tasks(given(tmp_path, task(split=Split(validation=0.2, test=0.2)), source="rows.jsonl"))
+    data = read_tasks(
+        given(tmp_path, task(split=Split(validation=0.2, test=0.2)), source="rows.jsonl")
+    )
     parts = [set(split.texts) for split in data.corpora[0].splits.values()]
     assert [len(part) > 0 for part in parts] == [True] * 3
     assert len(set.union(*parts)) == sum(map(len, parts))
@@ -247,5 +297,10 @@ def test_problems_of_several_tasks_come_in_one_error(folder: Path) -> None:
     for split in ("train", "validation", "test"):
         write(folder / "other" / f"{split}.jsonl", [{"text": "a", "label": "x"}])
     with pytest.raises(EmomtlError) as caught:
-        read_tasks([*given(folder, task("one"), source="other"), *given(folder, task("two", lambda row: 3))])
+        read_tasks(
+            [
+                *given(folder, task("one"), source="other"),
+                *given(folder, task("two", lambda row: 3)),
+            ]
+        )
     assert {problem.place.split(":")[0] for problem in caught.value.problems} == {"one", "two"}

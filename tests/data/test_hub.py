@@ -1,4 +1,6 @@
-"""Rows of a hub data set: renamed, numbered, by our split names; and one clear error where it cannot be had."""
+"""Rows of a hub data set: renamed, numbered, by our split names; and one clear error where it
+cannot be had.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,14 @@ def refused(*parts: str) -> Iterator[None]:
         assert part in str(caught.value)
 
 
-def test_hub_rows_are_read_renamed_and_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_rows_are_read_renamed_and_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
-    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+    )
     part = datasets.Dataset.from_dict({"sentence": ["a", "b"], "label": [1, 0]}, features=features)
     asked: list[Any] = []
 
@@ -60,15 +66,22 @@ def test_hub_rows_are_read_renamed_and_numbered(tmp_path: Path, monkeypatch: pyt
         located.rows("test")
 
 
-def test_a_single_hub_split_of_another_name_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_hub_split_of_another_name_is_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
     part = datasets.Dataset.from_dict({"text": ["a"]})
     splits = {"full": part}
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: datasets.DatasetDict(splits))
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda *args, **options: datasets.DatasetDict(splits)
+    )
     assert texts(locate([Hub("a/b")], None, tmp_path, "mine")) == {"all": ["a"]}
     splits["rest"] = part
-    with refused("its splits are full, rest, not train, validation, test (name them in the layout's `splits`)"):
+    with refused(
+        "its splits are full, rest, not train, validation, test (name them in the layout's"
+        " `splits`)"
+    ):
         _ = locate([Hub("a/b")], None, tmp_path, "mine").splits
 
 
@@ -91,9 +104,20 @@ def test_offline_a_local_data_set_loads_and_others_fail_clearly(tmp_path: Path) 
     corpus.mkdir()
     (corpus / "train.csv").write_text("text,label\na,1\n")
     (corpus / "test.csv").write_text("text,label\nb,0\n")
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    offline = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    }
     command = [sys.executable, "-c", OFFLINE, str(corpus)]
-    done = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        command,
+        env={**os.environ, **offline},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     rows, *message = done.stdout.splitlines()
     assert json.loads(rows) == {"train": ["a"], "test": ["b"]}

@@ -1,4 +1,6 @@
-"""Training rows whose text is scored: found by normalised text in any task of the run, and left out where that is wanted."""
+"""Training rows whose text is scored: found by normalised text in any task of the run, and left out
+where that is wanted.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +35,33 @@ def corpus(folder: Path, name: str, **splits: list[Any]) -> None:
     """A folder of JSONL files; a row is its text, or a text and its pair."""
     (folder / name).mkdir()
     for split, texts in splits.items():
-        rows = [{"text": text} if isinstance(text, str) else dict(zip(("text", "pair"), text, strict=True)) for text in texts]
-        (folder / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows = [
+            (
+                {"text": text}
+                if isinstance(text, str)
+                else dict(zip(("text", "pair"), text, strict=True))
+            )
+            for text in texts
+        ]
+        (folder / name / f"{split}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
 
 
 def inputs(folder: Path, *names: str, **more: Any) -> list[BoundTask]:
     split = more.pop("split", None)
-    tasks = [Task(name, Files("*"), read, LABELS, head=SingleLabel(), split=split) for name in names]
+    tasks = [
+        Task(name, Files("*"), read, LABELS, head=SingleLabel(), split=split) for name in names
+    ]
     return [
-        BoundTask(one.name, one, one.head, TaskTable(**more), locate(one.layouts, one.name, folder, one.name)) for one in tasks
+        BoundTask(
+            one.name,
+            one,
+            one.head,
+            TaskTable(**more),
+            locate(one.layouts, one.name, folder, one.name),
+        )
+        for one in tasks
     ]
 
 
@@ -53,7 +73,9 @@ def texts(data: TaskData, task: str, split: str = "train") -> list[str]:
 @settings(deadline=None)
 @given(st.text(max_size=40))
 def test_texts_are_normalised_by_nfkc_lower_case_and_single_spaces(text: str) -> None:
-    assert normalise(text) == re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().lower()
+    assert (
+        normalise(text) == re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().lower()
+    )
 
 
 def test_every_unicode_space_separates_words() -> None:
@@ -75,12 +97,24 @@ def test_a_pair_counts_as_a_whole() -> None:
 
 
 def test_leaks_are_found_whatever_their_case_spacing_and_task(tmp_path: Path) -> None:
-    corpus(tmp_path, "one", train=["Good  Morning", "mine", "both", "kept"], validation=["good morning", "both"], test=["BOTH"])
+    corpus(
+        tmp_path,
+        "one",
+        train=["Good  Morning", "mine", "both", "kept"],
+        validation=["good morning", "both"],
+        test=["BOTH"],
+    )
     corpus(tmp_path, "two", train=["kept too", "both"], validation=["v"], test=["Mine"])
     found = inputs(tmp_path, "one", "two")
     counted = read_tasks(found, ReadOptions(("train", "validation"), leaks="count"))
-    assert counted.leaks["one"].as_json() == {"rows": 3, "where": {"one validation": 2, "one test": 1, "two test": 1}}
-    assert counted.leaks["two"].as_json() == {"rows": 1, "where": {"one validation": 1, "one test": 1}}
+    assert counted.leaks["one"].as_json() == {
+        "rows": 3,
+        "where": {"one validation": 2, "one test": 1, "two test": 1},
+    }
+    assert counted.leaks["two"].as_json() == {
+        "rows": 1,
+        "where": {"one validation": 1, "one test": 1},
+    }
     assert counted.sizes == {"one": 4, "two": 2}
     assert not any("test" in one.splits for one in counted.corpora)
     dropped = read_tasks(found, ReadOptions(("train", "validation"), leaks="drop"))
@@ -88,7 +122,10 @@ def test_leaks_are_found_whatever_their_case_spacing_and_task(tmp_path: Path) ->
     assert (texts(dropped, "one"), texts(dropped, "two")) == (["kept"], ["kept too"])
     assert texts(dropped, "one", "validation") == texts(counted, "one", "validation")
     assert dropped.fingerprints == counted.fingerprints
-    assert "one: 3 training rows have a text of validation or test (one validation 2, one test 1, two test 1)" in dropped.notes[0]
+    assert (
+        "one: 3 training rows have a text of validation or test (one validation 2, one test 1, two"
+        " test 1)" in dropped.notes[0]
+    )
 
 
 def test_leaks_are_looked_for_only_where_wanted(tmp_path: Path) -> None:
@@ -99,7 +136,10 @@ def test_leaks_are_looked_for_only_where_wanted(tmp_path: Path) -> None:
 
 def test_leaks_need_no_test_and_no_published_splits(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b"], validation=["a"])
-    assert texts(read_tasks(inputs(tmp_path, "one"), ReadOptions(("train", "validation"), leaks="drop")), "one") == ["b"]
+    assert texts(
+        read_tasks(inputs(tmp_path, "one"), ReadOptions(("train", "validation"), leaks="drop")),
+        "one",
+    ) == ["b"]
     corpus(tmp_path, "split", train=[f"text {i % 40}" for i in range(80)])
     data = read_tasks(inputs(tmp_path, "split", split=Split(0.2, 0.2)), ReadOptions(leaks="drop"))
     assert data.leaks["split"].rows == 0
@@ -109,7 +149,10 @@ def test_leaks_need_no_test_and_no_published_splits(tmp_path: Path) -> None:
 def test_leaks_are_dropped_before_the_limit_chooses(tmp_path: Path) -> None:
     scored = [f"text {i}" for i in range(30)]
     corpus(tmp_path, "one", train=[f"text {i}" for i in range(60)], validation=scored)
-    data = read_tasks(inputs(tmp_path, "one", limit=30, eval_limit=2), ReadOptions(("train", "validation"), leaks="drop"))
+    data = read_tasks(
+        inputs(tmp_path, "one", limit=30, eval_limit=2),
+        ReadOptions(("train", "validation"), leaks="drop"),
+    )
     assert data.sizes == {"one": 30}
     assert not set(texts(data, "one")) & set(scored)
     assert len(texts(data, "one", "validation")) == 2
@@ -125,7 +168,10 @@ def test_tasks_of_one_source_lose_the_same_leaks(tmp_path: Path) -> None:
     corpus(tmp_path, "one", train=["a", "b", "c"], validation=["a"])
     (one,) = inputs(tmp_path, "one")
     twin = Task("twin", Files("*"), read, LABELS, head=SingleLabel())
-    both = [one, BoundTask("twin", twin, twin.head, located=locate(twin.layouts, "one", tmp_path, "twin"))]
+    both = [
+        one,
+        BoundTask("twin", twin, twin.head, located=locate(twin.layouts, "one", tmp_path, "twin")),
+    ]
     data = read_tasks(both, ReadOptions(leaks="drop"))
     assert [found.tasks for found in data.corpora] == [("one", "twin")]
     assert texts(data, "one") == texts(data, "twin") == ["b", "c"]

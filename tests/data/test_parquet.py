@@ -64,16 +64,26 @@ def test_what_is_no_parquet_file_is_told_so(tmp_path: Path, content: bytes, foun
 
 
 def test_parquet_rows_are_numbered_and_nested_columns_left_out(tmp_path: Path) -> None:
-    columns = {"text": ["a", None], "labels": [[1, 2], []], "meta": [{"x": 1}, {"x": 2}], "many": [[{"x": 1}], []]}
+    columns = {
+        "text": ["a", None],
+        "labels": [[1, 2], []],
+        "meta": [{"x": 1}, {"x": 2}],
+        "many": [[{"x": 1}], []],
+    }
     path = parquet_of(tmp_path / "a.parquet", columns, row_group_size=1)
-    assert numbered(path, columns={"text": "body"}) == [(1, {"body": "a", "labels": [1, 2]}), (2, {"body": None, "labels": []})]
+    assert numbered(path, columns={"text": "body"}) == [
+        (1, {"body": "a", "labels": [1, 2]}),
+        (2, {"body": None, "labels": []}),
+    ]
 
 
 def test_a_table_of_numbers_is_read_where_named(tmp_path: Path) -> None:
     import pyarrow as pa
 
     shares: list[dict[str, Any]] = [{"joy": 0.25, "fear": 0.75}, {"joy": 1.0, "fear": None}]
-    maps = pa.array([[("joy", 1.0)], [("joy", 0.5), ("fear", 0.5)]], pa.map_(pa.string(), pa.float64()))
+    maps = pa.array(
+        [[("joy", 1.0)], [("joy", 0.5), ("fear", 0.5)]], pa.map_(pa.string(), pa.float64())
+    )
     columns = {"text": ["a", "b"], "label": shares, "other": maps, "meta": [{"x": "y"}, {"x": "z"}]}
     path = parquet_of(tmp_path / "a.parquet", columns)
     named = {"text": "text", "label": "label", "other": "other"}
@@ -103,15 +113,24 @@ def test_parquet_without_plain_or_with_double_columns_is_refused(tmp_path: Path)
 
 
 def test_a_parquet_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
-    whole = parquet_of(tmp_path / "a.parquet", {"text": [f"text {i}" for i in range(500)]}).read_bytes()
+    whole = parquet_of(
+        tmp_path / "a.parquet", {"text": [f"text {i}" for i in range(500)]}
+    ).read_bytes()
     for size in range(1, len(whole), 97):
         path = written(tmp_path / "b.parquet", whole[:size])
         with one_problem(path, "not a whole Parquet file"):
             read(path)
 
 
-def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = parquet_of(tmp_path / "a.parquet", {"text": ["x" * 10**6] * 20}, use_dictionary=False, compression="zstd")
+def test_parquet_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet_of(
+        tmp_path / "a.parquet",
+        {"text": ["x" * 10**6] * 20},
+        use_dictionary=False,
+        compression="zstd",
+    )
     assert len(read(path)) == 20
     monkeypatch.setattr(parquet, "SUSPECT", 10**6)
     with one_problem(path, f"{path.stat().st_size:,} bytes that unpack to 0.02 GiB"):
@@ -135,7 +154,9 @@ def test_parquet_of_long_repeated_texts_is_refused_on_the_way(tmp_path: Path) ->
     assert 49_900 <= read_rows < 50_100
 
 
-def test_parquet_of_more_rows_than_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_of_more_rows_than_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = parquet_of(tmp_path / "a.parquet", {"label": ["joy"] * 5_000})
     assert len(read(path)) == 5_000
     monkeypatch.setattr(parquet, "ROWS_OF_ANY_FILE", 1_000)
@@ -145,7 +166,9 @@ def test_parquet_of_more_rows_than_bytes_is_refused(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("group", [5, 200])
 @pytest.mark.parametrize("encoding", [None, "PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
-def test_parquet_texts_are_read_whatever_their_encoding(tmp_path: Path, encoding: str | None, group: int) -> None:
+def test_parquet_texts_are_read_whatever_their_encoding(
+    tmp_path: Path, encoding: str | None, group: int
+) -> None:
     texts = [None if number % 7 == 0 else f"text {number // 3}" for number in range(200)]
     options: dict[str, Any] = {"row_group_size": group}
     if encoding is not None:
@@ -165,7 +188,9 @@ def test_parquet_texts_written_from_a_dictionary_are_read_as_texts(tmp_path: Pat
     assert [row["labels"] for row in read(path)] == labels
 
 
-def test_a_parquet_cell_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_cell_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = parquet_of(tmp_path / "a.parquet", {"text": ["a", None, "x" * 5_000]})
     monkeypatch.setattr(parquet, "LONGEST", 1_000)
     with one_problem(path, "row 3 has a cell over 32 MB"):

@@ -26,12 +26,17 @@ def parallel(texts: Path, labels: Path) -> Iterator[dict[str, str]]:
             yield {"text": text.rstrip("\n"), "label": NAMES[int(number)]}
 
 
-FILES = {"train": ("train_text.txt", "train_labels.txt"), "validation": ("val_text.txt", "val_labels.txt")}
+FILES = {
+    "train": ("train_text.txt", "train_labels.txt"),
+    "validation": ("val_text.txt", "val_labels.txt"),
+}
 TWEETS = Rows(parallel, FILES)
 
 
 def ragged(path: Path) -> Iterator[dict[str, str]]:
-    """The label stands before the first comma, the text behind it, whatever commas it has; a separator ends the line."""
+    """The label stands before the first comma, the text behind it, whatever commas it has; a
+    separator ends the line.
+    """
     for line in path.read_text(encoding="utf-8").splitlines():
         label, _, text = line.rstrip(",").partition(",")
         yield {"text": text, "label": label}
@@ -43,7 +48,10 @@ def read(row: Mapping[str, Any]) -> Example:
 
 def tweets(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, texts, labels in (("train", "good day\nbad day\n", "1\n0\n"), ("val", "so, so\n", "0\n")):
+    for name, texts, labels in (
+        ("train", "good day\nbad day\n", "1\n0\n"),
+        ("val", "so, so\n", "0\n"),
+    ):
         (folder / f"{name}_text.txt").write_text(texts)
         (folder / f"{name}_labels.txt").write_text(labels)
     return folder
@@ -57,14 +65,19 @@ CACHED = ReadOptions(recipes={"mine": "r"}, note=lambda line: None)
 
 
 def given(folder: Path, *tasks: Task) -> list[BoundTask]:
-    return [BoundTask(one.name, one, one.head, located=locate(one.layouts, ".", folder, one.name)) for one in tasks]
+    return [
+        BoundTask(one.name, one, one.head, located=locate(one.layouts, ".", folder, one.name))
+        for one in tasks
+    ]
 
 
 def test_parallel_files_are_read_by_split(tmp_path: Path) -> None:
     located = locate([TWEETS], "tweets", tweets(tmp_path / "tweets").parent, "mine")
     assert located.splits == ("train", "validation")
     read = {split: list(located.rows(split)) for split in located.splits}
-    found = {split: [(raw.number, *raw.values.values()) for raw in rows] for split, rows in read.items()}
+    found = {
+        split: [(raw.number, *raw.values.values()) for raw in rows] for split, rows in read.items()
+    }
     assert found == {
         "train": [(1, "good day", "joy"), (2, "bad day", "anger")],
         "validation": [(1, "so, so", "anger")],
@@ -79,7 +92,13 @@ def test_one_file_without_splits_is_split_by_the_task(tmp_path: Path) -> None:
     (tmp_path / "isear.csv").write_text(lines)
     one = task(Rows(ragged, ["isear.csv"]), split=Split(validation=0.2))
     for source in (".", "isear.csv"):
-        data = read_tasks([BoundTask("mine", one, one.head, located=locate(one.layouts, source, tmp_path, "mine"))])
+        data = read_tasks(
+            [
+                BoundTask(
+                    "mine", one, one.head, located=locate(one.layouts, source, tmp_path, "mine")
+                )
+            ]
+        )
         sizes = {split: len(data.rows("mine", split)) for split in ("train", "validation")}
         assert sum(sizes.values()) == 100
         assert data.corpora[0].splits["train"].texts[0].startswith("well, text ")
@@ -87,10 +106,15 @@ def test_one_file_without_splits_is_split_by_the_task(tmp_path: Path) -> None:
 
 def test_a_declared_folder_is_found_without_a_source(tmp_path: Path) -> None:
     tweets(tmp_path / "here")
-    assert locate([Rows(parallel, FILES, "gone"), Rows(parallel, FILES, "here")], None, tmp_path, "mine").splits
+    assert locate(
+        [Rows(parallel, FILES, "gone"), Rows(parallel, FILES, "here")], None, tmp_path, "mine"
+    ).splits
     with pytest.raises(EmomtlError) as caught:
         locate([TWEETS, Rows(parallel, FILES, "gone")], None, tmp_path, "mine")
-    assert "'*' with train_text.txt, train_labels.txt, val_text.txt, val_labels.txt, read by Python: is read" in str(caught.value)
+    assert (
+        "'*' with train_text.txt, train_labels.txt, val_text.txt, val_labels.txt, read by Python:"
+        " is read" in str(caught.value)
+    )
     assert "'train_text.txt' is missing, 'train_labels.txt' is missing" in str(caught.value)
 
 
@@ -113,13 +137,17 @@ def test_tasks_with_the_same_function_and_files_share_a_corpus(tmp_path: Path) -
     assert [corpus.tasks for corpus in data.corpora] == [("one",), ("two",)]
 
 
-def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_cached_and_read_anew_when_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("emomtl.data.cache.rows.FEWEST", 1)
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "cache"))
     tweets(tmp_path / "rows")
     kept = []
     original = RowCache.find
-    monkeypatch.setattr(RowCache, "find", lambda self, members: kept.append(original(self, members)) or kept[-1])
+    monkeypatch.setattr(
+        RowCache, "find", lambda self, members: kept.append(original(self, members)) or kept[-1]
+    )
 
     def sizes() -> int:
         data = read_tasks(given(tmp_path / "rows", task(TWEETS)), CACHED)
@@ -127,7 +155,10 @@ def test_rows_are_cached_and_read_anew_when_a_file_changes(tmp_path: Path, monke
         return len(data.rows("mine", "train"))
 
     assert [sizes(), sizes(), kept[1] is not None] == [2, 2, True]
-    with (tmp_path / "rows/train_text.txt").open("a") as texts, (tmp_path / "rows/train_labels.txt").open("a") as labels:
+    with (
+        (tmp_path / "rows/train_text.txt").open("a") as texts,
+        (tmp_path / "rows/train_labels.txt").open("a") as labels,
+    ):
         texts.write("new\n")
         labels.write("1\n")
     assert [sizes(), kept[2]] == [3, None]
@@ -142,18 +173,24 @@ def test_what_the_function_raises_is_one_problem_with_its_row(tmp_path: Path) ->
     (tmp_path / "train_labels.txt").write_text("1\nsecret words\n")
     with pytest.raises(EmomtlError) as caught:
         read_tasks(given(tmp_path, task(TWEETS)))
-    assert str(caught.value).startswith(f"{tmp_path / 'train_text.txt'}: mine: train: `parallel` raised ValueError: ")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'train_text.txt'}: mine: train: `parallel` raised ValueError: "
+    )
     assert "after row 1" in str(caught.value)
     with pytest.raises(EmomtlError) as caught:
         read_tasks(given(tmp_path, task(TWEETS, sensitive=True)))
-    assert "`parallel` raised ValueError after row 1 (what the file holds is not shown" in str(caught.value)
+    assert "`parallel` raised ValueError after row 1 (what the file holds is not shown" in str(
+        caught.value
+    )
     assert "secret" not in str(caught.value)
 
 
 def test_a_function_that_ends_on_different_lengths_is_heard(tmp_path: Path) -> None:
     tweets(tmp_path)
     (tmp_path / "val_labels.txt").write_text("0\n1\n")
-    with pytest.raises(EmomtlError, match=r"validation: `parallel` raised ValueError: zip\(\) argument 2 is longer"):
+    with pytest.raises(
+        EmomtlError, match=r"validation: `parallel` raised ValueError: zip\(\) argument 2 is longer"
+    ):
         read_tasks(given(tmp_path, task(TWEETS)))
 
 

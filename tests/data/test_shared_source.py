@@ -13,7 +13,12 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.study import StudyRequest, plan_study, read_study
 
 GO = (Hub("go"), Files("*"))
-TASKS: dict[str, Any] = {"go": (GO, None), "go-ekman": (GO, None), "other": ((Files("x.csv"),), None), "moved": (GO, "data")}
+TASKS: dict[str, Any] = {
+    "go": (GO, None),
+    "go-ekman": (GO, None),
+    "other": ((Files("x.csv"),), None),
+    "moved": (GO, "data"),
+}
 
 
 def test_a_source_serves_tasks_with_equal_layouts_and_source() -> None:
@@ -30,7 +35,10 @@ def test_a_task_outside_of_the_run_may_be_named() -> None:
 
 def test_two_places_for_one_corpus_leave_a_third_task_undecided() -> None:
     tasks = {**TASKS, "go-sentiment": (GO, None)}
-    with pytest.raises(EmomtlError, match="'go-sentiment' reads the corpus of 'go' and 'go-ekman', for which different places"):
+    with pytest.raises(
+        EmomtlError,
+        match="'go-sentiment' reads the corpus of 'go' and 'go-ekman', for which different places",
+    ):
         sources_for_all({"go": "a", "go-ekman": "b"}, tasks)
 
 
@@ -54,7 +62,11 @@ manifest.tasks.moods = {{ use = "goemotions-sentiment" }}
 def _plan(folder: Path, encoder: Path, sources: dict[str, str]) -> Any:
     path = folder / "study.toml"
     path.write_text(STUDY.format(encoder=encoder))
-    return plan_study(StudyRequest(read_study(path), folder / "out", folder / "runs", Plugins.discover(), (), sources))
+    return plan_study(
+        StudyRequest(
+            read_study(path), folder / "out", folder / "runs", Plugins.discover(), (), sources
+        )
+    )
 
 
 def test_one_source_serves_all_taxonomies_in_a_study(tmp_path: Path, encoder: Path) -> None:
@@ -73,5 +85,8 @@ def test_one_source_serves_all_taxonomies_in_a_study(tmp_path: Path, encoder: Pa
 
 
 def test_a_source_of_no_task_is_refused(tmp_path: Path, encoder: Path) -> None:
-    with pytest.raises(EmomtlError, match=r"'goemotion' is no task of the study's runs \(did you mean 'goemotions'\?\)"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"'goemotion' is no task of the study's runs \(did you mean 'goemotions'\?\)",
+    ):
         _plan(tmp_path, encoder, {"goemotion": "somewhere"})

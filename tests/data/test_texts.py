@@ -12,7 +12,9 @@ PLACES = st.one_of(st.none(), st.integers(-15, 15))
 
 
 @given(TEXTS, PLACES, PLACES, st.sampled_from([None, 1, 2, -1, -3]))
-def test_a_column_is_the_list_of_its_texts(texts: list[str], start: int | None, stop: int | None, by: int | None) -> None:
+def test_a_column_is_the_list_of_its_texts(
+    texts: list[str], start: int | None, stop: int | None, by: int | None
+) -> None:
     column = TextColumn(texts)
     assert list(column) == texts
     assert len(column) == len(texts)

@@ -1,4 +1,6 @@
-"""Texts as token ids: padded batches hold what the tokenizer gives for each text, and a text of megabytes costs nothing."""
+"""Texts as token ids: padded batches hold what the tokenizer gives for each text, and a text of
+megabytes costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,17 @@ def split(texts: list[str], pairs: list[str] | None = None) -> CorpusSplit:
 
 
 @pytest.mark.parametrize("pairs", [None, ["yes", "", "no thanks", "b", "happy " * 30, "c"]])
-def test_a_batch_is_what_the_tokenizer_gives_for_its_texts(tokenizer: Any, pairs: list[str] | None) -> None:
+def test_a_batch_is_what_the_tokenizer_gives_for_its_texts(
+    tokenizer: Any, pairs: list[str] | None
+) -> None:
     tokens = tokenise(tokenizer, split(TEXTS, pairs), 12)
     rows = np.array([4, 0, 3, 1, 5])
     chosen = [TEXTS[i] for i in rows], None if pairs is None else [pairs[i] for i in rows]
     wanted = tokenizer(*chosen, truncation=True, max_length=12, padding=True, return_tensors="np")
     found = tokens.batch(rows)
-    assert set(found) == ({"input_ids", "attention_mask"} | ({"token_type_ids"} if pairs else set()))
+    assert set(found) == (
+        {"input_ids", "attention_mask"} | ({"token_type_ids"} if pairs else set())
+    )
     for name, array in found.items():
         assert np.array_equal(array, wanted[name]), name
 

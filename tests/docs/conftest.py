@@ -1,4 +1,6 @@
-"""What the tests of the documentation share: every page of the repository, read once, with its blocks and headings."""
+"""What the tests of the documentation share: every page of the repository, read once, with its
+blocks and headings.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,21 @@ import pytest
 from emomtl.plugins.discovery import Plugins
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=mark)[ ]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<mark>`{3,}|~{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=mark)[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
 HEADING = re.compile(r"^#{1,6} (.+?)\s*#*$", re.MULTILINE)
-LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|!\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(
+    r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|!\[[^\]]*\]\(([^)\s]+)\)"
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language (the first word after the fence), its text, and the line on which it begins."""
+    """One fenced block: its language (the first word after the fence), its text, and the line on
+    which it begins.
+    """
 
     kind: str
     text: str
@@ -43,7 +52,11 @@ class Page:
     def blocks(self) -> list[Block]:
         """The fenced blocks, in order."""
         return [
-            Block((found["kind"].split() or [""])[0], found["body"], self.text.count("\n", 0, found.start()) + 1)
+            Block(
+                (found["kind"].split() or [""])[0],
+                found["body"],
+                self.text.count("\n", 0, found.start()) + 1,
+            )
             for found in FENCE.finditer(self.text)
         ]
 
@@ -55,7 +68,9 @@ class Page:
     @property
     def prose(self) -> str:
         """The text without blocks, code spans, comments and link targets; line numbers stay."""
-        text = re.sub(r"<!--.*?-->", lambda found: "\n" * found[0].count("\n"), self.unfenced, flags=re.DOTALL)
+        text = re.sub(
+            r"<!--.*?-->", lambda found: "\n" * found[0].count("\n"), self.unfenced, flags=re.DOTALL
+        )
         text = re.sub(r"^ {4,}[^\s\-*].*$", "", text, flags=re.MULTILINE)
         text = re.sub(r"(`+)(?:(?!\1).)+?\1", "CODE", text)
         return re.sub(r"\]\([^)]*\)", "]", text)
@@ -85,7 +100,10 @@ def pages() -> list[Page]:
     found = []
     for path in sorted(ROOT.rglob("*.md")):
         parts = path.relative_to(ROOT).parts
-        if not any(part.startswith(".") or part in ("venv", "node_modules", "runs", "build", "dist") for part in parts):
+        if not any(
+            part.startswith(".") or part in ("venv", "node_modules", "runs", "build", "dist")
+            for part in parts
+        ):
             found.append(Page(path, path.read_text(encoding="utf-8")))
     return found
 

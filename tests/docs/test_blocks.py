@@ -1,4 +1,6 @@
-"""What stands in code blocks works: manifests read, Python compiles, command lines name commands and options that exist."""
+"""What stands in code blocks works: manifests read, Python compiles, command lines name commands
+and options that exist.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ SHIPPED = sorted((ROOT / "tasks" / "manifests").glob("*.toml"))
 SHELLS = ("console", "sh", "bash", "shell", "text", "")
 
 
-def test_every_whole_manifest_of_the_page_reads_without_a_problem(page: Any, tmp_path: Path) -> None:
+def test_every_whole_manifest_of_the_page_reads_without_a_problem(
+    page: Any, tmp_path: Path
+) -> None:
     for block in page.blocks:
         if block.kind != "toml" or "[encoder]" not in block.text or "[tasks." not in block.text:
             continue
@@ -47,7 +51,9 @@ def test_every_python_block_of_the_page_compiles(page: Any) -> None:
 
 
 def _calls(text: str) -> list[list[str]]:
-    """The words of every line that calls `emomtl`, with or without a prompt; continued lines are joined."""
+    """The words of every line that calls `emomtl`, with or without a prompt; continued lines are
+    joined.
+    """
     calls = []
     for line in text.replace("\\\n", " ").splitlines():
         line = line.strip().removeprefix("$ ").removeprefix("> ")
@@ -68,7 +74,9 @@ def test_command_lines_name_commands_and_options_that_exist(page: Any) -> None:
             place = f"{page.name}:{block.line}: emomtl {name}"
             assert name in known_commands, place
             parameters = known_commands[OLDER_SPELLINGS.get(name, name)].params
-            known = {option for p in parameters for option in [*p.opts, *p.secondary_opts]} | {"--help"}
+            known = {option for p in parameters for option in [*p.opts, *p.secondary_opts]} | {
+                "--help"
+            }
             for word in rest:
                 if word.startswith("--"):
                     assert word.partition("=")[0] in known, f"{place} {word}"
@@ -88,7 +96,9 @@ epochs = "3"
 """
 
 
-def test_the_error_on_the_page_on_runs_is_real(all_pages: Any, plugins: Plugins, tmp_path: Path) -> None:
+def test_the_error_on_the_page_on_runs_is_real(
+    all_pages: Any, plugins: Plugins, tmp_path: Path
+) -> None:
     page = next(page for page in all_pages if page.name == "docs/runs.md")
     shown = next(block.text for block in page.blocks if "problems:" in block.text)
     file = tmp_path / "bad.toml"
@@ -124,13 +134,17 @@ def test_every_name_and_option_of_a_shipped_manifest_resolves(path: Path, plugin
     assert plugins.offer("encoder", manifest.encoder.use).value.about
     if manifest.train.target is not None:
         assert manifest.train.target in manifest.tasks
-    assert path.read_text(encoding="utf-8").startswith("# "), "the first comment says what the manifest does"
+    assert path.read_text(encoding="utf-8").startswith("# "), (
+        "the first comment says what the manifest does"
+    )
 
 
 def test_the_plugin_in_the_page_on_plugins_is_one(all_pages: Any, tmp_path: Path) -> None:
     page = next(page for page in all_pages if page.name == "docs/plugins.md")
     file = tmp_path / "weather.py"
-    file.write_text(next(block.text for block in page.blocks if block.kind == "python"), encoding="utf-8")
+    file.write_text(
+        next(block.text for block in page.blocks if block.kind == "python"), encoding="utf-8"
+    )
     plugins = Plugins([])
     plugins.activate("weather.py", tmp_path)
     task = plugins.offer("task", "weather").value

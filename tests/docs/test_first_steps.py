@@ -1,4 +1,6 @@
-"""The first steps are steps: their files are read as the page says, and pages name no plugin that does not exist."""
+"""The first steps are steps: their files are read as the page says, and pages name no plugin that
+does not exist.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,20 @@ def _files(page: str, folder: Path) -> None:
     for name, content in FILE.findall(page):
         if name.endswith(".csv"):
             header, *rows = content.splitlines(keepends=True)
-            content = header + "".join(row.replace('"', f'"{number}, ', 1) for number in range(30) for row in rows)
+            content = header + "".join(
+                row.replace('"', f'"{number}, ', 1) for number in range(30) for row in rows
+            )
         (folder / name).write_text(content, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["moods", "stars"])
 def test_the_manifests_of_the_first_steps_are_fine(
-    name: str, text_of: dict[str, str], cli: Any, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    text_of: dict[str, str],
+    cli: Any,
+    encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _files(text_of["docs/first-steps.md"], tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -47,14 +56,22 @@ def test_every_plugin_that_a_page_names_exists(page: Any) -> None:
         for plugin in tomli.loads(block.text).get("plugins", ())
         if not plugin.endswith(".py")
     ]
-    named += re.findall(r"`(emomtl-[a-z0-9-]+)`", page.unfenced) if page.name == "docs/plugins.md" else []
+    named += (
+        re.findall(r"`(emomtl-[a-z0-9-]+)`", page.unfenced)
+        if page.name == "docs/plugins.md"
+        else []
+    )
     assert [plugin for plugin in named if plugin not in known] == []
 
 
 def test_entry_points_on_the_page_are_those_of_the_example(text_of: dict[str, str]) -> None:
-    project = tomli.loads((ROOT / "docs/examples/emomtl-isear-like/pyproject.toml").read_text(encoding="utf-8"))
+    project = tomli.loads(
+        (ROOT / "docs/examples/emomtl-isear-like/pyproject.toml").read_text(encoding="utf-8")
+    )
     entries = project["project"]["entry-points"]["emomtl"]
-    shown = re.findall(r"```toml\n(\[project\.entry-points.*?)```", text_of["docs/plugins.md"], re.DOTALL)
+    shown = re.findall(
+        r"```toml\n(\[project\.entry-points.*?)```", text_of["docs/plugins.md"], re.DOTALL
+    )
     assert shown
     for block in shown:
         for name, module in tomli.loads(block)["project"]["entry-points"]["emomtl"].items():

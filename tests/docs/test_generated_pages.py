@@ -11,10 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATE = ROOT / "docs" / "generate.py"
 
 
-def run(*arguments: str, seed: str = "0", script: Path = GENERATE) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, seed: str = "0", script: Path = GENERATE
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_every_generated_page_is_current_whatever_the_hash_seed() -> None:
@@ -28,11 +32,15 @@ def test_a_page_that_differs_is_named_with_its_differences(tmp_path: Path) -> No
     for path in (ROOT / "docs" / "reference").glob("*.md"):
         (pages / path.name).write_bytes(path.read_bytes())
     page = pages / "hooks.md"
-    page.write_text(page.read_text(encoding="utf-8").replace("# Hooks", "# Hocks"), encoding="utf-8")
+    page.write_text(
+        page.read_text(encoding="utf-8").replace("# Hooks", "# Hocks"), encoding="utf-8"
+    )
     start = f"import runpy; found = runpy.run_path({str(GENERATE)!r})\n"
     check = f"found['main'].__globals__['PAGES'] = __import__('pathlib').Path({str(pages)!r})\n"
     script = tmp_path / "check.py"
-    script.write_text(f"{start}{check}raise SystemExit(found['main'](['--check']))\n", encoding="utf-8")
+    script.write_text(
+        f"{start}{check}raise SystemExit(found['main'](['--check']))\n", encoding="utf-8"
+    )
     done = run(script=script)
     assert done.returncode == 1
     assert "docs/reference/hooks.md differs" in done.stdout

@@ -22,8 +22,16 @@ def test_relative_links_lead_to_a_file_and_heading(page: Any, anchors_of: Any) -
 
 def test_every_page_is_in_the_table_of_contents(all_pages: Any) -> None:
     index = next(page for page in all_pages if page.name == "docs/index.md")
-    linked = {(index.path.parent / link.partition("#")[0]).resolve() for link in index.links if "://" not in link}
-    book = {page.path for page in all_pages if page.name.startswith("docs/") and not page.name.startswith("docs/examples/")}
+    linked = {
+        (index.path.parent / link.partition("#")[0]).resolve()
+        for link in index.links
+        if "://" not in link
+    }
+    book = {
+        page.path
+        for page in all_pages
+        if page.name.startswith("docs/") and not page.name.startswith("docs/examples/")
+    }
     assert {path.name for path in book - linked - {index.path}} == set()
 
 

@@ -1,4 +1,6 @@
-"""Everything that a user can name is in the documentation: hooks, keys, commands, options, names, offers, metrics, files."""
+"""Everything that a user can name is in the documentation: hooks, keys, commands, options, names,
+offers, metrics, files.
+"""
 
 from __future__ import annotations
 
@@ -63,19 +65,25 @@ def test_every_manifest_key_has_a_row_under_its_table(text_of: dict[str, str]) -
     titles |= {name: f"`[{name}.NAME]`" for name in ("tasks", "objectives", "features")}
     lacking = []
     for name, node in schema["properties"].items():
-        node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), node)
+        node = node.get("additionalProperties") or next(
+            iter(node.get("patternProperties", {}).values()), node
+        )
         node = next((choice for choice in node.get("anyOf", ()) if "$ref" in choice), node)
         if isinstance(node, dict) and "$ref" in node:
             table = schema["$defs"][node["$ref"].rpartition("/")[2]]
             section = sections.get(titles[name], "")
-            lacking += [f"{name}.{key}" for key in table["properties"] if f"| `{key}` |" not in section]
+            lacking += [
+                f"{name}.{key}" for key in table["properties"] if f"| `{key}` |" not in section
+            ]
         elif f"| `{name}` |" not in sections["Keys outside of tables"]:
             lacking.append(name)
     assert lacking == []
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_offer_and_its_options_are_documented(text_of: dict[str, str], plugins: Plugins, kind: str) -> None:
+def test_every_offer_and_its_options_are_documented(
+    text_of: dict[str, str], plugins: Plugins, kind: str
+) -> None:
     offers = plugins.offers(kind)
     assert offers
     assert plugins.broken == {}
@@ -83,13 +91,21 @@ def test_every_offer_and_its_options_are_documented(text_of: dict[str, str], plu
     if kind == "analysis":  # their options are those of commands
         assert [name for name in offers if f"`emomtl analyse {name}`" not in other] == []
         return
-    reference = text_of["docs/reference/manifest.md"] if kind not in ("study", "claims", "exporter") else other
+    reference = (
+        text_of["docs/reference/manifest.md"]
+        if kind not in ("study", "claims", "exporter")
+        else other
+    )
     lacking = [name for name in offers if f"`{name}`" not in reference or f"`{name}`" not in other]
     sections = _sections(reference)
     for name, offer in offers.items():
         if isinstance(offer.value, type):
             options = option_model(offer.value).model_json_schema().get("properties", {})
-            lacking += [f"{name}.{option}" for option in options if f"| `{option}` |" not in sections[f"`{name}`"]]
+            lacking += [
+                f"{name}.{option}"
+                for option in options
+                if f"| `{option}` |" not in sections[f"`{name}`"]
+            ]
     assert lacking == []
 
 
@@ -100,7 +116,11 @@ def test_every_command_and_option_is_documented(text_of: dict[str, str], name: s
     assert found.help
     assert found.help in section
     for parameter in found.params:
-        for option in [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else ():
+        for option in (
+            [*parameter.opts, *parameter.secondary_opts]
+            if parameter.param_type_name == "option"
+            else ()
+        ):
             assert f"`{option}" in section, option
             assert parameter.help, option
     elsewhere = "".join(text for page, text in text_of.items() if "/reference/" not in page)
@@ -120,8 +140,12 @@ def _metrics() -> set[str]:
     return names | {re.sub("_(valence|arousal)$", "_DIMENSION", name) for name in several}
 
 
-def test_every_metric_is_documented_and_every_documented_metric_exists(text_of: dict[str, str]) -> None:
-    documented = set(re.findall(r"^\| `(\w+)` \|", text_of["docs/reference/metrics.md"], re.MULTILINE))
+def test_every_metric_is_documented_and_every_documented_metric_exists(
+    text_of: dict[str, str],
+) -> None:
+    documented = set(
+        re.findall(r"^\| `(\w+)` \|", text_of["docs/reference/metrics.md"], re.MULTILINE)
+    )
     given = _metrics()
     assert {name.removesuffix("_at_0.3") for name in given} == documented
     assert any(name.endswith("_at_0.3") for name in given)
@@ -140,7 +164,15 @@ METRIC = re.compile(rf"`(?:\w+/)*(\w*(?:{WORDS})[\w.]*)`")
 def test_no_page_speaks_of_a_metric_that_is_not_computed(text_of: dict[str, str]) -> None:
     given = _metrics() | {*tuned_names(MultiLabel(), Taxonomy(["a", "b"]))}
     tables = MultiLabel().table(np.zeros((1, 1)), np.zeros((1, 1)), ["a"])[0]
-    given |= {*tables, "pearson_r_valence", "rmse_valence", "loss", "raw_losses", "loss_scale", "losses"}
+    given |= {
+        *tables,
+        "pearson_r_valence",
+        "rmse_valence",
+        "loss",
+        "raw_losses",
+        "loss_scale",
+        "losses",
+    }
     for page in ("docs/reference/metrics.md", "docs/analyses.md"):
         named = set(METRIC.findall(text_of[page]))
         assert named
@@ -150,12 +182,17 @@ def test_no_page_speaks_of_a_metric_that_is_not_computed(text_of: dict[str, str]
 def test_every_file_and_event_of_a_run_is_explained(text_of: dict[str, str], trained: Run) -> None:
     page = text_of["docs/runs.md"]
     inside = trained.checkpoints / "last"
-    files = {path.name for path in [*trained.folder.iterdir(), *inside.iterdir(), *trained.checkpoints.iterdir()]}
+    files = {
+        path.name
+        for path in [*trained.folder.iterdir(), *inside.iterdir(), *trained.checkpoints.iterdir()]
+    }
     files = {name for name in files if not re.fullmatch(r"step-\d+", name)}
     files |= {*directory.WRITTEN, lock.LOCK, "plugins"}
     assert len(files) > 10
     assert {name for name in files if name not in page} == set()
-    assert {event["event"] for event in trained.events() if f"`{event['event']}`" not in page} == set()
+    assert {
+        event["event"] for event in trained.events() if f"`{event['event']}`" not in page
+    } == set()
 
 
 def test_every_dependency_has_its_line(text_of: dict[str, str]) -> None:

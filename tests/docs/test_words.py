@@ -24,7 +24,9 @@ ALLOWED = (
     r"classes-over-size",
     r"ConFIG \(Liu",
 )
-"""Other things of those names: the libraries, Python's classes, titles of papers, and the rules themselves."""
+"""Other things of those names: the libraries, Python's classes, titles of papers, and the rules
+themselves.
+"""
 
 SPANS = r"`(?:[\w-]+[/. ])?accuracy`"
 

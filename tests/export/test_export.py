@@ -1,4 +1,6 @@
-"""`emomtl export`: what is written agrees with the run, and what cannot be expressed or is damaged is refused."""
+"""`emomtl export`: what is written agrees with the run, and what cannot be expressed or is damaged
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ def test_a_path_out_of_the_folder_is_refused(onnx: Path, tmp_path: Path) -> None
         emomtl.load(copy)
 
 
-def test_what_no_stock_classifier_can_express_is_refused_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+def test_what_no_stock_classifier_can_express_is_refused_and_leaves_nothing(
+    run: Path, tmp_path: Path
+) -> None:
     order = ExportOrder(run, "transformers", tmp_path / "out")
     with pytest.raises(EmomtlError, match="pooled by 'mean'"):
         export_run(order, Plugins.discover())
@@ -119,7 +123,9 @@ def test_an_unknown_format_names_those_there_are(run: Path, tmp_path: Path) -> N
         export_run(ExportOrder(run, "onxx", tmp_path / "out"), Plugins.discover())
 
 
-def test_a_missing_package_names_the_extra(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_extra(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl_plugins.exporters.onnx_graph import OnnxGraph
 
     monkeypatch.setattr(OnnxGraph, "needs", {"no_such_package": "onnx"})
@@ -127,7 +133,9 @@ def test_a_missing_package_names_the_extra(run: Path, tmp_path: Path, monkeypatc
         export_run(ExportOrder(run, "onnx", tmp_path / "out"), Plugins.discover())
 
 
-def test_files_that_disagree_with_the_run_are_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_disagree_with_the_run_are_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl_plugins.exporters.sentence_vectors import SentenceVectors
 
     pytest.importorskip("sentence_transformers", reason="it is in the dev group")
@@ -161,7 +169,9 @@ def test_changes_are_merged_into_plain_weights(desk: Any, tmp_path: Path, change
         pytest.importorskip("peft", reason="it is in the dev group")
     changes = [{"use": change, **options}]
     run = desk.train(desk.manifest(encoder={"pooling": "cls", "changes": changes}))
-    exported = export_run(ExportOrder(run.folder, "transformers", tmp_path / "out"), Plugins.discover())
+    exported = export_run(
+        ExportOrder(run.folder, "transformers", tmp_path / "out"), Plugins.discover()
+    )
     for one in exported:
         assert all(facts["largest_logit_difference"] < 1e-4 for facts in one.verified.values())
 

@@ -20,7 +20,9 @@ WIDTH, LENGTH = 32, 24
 
 
 def encoder(architecture: str, tokenizer: Any, pooling: str) -> nn.Module:
-    """A small encoder of an architecture with random weights; numbers are as large as a layer norm makes them."""
+    """A small encoder of an architecture with random weights; numbers are as large as a layer norm
+    makes them.
+    """
     import transformers
 
     size: dict[str, Any] = {
@@ -34,11 +36,17 @@ def encoder(architecture: str, tokenizer: Any, pooling: str) -> nn.Module:
     }
     special: dict[str, dict[str, Any]] = {
         "electra": {"embedding_size": WIDTH},
-        "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16},
+        "deberta-v2": {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 16,
+        },
         "distilbert": {"dim": WIDTH, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
     }
     torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(architecture, **(size | special.get(architecture, {})))
+    config = transformers.AutoConfig.for_model(
+        architecture, **(size | special.get(architecture, {}))
+    )
     with_pooler = architecture in ("bert", "roberta", "xlm-roberta", "camembert", "mpnet")
     options = {"add_pooling_layer": pooling == "pooler"} if with_pooler else {}
     model: nn.Module = transformers.AutoModel.from_config(config, **options).eval()
@@ -59,7 +67,9 @@ def model(architecture: str, folder: Path, pooling: str, tasks: int = 1) -> Mode
         TaskToExport("moods", ("joy", "anger", "fear", "calm"), first, "sigmoid"),
         TaskToExport("good-or-bad", ("good", "bad"), second, "softmax"),
     ]
-    return ModelToExport(whole, tokenizer, pooling, LENGTH, {task.name: task for task in heads[:tasks]})
+    return ModelToExport(
+        whole, tokenizer, pooling, LENGTH, {task.name: task for task in heads[:tasks]}
+    )
 
 
 def own_logits(exported: ModelToExport, task: str) -> Any:
@@ -86,10 +96,17 @@ def differences(exporter: Exporter, exported: ModelToExport, folder: Path) -> di
     folder.mkdir()
     exporter.write(exported, folder)
     logits = exporter.logits(exported, folder, TEXTS, None)
-    return {task: float(np.abs(logits[task] - own_logits(exported, task)).max()) for task in exported.tasks}
+    return {
+        task: float(np.abs(logits[task] - own_logits(exported, task)).max())
+        for task in exported.tasks
+    }
 
 
-CASES = [(architecture, pooling) for architecture, (poolings, _) in FILLS.items() for pooling in sorted(poolings)]
+CASES = [
+    (architecture, pooling)
+    for architecture, (poolings, _) in FILLS.items()
+    for pooling in sorted(poolings)
+]
 
 
 @pytest.mark.parametrize(("architecture", "pooling"), CASES)
@@ -110,7 +127,9 @@ def test_the_pipeline_of_transformers_answers_without_code(encoder: Path, tmp_pa
     expected = 1 / (1 + np.exp(-own_logits(exported, "moods")))
     for answer, row in zip(answers, expected, strict=True):
         scores = {one["label"]: one["score"] for one in answer}
-        assert scores == pytest.approx(dict(zip(exported.tasks["moods"].labels, row, strict=True)), abs=1e-5)
+        assert scores == pytest.approx(
+            dict(zip(exported.tasks["moods"].labels, row, strict=True)), abs=1e-5
+        )
     assert not list((tmp_path / "out").glob("*.py"))
     assert not list((tmp_path / "out").glob("*.bin"))
 
@@ -131,27 +150,43 @@ def test_a_head_of_two_layers_is_refused_by_name(encoder: Path) -> None:
     deep = nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 4))
     task = TaskToExport("moods", exported.tasks["moods"].labels, deep, "sigmoid")
     exported = ModelToExport(exported.encoder, exported.tokenizer, "cls", LENGTH, {"moods": task})
-    assert Classification().obstacles(exported) == ["the head of 'moods' is not one linear layer with a bias"]
+    assert Classification().obstacles(exported) == [
+        "the head of 'moods' is not one linear layer with a bias"
+    ]
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
-def test_sentence_transformers_gives_the_logits_of_all_tasks(pooling: str, encoder: Path, tmp_path: Path) -> None:
+def test_sentence_transformers_gives_the_logits_of_all_tasks(
+    pooling: str, encoder: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("sentence_transformers", reason="it is in the dev group")
-    found = differences(SentenceVectors(), model("bert", encoder, pooling, tasks=2), tmp_path / "out")
+    found = differences(
+        SentenceVectors(), model("bert", encoder, pooling, tasks=2), tmp_path / "out"
+    )
     assert max(found.values()) < 1e-5
 
 
 ARCHITECTURES = ["roberta", "electra", "deberta-v2", "distilbert", "modernbert"]
 ONNX_CASES = [pytest.param("bert", "mean")]
-ONNX_CASES += [pytest.param("bert", pooling, marks=pytest.mark.long) for pooling in ("cls", "max", "pooler")]
-ONNX_CASES += [pytest.param(name, pooling, marks=pytest.mark.long) for name in ARCHITECTURES for pooling in ("cls", "mean")]
+ONNX_CASES += [
+    pytest.param("bert", pooling, marks=pytest.mark.long) for pooling in ("cls", "max", "pooler")
+]
+ONNX_CASES += [
+    pytest.param(name, pooling, marks=pytest.mark.long)
+    for name in ARCHITECTURES
+    for pooling in ("cls", "mean")
+]
 
 
 @pytest.mark.parametrize(("architecture", "pooling"), ONNX_CASES)
-def test_one_graph_gives_the_logits_of_all_tasks(architecture: str, pooling: str, encoder: Path, tmp_path: Path) -> None:
+def test_one_graph_gives_the_logits_of_all_tasks(
+    architecture: str, pooling: str, encoder: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("onnxruntime", reason="it is in the dev group")
     pytest.importorskip("onnxscript", reason="it is in the dev group")
-    found = differences(OnnxGraph(), model(architecture, encoder, pooling, tasks=2), tmp_path / "out")
+    found = differences(
+        OnnxGraph(), model(architecture, encoder, pooling, tasks=2), tmp_path / "out"
+    )
     assert max(found.values()) < 1e-5
 
 

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `hostile_inputs`, which the tests and a script share
+# for `hostile_inputs`, which the tests and a script share
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str]:
     """Every file with its content and every link with its target."""
     return {
-        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        str(path.relative_to(folder)): (
+            str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
@@ -40,7 +43,11 @@ class Refusing:
         assert said.out == ""
         assert snapshot(self.folder) == before
         assert "Traceback" not in said.err
-        lines = [line for line in said.err.splitlines() if not line.endswith(" ...") and not line.startswith("note: ")]
+        lines = [
+            line
+            for line in said.err.splitlines()
+            if not line.endswith(" ...") and not line.startswith("note: ")
+        ]
         assert len(lines) == (1 if problems == 1 else problems + 1), said.err
         assert all(len(line) < 900 for line in lines)
         return str(said.err)
@@ -60,7 +67,9 @@ def finished(trained: Any, tmp_path: Path, cli: Any) -> tuple[Path, Refusing]:
 
 @pytest.fixture
 def memory_desk(make_desk: Callable[[Path], Any], tmp_path: Path) -> Iterator[Any]:
-    """A desk in memory where there is room: the kernel keeps what a killed process wrote, there as on a disk."""
+    """A desk in memory where there is room: the kernel keeps what a killed process wrote, there as
+    on a disk.
+    """
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield make_desk(tmp_path / "desk")

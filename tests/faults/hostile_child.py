@@ -1,11 +1,13 @@
-"""Reads hostile inputs, each in a process of its own, and says what that cost: one line of JSON an input.
+"""Reads hostile inputs, each in a process of its own, and says what that cost: one line of JSON an
+input.
 
     python tests/faults/hostile_child.py [WORD ...]
 
-Inputs are those of `hostile_inputs.py` (only those with a WORD in their name), readers those of `tests/fuzz/fuzz_targets.py`,
-whose real seeds are read first, so that imports are not counted. `seconds` are CPU time, `slowness` is how slow this machine was
-just then, `lines` are those of a text, `megabytes` what memory grew by at most, `error` is what was said, null where the
-input was read, and `died` tells of a process that did not come to its end.
+Inputs are those of `hostile_inputs.py` (only those with a WORD in their name), readers those of
+`tests/fuzz/fuzz_targets.py`, whose real seeds are read first, so that imports are not counted.
+`seconds` are CPU time, `slowness` is how slow this machine was just then, `lines` are those of a
+text, `megabytes` what memory grew by at most, `error` is what was said, null where the input was
+read, and `died` tells of a process that did not come to its end.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ HANG = 1_800
 
 
 PLAIN_LOOP = 0.22
-"""CPU seconds that `slowness` takes for its loop on the machine whose seconds are promised (3 GHz, CPython 3.11)."""
+"""CPU seconds that `slowness` takes for its loop on the machine whose seconds are promised (3 GHz,
+CPython 3.11).
+"""
 
 
 def slowness() -> float:
@@ -52,8 +56,14 @@ def cost(name: str, data: bytes, place: Path) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before, began = memory("VmRSS"), time.process_time()
     error = TARGETS[name](data, folder)
-    found = {"seconds": round(time.process_time() - began, 2), "megabytes": round(memory("VmHWM") - before, 1)}
-    return {**found, "error": [str(problem)[:300] for problem in error.problems] if error is not None else None}
+    found = {
+        "seconds": round(time.process_time() - began, 2),
+        "megabytes": round(memory("VmHWM") - before, 1),
+    }
+    return {
+        **found,
+        "error": [str(problem)[:300] for problem in error.problems] if error is not None else None,
+    }
 
 
 def apart(name: str, data: bytes, place: Path) -> dict[str, Any]:
@@ -78,14 +88,21 @@ def main(words: list[str]) -> None:
     from hostile_inputs import INPUTS
 
     chosen = [key for key in INPUTS if not words or any(word in ": ".join(key) for word in words)]
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(
+        dir="/dev/shm" if Path("/dev/shm").is_dir() else None
+    ) as folder:
         for name in dict.fromkeys(name for name, _ in chosen):
             for seed in TARGETS[name].seeds():
                 TARGETS[name](seed, clear(Path(folder, "in")))
         for name, what in chosen:
             data = INPUTS[name, what]()
             found = apart(name, data, Path(folder, "in"))
-            about = {"reader": name, "input": what, "size": round(len(data) / 1e6, 2), "lines": data.count(b"\n")}
+            about = {
+                "reader": name,
+                "input": what,
+                "size": round(len(data) / 1e6, 2),
+                "lines": data.count(b"\n"),
+            }
             print(json.dumps({**about, "slowness": round(slowness(), 2), **found}), flush=True)
 
 

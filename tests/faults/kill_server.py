@@ -1,7 +1,8 @@
-"""Trains a manifest in children that are killed at random moments until enough were; run by test_kill.py, prints JSON.
+"""Trains a manifest in children that are killed at random moments until enough were; run by
+test_kill.py, prints JSON.
 
-A server with torch and emomtl imported, whose children start in milliseconds: MANIFEST, FOLDER, KILLS, SEED and the names of the
-SIGNALS, of which each kill draws one, as arguments.
+A server with torch and emomtl imported, whose children start in milliseconds: MANIFEST, FOLDER,
+KILLS, SEED and the names of the SIGNALS, of which each kill draws one, as arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ SIZE = struct.calcsize(BOARD)
 
 
 class Told(Display):
-    """Writes the steps that a child takes where the server reads them, whatever happens to the child."""
+    """Writes the steps that a child takes where the server reads them, whatever happens to the
+    child.
+    """
 
     def __init__(self, board: mmap.mmap) -> None:
         self.board = board
@@ -42,7 +45,9 @@ class Told(Display):
 
 
 def child(manifest: Path, folder: Path, board: mmap.mmap) -> None:
-    """Start or resume the run and train to its end; where a signal ends it at a step boundary, that is told on the board."""
+    """Start or resume the run and train to its end; where a signal ends it at a step boundary, that
+    is told on the board.
+    """
     try:
         plan = compose_file(manifest, [], Plugins.discover())
         begun = (folder / "run.json").exists()
@@ -61,9 +66,16 @@ def contents(folder: Path) -> dict[str, Any]:
     checkpoint = open_checkpoint(find_checkpoint(run, "last"))
     events = [event | {"seconds": None} for event in run.events() if event["event"] != "start"]
     best = find_checkpoint(run, "best").resolve().name
-    files = {name: found for name, found in checkpoint.files.items() if name.endswith(".safetensors")}
+    files = {
+        name: found for name, found in checkpoint.files.items() if name.endswith(".safetensors")
+    }
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    known = {"files": files, "state": checkpoint.state["run"], "events": events, "scores": run.scores()}
+    known = {
+        "files": files,
+        "state": checkpoint.state["run"],
+        "events": events,
+        "scores": run.scores(),
+    }
     return known | {"best": best, "names": names}
 
 
@@ -79,7 +91,9 @@ def published(folder: Path) -> list[str]:
 
 
 def reported(folder: Path) -> str:
-    """What is wrong with a report on a run that was just killed: it has to come without a traceback, and say what is missing."""
+    """What is wrong with a report on a run that was just killed: it has to come without a
+    traceback, and say what is missing.
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -94,12 +108,20 @@ def reported(folder: Path) -> str:
     if code == 0 and {entry["which"] for entry in Run.open(folder).scores()} == {"best", "last"}:
         return ""  # killed when all was done, so nothing is missing
     said = " ".join(out.getvalue().split())
-    missing = "not finished" in said or "no step was logged" in said or "no validation scores of its" in said
+    missing = (
+        "not finished" in said
+        or "no step was logged" in said
+        or "no validation scores of its" in said
+    )
     return "" if code == 0 and missing else f"{code}: {err.getvalue()}{said[:500]}"
 
 
-def one_life(manifest: Path, folder: Path, board: mmap.mmap, seconds: float, number: int) -> tuple[int, float | None]:
-    """Let a child live for some seconds, then send it a signal: its exit code, and the seconds it took to stop if it got one."""
+def one_life(
+    manifest: Path, folder: Path, board: mmap.mmap, seconds: float, number: int
+) -> tuple[int, float | None]:
+    """Let a child live for some seconds, then send it a signal: its exit code, and the seconds it
+    took to stop if it got one.
+    """
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -127,7 +149,8 @@ def one_life(manifest: Path, folder: Path, board: mmap.mmap, seconds: float, num
 def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]) -> dict[str, Any]:
     """The unbroken run, and what became of the killed ones."""
     draw, board = random.Random(seed), mmap.mmap(-1, SIZE)
-    child(manifest, folder / "unbroken", board)  # in the server itself: whatever is imported late is there for every child
+    # in the server itself: whatever is imported late is there for every child
+    child(manifest, folder / "unbroken", board)
     began = time.monotonic()
     if one_life(manifest, folder / "unbroken-again", board, 600, signal.SIGKILL)[0] != 0:
         raise SystemExit("the unbroken run failed")
@@ -135,19 +158,30 @@ def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]
     wanted = contents(folder / "unbroken")
     found: list[dict[str, Any]] = []
     while sum(run["kills"] for run in found) < kills:
-        run: dict[str, Any] = {"kills": 0, "at": [], "damaged": [], "reports": [], "repeated": 0, "twice": 0, "codes": []}
+        run: dict[str, Any] = {
+            "kills": 0,
+            "at": [],
+            "damaged": [],
+            "reports": [],
+            "repeated": 0,
+            "twice": 0,
+            "codes": [],
+        }
         run |= {"same": False, "slowest": 0.0}
         place, last, boundary, seconds = folder / f"killed-{len(found)}", 0, 0, 0.0
         code, longer = -1, 1.0
         while seconds is not None:
             board[:SIZE] = struct.pack(BOARD, 0, 0, 0)
             number = draw.choice(signals)
-            code, seconds = one_life(manifest, place, board, draw.uniform(0.01, whole * 0.6 * longer), number)
+            code, seconds = one_life(
+                manifest, place, board, draw.uniform(0.01, whole * 0.6 * longer), number
+            )
             first, step, at_boundary = struct.unpack(BOARD, board[:SIZE])
             if first and last:
                 run["repeated"] = max(run["repeated"], last - first + 1)
                 run["twice"] += boundary and last - first + 1
-            longer = 1.0 if step > last else longer * 1.2  # a machine that is busy now must not keep the run where it is
+            # a machine that is busy now must not keep the run where it is
+            longer = 1.0 if step > last else longer * 1.2
             last, boundary = step or last, at_boundary if step else boundary
             if seconds is not None:
                 run["kills"] += 1
@@ -156,7 +190,11 @@ def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]
                 run["slowest"] = max(run["slowest"], seconds)
                 run["damaged"] += published(place)
                 run["reports"] += [said] if (said := reported(place)) else []
-                print(f"{sum(one['kills'] for one in found) + run['kills']} kills", file=sys.stderr, flush=True)
+                print(
+                    f"{sum(one['kills'] for one in found) + run['kills']} kills",
+                    file=sys.stderr,
+                    flush=True,
+                )
         run["code"] = code
         run["same"] = code == 0 and contents(place) == wanted
         found.append(run)
@@ -167,4 +205,8 @@ def main(manifest: Path, folder: Path, kills: int, seed: int, signals: list[int]
 
 if __name__ == "__main__":
     chosen = [int(signal.Signals[name]) for name in sys.argv[5:]]
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), chosen)))
+    print(
+        json.dumps(
+            main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), chosen)
+        )
+    )

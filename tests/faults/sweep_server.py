@@ -1,8 +1,11 @@
-"""Kills `emomtl train` at file-system events of its life and looks what is left; run by test_sweep.py, prints JSON.
+"""Kills `emomtl train` at file-system events of its life and looks what is left; run by
+test_sweep.py, prints JSON.
 
-A server with torch and emomtl imported, whose children start in milliseconds. It reads one JSON object from its standard
-input: the `folder` to work in, the command lines of `before` (lives that are not killed, or at the first event whose name
-holds `until`), `life` (the one that is), and `after` (what a user does then), and which `stops` to try (None for every event).
+A server with torch and emomtl imported, whose children start in milliseconds. It reads one JSON
+object from its standard
+input: the `folder` to work in, the command lines of `before` (lives that are not killed, or at the
+first event whose name holds `until`), `life` (the one that is), and `after` (what a user does
+then), and which `stops` to try (None for every event).
 """
 
 from __future__ import annotations
@@ -24,14 +27,23 @@ from typing import Any
 from emomtl.cli import main as command
 from emomtl.run import Run, find_checkpoint, open_checkpoint
 
-AUDITED = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate"}
+AUDITED = {
+    "os.rename",
+    "os.mkdir",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.chmod",
+    "os.truncate",
+}
 """What Python tells an audit hook before it does it; writing `open` is told, too."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Events:
-    """Counts the calls of this process that change files below a folder; SIGKILL before call number `stop`.
+    """Counts the calls of this process that change files below a folder; SIGKILL before call number
+    `stop`.
 
     With `torn` the file that is about to be synced, or the bytes that are about to be appended,
     lose their second half: what is left by a kill amid the write before.
@@ -57,7 +69,9 @@ class Events:
 
     @staticmethod
     def _path(given: Any, args: tuple[Any, ...]) -> str:
-        """The path of a call; of one that is below an open folder (as rmtree makes them), with that folder."""
+        """The path of a call; of one that is below an open folder (as rmtree makes them), with that
+        folder.
+        """
         if isinstance(given, int):
             return os.readlink(f"/proc/self/fd/{given}")
         path, folder = os.fsdecode(given), args[-1]
@@ -78,16 +92,22 @@ class Events:
     def _is_new(handle: int) -> bool:
         """Whether a sync is the first one of a file: no kill takes back what was synced before."""
         about = os.fstat(handle)
-        return stat.S_ISREG(about.st_mode) and not os.readlink(f"/proc/self/fd/{handle}").endswith("metrics.jsonl")
+        return stat.S_ISREG(about.st_mode) and not os.readlink(f"/proc/self/fd/{handle}").endswith(
+            "metrics.jsonl"
+        )
 
-    def _saw(self, event: str, path: str, handle: int | None = None, data: bytes | None = None) -> None:
+    def _saw(
+        self, event: str, path: str, handle: int | None = None, data: bytes | None = None
+    ) -> None:
         if not f"{os.path.abspath(path)}/".startswith(self.root):
             return
         self.count += 1
         self.names.append(f"{event} {os.path.relpath(path, self.root)}")
         if handle is not None and (data or self._is_new(handle)):
             self.syncs.append(self.count)
-        if self.stop != self.count and not (isinstance(self.stop, str) and self.stop in self.names[-1]):
+        if self.stop != self.count and not (
+            isinstance(self.stop, str) and self.stop in self.names[-1]
+        ):
             return
         if self.torn and handle is not None:
             if data is not None:
@@ -130,15 +150,21 @@ def in_a_child(work: Callable[[], Any]) -> tuple[int, Any]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What a run left: hashes of the last checkpoint, state, events without starts and times, scores, names of files."""
+    """What a run left: hashes of the last checkpoint, state, events without starts and times,
+    scores, names of files.
+    """
     run = Run.open(folder)
     checkpoint = open_checkpoint(find_checkpoint(run, "last"))
     events = [event | {"seconds": None} for event in run.events() if event["event"] != "start"]
-    files = {name: digest for name, digest in checkpoint.files.items() if name.endswith(".safetensors")}
+    files = {
+        name: digest for name, digest in checkpoint.files.items() if name.endswith(".safetensors")
+    }
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     links = {which: find_checkpoint(run, which).resolve().name for which in ("best", "last")}
     known = {"files": files, "state": checkpoint.state["run"], "events": events, "links": links}
-    scores = [{key: value for key, value in entry.items() if key != "answers"} for entry in run.scores()]
+    scores = [
+        {key: value for key, value in entry.items() if key != "answers"} for entry in run.scores()
+    ]
     return known | {"scores": scores, "names": names}
 
 
@@ -149,14 +175,18 @@ class Sweep:
         self.asked, self.home = asked, Path(asked["folder"])
 
     def commands(self, which: str, place: Path) -> list[list[str]]:
-        return [[word.replace("PLACE", str(place)) for word in words] for words in self.asked[which]]
+        return [
+            [word.replace("PLACE", str(place)) for word in words] for words in self.asked[which]
+        ]
 
     def live(self, place: Path, stop: int | None, torn: bool = False) -> tuple[int, Any]:
         """The lives before, and the one that is killed."""
         place.mkdir()
         os.environ["EMOMTL_CACHE"] = str(place / "cache")
         for words in self.commands("before", place):
-            code, answer = in_a_child(lambda words=words: self.watched(place, self.asked["until"], words))  # type: ignore[misc]
+            code, answer = in_a_child(
+                lambda words=words: self.watched(place, self.asked["until"], words)
+            )  # type: ignore[misc]
             if code != (-signal.SIGKILL if self.asked["until"] else 0):
                 raise SystemExit(f"{words}: {code} {answer}")
 
@@ -164,13 +194,17 @@ class Sweep:
 
     @staticmethod
     def watched(place: Path, stop: int | str | None, words: list[str], torn: bool = False) -> Any:
-        """A command in this process, killed at an event; its events by name, its syncs by number, and what it said."""
+        """A command in this process, killed at an event; its events by name, its syncs by number,
+        and what it said.
+        """
         events = Events(place, stop, torn)
         answer = said(*words)
         return [events.names, events.syncs, answer]
 
     def warm(self) -> None:
-        """Do all of it once in the server itself: whatever is imported late is there for every child."""
+        """Do all of it once in the server itself: whatever is imported late is there for every
+        child.
+        """
         place = self.home / "warm"
         place.mkdir()
         for which in ("warm", "opens"):
@@ -207,10 +241,16 @@ class Sweep:
         names, syncs, _ = answer
         wanted = {run: contents(place / run) for run in self.asked["runs"]}
         shutil.rmtree(place)
-        stops = [(stop, False) for stop in range(1, len(names) + 1)] + [(stop, True) for stop in syncs]
+        stops = [(stop, False) for stop in range(1, len(names) + 1)] + [
+            (stop, True) for stop in syncs
+        ]
         if self.asked["stops"] is not None:
             # what was learned from faults first, then evenly from the rest
-            named = [one for one in stops if any(names[one[0] - 1].endswith(end) for end in self.asked["named"])]
+            named = [
+                one
+                for one in stops
+                if any(names[one[0] - 1].endswith(end) for end in self.asked["named"])
+            ]
             every = max(1, len(stops) // self.asked["stops"])
             stops = list(dict.fromkeys([*named, *stops[every // 2 :: every]]))
         found, began = [], time.monotonic()
@@ -219,8 +259,21 @@ class Sweep:
             code, _ = self.live(place, stop, torn)
             after = self.after(place)
             same = [run for run in wanted if after["contents"].get(run) == wanted[run]]
-            differs = {run: differences(wanted[run], after["contents"].get(run)) for run in wanted if run not in same}
-            found.append({"event": names[stop - 1], "number": stop, "torn": torn, "code": code, "differs": differs, **after})
+            differs = {
+                run: differences(wanted[run], after["contents"].get(run))
+                for run in wanted
+                if run not in same
+            }
+            found.append(
+                {
+                    "event": names[stop - 1],
+                    "number": stop,
+                    "torn": torn,
+                    "code": code,
+                    "differs": differs,
+                    **after,
+                }
+            )
             del found[-1]["contents"]
             shutil.rmtree(place)
             print(f"{number + 1} of {len(stops)}", file=sys.stderr, flush=True)

@@ -17,15 +17,30 @@ from emomtl.plugins.discovery import Plugins
 ROOT = Path(__file__).parents[2]
 TELLING = {
     "emomtl/cli/cache.py": "when an entry of the cache was last used, in a table",
-    "emomtl/data/cache/store.py": "when an entry was made and last used; what a killed builder left is removed after a day",
+    "emomtl/data/cache/store.py": (
+        "when an entry was made and last used; what a killed builder left is removed after a day"
+    ),
     "emomtl/run/lock.py": "since when a run has been in use, in a message",
 }
-"""The only modules that may read the wall clock or the times of files, each with what it does with them."""
+"""The only modules that may read the wall clock or the times of files, each with what it does with
+them.
+"""
 
 CLOCKS = {"time", "time_ns", "ctime", "localtime", "gmtime", "strftime"}
 """Functions of `time` that tell the hour."""
 
-OTHERS = {"now", "utcnow", "today", "fromtimestamp", "st_mtime", "st_mtime_ns", "st_ctime", "st_atime", "getmtime", "getctime"}
+OTHERS = {
+    "now",
+    "utcnow",
+    "today",
+    "fromtimestamp",
+    "st_mtime",
+    "st_mtime_ns",
+    "st_ctime",
+    "st_atime",
+    "getmtime",
+    "getctime",
+}
 
 
 def readings(path: Path) -> list[int]:
@@ -36,14 +51,23 @@ def readings(path: Path) -> list[int]:
             module = node.value.id if isinstance(node.value, ast.Name) else ""
             if (module == "time" and node.attr in CLOCKS) or node.attr in OTHERS:
                 found.append(node.lineno)
-        if isinstance(node, ast.ImportFrom) and node.module == "time" and CLOCKS & {alias.name for alias in node.names}:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "time"
+            and CLOCKS & {alias.name for alias in node.names}
+        ):
             found.append(node.lineno)
     return found
 
 
 def test_only_what_tells_people_when_reads_the_wall_clock() -> None:
     folders = (ROOT / "emomtl", ROOT / "plugins", ROOT / "tasks")
-    reading = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py") if readings(path)}
+    reading = {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if readings(path)
+    }
     assert reading == set(TELLING)
 
 
@@ -59,7 +83,9 @@ class Jumping(Plugins):
         return answers
 
 
-def test_a_clock_that_jumps_by_years_changes_no_result(desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_by_years_changes_no_result(
+    desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 4})
     unbroken = contents(desk.train(manifest, "unbroken"))
     draw, real = random.Random(3), time.time

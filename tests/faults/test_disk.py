@@ -1,4 +1,6 @@
-"""A disk that is full or read-only: one clear message, the last checkpoint stays good, and the run goes on once it is mended."""
+"""A disk that is full or read-only: one clear message, the last checkpoint stays good, and the run
+goes on once it is mended.
+"""
 
 from __future__ import annotations
 
@@ -50,18 +52,34 @@ print(json.dumps([said, steps]))
 """
 
 
-def test_a_full_or_read_only_disk_costs_no_checkpoint(desk: Any, contents: Any, tmp_path: Path) -> None:
+def test_a_full_or_read_only_disk_costs_no_checkpoint(
+    desk: Any, contents: Any, tmp_path: Path
+) -> None:
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
     manifest = desk.manifest(train={"steps": 8}, eval={"every": 2})
     unbroken = contents(desk.train(manifest, "unbroken"))
-    size = sum(path.stat().st_size for path in (desk.folder / "unbroken" / "checkpoints" / "last").resolve().iterdir())
-    encoder = sum(-(-path.stat().st_size // 4096) * 4096 for path in (desk.folder / "unbroken" / "encoder").iterdir())
-    mount = f"mount -t tmpfs -o size={(encoder + size * 19 // 10) // 1000 + 80}k none {disk}"  # for one checkpoint, not for two
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+    size = sum(
+        path.stat().st_size
+        for path in (desk.folder / "unbroken" / "checkpoints" / "last").resolve().iterdir()
+    )
+    encoder = sum(
+        -(-path.stat().st_size // 4096) * 4096
+        for path in (desk.folder / "unbroken" / "encoder").iterdir()
+    )
+    # for one checkpoint, not for two
+    mount = f"mount -t tmpfs -o size={(encoder + size * 19 // 10) // 1000 + 80}k none {disk}"
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode
+    ):
         pytest.skip("this machine allows no mounts in a namespace of one's own")
     command = f'{mount} && exec "$0" -c "$1" {disk} {manifest} {copy}'
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", command, sys.executable, SCRIPT], capture_output=True, text=True)
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command, sys.executable, SCRIPT],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     (early, full, predicted, resumed, *read_only, read), steps = json.loads(done.stdout)
     for code, errors, whole in (early, full, *read_only):
@@ -75,6 +93,8 @@ def test_a_full_or_read_only_disk_costs_no_checkpoint(desk: Any, contents: Any, 
     assert not [name for name in steps if name.startswith(".")]
     assert predicted[0] == 0, predicted
     assert resumed[0] == 0, resumed
-    assert all("Read-only file system (make the disk writable" in errors[0] for _, errors, _ in read_only)
+    assert all(
+        "Read-only file system (make the disk writable" in errors[0] for _, errors, _ in read_only
+    )
     assert read[0] == 0, read
     assert contents(copy) == unbroken

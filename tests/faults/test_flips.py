@@ -1,4 +1,6 @@
-"""One byte changed at a random place of any file of a checkpoint: every time it is refused, by the name of that file."""
+"""One byte changed at a random place of any file of a checkpoint: every time it is refused, by the
+name of that file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from emomtl.run import Run, find_checkpoint, open_checkpoint, resume_point
 
 
 def flips(folder: Path, times: int) -> int:
-    """Change one byte of a file at a time, and give how many of the changes were refused by the file's name."""
+    """Change one byte of a file at a time, and give how many of the changes were refused by the
+    file's name.
+    """
     seed = random.SystemRandom().randrange(2**32)
     print("seed of the flips:", seed)
     draw, refused = random.Random(seed), 0

@@ -1,4 +1,6 @@
-"""A run folder that is removed, moved, replaced, made read-only or out of inodes in mid-run: one clear error, and no loss."""
+"""A run folder that is removed, moved, replaced, made read-only or out of inodes in mid-run: one
+clear error, and no loss.
+"""
 
 from __future__ import annotations
 
@@ -89,21 +91,29 @@ def desk(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFact
 def manifest(desk: Any) -> Path:
     """Eight steps with a checkpoint every two."""
     train, every = {"steps": 8, "log_every": 1}, {"every": 2}
-    made: Path = desk.manifest(plugins=["./went.py"], train=train, eval={"every": 4}, checkpoint=every)
+    made: Path = desk.manifest(
+        plugins=["./went.py"], train=train, eval={"every": 4}, checkpoint=every
+    )
     return made
 
 
 @pytest.fixture(scope="module")
 def found(desk: Any, manifest: Path) -> dict[str, Any]:
-    """What was left and said, by what happened; the runs that went on to their end are kept in `kept`."""
+    """What was left and said, by what happened; the runs that went on to their end are kept in
+    `kept`.
+    """
     disk, kept = desk.folder / "disk", desk.folder / "kept"
     disk.mkdir()
     kept.mkdir()
     mount = f"mount -t tmpfs -o size=40m,nr_inodes=120 none {disk}"
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode
+    ):
         pytest.skip("this machine allows no mounts in a namespace of one's own")
     command = f'{mount} && exec "$0" -c "$1" {disk} {manifest} {kept}'
-    trusted = {**os.environ, "EMOMTL_TRUST_PLUGINS": "1"}  # the runs bring went.py along, which is ours
+    # the runs bring went.py along, which is ours
+    trusted = {**os.environ, "EMOMTL_TRUST_PLUGINS": "1"}
     script = ["unshare", "-rm", "sh", "-c", command, sys.executable, SCRIPT]
     done = subprocess.run(script, capture_output=True, text=True, env=trusted)
     assert done.returncode == 0, done.stderr
@@ -118,17 +128,33 @@ def unbroken(desk: Any, manifest: Path, contents: Any) -> Any:
 
 
 REASONS = {
-    "removed": "the folder has gone: was it moved or removed? Put it back, or choose another with --out",
-    "emptied": "the folder has gone: was it moved or removed? Put it back, or choose another with --out",
-    "moved": "the folder has gone: was it moved or removed? Put it back, or choose another with --out",
-    "replaced": "the folder has gone: was it moved or removed? Put it back, or choose another with --out",
-    "inodes": "No space left on device, as no inode is free (remove files, or choose a folder on another disk with --out)",
-    "read-only": "Read-only file system (make the disk writable, or choose a folder on another disk with --out)",
+    "removed": (
+        "the folder has gone: was it moved or removed? Put it back, or choose another with --out"
+    ),
+    "emptied": (
+        "the folder has gone: was it moved or removed? Put it back, or choose another with --out"
+    ),
+    "moved": (
+        "the folder has gone: was it moved or removed? Put it back, or choose another with --out"
+    ),
+    "replaced": (
+        "the folder has gone: was it moved or removed? Put it back, or choose another with --out"
+    ),
+    "inodes": (
+        "No space left on device, as no inode is free (remove files, or choose a folder on another"
+        " disk with --out)"
+    ),
+    "read-only": (
+        "Read-only file system (make the disk writable, or choose a folder on another disk with"
+        " --out)"
+    ),
 }
 
 
 @pytest.mark.parametrize("how", REASONS)
-def test_one_error_names_the_path_and_the_remedy(desk: Any, found: dict[str, Any], how: str) -> None:
+def test_one_error_names_the_path_and_the_remedy(
+    desk: Any, found: dict[str, Any], how: str
+) -> None:
     _, said = found[how]
     code, errors, whole = said[0]
     assert code == 1, whole
@@ -139,7 +165,9 @@ def test_one_error_names_the_path_and_the_remedy(desk: Any, found: dict[str, Any
 
 
 @pytest.mark.parametrize("how", ["moved", "inodes", "read-only"])
-def test_a_mended_run_equals_the_unbroken_one(desk: Any, found: dict[str, Any], contents: Any, unbroken: Any, how: str) -> None:
+def test_a_mended_run_equals_the_unbroken_one(
+    desk: Any, found: dict[str, Any], contents: Any, unbroken: Any, how: str
+) -> None:
     code, _, whole = found[how][1][-1]
     assert code == 0, whole
     assert contents(desk.folder / "kept" / how) == unbroken
@@ -151,11 +179,15 @@ def test_a_resume_names_files_that_were_removed(found: dict[str, Any], how: str)
     assert left == {"removed": None, "replaced": []}.get(how, left)
     code, errors, _ = said[-1]
     assert code == 1
-    assert ("it is missing from the run" if how == "emptied" else "no run here (there is no run.json)") in errors[0]
+    assert (
+        "it is missing from the run" if how == "emptied" else "no run here (there is no run.json)"
+    ) in errors[0]
 
 
 @pytest.mark.parametrize("how", ["inodes", "read-only"])
-def test_without_its_corpus_a_run_still_reports_and_predicts(found: dict[str, Any], how: str) -> None:
+def test_without_its_corpus_a_run_still_reports_and_predicts(
+    found: dict[str, Any], how: str
+) -> None:
     report, predicted, second = found[how][1][1:4]
     assert (report[0], predicted[0]) == (0, 0), (report, predicted)
     assert second[0] == 1

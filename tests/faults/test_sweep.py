@@ -1,4 +1,6 @@
-"""Killed at any file-system event from its first to its last, a run goes on to what the unbroken one is, or says what to do."""
+"""Killed at any file-system event from its first to its last, a run goes on to what the unbroken
+one is, or says what to do.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ NAMED = (
     "rename run/.tmp-encoder",
     "rename run/checkpoints/step-00000001",
 )
-"""Events that a short sweep never leaves out: a kill there has once broken a run, or left an old checkpoint for good."""
+"""Events that a short sweep never leaves out: a kill there has once broken a run, or left an old
+checkpoint for good.
+"""
 
 LISTENER = '''
 """Hears of steps, and does nothing."""
@@ -42,7 +46,9 @@ def tiny(desk: Any, **changes: Any) -> Path:
 
 
 def sweep(desk: Any, manifest: Path, stops: int | None, **more: Any) -> dict[str, Any]:
-    """Kill a life at `stops` of its events (None: all), and look at each that everything is well again."""
+    """Kill a life at `stops` of its events (None: all), and look at each that everything is well
+    again.
+    """
     train = ["train", str(manifest), "--out", "PLACE/run", "--json"]
     asked = {
         "folder": str(desk.folder / "lives"),
@@ -67,12 +73,16 @@ def sweep(desk: Any, manifest: Path, stops: int | None, **more: Any) -> dict[str
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{len(found['lives'])} kills at {len(found['events'])} events in {found['seconds']:.0f} s")
+    print(
+        f"{len(found['lives'])} kills at {len(found['events'])} events in {found['seconds']:.0f} s"
+    )
     return found
 
 
 def check(found: dict[str, Any]) -> None:
-    """Every killed life went on to the unbroken run, by --resume or, where it says so, without; and opens."""
+    """Every killed life went on to the unbroken run, by --resume or, where it says so, without; and
+    opens.
+    """
     wrong = [fault for life in found["lives"] if (fault := fault_of(life))]
     assert not wrong, "\n".join(wrong)
 
@@ -86,7 +96,11 @@ def fault_of(life: dict[str, Any]) -> str:
     if codes[-1] != (0, 0):
         return f"{at}: {life['told']}"
     for _, answer in life["told"][:-1]:
-        if answer[0] != 1 or "without --resume" not in answer[2] or len(answer[2].splitlines()) != 1:
+        if (
+            answer[0] != 1
+            or "without --resume" not in answer[2]
+            or len(answer[2].splitlines()) != 1
+        ):
             return f"{at}: {answer}"
     if life["differs"]:
         return f"{at}: {json.dumps(life['differs'])[:600]}"

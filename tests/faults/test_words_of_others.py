@@ -1,4 +1,6 @@
-"""Words of others in outputs: no terminal obeys them, no page runs them, no spreadsheet computes them; they read as they are."""
+"""Words of others in outputs: no terminal obeys them, no page runs them, no spreadsheet computes
+them; they read as they are.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,23 @@ UNSEEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 POLICY = re.compile(
-    r"default-src 'none'; (script-src 'sha256-[\w+/=]{44}'; )?style-src 'sha256-[\w+/=]{44}'; base-uri 'none'; form-action 'none'"
+    r"default-src 'none'; (script-src 'sha256-[\w+/=]{44}'; )?style-src 'sha256-[\w+/=]{44}';"
+    r" base-uri 'none'; form-action 'none'"
 )
 LABELS = (
-    *("<script>window.hacked=1</script>", '"><svg onload=window.hacked=4>', 'id="hover:x" onload=window.hacked=15'),
-    *("=1+1", "-1.5", "open\x1b]8;;http://evil.example\x1b\\link", "red\x9b31m", "one\ntwo", "exe\u202egnp.exe"),
+    *(
+        "<script>window.hacked=1</script>",
+        '"><svg onload=window.hacked=4>',
+        'id="hover:x" onload=window.hacked=15',
+    ),
+    *(
+        "=1+1",
+        "-1.5",
+        "open\x1b]8;;http://evil.example\x1b\\link",
+        "red\x9b31m",
+        "one\ntwo",
+        "exe\u202egnp.exe",
+    ),
     *("[click](javascript:window.hacked=16)", "a | `b` | c", "\\input{/etc/passwd}"),
 )
 RUN = '=run <svg onload=window.hacked=32> "q" \x1b[31m\u202e` ```'
@@ -46,7 +60,9 @@ class Said(NamedTuple):
 
 
 class Outputs:
-    """Commands that were run in a folder, with what they said and the files that they wrote into `out`."""
+    """Commands that were run in a folder, with what they said and the files that they wrote into
+    `out`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder / "out"
@@ -58,7 +74,11 @@ class Outputs:
 
         words = [str(argument) for argument in arguments]
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stopped:
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as stopped,
+        ):
             main(words)
         said = Said(" ".join(words), int(stopped.value.code or 0), out.getvalue(), err.getvalue())
         assert said.code == code, (words, said.err)
@@ -70,13 +90,16 @@ class Outputs:
 
 
 @pytest.fixture(scope="module")
-def outputs(hostile_corpus: Callable[..., Path], payloads: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outputs]:
+def outputs(
+    hostile_corpus: Callable[..., Path], payloads: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outputs]:
     """One run over a hostile corpus, and what every command says and writes of it."""
     folder = tmp_path_factory.mktemp("words")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for module in ROUGH:
-            patch.setattr(f"emomtl.{module}.RESAMPLES", 20)  # what intervals are made of is not looked at here
+            # what intervals are made of is not looked at here
+            patch.setattr(f"emomtl.{module}.RESAMPLES", 20)
         yield everything(Outputs(folder), hostile_corpus(folder, LABELS), payloads)
 
 
@@ -88,7 +111,8 @@ def everything(run: Outputs, manifest: Path, payloads: dict[str, list[str]]) -> 
     run("eval", RUN, "--split", "test", "--labels")
     tables = ("--markdown", out / "r.md", "--latex", out / "r.tex", "--csv", out / "r.csv")
     (out / "report.json").write_text(
-        run("report", RUN, "--json", "--html", out / "r.html", "--full", *tables).out, encoding="utf-8"
+        run("report", RUN, "--json", "--html", out / "r.html", "--full", *tables).out,
+        encoding="utf-8",
     )
     run("report", RUN, "--card", out / "card.md")
     run("compare", RUN, RUN)
@@ -98,11 +122,23 @@ def everything(run: Outputs, manifest: Path, payloads: dict[str, list[str]]) -> 
     run("lexicon", "show", "words.safetensors", "--label", LABELS[0], "--label", LABELS[6])
     run("lexicon", "show", "words.safetensors", "--json")
     run("predict", RUN, "--", *words)
-    (out / "predict.json").write_text(run("predict", RUN, "--json", "one text").out, encoding="utf-8")
+    (out / "predict.json").write_text(
+        run("predict", RUN, "--json", "one text").out, encoding="utf-8"
+    )
     rows = [json.dumps({"text": one, "=more\x1b": one, "number": -1.5}) for one in words]
     (run.folder / "new.jsonl").write_text("\n".join(rows), encoding="utf-8")
     for name in ("p.csv", "p.tsv", "p.jsonl"):
-        run("predict", RUN, "new.jsonl", "--out", out / name, "--text", "text", "--keep", "--spreadsheet-safe")
+        run(
+            "predict",
+            RUN,
+            "new.jsonl",
+            "--out",
+            out / name,
+            "--text",
+            "text",
+            "--keep",
+            "--spreadsheet-safe",
+        )
     for name in ("faithful.csv", "faithful.tsv"):
         run("predict", RUN, "new.jsonl", "--out", out / name, "--text", "text", "--keep")
     return run
@@ -110,19 +146,27 @@ def everything(run: Outputs, manifest: Path, payloads: dict[str, list[str]]) -> 
 
 def seen(text: str) -> list[str]:
     """What stands around the first characters that a terminal obeys or an eye cannot see."""
-    return [text[max(0, found.start() - 40) : found.end() + 20] for found in UNSEEN.finditer(text)][:3]
+    return [text[max(0, found.start() - 40) : found.end() + 20] for found in UNSEEN.finditer(text)][
+        :3
+    ]
 
 
 def test_no_output_has_a_control_character(outputs: Outputs) -> None:
     said = {one.command: seen(one.out + one.err) for one in outputs.said}
     assert {command: found for command, found in said.items() if found} == {}
-    written = [path for path in outputs.out.rglob("*") if path.suffix in TEXTS or path.name in ("r.csv", "p.jsonl")]
+    written = [
+        path
+        for path in outputs.out.rglob("*")
+        if path.suffix in TEXTS or path.name in ("r.csv", "p.jsonl")
+    ]
     assert len(written) > 7
     held = {path.name: seen(path.read_text(encoding="utf-8")) for path in written}
     assert {name: found for name, found in held.items() if found} == {}
 
 
-def test_errors_quote_names_that_nobody_obeys(outputs: Outputs, payloads: dict[str, list[str]]) -> None:
+def test_errors_quote_names_that_nobody_obeys(
+    outputs: Outputs, payloads: dict[str, list[str]]
+) -> None:
     said = len(outputs.said)
     good = [json.dumps({"words": f"text {number}", "label": "x"}) for number in range(20)]
     for word in (payloads["terminal"][0], payloads["terminal"][2], payloads["unseen"][0]):
@@ -136,9 +180,13 @@ def test_errors_quote_names_that_nobody_obeys(outputs: Outputs, payloads: dict[s
         outputs("eval", RUN, f"--{word}", code=2)
         own = 'tasks.own={use="table",source="bad.jsonl",options={text="words",labels=["x"]}}'
         for bad in ({"words": word, "label": f"y{word}"}, {word: word}):
-            (outputs.folder / "bad.jsonl").write_text("\n".join([*good, json.dumps(bad)]), encoding="utf-8")
+            (outputs.folder / "bad.jsonl").write_text(
+                "\n".join([*good, json.dumps(bad)]), encoding="utf-8"
+            )
             assert "bad.jsonl:21" in outputs("check", "words.toml", "--set", own, code=1).err
-    assert {one.command: found for one in outputs.said[said:] if (found := seen(one.out + one.err))} == {}
+    assert {
+        one.command: found for one in outputs.said[said:] if (found := seen(one.out + one.err))
+    } == {}
 
 
 class Page(HTMLParser):
@@ -166,10 +214,24 @@ class Page(HTMLParser):
         """What could run, load or lead elsewhere."""
         wrong: list[Any] = []
         for tag, attributes in self.elements:
-            if tag in ("iframe", "object", "embed", "base", "link", "img", "form", "foreignobject", "animate", "set", "a:set"):
+            if tag in (
+                "iframe",
+                "object",
+                "embed",
+                "base",
+                "link",
+                "img",
+                "form",
+                "foreignobject",
+                "animate",
+                "set",
+                "a:set",
+            ):
                 wrong.append(tag)
             for name, value in attributes.items():
-                outside = name in ("href", "src", "xlink:href", "action", "srcdoc") and not (value or "").startswith("#")
+                outside = name in ("href", "src", "xlink:href", "action", "srcdoc") and not (
+                    value or ""
+                ).startswith("#")
                 picture = tag == "image" and (value or "").startswith("data:image/png;base64,")
                 if name.startswith("on") or name == "style" or (outside and not picture):
                     wrong.append((tag, name, value))
@@ -180,7 +242,11 @@ def check_page(text: str, shown: Sequence[str]) -> None:
     """The page runs nothing but its own script, by a strict policy, and shows the words."""
     page = Page(text)
     assert page.faults() == []
-    policy = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    policy = [
+        a["content"]
+        for tag, a in page.elements
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert len(policy) == 1
     assert POLICY.fullmatch(policy[0] or "")
     scripts = sum(tag == "script" for tag, _ in page.elements)
@@ -197,7 +263,12 @@ def test_pages_run_nothing_and_show_the_words(outputs: Outputs) -> None:
 def check_cells(text: str, delimiter: str = ",") -> list[list[str]]:
     """The rows of a CSV file in which no cell begins a formula."""
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    assert [cell for row in rows for cell in row if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell)] == []
+    assert [
+        cell
+        for row in rows
+        for cell in row
+        if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell)
+    ] == []
     return rows
 
 
@@ -227,13 +298,31 @@ def test_predictions_hold_the_words_unchanged_unless_a_spreadsheet_is_meant(
 def test_json_reads_back_as_it_was(outputs: Outputs) -> None:
     assert set(json.loads(outputs.read("predict.json"))["own"]["probabilities"]) == set(LABELS)
     assert LABELS[6] in {
-        cell for table in json.loads(outputs.read("report.json"))["tables"] for row in table["rows"] for cell in row
+        cell
+        for table in json.loads(outputs.read("report.json"))["tables"]
+        for row in table["rows"]
+        for cell in row
     }
     first = json.loads(outputs.read("p.jsonl").splitlines()[0])
     assert {f"own:{label}" for label in LABELS} <= set(first)
 
 
-ALLOWED = {"h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "pre"}
+ALLOWED = {
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "ul",
+    "li",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "code",
+    "pre",
+}
 
 
 def rendered(text: str) -> Page:
@@ -288,7 +377,11 @@ def test_every_payload_is_escaped_in_every_format(payloads: dict[str, list[str]]
     from emomtl.report.formats.latex import escape
 
     words = [one for group in payloads.values() for one in group]
-    content = {"words": words, "by": {one: one for one in words}, "figures": [1e-5, 0.25, -0.0, 1e22, 3, None, True]}
+    content = {
+        "words": words,
+        "by": {one: one for one in words},
+        "figures": [1e-5, 0.25, -0.0, 1e22, 3, None, True],
+    }
     text = front_matter(content)
     assert yaml.safe_load(text.split("\n---")[0]) == content
     assert seen(text) == []
@@ -335,7 +428,10 @@ def test_a_terminal_with_colours_gets_no_escape_of_others(
     words = [one for group in payloads.values() for one in group]
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         screen = console()
         for one in words:
             say(one)
@@ -351,7 +447,10 @@ def test_a_terminal_with_colours_gets_no_escape_of_others(
 @pytest.mark.long
 @pytest.mark.timeout(2400)
 def test_every_payload_through_every_command(
-    hostile_corpus: Callable[..., Path], payloads: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile_corpus: Callable[..., Path],
+    payloads: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import tomli_w
 
@@ -372,25 +471,44 @@ def test_every_payload_through_every_command(
     run("analyse", "gap", RUN, "--out", out / "gap")
     run("lexicon", "show", "words.safetensors", "--figure", out / "words.svg")
     run("lexicon", "baseline", manifest, "--out", out / "baselines")
-    hostile_corpus(tmp_path / "base", labels[:6], train={"steps": None, "target": "own", "target_updates": 4})
+    hostile_corpus(
+        tmp_path / "base", labels[:6], train={"steps": None, "target": "own", "target_updates": 4}
+    )
     rows = [
         {"name": payloads["html"][3] + payloads["terminal"][0]},
         {"name": "=1 | `x` \u202e[a](b)", "manifest": {"train": {"lr": 2e-2}}},
     ]
-    study = {"name": "small", "about": payloads["html"][0], "base": "base/words.toml", "target": "own", "seeds": [1, 2]}
+    study = {
+        "name": "small",
+        "about": payloads["html"][0],
+        "base": "base/words.toml",
+        "target": "own",
+        "seeds": [1, 2],
+    }
     (tmp_path / "study.toml").write_text(tomli_w.dumps({**study, "rows": rows}), encoding="utf-8")
     run("study", "study.toml", "--out", out / "study", "--runs", "runs")
-    run("report", out / "study", "--figures", out / "study-figures", "--csv", out / "study.csv", "--json")
+    run(
+        "report",
+        out / "study",
+        "--figures",
+        out / "study-figures",
+        "--csv",
+        out / "study.csv",
+        "--json",
+    )
     assert {one.command: found for one in run.said if (found := seen(one.out + one.err))} == {}
     for path in out.rglob("*"):
         text = path.read_text(encoding="utf-8") if path.suffix in (*TEXTS, ".csv") else ""
-        of_data = path.name in ("p.csv", "faithful.csv")  # answers to rows: their texts and labels are as they are
+        # answers to rows: their texts and labels are as they are
+        of_data = path.name in ("p.csv", "faithful.csv")
         assert of_data or seen(text) == [], path
         if path.suffix == ".html":
             check_page(text, [])
         elif path.suffix == ".csv" and not of_data:
             check_cells(text)
         elif path.suffix == ".md":
-            assert {tag for tag, _ in rendered(text.split("---\n", 2)[-1]).elements} <= ALLOWED | {"img"}, path
+            assert {tag for tag, _ in rendered(text.split("---\n", 2)[-1]).elements} <= ALLOWED | {
+                "img"
+            }, path
         elif path.suffix == ".svg":
             ElementTree.fromstring(text)

@@ -1,4 +1,6 @@
-"""Runs that are damaged, taken, foreign or changed: exit code 1, a clear message, and nothing on the disk has changed."""
+"""Runs that are damaged, taken, foreign or changed: exit code 1, a clear message, and nothing on
+the disk has changed.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,24 @@ def flip(path: Path, at: float = 0.5) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["model.safetensors", "optimizer.safetensors", "weighting.safetensors", "state.json", "sha256.txt"]
+    "file",
+    [
+        "model.safetensors",
+        "optimizer.safetensors",
+        "weighting.safetensors",
+        "state.json",
+        "sha256.txt",
+    ],
 )
-def test_a_flipped_byte_in_a_checkpoint_is_found(trained: Any, finished: tuple[Path, Refusing], file: str) -> None:
+def test_a_flipped_byte_in_a_checkpoint_is_found(
+    trained: Any, finished: tuple[Path, Refusing], file: str
+) -> None:
     folder, refused = finished
     flip((folder / "checkpoints" / "last").resolve() / file)
-    for arguments in (["eval", folder, "--checkpoint", "last"], ["predict", folder, "happy", "--checkpoint", "last"]):
+    for arguments in (
+        ["eval", folder, "--checkpoint", "last"],
+        ["predict", folder, "happy", "--checkpoint", "last"],
+    ):
         assert file in refused(*arguments)
     manifest = next(trained.folder.parent.glob("*.toml"))
     refused.folder = folder / "checkpoints"
@@ -63,18 +77,24 @@ def test_no_folder_is_trained_over(refused: Refusing, desk: Any) -> None:
     manifest = desk.manifest(train={"steps": 1})
     desk.train(manifest)
     refused.folder = desk.folder / "run" / "checkpoints"
-    assert "holds a run already (go on with it by --resume" in refused("train", manifest, "--out", desk.folder / "run")
+    assert "holds a run already (go on with it by --resume" in refused(
+        "train", manifest, "--out", desk.folder / "run"
+    )
     refused.folder = desk.folder
     assert "not empty and not a run" in refused("train", manifest, "--out", desk.folder)
     (desk.folder / "file").touch()
     assert "a file, not a folder" in refused("train", manifest, "--out", desk.folder / "file")
 
 
-def test_a_second_run_into_one_folder_is_refused(refused: Refusing, desk: Any, contents: Any) -> None:
+def test_a_second_run_into_one_folder_is_refused(
+    refused: Refusing, desk: Any, contents: Any
+) -> None:
     manifest = desk.manifest(train={"steps": 2})
     session = desk.begin(manifest)
     assert "holds a run already" in refused("train", manifest, "--out", desk.folder / "run")
-    assert "in use by process" in refused("train", manifest, "--out", desk.folder / "run", "--resume")
+    assert "in use by process" in refused(
+        "train", manifest, "--out", desk.folder / "run", "--resume"
+    )
     from emomtl.train import train
 
     train(session)
@@ -89,7 +109,9 @@ def interrupted(desk: Any, manifest: Path) -> Path:
     return folder
 
 
-def test_a_resume_with_another_manifest_is_allowed_by_key(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_manifest_is_allowed_by_key(
+    refused: Refusing, cli: Any, desk: Any
+) -> None:
     manifest = desk.manifest(train={"steps": 3})
     folder = interrupted(desk, manifest)
     refused.folder = folder / "checkpoints"
@@ -97,22 +119,39 @@ def test_a_resume_with_another_manifest_is_allowed_by_key(refused: Refusing, cli
     message = refused("train", manifest, "--out", folder, "--resume", *changes, problems=2)
     assert "train.lr: was 0.001, is 0.002 (undo it, or `--allow-changed train.lr`)" in message
     assert "train.clip" in message
-    assert "train.clip" in refused("train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train.lr")
-    assert cli("train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train").code == 0
+    assert "train.clip" in refused(
+        "train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train.lr"
+    )
+    assert (
+        cli(
+            "train", manifest, "--out", folder, "--resume", *changes, "--allow-changed", "train"
+        ).code
+        == 0
+    )
 
 
-def test_a_resume_with_another_corpus_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_corpus_can_be_allowed(
+    refused: Refusing, cli: Any, desk: Any
+) -> None:
     manifest = desk.manifest(train={"steps": 3})
     folder = interrupted(desk, manifest)
     with (desk.folder / "mood.csv").open("a") as file:
         file.write("one more,joy,train\n")
     refused.folder = folder / "checkpoints"
     message = refused("train", manifest, "--out", folder, "--resume")
-    assert "data.mood: the corpus has changed since the run began (undo it, or `--allow-changed data.mood`)" in message
-    assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "data.mood").code == 0
+    assert (
+        "data.mood: the corpus has changed since the run began (undo it, or `--allow-changed"
+        " data.mood`)" in message
+    )
+    assert (
+        cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "data.mood").code
+        == 0
+    )
 
 
-def test_a_resume_with_another_plugin_file_can_be_allowed(refused: Refusing, cli: Any, desk: Any) -> None:
+def test_a_resume_with_another_plugin_file_can_be_allowed(
+    refused: Refusing, cli: Any, desk: Any
+) -> None:
     source = "from emomtl import hookimpl\n@hookimpl\ndef emomtl_started(run):\n    pass\n"
     (desk.folder / "mine.py").write_text(source)
     manifest = desk.manifest(plugins=["./mine.py"], train={"steps": 3})
@@ -121,23 +160,37 @@ def test_a_resume_with_another_plugin_file_can_be_allowed(refused: Refusing, cli
     refused.folder = folder / "checkpoints"
     message = refused("train", manifest, "--out", folder, "--resume")
     assert "plugins.mine.py: its code has changed since the run began" in message
-    assert cli("train", manifest, "--out", folder, "--resume", "--allow-changed", "plugins.mine.py").code == 0
+    assert (
+        cli(
+            "train", manifest, "--out", folder, "--resume", "--allow-changed", "plugins.mine.py"
+        ).code
+        == 0
+    )
 
 
-def test_a_misspelt_key_is_refused_and_the_option_needs_resume(refused: Refusing, desk: Any) -> None:
+def test_a_misspelt_key_is_refused_and_the_option_needs_resume(
+    refused: Refusing, desk: Any
+) -> None:
     manifest = desk.manifest(train={"steps": 3})
     folder = interrupted(desk, manifest)
     refused.folder = folder / "checkpoints"
     command = ["train", manifest, "--out", folder, "--resume", "--set", "train.lr=2e-3"]
     message = refused(*command, "--allow-changed", "train.lr", "--allow-changed", "train.stepz")
-    assert message.splitlines()[-1] == "error: --allow-changed: there is no 'train.stepz' here (did you mean 'train.steps'?)"
+    assert (
+        message.splitlines()[-1]
+        == "error: --allow-changed: there is no 'train.stepz' here (did you mean 'train.steps'?)"
+    )
     for key in ("data.moood", "plugins.mine", "trainlr", "train.", ""):
         assert "--allow-changed: there is no" in refused(*command, "--allow-changed", key)
-    assert "give --resume, too" in refused("train", manifest, "--out", folder, "--allow-changed", "train.lr")
+    assert "give --resume, too" in refused(
+        "train", manifest, "--out", folder, "--allow-changed", "train.lr"
+    )
 
 
 @pytest.mark.parametrize("what", ["train.steps", "data"])
-def test_a_finished_run_is_neither_trained_nor_rewritten(refused: Refusing, cli: Any, desk: Any, what: str) -> None:
+def test_a_finished_run_is_neither_trained_nor_rewritten(
+    refused: Refusing, cli: Any, desk: Any, what: str
+) -> None:
     manifest = desk.manifest(train={"steps": 2})
     folder = desk.train(manifest).folder
     more = ["--set", "train.steps=9"] if what == "train.steps" else []
@@ -145,8 +198,12 @@ def test_a_finished_run_is_neither_trained_nor_rewritten(refused: Refusing, cli:
     if what == "data":
         (desk.folder / "mood.csv").write_text(before + "one more,joy,train\n")
     refused.folder = folder
-    message = refused("train", manifest, "--out", folder, "--resume", *more, "--allow-changed", what)
-    assert "the run has finished, at step 2, so nothing would be trained under what changed" in message
+    message = refused(
+        "train", manifest, "--out", folder, "--resume", *more, "--allow-changed", what
+    )
+    assert (
+        "the run has finished, at step 2, so nothing would be trained under what changed" in message
+    )
     assert "[start]" in message
     (desk.folder / "mood.csv").write_text(before)
     assert cli("train", manifest, "--out", folder, "--resume").code == 0
@@ -164,10 +221,18 @@ def test_the_record_keeps_what_was_there_before(refused: Refusing, cli: Any, des
     (desk.folder / "mine.py").write_text(source + "CHANGED = True\n")
     keys = ["--allow-changed", "train.lr", "--allow-changed", "data", "--allow-changed", "plugins"]
     command = ["train", manifest, "--out", folder, "--resume", "--set", "train.lr=2e-3", *keys]
-    session = desk.begin(manifest, resume=True, overrides=["train.lr=2e-3"], allow_changed=["train.lr", "data", "plugins"])
+    session = desk.begin(
+        manifest,
+        resume=True,
+        overrides=["train.lr=2e-3"],
+        allow_changed=["train.lr", "data", "plugins"],
+    )
     session.run.close()
     unchanged = Run.open(folder)
-    assert (unchanged.manifest, unchanged.environment) == (old.manifest, old.environment), "no step was trained yet"
+    assert (unchanged.manifest, unchanged.environment) == (
+        old.manifest,
+        old.environment,
+    ), "no step was trained yet"
     assert (folder / "plugins" / "mine.py").read_text() == source
     said = cli(*command)
     assert said.code == 0, said.err
@@ -184,7 +249,10 @@ def test_the_record_keeps_what_was_there_before(refused: Refusing, cli: Any, des
     (desk.folder / "mood.csv").write_text(corpus)
     refused.folder = folder / "checkpoints"
     message = refused("eval", folder, "--trust-plugins")
-    assert "tasks.mood: the run was trained on this corpus up to step 2, and on another one since" in message
+    assert (
+        "tasks.mood: the run was trained on this corpus up to step 2, and on another one since"
+        in message
+    )
 
 
 def test_a_run_killed_before_copying_a_plugin_still_opens(cli: Any, desk: Any) -> None:
@@ -226,7 +294,12 @@ def test_a_moved_project_resumes_with_the_same_rows(refused: Refusing, cli: Any,
 
 
 def test_a_loss_that_is_not_finite_is_one_message(cli: Any, desk: Any) -> None:
-    said = cli("train", desk.manifest(train={"lr": 1e30, "clip": 0.0, "warmup": 0.0}), "--out", desk.folder / "run")
+    said = cli(
+        "train",
+        desk.manifest(train={"lr": 1e30, "clip": 0.0, "warmup": 0.0}),
+        "--out",
+        desk.folder / "run",
+    )
     assert said.code == 1
     (message,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
     assert "is not finite at step" in message
@@ -235,11 +308,22 @@ def test_a_loss_that_is_not_finite_is_one_message(cli: Any, desk: Any) -> None:
 
 @pytest.mark.parametrize("head", ["regression", "single-label"])
 def test_a_model_whose_answers_are_not_finite_is_not_scored(cli: Any, desk: Any, head: str) -> None:
-    lines = (desk.folder / "mood.csv").read_text().replace(",joy,", ",1,").replace(",anger,", ",2,").replace(",sadness,", ",3,")
+    lines = (
+        (desk.folder / "mood.csv")
+        .read_text()
+        .replace(",joy,", ",1,")
+        .replace(",anger,", ",2,")
+        .replace(",sadness,", ",3,")
+    )
     (desk.folder / "numbers.csv").write_text(lines)
     tasks = {"mood": {"source": "numbers.csv", "head": {"use": head}}, "topics": None}
     diverging = {"steps": 4, "lr": 1e30, "clip": 0.0, "warmup": 0.0, "on_nonfinite": "skip"}
-    manifest = desk.manifest(tasks=tasks, train=diverging, eval={"every": 1}, weighting={"use": "equal"})
+    manifest = desk.manifest(
+        tasks=tasks, train=diverging, eval={"every": 1}, weighting={"use": "equal"}
+    )
     said = cli("train", manifest, "--out", desk.folder / "run")
     assert said.code == 1
-    assert "tasks.mood: the model's answers on validation are not finite (the run has diverged" in said.err
+    assert (
+        "tasks.mood: the model's answers on validation are not finite (the run has diverged"
+        in said.err
+    )

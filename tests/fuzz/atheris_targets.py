@@ -1,12 +1,15 @@
-"""The long form: every target under atheris (libFuzzer, guided by coverage), for as long as one likes.
+"""The long form: every target under atheris (libFuzzer, guided by coverage), for as long as one
+likes.
 
     python -m venv fuzz && fuzz/bin/pip install atheris==3.0.0 -e '.[dev]'
     fuzz/bin/python tests/fuzz/atheris_targets.py --seconds 3600 --out findings [TARGET ...]
 
-One process fuzzes all targets; the first byte of an input chooses the one. An input that does anything but being read or refused
-by an `EmomtlError` is kept in the folder, once a place in the code; so is one that costs more than 2 s of CPU time and a second a
-megabyte, or more memory than 100 MB and ten times its size. A process that crashes, hangs or grows beyond its limit leaves its
-log, and another goes on. Exit code 1 where there are any of these. atheris is a tool of developers and no dependency of emomtl.
+One process fuzzes all targets; the first byte of an input chooses the one. An input that does
+anything but being read or refused by an `EmomtlError` is kept in the folder, once a place in the
+code; so is one that costs more than 2 s of CPU time and a second a megabyte, or more memory than
+100 MB and ten times its size. A process that crashes, hangs or grows beyond its limit leaves its
+log, and another goes on. Exit code 1 where there are any of these. atheris is a tool of developers
+and no dependency of emomtl.
 """
 
 from __future__ import annotations
@@ -31,29 +34,48 @@ BEGAN = time.monotonic()
 SLOW, SLOW_PER_BYTE = 2.0, 1e-6
 LARGE, LARGE_PER_BYTE = 100_000_000, 10
 HANG, GROWTH = 60, 1_024
-"""Seconds after which an input is a hang, on a busy machine too, and megabytes by which a process of many inputs may grow."""
+"""Seconds after which an input is a hang, on a busy machine too, and megabytes by which a process
+of many inputs may grow.
+"""
 
 MOST_DEATHS = 20
 COUNTS = "executions.json"
 
 
 def parent(names: list[str], seconds: float, out: Path) -> int:
-    """Fuzz until the time is over; a process that dies of an input is a finding, and another takes its place."""
+    """Fuzz until the time is over; a process that dies of an input is a finding, and another takes
+    its place.
+    """
     out.mkdir(parents=True, exist_ok=True)
     executions: Counter[str] = Counter()
     end, coverage, deaths = time.monotonic() + seconds, 0, 0
     while (left := end - time.monotonic()) > 1 and deaths < MOST_DEATHS:
         (out / COUNTS).unlink(missing_ok=True)
-        command = [sys.executable, __file__, *names, "--child", "--seconds", str(int(left)), "--out", str(out)]
+        command = [
+            sys.executable,
+            __file__,
+            *names,
+            "--child",
+            "--seconds",
+            str(int(left)),
+            "--out",
+            str(out),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         executions.update(json.loads((out / COUNTS).read_text()) if (out / COUNTS).exists() else {})
-        coverage = max([coverage, *(int(number) for number in re.findall(r"\bcov: (\d+)", done.stderr))])
+        coverage = max(
+            [coverage, *(int(number) for number in re.findall(r"\bcov: (\d+)", done.stderr))]
+        )
         if done.returncode:
             deaths += 1
             (out / f"death-{deaths}.log").write_text(done.stdout[-5_000:] + done.stderr[-20_000:])
     findings = sorted(path.name for path in out.glob("*.finding"))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = {"executions": executions.total(), "cpu_seconds": round(used.ru_utime + used.ru_stime), "coverage": coverage}
+    found = {
+        "executions": executions.total(),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime),
+        "coverage": coverage,
+    }
     found |= {"deaths": deaths, "findings": findings, "targets": executions}
     (out / "table.json").write_text(json.dumps(found, indent=2))
     print(json.dumps(found, indent=2))
@@ -114,7 +136,9 @@ def child(names: list[str], seconds: int, out: Path) -> None:
     ]
     words = folder / "words"
     every = dict.fromkeys(word for target in targets for word in target.words)
-    words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in every))
+    words.write_text(
+        "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in every)
+    )
     atheris.Setup([sys.argv[0], *options, f"-dict={words}", str(corpus)], one)
     atheris.Fuzz()
 
@@ -128,7 +152,9 @@ def main() -> int:
     """What the command line asks for."""
     from fuzz_targets import TARGETS
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="some of them; left out, all")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--out", type=Path, default=Path("findings"))

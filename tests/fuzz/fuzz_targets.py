@@ -1,6 +1,8 @@
-"""Everything that reads what comes from outside, as functions of bytes: what they raise beside `EmomtlError` is a bug.
+"""Everything that reads what comes from outside, as functions of bytes: what they raise beside
+`EmomtlError` is a bug.
 
-Used by the tests beside it, and by `atheris_targets.py`. A target has seeds of real layouts, from which inputs are made.
+Used by the tests beside it, and by `atheris_targets.py`. A target has seeds of real layouts, from
+which inputs are made.
 """
 
 from __future__ import annotations
@@ -20,17 +22,30 @@ from emomtl.errors import EmomtlError
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "tasks" / "manifests"
-TEXTS = ("NA", 'a "quoted" word, and more', "café 😀 ‮", "line\nbreak", "", "x" * 300, "=1+1", "[NAME] said so")
+TEXTS = (
+    "NA",
+    'a "quoted" word, and more',
+    "café 😀 ‮",
+    "line\nbreak",
+    "",
+    "x" * 300,
+    "=1+1",
+    "[NAME] said so",
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One reader: what it is given at first, and what reads it in an empty folder. `slow` ones take a tenth of a second."""
+    """One reader: what it is given at first, and what reads it in an empty folder. `slow` ones take
+    a tenth of a second.
+    """
 
     name: str
     seeds: Callable[[], Sequence[bytes]]
     read: Callable[[bytes, Path], object]
-    words: Sequence[bytes] = field(default=(b'"', b"\0", b"\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80"))
+    words: Sequence[bytes] = field(
+        default=(b'"', b"\0", b"\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80")
+    )
     json: bool = False
     slow: bool = False
 
@@ -43,7 +58,8 @@ class Target:
         return None
 
 
-# -- manifests, studies, claims -----------------------------------------------------------------------------------------------
+# -- manifests, studies, claims
+# -----------------------------------------------------------------------------------------------
 
 TOML_WORDS = (
     b"[",
@@ -64,7 +80,9 @@ TOML_WORDS = (
 
 
 def tomls(*patterns: str) -> Callable[[], list[bytes]]:
-    return lambda: [path.read_bytes() for pattern in patterns for path in sorted(MANIFESTS.glob(pattern))]
+    return lambda: [
+        path.read_bytes() for pattern in patterns for path in sorted(MANIFESTS.glob(pattern))
+    ]
 
 
 def read_manifest(data: bytes, folder: Path) -> None:
@@ -82,7 +100,9 @@ def read_override(data: bytes, folder: Path) -> None:
     from emomtl.manifest import read_draft
 
     (folder / "m.toml").write_bytes((MANIFESTS / "quickstart.toml").read_bytes())
-    for problem in read_draft(folder / "m.toml", [data.decode("utf-8", "surrogateescape")]).problems:
+    for problem in read_draft(
+        folder / "m.toml", [data.decode("utf-8", "surrogateescape")]
+    ).problems:
         assert str(problem).isprintable()
 
 
@@ -116,7 +136,11 @@ RESULT = {
     "study": "s",
     "rows": [
         {"row": "b", "state": "reference", "comparison": None},
-        {"row": "a", "state": "done", "comparison": {"difference": DIFFERENCE, "seeds": 3, "p_holm": 0.01}},
+        {
+            "row": "a",
+            "state": "done",
+            "comparison": {"difference": DIFFERENCE, "seeds": 3, "p_holm": 0.01},
+        },
     ],
 }
 MEASURED = {"rows": [{"name": "a", **DIFFERENCE, "seeds": 3}]}
@@ -150,7 +174,8 @@ def read_words(data: bytes, folder: Path) -> None:
     file_words(folder / "words.txt")
 
 
-# -- rows ---------------------------------------------------------------------------------------------------------------------
+# -- rows
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def delimited(rows: Sequence[Sequence[Any]], delimiter: str = ",") -> bytes:
@@ -181,11 +206,17 @@ def parquets() -> list[bytes]:
         "label": ([["joy"], ["joy", "anger"], None, [], ["anger"]] * 5)[:24],
         "more": [{"a": 1}] * 24,
     }
-    kinds: list[dict[str, Any]] = [{}, {"compression": "zstd", "use_dictionary": False}, {"data_page_version": "2.0"}]
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"compression": "zstd", "use_dictionary": False},
+        {"data_page_version": "2.0"},
+    ]
     return [parquet(made, **options) for made in (columns, nested) for options in kinds]
 
 
-def shipped(name: str, files: dict[str, bytes], wanted: str, **options: Any) -> Callable[[bytes, Path], None]:
+def shipped(
+    name: str, files: dict[str, bytes], wanted: str, **options: Any
+) -> Callable[[bytes, Path], None]:
     """Reads a shipped task's rows, one of its files as given."""
 
     def read(data: bytes, folder: Path) -> None:
@@ -218,29 +249,58 @@ def _offer(name: str) -> Any:
 
 
 GO = {
-    name: delimited([[text, "2,14" if text else "27", f"id{number}"] for number, text in enumerate(TEXTS)], "\t")
+    name: delimited(
+        [[text, "2,14" if text else "27", f"id{number}"] for number, text in enumerate(TEXTS)], "\t"
+    )
     for name in ("train.tsv", "dev.tsv", "test.tsv")
 }
-SST = {"train.tsv": b"sentence\tlabel\nfine , really\t1\nbad\t0\n", "dev.tsv": b'sentence\tlabel\nok "then\t1\n'}
+SST = {
+    "train.tsv": b"sentence\tlabel\nfine , really\t1\nbad\t0\n",
+    "dev.tsv": b'sentence\tlabel\nok "then\t1\n',
+}
 TWEETS = delimited([["0", "1", "d", "NO_QUERY", "u", text] for text in TEXTS if text.isascii()])
-TEST_TWEETS = delimited([["4", "1", "d", "q", "u", "good &amp; well"], ["2", "1", "d", "q", "u", "so so"]])
-S140 = {"training.1600000.processed.noemoticon.csv": TWEETS, "testdata.manual.2009.06.14.csv": TEST_TWEETS}
-SUICIDE = delimited([["", "text", "class"], *[[n, text, "suicide" if n % 2 else "non-suicide"] for n, text in enumerate(TEXTS)]])
+TEST_TWEETS = delimited(
+    [["4", "1", "d", "q", "u", "good &amp; well"], ["2", "1", "d", "q", "u", "so so"]]
+)
+S140 = {
+    "training.1600000.processed.noemoticon.csv": TWEETS,
+    "testdata.manual.2009.06.14.csv": TEST_TWEETS,
+}
+SUICIDE = delimited(
+    [
+        ["", "text", "class"],
+        *[[n, text, "suicide" if n % 2 else "non-suicide"] for n, text in enumerate(TEXTS)],
+    ]
+)
 BANK = delimited(
     [
         ["id", "split", "V", "A", "D", "text"],
-        *[[n, "train" if n % 2 else "dev", "3.0", "2.5", "1", text] for n, text in enumerate(TEXTS)],
+        *[
+            [n, "train" if n % 2 else "dev", "3.0", "2.5", "1", text]
+            for n, text in enumerate(TEXTS)
+        ],
     ]
 )
-TABLE = delimited([["text", "label"], *[[text or "x", "joy|anger" if n % 2 else "joy"] for n, text in enumerate(TEXTS * 3)]])
+TABLE = delimited(
+    [
+        ["text", "label"],
+        *[[text or "x", "joy|anger" if n % 2 else "joy"] for n, text in enumerate(TEXTS * 3)],
+    ]
+)
 TABLE_JSON = jsonl(
     [
-        {"text": text or "x", "label": ["joy", None, "anger", "joy", {"joy": 0.5}, ["joy", "anger"], "anger", "joy"][n % 8]}
+        {
+            "text": text or "x",
+            "label": ["joy", None, "anger", "joy", {"joy": 0.5}, ["joy", "anger"], "anger", "joy"][
+                n % 8
+            ],
+        }
         for n, text in enumerate(TEXTS)
     ]
 )
 
-# -- files of tensors ---------------------------------------------------------------------------------------------------------
+# -- files of tensors
+# ---------------------------------------------------------------------------------------------------------
 
 
 @lru_cache
@@ -250,7 +310,11 @@ def lexicon() -> bytes:
     from emomtl.contracts.feature import TrainingRows
     from emomtl.lexicon import Lexicon
 
-    rows = TrainingRows(["so happy", "so sad", "happy day", "sad day"], ("joy", "sadness"), np.eye(2, dtype=bool)[[0, 1, 0, 1]])
+    rows = TrainingRows(
+        ["so happy", "so sad", "happy day", "sad day"],
+        ("joy", "sadness"),
+        np.eye(2, dtype=bool)[[0, 1, 0, 1]],
+    )
     return Lexicon.learn(rows, min_rows=1).learned().to_bytes()
 
 
@@ -282,12 +346,14 @@ def lexicon_of(data: bytes, folder: Path) -> None:
         found.features(["so happy"])
 
 
-# -- runs ---------------------------------------------------------------------------------------------------------------------
+# -- runs
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @lru_cache
 def small_run() -> dict[str, bytes]:
-    """The files of a small run with a checkpoint, events, scores and answers; its links are left out.
+    """The files of a small run with a checkpoint, events, scores and answers; its links are left
+    out.
 
     Its `run.json` has no digest, so that the other files need none either.
     """
@@ -301,27 +367,70 @@ def small_run() -> dict[str, bytes]:
     from emomtl.run.predictions import save_predictions
 
     with tempfile.TemporaryDirectory() as folder:
-        manifest = Manifest(name="small", encoder=EncoderTable(use="minilm"), tasks={"demo": TaskTable()})
-        environment = {"data": {"demo": "ab" * 32}, "features": {"x": "cd" * 32}, "sizes": {"demo": 4}, "threads": 1}
+        manifest = Manifest(
+            name="small", encoder=EncoderTable(use="minilm"), tasks={"demo": TaskTable()}
+        )
+        environment = {
+            "data": {"demo": "ab" * 32},
+            "features": {"x": "cd" * 32},
+            "sizes": {"demo": 4},
+            "threads": 1,
+        }
         record = {"demo": {"module": "m", "distribution": "d", "version": "1", "sha256": "ef" * 32}}
         with Run.create(Path(folder, "run"), manifest, {**environment, "plugins": record}) as run:
-            parts = {"model": {"w": torch.ones(2, 3)}, "optimizer": {"exp_avg:w": torch.zeros(2, 3)}, "weighting": {}}
+            parts = {
+                "model": {"w": torch.ones(2, 3)},
+                "optimizer": {"exp_avg:w": torch.zeros(2, 3)},
+                "weighting": {},
+            }
             run.log_event("start", step=0)
             run.log_event(
-                "step", step=1, losses={"demo": 0.5}, weights={}, probabilities={}, counts={"demo": 1}, updates={"demo": 1}
+                "step",
+                step=1,
+                losses={"demo": 0.5},
+                weights={},
+                probabilities={},
+                counts={"demo": 1},
+                updates={"demo": 1},
             )
             run.log_event("evaluation", step=1, scores={"demo": {"macro_f1": 0.5}})
             run.log_event("finish", step=1, reason="finished", skipped=0)
-            state = {"run": {"step": 1, "counts": {"demo": 1}}, "events": run.events_size(), "labels": {"demo": ["joy", "anger"]}}
+            state = {
+                "run": {"step": 1, "counts": {"demo": 1}},
+                "events": run.events_size(),
+                "labels": {"demo": ["joy", "anger"]},
+            }
             path = save_checkpoint(run, 1, parts, state)
-            digest = save_predictions(run, "test", path.name, {"demo": (np.array([0, 1]), np.array([[0.25, 0.75], [0.5, 0.5]]))})
-            scores = {"rows": 2, "metrics": {"macro_f1": 0.5, "rmse": None}, "tables": {"": [{"label": "joy", "f1": 0.5}]}}
+            digest = save_predictions(
+                run,
+                "test",
+                path.name,
+                {"demo": (np.array([0, 1]), np.array([[0.25, 0.75], [0.5, 0.5]]))},
+            )
+            scores = {
+                "rows": 2,
+                "metrics": {"macro_f1": 0.5, "rmse": None},
+                "tables": {"": [{"label": "joy", "f1": 0.5}]},
+            }
             for which, by in (("best", "train"), ("last", "train"), ("best", "eval")):
-                entry = {"split": "test", "which": which, "checkpoint": path.name, "step": 1, "by": by, "answers": digest}
+                entry = {
+                    "split": "test",
+                    "which": which,
+                    "checkpoint": path.name,
+                    "step": 1,
+                    "by": by,
+                    "answers": digest,
+                }
                 run.add_scores({**entry, "tasks": {"demo": scores}})
         about = json.loads(Path(folder, "run", "run.json").read_text())
-        Path(folder, "run", "run.json").write_text(json.dumps({key: value for key, value in about.items() if key != "sha256"}))
-        return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(Path(folder).rglob("*")) if file.is_file()}
+        Path(folder, "run", "run.json").write_text(
+            json.dumps({key: value for key, value in about.items() if key != "sha256"})
+        )
+        return {
+            str(file.relative_to(folder)): file.read_bytes()
+            for file in sorted(Path(folder).rglob("*"))
+            if file.is_file()
+        }
 
 
 def run_file(name: str) -> Callable[[], list[bytes]]:
@@ -330,7 +439,11 @@ def run_file(name: str) -> Callable[[], list[bytes]]:
     def seeds() -> list[bytes]:
         data = small_run()[next(file for file in small_run() if file.endswith(name))]
         if name in ("environment.json", "scores.json"):
-            return [json.dumps({key: value for key, value in json.loads(data).items() if key != "sha256"}).encode()]
+            return [
+                json.dumps(
+                    {key: value for key, value in json.loads(data).items() if key != "sha256"}
+                ).encode()
+            ]
         return [data.rpartition(b"# sha256 ")[0] or data]
 
     return seeds
@@ -393,20 +506,27 @@ def read_checkpoint(name: str) -> Callable[[bytes, Path], None]:
         path = put(folder, name, data, small_run()) / "checkpoints" / "step-00000001"
         files = {file.name: file.read_bytes() for file in path.iterdir() if file.name != LIST}
         (path / LIST).write_bytes(
-            _list_text({file: (hashlib.sha256(held).hexdigest(), len(held)) for file, held in files.items()})
+            _list_text(
+                {
+                    file: (hashlib.sha256(held).hexdigest(), len(held))
+                    for file, held in files.items()
+                }
+            )
         )
         found = open_checkpoint(path)
         for part in ("model", "optimizer", "weighting"):
             found.shapes(part)
             found.tensors(part)
         _ = found.labels
-        with suppress(ValueError, KeyError, TypeError, AttributeError):  # what `Session.restore` says in one message
+        # what `Session.restore` says in one message
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             State.from_json(found.state["run"])
 
     return read
 
 
-# -- the token cache ----------------------------------------------------------------------------------------------------------
+# -- the token cache
+# ----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache
@@ -418,7 +538,11 @@ def entry() -> dict[str, bytes]:
     from emomtl.data.cache.store import _write
 
     with tempfile.TemporaryDirectory() as folder:
-        arrays = {"ids": np.arange(6, dtype=np.int32), "starts": np.array([0, 2, 6]), "types": np.zeros(6, np.int8)}
+        arrays = {
+            "ids": np.arange(6, dtype=np.int32),
+            "starts": np.array([0, 2, 6]),
+            "types": np.zeros(6, np.int8),
+        }
         about = {
             "corpus": "demo",
             "split": "train",
@@ -455,7 +579,9 @@ def put_entry(place: Path, entry: dict[str, bytes], name: str, data: bytes) -> N
 
 
 def read_cache(name: str) -> Callable[[bytes, Path], None]:
-    """Reads an entry one of whose files is as given, with the hashes that this gives; a damaged one is said, and no error."""
+    """Reads an entry one of whose files is as given, with the hashes that this gives; a damaged one
+    is said, and no error.
+    """
 
     def read(data: bytes, folder: Path) -> None:
         from emomtl.data.cache.store import Store, entries
@@ -491,7 +617,9 @@ def kept_rows() -> dict[str, bytes]:
 
 
 def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
-    """A row cache in a folder, the tasks of a source in it, however few its rows are, and what the cache says."""
+    """A row cache in a folder, the tasks of a source in it, however few its rows are, and what the
+    cache says.
+    """
     from emomtl import MultiLabel
     from emomtl.data.bound_task import BoundTask, ReadOptions
     from emomtl.data.cache import rows as row_cache
@@ -501,16 +629,24 @@ def row_cache(folder: Path, source: Path) -> tuple[Any, list[Any], list[str]]:
 
     row_cache.FEWEST = 1
     task = _offer("table")().task()
-    members = [BoundTask("demo", task, MultiLabel(), located=locate(task.layouts, str(source), folder, "demo"))]
+    members = [
+        BoundTask(
+            "demo", task, MultiLabel(), located=locate(task.layouts, str(source), folder, "demo")
+        )
+    ]
     folder.chmod(0o700)
     said: list[str] = []
-    found = row_cache.RowCache(ReadOptions(recipes={"demo": "r"}, note=lambda line: None), read_tasks)
+    found = row_cache.RowCache(
+        ReadOptions(recipes={"demo": "r"}, note=lambda line: None), read_tasks
+    )
     found._store = Store(folder / "rows", said.append)
     return found, members, said
 
 
 def read_rows(name: str) -> Callable[[bytes, Path], None]:
-    """Reads rows that are kept, one of the files of their entry as given, with the hashes that this gives."""
+    """Reads rows that are kept, one of the files of their entry as given, with the hashes that this
+    gives.
+    """
 
     def read(data: bytes, folder: Path) -> None:
         (folder / "t.csv").write_bytes(TABLE)
@@ -525,7 +661,8 @@ def read_rows(name: str) -> Callable[[bytes, Path], None]:
     return read
 
 
-# -- folders of models --------------------------------------------------------------------------------------------------------
+# -- folders of models
+# --------------------------------------------------------------------------------------------------------
 
 
 @lru_cache
@@ -535,7 +672,9 @@ def model() -> dict[str, bytes]:
     from emomtl.testing import tiny_encoder
 
     with tempfile.TemporaryDirectory() as folder:
-        return {file.name: file.read_bytes() for file in tiny_encoder(Path(folder, "tiny")).iterdir()}
+        return {
+            file.name: file.read_bytes() for file in tiny_encoder(Path(folder, "tiny")).iterdir()
+        }
 
 
 def read_model(name: str) -> Callable[[bytes, Path], None]:
@@ -560,25 +699,67 @@ TARGETS: dict[str, Target] = {
     for target in (
         Target("manifest", tomls("*.toml"), read_manifest, TOML_WORDS),
         Target(
-            "override", lambda: [b"train.lr=1e-4", b'tasks."a b".weight=[1, {a = "x"}]', b"a.b.c='x'"], read_override, TOML_WORDS
+            "override",
+            lambda: [b"train.lr=1e-4", b'tasks."a b".weight=[1, {a = "x"}]', b"a.b.c='x'"],
+            read_override,
+            TOML_WORDS,
         ),
         Target("study", tomls("study/*.toml"), read_study, TOML_WORDS),
         Target("claims", tomls("claims/*.toml"), read_claims, TOML_WORDS),
-        Target("claims-result", lambda: [json.dumps(RESULT).encode()], read_result("result.json"), json=True),
-        Target("claims-analysis", lambda: [json.dumps(MEASURED).encode()], read_result("space.json"), json=True),
-        Target("gains-json", lambda: [b'{"sst2": 0.8, "emobank": -0.1}'], read_gains(".json"), json=True),
-        Target("gains-csv", lambda: [b"auxiliary,gain\nsst2,0.8\nemobank,-0.1\n"], read_gains(".csv")),
-        Target("emotion-words", lambda: [b"# words\nhappy\tjoy\t1\nsad\tjoy\t0\nso sad\n"], read_words),
+        Target(
+            "claims-result",
+            lambda: [json.dumps(RESULT).encode()],
+            read_result("result.json"),
+            json=True,
+        ),
+        Target(
+            "claims-analysis",
+            lambda: [json.dumps(MEASURED).encode()],
+            read_result("space.json"),
+            json=True,
+        ),
+        Target(
+            "gains-json",
+            lambda: [b'{"sst2": 0.8, "emobank": -0.1}'],
+            read_gains(".json"),
+            json=True,
+        ),
+        Target(
+            "gains-csv", lambda: [b"auxiliary,gain\nsst2,0.8\nemobank,-0.1\n"], read_gains(".csv")
+        ),
+        Target(
+            "emotion-words", lambda: [b"# words\nhappy\tjoy\t1\nsad\tjoy\t0\nso sad\n"], read_words
+        ),
         Target("goemotions", lambda: [GO["train.tsv"]], shipped("goemotions", GO, "train.tsv")),
-        Target("goemotions-ekman", lambda: [GO["test.tsv"]], shipped("goemotions-ekman", GO, "test.tsv", form="single-label")),
+        Target(
+            "goemotions-ekman",
+            lambda: [GO["test.tsv"]],
+            shipped("goemotions-ekman", GO, "test.tsv", form="single-label"),
+        ),
         Target("sst2", lambda: [SST["train.tsv"]], shipped("sst2", SST, "train.tsv")),
         Target("sentiment140", lambda: [TWEETS], shipped("sentiment140", S140, next(iter(S140)))),
-        Target("suicide-depression", lambda: [SUICIDE], shipped("suicide-depression", {"s.csv": SUICIDE}, "s.csv")),
+        Target(
+            "suicide-depression",
+            lambda: [SUICIDE],
+            shipped("suicide-depression", {"s.csv": SUICIDE}, "s.csv"),
+        ),
         Target("emobank", lambda: [BANK], shipped("emobank", {"emobank.csv": BANK}, "emobank.csv")),
         Target("table-csv", lambda: [TABLE], shipped("table", {"t.csv": TABLE}, "t.csv")),
-        Target("table-tsv", lambda: [TABLE.replace(b",", b"\t")], shipped("table", {"t.tsv": TABLE}, "t.tsv")),
-        Target("table-jsonl", lambda: [TABLE_JSON], shipped("table", {"t.jsonl": TABLE_JSON}, "t.jsonl", empty="unknown")),
-        Target("table-parquet", parquets, shipped("table", {"t.parquet": b""}, "t.parquet", empty="unknown")),
+        Target(
+            "table-tsv",
+            lambda: [TABLE.replace(b",", b"\t")],
+            shipped("table", {"t.tsv": TABLE}, "t.tsv"),
+        ),
+        Target(
+            "table-jsonl",
+            lambda: [TABLE_JSON],
+            shipped("table", {"t.jsonl": TABLE_JSON}, "t.jsonl", empty="unknown"),
+        ),
+        Target(
+            "table-parquet",
+            parquets,
+            shipped("table", {"t.parquet": b""}, "t.parquet", empty="unknown"),
+        ),
         Target("lexicon", lambda: [lexicon()], read_lexicon),
         Target(
             "lexicon-words",
@@ -587,21 +768,47 @@ TARGETS: dict[str, Target] = {
             json=True,
         ),
         Target("run-about", run_file("run.json"), read_run("run.json"), json=True),
-        Target("run-environment", run_file("environment.json"), read_run("environment.json"), json=True),
+        Target(
+            "run-environment", run_file("environment.json"), read_run("environment.json"), json=True
+        ),
         Target("run-manifest", run_file("manifest.toml"), read_run("manifest.toml"), TOML_WORDS),
         Target("run-scores", run_file("scores.json"), read_run("scores.json"), json=True),
         Target("run-events", run_file("metrics.jsonl"), read_run("metrics.jsonl")),
         Target("run-answers", run_answers, read_answers),
         Target("checkpoint-list", run_file("sha256.txt"), read_run("sha256.txt")),
-        Target("checkpoint-state", run_file("state.json"), read_checkpoint("state.json"), json=True),
-        Target("checkpoint-tensors", run_file("model.safetensors"), read_checkpoint("model.safetensors")),
-        Target("cache-description", lambda: [entry()["entry.json"]], read_cache("entry.json"), json=True),
+        Target(
+            "checkpoint-state", run_file("state.json"), read_checkpoint("state.json"), json=True
+        ),
+        Target(
+            "checkpoint-tensors",
+            run_file("model.safetensors"),
+            read_checkpoint("model.safetensors"),
+        ),
+        Target(
+            "cache-description",
+            lambda: [entry()["entry.json"]],
+            read_cache("entry.json"),
+            json=True,
+        ),
         Target("cache-ids", lambda: [entry()["ids.npy"]], read_cache("ids.npy")),
         Target("cache-starts", lambda: [entry()["starts.npy"]], read_cache("starts.npy")),
-        Target("rows-description", lambda: [kept_rows()["entry.json"]], read_rows("entry.json"), json=True),
+        Target(
+            "rows-description",
+            lambda: [kept_rows()["entry.json"]],
+            read_rows("entry.json"),
+            json=True,
+        ),
         Target("rows-index", lambda: [kept_rows()["index-0-0.npy"]], read_rows("index-0-0.npy")),
-        Target("rows-targets", lambda: [kept_rows()["targets-0-0.npy"]], read_rows("targets-0-0.npy")),
-        Target("model-config", lambda: [model()["config.json"]], read_model("config.json"), json=True, slow=True),
+        Target(
+            "rows-targets", lambda: [kept_rows()["targets-0-0.npy"]], read_rows("targets-0-0.npy")
+        ),
+        Target(
+            "model-config",
+            lambda: [model()["config.json"]],
+            read_model("config.json"),
+            json=True,
+            slow=True,
+        ),
         Target(
             "model-tokenizer-config",
             lambda: [model()["tokenizer_config.json"]],
@@ -609,8 +816,19 @@ TARGETS: dict[str, Target] = {
             json=True,
             slow=True,
         ),
-        Target("model-tokenizer", lambda: [model()["tokenizer.json"]], read_model("tokenizer.json"), json=True, slow=True),
-        Target("model-weights", lambda: [model()["model.safetensors"]], read_model("model.safetensors"), slow=True),
+        Target(
+            "model-tokenizer",
+            lambda: [model()["tokenizer.json"]],
+            read_model("tokenizer.json"),
+            json=True,
+            slow=True,
+        ),
+        Target(
+            "model-weights",
+            lambda: [model()["model.safetensors"]],
+            read_model("model.safetensors"),
+            slow=True,
+        ),
     )
 }
 

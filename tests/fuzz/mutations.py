@@ -1,4 +1,6 @@
-"""Inputs made of real ones: bytes flipped, lines cut, parts repeated, nested or put elsewhere; and JSON with odd values in it."""
+"""Inputs made of real ones: bytes flipped, lines cut, parts repeated, nested or put elsewhere; and
+JSON with odd values in it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,24 @@ from collections.abc import Sequence
 from typing import Any
 
 ODD: tuple[Any, ...] = (
-    *(None, True, -1, 0, 1, 2**31, 2**70, 0.5, -1e308, "", "x", "../../x", "/etc/passwd", "a\0b", "\ud800", "\u202e\x1b[31m"),
+    *(
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2**31,
+        2**70,
+        0.5,
+        -1e308,
+        "",
+        "x",
+        "../../x",
+        "/etc/passwd",
+        "a\0b",
+        "\ud800",
+        "\u202e\x1b[31m",
+    ),
     *("x" * 5_000, [], {}, [None], [[]], {"": 0}, [1, "a", {}], "9" * 400),
 )
 
@@ -68,5 +87,7 @@ def _every(content: Any) -> list[Any]:
     while todo:
         one = todo.pop()
         found.append(one)
-        todo += list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        todo += (
+            list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        )
     return found

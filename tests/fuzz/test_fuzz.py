@@ -1,4 +1,6 @@
-"""Whatever is read, it is read or refused by one clear message: real layouts, mutated, for everything that reads."""
+"""Whatever is read, it is read or refused by one clear message: real layouts, mutated, for
+everything that reads.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mutations import mutated, odd_json
 
-FAST = settings(deadline=None, database=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+FAST = settings(
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 """An input is made of its number, so there is nothing to shrink."""
 
 
@@ -42,17 +49,36 @@ def test_the_seeds_are_read_as_they_are(tmp_path: Path, name: str) -> None:
 
 FOUND = [
     ("run-about", b'{"format": 1, "emomtl": "0.1.0", "name": "small", "id": "\\ud800"}'),
-    ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.a%d]]\nname = "x%d"\n' % (n // 2, n) for n in range(60))),
+    (
+        "study",
+        b'name = "s"\ntarget = "t"\n'
+        + b"".join(b'[[axes.a%d]]\nname = "x%d"\n' % (n // 2, n) for n in range(60)),
+    ),
     ("gains-csv", b"auxiliary,gain\n" + b"a,nan\n" * 20_000),
     ("emotion-words", b"\t" * 100_000),
     ("manifest", b"a = " + b"9" * 100_000),
-    ("study", b'name = "s"\ntarget = "t"\n' + b"".join(b'[[axes.%c]]\nname = "%s"\n' % (c, b"n" * 40) for c in b"ab")),
-    ("lexicon-words", b'{"words": ["so", "happy", "sad", "so"], "labels": ["joy", "sadness"], "about": {}}'),
-    ("claims", b'title = "t"\n[[claims]]\nsays = "a"\nevidence = [{ analysis = "' + b"n" * 300 + b'", at = ["a"] }]\n'),
+    (
+        "study",
+        b'name = "s"\ntarget = "t"\n'
+        + b"".join(b'[[axes.%c]]\nname = "%s"\n' % (c, b"n" * 40) for c in b"ab"),
+    ),
+    (
+        "lexicon-words",
+        b'{"words": ["so", "happy", "sad", "so"], "labels": ["joy", "sadness"], "about": {}}',
+    ),
+    (
+        "claims",
+        b'title = "t"\n[[claims]]\nsays = "a"\nevidence = [{ analysis = "'
+        + b"n" * 300
+        + b'", at = ["a"] }]\n',
+    ),
     (
         "run-scores",
-        b'{"format": 1, "evaluations": [{"split": "test", "which": "best", "checkpoint": "step-00000001", "step": 1,'
-        b' "by": "train", "answers": null, "tasks": {"demo": {"rows": 2, "metrics": {"macro_f1": 0.5}, "tables": {}}}}]}',
+        (
+            b'{"format": 1, "evaluations": [{"split": "test", "which": "best", "checkpoint":'
+            b' "step-00000001", "step": 1, "by": "train", "answers": null, "tasks": {"demo":'
+            b' {"rows": 2, "metrics": {"macro_f1": 0.5}, "tables": {}}}}]}'
+        ),
     ),
     ("run-scores", b'{"format": "' + b"x" * 5_000 + b'", "evaluations": []}'),
 ]
@@ -69,7 +95,9 @@ def examples(name: str, long: bool) -> int:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_is_read_is_read_or_refused_by_a_clear_message(tmp_path: Path, name: str, pytestconfig: pytest.Config) -> None:
+def test_what_is_read_is_read_or_refused_by_a_clear_message(
+    tmp_path: Path, name: str, pytestconfig: pytest.Config
+) -> None:
     fewest = examples(name, pytestconfig.getoption("--long"))
 
     @settings(FAST, max_examples=fewest)

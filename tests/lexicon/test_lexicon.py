@@ -1,4 +1,6 @@
-"""The lexicon: rows that sum to one, the five figures of a text, the ranking of words, and its file."""
+"""The lexicon: rows that sum to one, the five figures of a text, the ranking of words, and its
+file.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ from emomtl.lexicon import FIGURES, not_cut, token_spans, tokens
 LABELS = ("joy", "anger", "neutral")
 WORDS = ("glad", "fun", "hate", "rage", "the", "day", "!")
 ROWS = st.lists(
-    st.tuples(st.lists(st.sampled_from(WORDS), max_size=8), st.sets(st.sampled_from(range(3)))), min_size=4, max_size=14
+    st.tuples(st.lists(st.sampled_from(WORDS), max_size=8), st.sets(st.sampled_from(range(3)))),
+    min_size=4,
+    max_size=14,
 )
 METHODS = ("mixture", "pmi")
 
 
-def training(rows: list[tuple[list[str], set[int]]], labels: tuple[str, ...] = LABELS) -> TrainingRows:
+def training(
+    rows: list[tuple[list[str], set[int]]], labels: tuple[str, ...] = LABELS
+) -> TrainingRows:
     has = np.array([[i in chosen for i in range(len(labels))] for _, chosen in rows])
     return TrainingRows([" ".join(words) for words, _ in rows], labels, has)
 
@@ -34,7 +40,9 @@ def some(seed: int = 0, n: int = 300, labels: tuple[str, ...] = LABELS) -> Train
         label = int(draw.integers(len(labels)))
         own = WORDS[2 * label : 2 * label + 2] if label < 2 else WORDS[4:6]
         words = [*draw.choice(own, 2), *draw.choice(WORDS[4:], 4)]
-        rows.append(([str(word) for word in words], {label} | ({0} if draw.random() < 0.1 else set())))
+        rows.append(
+            ([str(word) for word in words], {label} | ({0} if draw.random() < 0.1 else set()))
+        )
     return training(rows, labels)
 
 
@@ -51,7 +59,9 @@ def test_the_weights_of_every_word_sum_to_one(method: Any, rows: Any, share: Any
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_no_emotion_s_has_a_column_of_its_own_where_no_label_is_neutral(method: Any) -> None:
+def test_what_is_no_emotion_s_has_a_column_of_its_own_where_no_label_is_neutral(
+    method: Any,
+) -> None:
     lexicon = Lexicon.learn(some(labels=("joy", "anger", "calm")), method, min_rows=1)
     assert lexicon.about["background"] == "all rows"
     assert lexicon.weights.sum(axis=1) == pytest.approx(1.0)
@@ -105,7 +115,9 @@ def test_pointwise_mutual_information_is_that_of_the_definition() -> None:
 def by_hand(lexicon: Lexicon, text: str, threshold: float) -> list[float]:
     """The five figures, token by token, from their definitions."""
     found: dict[str, list[float]] = {figure: [] for figure in FIGURES}
-    known = [lexicon.weights[lexicon.words.index(word)] for word in tokens(text) if word in lexicon.words]
+    known = [
+        lexicon.weights[lexicon.words.index(word)] for word in tokens(text) if word in lexicon.words
+    ]
     for place in range(len(lexicon.labels)):
         strong = [weights[place] for weights in known if weights[place] >= threshold]
         found["total_count"].append(sum(weights.argmax() == place for weights in known))
@@ -118,8 +130,13 @@ def by_hand(lexicon: Lexicon, text: str, threshold: float) -> list[float]:
 
 @pytest.mark.parametrize("method", METHODS)
 @settings(deadline=None, max_examples=40)
-@given(texts=st.lists(st.lists(st.sampled_from([*WORDS, "unknown"]), max_size=9), max_size=7), threshold=st.floats(0.05, 1))
-def test_the_five_figures_are_those_of_their_definitions(method: Any, texts: list[list[str]], threshold: float) -> None:
+@given(
+    texts=st.lists(st.lists(st.sampled_from([*WORDS, "unknown"]), max_size=9), max_size=7),
+    threshold=st.floats(0.05, 1),
+)
+def test_the_five_figures_are_those_of_their_definitions(
+    method: Any, texts: list[list[str]], threshold: float
+) -> None:
     lexicon = Lexicon.learn(some(), method)
     given = [" ".join(words) for words in texts]
     found = lexicon.features(given, threshold)
@@ -132,12 +149,18 @@ def test_a_file_gives_the_lexicon_back_and_says_when_a_byte_has_changed() -> Non
     lexicon = Lexicon.learn(some())
     data = lexicon.learned().to_bytes()
     again = Lexicon.of(Learned.from_bytes(data, "a.safetensors"))
-    assert (again.words, again.labels, again.about) == (lexicon.words, lexicon.labels, lexicon.about)
+    assert (again.words, again.labels, again.about) == (
+        lexicon.words,
+        lexicon.labels,
+        lexicon.about,
+    )
     assert again.learned().to_bytes() == data
     for place in range(0, len(data), 97):
         broken = bytearray(data)
         broken[place] ^= 0x11
-        with pytest.raises(EmomtlError, match=r"a\.safetensors: (damaged|does not read|holds no lexicon)"):
+        with pytest.raises(
+            EmomtlError, match=r"a\.safetensors: (damaged|does not read|holds no lexicon)"
+        ):
             Lexicon.of(Learned.from_bytes(bytes(broken), "a.safetensors"), "a.safetensors")
     with pytest.raises(EmomtlError, match="holds no lexicon"):
         Lexicon.of(Learned.from_bytes(Learned({}, {"words": ["a"]}).to_bytes(), "a"))
@@ -146,8 +169,17 @@ def test_a_file_gives_the_lexicon_back_and_says_when_a_byte_has_changed() -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"min_rows": 1000}, r"no word stands in 1000 of the 300 training rows \(lower `min_rows`, or take more rows\)"),
-        ({"background": "neutrl"}, r"background: there is no label 'neutrl' \(did you mean 'neutral'\?\)"),
+        (
+            {"min_rows": 1000},
+            (
+                r"no word stands in 1000 of the 300 training rows \(lower `min_rows`, or take more"
+                r" rows\)"
+            ),
+        ),
+        (
+            {"background": "neutrl"},
+            r"background: there is no label 'neutrl' \(did you mean 'neutral'\?\)",
+        ),
     ],
 )
 def test_what_cannot_be_learned_is_said(change: dict[str, Any], said: str) -> None:
@@ -200,7 +232,9 @@ def test_spans_hold_the_whole_word_with_its_marks() -> None:
         ([], ""),
     ],
 )
-def test_scripts_without_spaces_are_said_where_most_letters_are_theirs(texts: list[str], said: str) -> None:
+def test_scripts_without_spaces_are_said_where_most_letters_are_theirs(
+    texts: list[str], said: str
+) -> None:
     found = not_cut(texts)
     assert found.startswith(said)
     assert bool(found) == bool(said)

@@ -1,4 +1,6 @@
-"""Intervals cover as often as they say, whatever noise there is, and what is undefined has no verdict."""
+"""Intervals cover as often as they say, whatever noise there is, and what is undefined has no
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from emomtl.metrics.predictions import HeadMetric, TaskPredictions
 from emomtl.metrics.significance import Comparison, compare, holm, judged
 
 NOISES = {
-    # standard deviations of a seed, of a row for all seeds, and of a row for one seed, such that the
+    # standard deviations of a seed, of a row for all seeds, and of a row for one seed, such that
+    # the
     # mean over `ROWS` rows and over seeds has a part of the size of each
     "seeds": (1.0, 0.1, 0.1),
     "rows": (0.01, 1.0, 0.1),
@@ -106,7 +109,9 @@ def test_intervals_cover_in_a_large_simulation(noise: str, seeds: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("spread_of_seeds", [0.0, 0.02, 0.1])
-def test_verdicts_on_f1_of_equally_good_rows_are_seldom_false(seeds: int, spread_of_seeds: float) -> None:
+def test_verdicts_on_f1_of_equally_good_rows_are_seldom_false(
+    seeds: int, spread_of_seeds: float
+) -> None:
     random = np.random.default_rng([seeds, int(1000 * spread_of_seeds)])
     times, false = 400, 0
     for _ in range(times):
@@ -132,16 +137,21 @@ def _f1(answers: TaskPredictions) -> float:
     said = answers.probabilities.argmax(axis=1)
     hits = [2 * np.sum((said == k) & (answers.targets == k)) for k in (0, 1)]
     sizes = [np.sum(said == k) + np.sum(answers.targets == k) for k in (0, 1)]
-    return float(np.mean([hit / size if size else 0.0 for hit, size in zip(hits, sizes, strict=True)]))
+    return float(
+        np.mean([hit / size if size else 0.0 for hit, size in zip(hits, sizes, strict=True)])
+    )
 
 
 def test_the_interval_is_banerjees_by_hand() -> None:
     figures = [0.1, 0.3]
     draws = [np.array([0.1, 0.2, 0.0, 0.1]), np.array([0.3, 0.4, 0.2, 0.3])]
     found = estimate(figures, draws, 10)
-    by_rows = np.var([0.2, 0.3, 0.1, 0.2], ddof=1) * 10 / 9  # seeds move together: nothing is a seed's own
+    # seeds move together: nothing is a seed's own
+    by_rows = np.var([0.2, 0.3, 0.1, 0.2], ddof=1) * 10 / 9
     by_seeds = np.var(figures, ddof=1) / 2
-    half = math.hypot(stats.t.ppf(0.975, 1) * math.sqrt(by_seeds), stats.t.ppf(0.975, 9) * math.sqrt(by_rows))
+    half = math.hypot(
+        stats.t.ppf(0.975, 1) * math.sqrt(by_seeds), stats.t.ppf(0.975, 9) * math.sqrt(by_rows)
+    )
     assert found.high - found.value == pytest.approx(half)
     assert found.error == pytest.approx(math.sqrt(by_seeds + by_rows))
 
@@ -159,8 +169,12 @@ def test_an_interval_excludes_zero_just_where_its_p_is_below_five_per_cent() -> 
     for shift in np.linspace(0, 0.3, 30):
         hits = [random.random(120) < share for share in (0.6, 0.6, 0.6 + shift, 0.6 + shift)]
         targets = np.zeros(120, dtype=np.int64)
-        made = [TaskPredictions(targets, np.stack([hit, ~hit], axis=1).astype(float)) for hit in hits]
-        sampled = SampledMetric(lambda one: float((one.probabilities[:, 0] > 0.5).mean()), number=100)
+        made = [
+            TaskPredictions(targets, np.stack([hit, ~hit], axis=1).astype(float)) for hit in hits
+        ]
+        sampled = SampledMetric(
+            lambda one: float((one.probabilities[:, 0] > 0.5).mean()), number=100
+        )
         found = compare(sampled, dict(enumerate(made[2:])), dict(enumerate(made[:2])))
         beyond = found.difference.low > 0 or found.difference.high < 0
         assert beyond == (found.p < 0.05)
@@ -218,7 +232,9 @@ def test_a_few_undefined_samples_are_left_out_and_counted() -> None:
         ([0.1, 0.1], [np.full(1000, 0.1), np.full(1000, 0.1)]),
     ],
 )
-def test_what_is_undefined_or_never_varies_has_no_interval(figures: list[float], draws: list[Any]) -> None:
+def test_what_is_undefined_or_never_varies_has_no_interval(
+    figures: list[float], draws: list[Any]
+) -> None:
     found = estimate(figures, draws, 100)
     assert (found.low, found.high, found.error) == (None, None, None)
     assert (found.value is None) == (not np.isfinite(figures).all())
@@ -240,14 +256,20 @@ HEADS: dict[str, tuple[Any, str, TaskPredictions, TaskPredictions]] = {
     "correlation of few numbers": (
         Regression(),
         "pearson_r",
-        TaskPredictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.1], [0.3], [0.2], [0.8]])),
-        TaskPredictions(np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.2], [0.1], [0.3], [0.7]])),
+        TaskPredictions(
+            np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.1], [0.3], [0.2], [0.8]])
+        ),
+        TaskPredictions(
+            np.array([[0.1], [0.2], [0.3], [0.9]]), np.array([[0.2], [0.1], [0.3], [0.7]])
+        ),
     ),
     "correlation with a constant": (
         Regression(),
         "pearson_r",
         TaskPredictions(np.arange(50.0)[:, None], np.ones((50, 1))),
-        TaskPredictions(np.arange(50.0)[:, None], np.arange(50.0)[:, None] + np.sin(np.arange(50))[:, None]),
+        TaskPredictions(
+            np.arange(50.0)[:, None], np.arange(50.0)[:, None] + np.sin(np.arange(50))[:, None]
+        ),
     ),
     "f1 of labels that no row has": (
         MultiLabel(),
@@ -268,7 +290,9 @@ HEADS: dict[str, tuple[Any, str, TaskPredictions, TaskPredictions]] = {
 def test_an_undefined_comparison_has_no_p_and_no_verdict(case: str) -> None:
     head, metric, row, reference = HEADS[case]
     sampled = SampledMetric(HeadMetric(head, metric), bounds=head.bounds(metric), number=200)
-    found = compare(sampled, {1: row, 2: row}, {1: reference, 2: reference}, labels=head.answers == "labels")
+    found = compare(
+        sampled, {1: row, 2: row}, {1: reference, 2: reference}, labels=head.answers == "labels"
+    )
     told = judged({"row": found})["row"]
     assert (told.p, told.p_holm, told.effect, told.detectable) == (None, None, None, None)
     assert (told.difference.low, told.verdict, told.reason) == (None, "untested", "undefined")
@@ -299,17 +323,23 @@ def test_what_is_undefined_takes_no_part_in_the_correction_of_the_others(p: floa
         (Regression(), "something else", (-math.inf, math.inf)),
     ],
 )
-def test_heads_know_what_their_metrics_can_be(head: Any, metric: str, bounds: tuple[float, float]) -> None:
+def test_heads_know_what_their_metrics_can_be(
+    head: Any, metric: str, bounds: tuple[float, float]
+) -> None:
     assert head.bounds(metric) == bounds
 
 
-@pytest.mark.parametrize("head", [SingleLabel(), SingleLabel(ordinal=True), MultiLabel(), Regression()])
+@pytest.mark.parametrize(
+    "head", [SingleLabel(), SingleLabel(ordinal=True), MultiLabel(), Regression()]
+)
 def test_no_metric_of_our_heads_leaves_its_bounds(head: Any) -> None:
     random = np.random.default_rng(4)
     for _ in range(20):
         single, many = random.integers(0, 3, 12), (random.random((12, 3)) < 0.4).astype(np.float32)
         targets = many if head.kind != "single-label" else single
-        metrics = head.metrics(targets[:, :1] if head.kind == "regression" else targets, random.random((12, 3)))
+        metrics = head.metrics(
+            targets[:, :1] if head.kind == "regression" else targets, random.random((12, 3))
+        )
         for name, value in metrics.items():
             low, high = head.bounds(name)
             assert low > -math.inf, name

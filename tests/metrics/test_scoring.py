@@ -1,4 +1,6 @@
-"""Scores on coarser groupings: folding decisions is the same as scoring OR-ed targets, and every name is known before."""
+"""Scores on coarser groupings: folding decisions is the same as scoring OR-ed targets, and every
+name is known before.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,31 @@ from emomtl import MultiLabel, SingleLabel, Taxonomy
 from emomtl.contracts.taxonomy import Grouping
 from emomtl.metrics.scoring import Tuned, metric_names, score
 
-GROUPING = Grouping("mood", {"good": ("joy", "love"), "bad": ("anger", "fear", "grief"), "none": ("neutral",)})
+GROUPING = Grouping(
+    "mood", {"good": ("joy", "love"), "bad": ("anger", "fear", "grief"), "none": ("neutral",)}
+)
 FINE = Taxonomy(["anger", "fear", "grief", "joy", "love", "neutral"], [GROUPING])
 COARSE = Taxonomy(["good", "bad", "none"])
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
-def test_folded_multi_label_scores_are_those_of_or_ed_targets_and_decisions(seed: int, rows: int) -> None:
+def test_folded_multi_label_scores_are_those_of_or_ed_targets_and_decisions(
+    seed: int, rows: int
+) -> None:
     draw = np.random.default_rng(seed)
-    logits, targets = draw.normal(size=(rows, 6)) * 2, (draw.random((rows, 6)) < 0.3).astype(np.float32)
+    logits, targets = (
+        draw.normal(size=(rows, 6)) * 2,
+        (draw.random((rows, 6)) < 0.3).astype(np.float32),
+    )
     head = MultiLabel()
     found = score(head, FINE, targets, logits)
     members = [[FINE.index(name) for name in group] for group in GROUPING.groups.values()]
     or_ed = np.stack([targets[:, columns].max(axis=1) for columns in members], axis=1)
     labels = [[name for name, on in zip(FINE, row, strict=True) if on] for row in targets]
-    folded = np.array([[name in GROUPING.fold(names) for name in COARSE] for names in labels], dtype=np.float32)
+    folded = np.array(
+        [[name in GROUPING.fold(names) for name in COARSE] for names in labels], dtype=np.float32
+    )
     assert np.array_equal(or_ed, folded)
     for threshold, suffix in ((0.5, ""), (0.3, "_at_0.3")):
         decided = head.probabilities(logits) >= threshold
@@ -41,7 +52,9 @@ def test_folded_multi_label_scores_are_those_of_or_ed_targets_and_decisions(seed
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
-def test_folded_single_label_scores_are_those_of_parents_and_summed_probabilities(seed: int, rows: int) -> None:
+def test_folded_single_label_scores_are_those_of_parents_and_summed_probabilities(
+    seed: int, rows: int
+) -> None:
     draw = np.random.default_rng(seed)
     logits, targets = draw.normal(size=(rows, 6)), draw.integers(0, 6, rows)
     head = SingleLabel()
@@ -51,18 +64,24 @@ def test_folded_single_label_scores_are_those_of_parents_and_summed_probabilitie
     members = [[FINE.index(name) for name in group] for group in GROUPING.groups.values()]
     summed = np.stack([probabilities[:, columns].sum(axis=1) for columns in members], axis=1)
     np.testing.assert_allclose(summed.sum(axis=1), 1)
-    assert {name: found.metrics[f"mood/{name}"] for name in head.metrics(parents, summed)} == head.metrics(parents, summed)
+    assert {
+        name: found.metrics[f"mood/{name}"] for name in head.metrics(parents, summed)
+    } == head.metrics(parents, summed)
 
 
 def test_an_unknown_member_leaves_its_group_unknown_unless_another_member_holds() -> None:
-    targets = np.array([[np.nan, 1, 0, 0, 0, 0], [np.nan, 0, 0, 0, 0, 1], [0, 0, 0, np.nan, np.nan, 0]], np.float32)
+    targets = np.array(
+        [[np.nan, 1, 0, 0, 0, 0], [np.nan, 0, 0, 0, 0, 1], [0, 0, 0, np.nan, np.nan, 0]], np.float32
+    )
     coarse, _ = MultiLabel().fold(targets, np.zeros((3, 6)), GROUPING, FINE)
     np.testing.assert_array_equal(coarse, [[0, 1, 0], [0, np.nan, 1], [np.nan, 0, 0]])
 
 
 @pytest.mark.parametrize("head", [MultiLabel(), SingleLabel()])
 def test_the_names_of_figures_are_known_without_scoring(head: MultiLabel | SingleLabel) -> None:
-    targets = np.stack([np.asarray(head.encode("joy", FINE)), np.asarray(head.encode("fear", FINE))])
+    targets = np.stack(
+        [np.asarray(head.encode("joy", FINE)), np.asarray(head.encode("fear", FINE))]
+    )
     found = score(head, FINE, targets, np.random.default_rng(1).normal(size=(2, 6)))
     assert metric_names(head, FINE) == list(found.metrics)
     assert head.main_metric in found.metrics
@@ -71,8 +90,16 @@ def test_the_names_of_figures_are_known_without_scoring(head: MultiLabel | Singl
 
 
 def test_scores_hold_what_the_head_says_of_the_metrics_at_tuned_thresholds_too() -> None:
-    targets = np.stack([np.asarray(MultiLabel().encode(name, FINE)) for name in ("joy", "fear") * 5])
-    scores = score(MultiLabel(), FINE, targets, np.random.default_rng(1).normal(size=(10, 6)), tuned=Tuned.cross_fitted())
+    targets = np.stack(
+        [np.asarray(MultiLabel().encode(name, FINE)) for name in ("joy", "fear") * 5]
+    )
+    scores = score(
+        MultiLabel(),
+        FINE,
+        targets,
+        np.random.default_rng(1).normal(size=(10, 6)),
+        tuned=Tuned.cross_fitted(),
+    )
     written = json.loads(json.dumps(scores.as_json()))
     assert written["main_metric"] == "macro_f1"
     assert written["errors"] == []

@@ -26,7 +26,9 @@ def _mean(answers: TaskPredictions) -> float:
 def _answers(hits: np.ndarray) -> TaskPredictions:
     """Answers to two labels, correct_rows where `hits` says so."""
     targets = np.zeros(len(hits), dtype=np.int64)
-    return TaskPredictions(targets, np.stack([np.where(hits, 0.9, 0.1), np.where(hits, 0.1, 0.9)], axis=1))
+    return TaskPredictions(
+        targets, np.stack([np.where(hits, 0.9, 0.1), np.where(hits, 0.1, 0.9)], axis=1)
+    )
 
 
 def test_with_one_seed_the_interval_is_that_of_a_mean_over_rows() -> None:
@@ -68,15 +70,25 @@ def test_a_clear_gain_and_a_clear_harm_are_found_and_one_seed_has_no_verdict() -
 def test_pairing_makes_a_comparison_sharper_than_two_intervals_apart() -> None:
     draw = np.random.default_rng(5)
     base = {seed: _answers(draw.random(1000) < 0.6) for seed in (1, 2)}
-    nearly = {seed: _answers(np.where(draw.random(1000) < 0.02, True, correct_rows(base[seed]))) for seed in base}
+    nearly = {
+        seed: _answers(np.where(draw.random(1000) < 0.02, True, correct_rows(base[seed])))
+        for seed in base
+    }
     samples = sample_rows(1000, 300, 0)
     paired = compare(SampledMetric(_mean, number=300), nearly, base).difference.error
-    apart = estimate([_mean(a) for a in base.values()], [over_samples(_mean, a, samples) for a in base.values()], 1000).error
+    apart = estimate(
+        [_mean(a) for a in base.values()],
+        [over_samples(_mean, a, samples) for a in base.values()],
+        1000,
+    ).error
     assert paired < apart / 2
 
 
 def test_rows_without_a_common_seed_or_with_other_targets_are_refused() -> None:
-    one, other = _answers(np.ones(5, bool)), TaskPredictions(np.ones(5, dtype=np.int64), np.full((5, 2), 0.5))
+    one, other = (
+        _answers(np.ones(5, bool)),
+        TaskPredictions(np.ones(5, dtype=np.int64), np.full((5, 2), 0.5)),
+    )
     with pytest.raises(EmomtlError, match="no seed in common"):
         compare(SampledMetric(_mean, number=3), {1: one}, {2: one})
     with pytest.raises(EmomtlError, match="other test rows"):
@@ -92,7 +104,12 @@ def test_mcnemar_counts_only_rows_on_which_the_two_differ() -> None:
 def test_a_multi_label_row_is_right_where_every_known_label_is() -> None:
     targets = np.array([[1.0, 0.0], [1.0, 1.0], [np.nan, 1.0], [np.nan, 0.0]])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]])
-    assert correct_rows(TaskPredictions(targets, probabilities)).tolist() == [True, False, True, False]
+    assert correct_rows(TaskPredictions(targets, probabilities)).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_holm_agrees_with_its_definition() -> None:
@@ -105,7 +122,12 @@ def test_holm_agrees_with_its_definition() -> None:
 def test_holm_never_lowers_a_p_and_keeps_their_order(tests: list[float]) -> None:
     found = holm(tests)
     assert all(min(1.0, p) <= q <= 1.0 for p, q in zip(tests, found, strict=True))
-    assert all(found[i] <= found[j] for i in range(len(tests)) for j in range(len(tests)) if tests[i] < tests[j])
+    assert all(
+        found[i] <= found[j]
+        for i in range(len(tests))
+        for j in range(len(tests))
+        if tests[i] < tests[j]
+    )
     assert min(found) == pytest.approx(min(1.0, len(tests) * min(tests)))
 
 
@@ -129,10 +151,16 @@ def test_the_detectable_difference_is_that_of_the_power_formula() -> None:
 
 def test_verdicts_follow_the_corrected_p_and_not_the_raw_one() -> None:
     def made(p: float, value: float) -> Comparison:
-        return Comparison(Estimate(value, value - 0.05, value + 0.05, 1, 9), p, None, 1.0, None, 0.1, 3)
+        return Comparison(
+            Estimate(value, value - 0.05, value + 0.05, 1, 9), p, None, 1.0, None, 0.1, 3
+        )
 
     found = judged({"a": made(0.03, 0.1), "b": made(0.04, -0.1), "c": made(0.001, -0.1)})
-    assert [found[name].verdict for name in "abc"] == ["inconclusive", "inconclusive", "contradicted"]
+    assert [found[name].verdict for name in "abc"] == [
+        "inconclusive",
+        "inconclusive",
+        "contradicted",
+    ]
     assert found["a"].p_holm == pytest.approx(0.06)
     errors = judged({"less": made(0.001, -0.1), "more": made(0.001, 0.1)}, errors=("less", "more"))
     assert [found.verdict for found in errors.values()] == ["supported", "contradicted"]
@@ -142,7 +170,9 @@ def test_numbers_are_neither_right_nor_wrong_and_have_no_mcnemar() -> None:
     draw = np.random.default_rng(6)
     targets = draw.normal(size=(50, 2))
     one, other = (TaskPredictions(targets, targets + draw.normal(size=(50, 2))) for _ in range(2))
-    sampled = SampledMetric(lambda answers: float(np.abs(answers.targets - answers.probabilities).mean()), number=20)
+    sampled = SampledMetric(
+        lambda answers: float(np.abs(answers.targets - answers.probabilities).mean()), number=20
+    )
     found = compare(sampled, {1: other}, {1: one}, labels=False)
     assert found.p_mcnemar is None
     assert found.p < 1

@@ -1,4 +1,6 @@
-"""Tuned thresholds, temperatures and metrics without thresholds agree with scikit-learn, and see only their own rows."""
+"""Tuned thresholds, temperatures and metrics without thresholds agree with scikit-learn, and see
+only their own rows.
+"""
 
 from __future__ import annotations
 
@@ -45,17 +47,24 @@ def test_metrics_at_tuned_thresholds_are_those_of_scikit_learn_on_other_rows() -
     for way, thresholds in tuning.thresholds.items():
         decided = (probabilities >= np.asarray(thresholds.values)).astype(int)
         for mean in ("macro", "micro", "weighted"):
-            assert found[f"{mean}_f1_{way}"] == pytest.approx(f1_score(targets, decided, average=mean))
-        assert found[f"jaccard_{way}"] == pytest.approx(jaccard_score(targets, decided, average="samples", zero_division=1))
+            assert found[f"{mean}_f1_{way}"] == pytest.approx(
+                f1_score(targets, decided, average=mean)
+            )
+        assert found[f"jaccard_{way}"] == pytest.approx(
+            jaccard_score(targets, decided, average="samples", zero_division=1)
+        )
     assert len(set(tuning.thresholds["tuned"].values)) == 1
     assert len(set(tuning.thresholds["tuned_by_label"].values)) == 3
 
 
 @given(st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
-def test_a_label_s_threshold_is_the_best_of_the_precision_recall_curve_to_a_hundredth(seed: int) -> None:
+def test_a_label_s_threshold_is_the_best_of_the_precision_recall_curve_to_a_hundredth(
+    seed: int,
+) -> None:
     targets, _ = rows(400, seed)
-    probabilities = np.random.default_rng(seed).integers(1, 100, targets.shape) / 100  # so the grid has each of them
+    # so the grid has each of them
+    probabilities = np.random.default_rng(seed).integers(1, 100, targets.shape) / 100
     thresholds = tuned(targets, probabilities).thresholds["tuned_by_label"]
     for label, name in enumerate(LABELS):
         if name in thresholds.shared:
@@ -89,7 +98,9 @@ def test_a_label_with_few_positive_rows_takes_the_threshold_for_all() -> None:
     assert found["tuned_by_label"].values[2] == found["tuned"].values[2]
 
 
-def test_validation_is_scored_by_cross_fitting_and_other_rows_by_thresholds_that_never_saw_them() -> None:
+def test_validation_is_scored_by_cross_fitting_and_other_rows_by_thresholds_that_never_saw_them() -> (
+    None
+):
     targets, logits = rows(500, 5)[0], np.random.default_rng(6).normal(size=(500, 3))
     tuning = tuned(targets, expit(logits))
     head, labels = MultiLabel(), Taxonomy(list(LABELS))
@@ -104,13 +115,19 @@ def test_validation_is_scored_by_cross_fitting_and_other_rows_by_thresholds_that
 
 
 def test_a_coarse_label_is_decided_where_one_of_its_members_is() -> None:
-    taxonomy = Taxonomy(list(LABELS), groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),))
+    taxonomy = Taxonomy(
+        list(LABELS), groupings=(Grouping("sign", {"good": ["joy"], "bad": ["anger", "fear"]}),)
+    )
     targets, probabilities = rows(800, 7)
     tuning = tuned(targets, probabilities)
     found = tuned_metrics(MultiLabel(), taxonomy, targets, tuning.decisions(probabilities))
     decided = probabilities >= np.asarray(tuning.thresholds["tuned_by_label"].values)
-    coarse = [np.stack([one[:, 0], one[:, 1:].any(axis=1)], axis=1) for one in (targets > 0.5, decided)]
-    assert found["sign/macro_f1_tuned_by_label"] == pytest.approx(f1_score(*coarse, average="macro"))
+    coarse = [
+        np.stack([one[:, 0], one[:, 1:].any(axis=1)], axis=1) for one in (targets > 0.5, decided)
+    ]
+    assert found["sign/macro_f1_tuned_by_label"] == pytest.approx(
+        f1_score(*coarse, average="macro")
+    )
 
 
 def test_a_label_that_the_model_does_not_have_is_never_answered() -> None:
@@ -162,7 +179,9 @@ def test_metrics_without_thresholds_agree_with_scikit_learn(seed: int, ties: boo
     scores = probabilities.round(1) + 0.01 if ties else probabilities
     found = MultiLabel().metrics(targets, scores)
     for mean in ("macro", "micro"):
-        assert found[f"{mean}_average_precision"] == pytest.approx(average_precision_score(targets, scores, average=mean))
+        assert found[f"{mean}_average_precision"] == pytest.approx(
+            average_precision_score(targets, scores, average=mean)
+        )
         assert found[f"{mean}_auroc"] == pytest.approx(roc_auc_score(targets, scores, average=mean))
     one = scores / scores.sum(axis=1, keepdims=True)
     truth = np.concatenate([[0, 1, 2], np.random.default_rng(seed).integers(0, 3, 197)])
@@ -179,7 +198,9 @@ def test_a_label_without_positive_rows_is_left_out_of_means_and_said() -> None:
     found = MultiLabel().metrics(targets, probabilities)
     two = average_precision_score(targets[:, :2], probabilities[:, :2], average="macro")
     assert found["macro_average_precision"] == pytest.approx(two)
-    assert found["macro_auroc"] == pytest.approx(roc_auc_score(targets[:, :2], probabilities[:, :2]))
+    assert found["macro_auroc"] == pytest.approx(
+        roc_auc_score(targets[:, :2], probabilities[:, :2])
+    )
     said = score(MultiLabel(), Taxonomy(list(LABELS)), targets, np.log(probabilities)).said
     assert any("no row has fear" in line and "average precision and AUROC" in line for line in said)
     nothing = MultiLabel().metrics(np.zeros((5, 3), np.float32), probabilities[:5])

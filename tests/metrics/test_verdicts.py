@@ -14,7 +14,9 @@ SIZES = st.floats(0, 0.5, allow_nan=False)
 
 
 @given(st.sampled_from(DIRECTIONS), SIZES, SIZES, st.booleans())
-def test_equal_predictions_are_equivalent_whatever_is_claimed(expects: Claimed, least: float, margin: float, clear: bool) -> None:
+def test_equal_predictions_are_equivalent_whatever_is_claimed(
+    expects: Claimed, least: float, margin: float, clear: bool
+) -> None:
     found = weigh(0.0, 0.0, expects=expects, least=least, margin=margin, clear=clear)
     assert found.verdict == "equivalent"
     assert weigh(0.0, 0.0, expects="same", margin=margin, clear=clear).verdict == "supported"
@@ -32,8 +34,13 @@ def test_an_interval_that_holds_the_claim_and_zero_is_inconclusive(
 
 
 @given(st.sampled_from([*DIRECTIONS, "same"]), st.floats(0, 0.4), st.floats(0, 0.3), st.booleans())
-def test_a_wide_interval_is_inconclusive_for_every_claim(expects: Claimed, least: float, margin: float, clear: bool) -> None:
-    assert weigh(-0.5, 0.5, expects=expects, least=least, margin=margin, clear=clear).verdict == "inconclusive"
+def test_a_wide_interval_is_inconclusive_for_every_claim(
+    expects: Claimed, least: float, margin: float, clear: bool
+) -> None:
+    assert (
+        weigh(-0.5, 0.5, expects=expects, least=least, margin=margin, clear=clear).verdict
+        == "inconclusive"
+    )
 
 
 @given(ENDS, ENDS, st.sampled_from(DIRECTIONS), SIZES, SIZES)
@@ -63,10 +70,15 @@ def test_a_claim_and_its_contrary_are_never_both_supported(
     opposite = weigh(low, high, expects=contrary, margin=margin)
     mirrored = {"supported": "contradicted", "contradicted": "supported"}
     assert opposite.verdict == mirrored.get(found.verdict, found.verdict)
-    assert weigh(-high, -low, expects=contrary, least=least).verdict == weigh(low, high, expects=expects, least=least).verdict
+    assert (
+        weigh(-high, -low, expects=contrary, least=least).verdict
+        == weigh(low, high, expects=expects, least=least).verdict
+    )
 
 
 @pytest.mark.parametrize("expects", DIRECTIONS)
-def test_what_correction_leaves_open_is_neither_supported_nor_contradicted(expects: Claimed) -> None:
+def test_what_correction_leaves_open_is_neither_supported_nor_contradicted(
+    expects: Claimed,
+) -> None:
     for low, high in ((0.01, 0.05), (-0.05, -0.01)):
         assert weigh(low, high, expects=expects, clear=False).verdict == "inconclusive"

@@ -14,27 +14,63 @@ from emomtl.run import Run
 
 BOTH = {"goemotions": 4000, "sst2": 1000}
 ROWS = {"goemotions": 200, "sst2": 100}
-NAMES = ("macro_f1", "micro_f1", "weighted_f1", "macro_precision", "macro_recall", "subset_accuracy")
-MULTI = {name + suffix: 0.4 for suffix in ("", "_at_0.3") for name in NAMES} | {"ekman/macro_f1": 0.5}
+NAMES = (
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "subset_accuracy",
+)
+MULTI = {name + suffix: 0.4 for suffix in ("", "_at_0.3") for name in NAMES} | {
+    "ekman/macro_f1": 0.5
+}
 SINGLE = {"top1_accuracy": 0.8, "macro_f1": 0.78, "weighted_f1": 0.79}
 
 Scores = dict[str, Any]
 Maker = Callable[..., Path]
 
 
-def multi_label(f1: float | None, rows: int = ROWS["goemotions"], labels: Sequence[str] = ("joy", "grief")) -> Scores:
-    """Scores of a multi-label task with one grouping, its second label never predicted and never there."""
-    table = [{"label": name, "support": 5, "predicted": 4, "precision": 0.5, "recall": 0.4, "f1": f1} for name in labels]
+def multi_label(
+    f1: float | None, rows: int = ROWS["goemotions"], labels: Sequence[str] = ("joy", "grief")
+) -> Scores:
+    """Scores of a multi-label task with one grouping, its second label never predicted and never
+    there.
+    """
+    table = [
+        {"label": name, "support": 5, "predicted": 4, "precision": 0.5, "recall": 0.4, "f1": f1}
+        for name in labels
+    ]
     table[-1] |= {"support": 0, "predicted": 0, "precision": None, "recall": None, "f1": None}
-    tables = {"": [{**row, "f1_at_0.3": 0.1} for row in table], "ekman": [{**table[0], "label": "joy", "f1_at_0.3": 0.2}]}
+    tables = {
+        "": [{**row, "f1_at_0.3": 0.1} for row in table],
+        "ekman": [{**table[0], "label": "joy", "f1_at_0.3": 0.2}],
+    }
     undefined = [f"no row has {labels[-1]}: left out of macro means where nothing was predicted"]
-    return {"rows": rows, "metrics": {**MULTI, "macro_f1": f1}, "tables": tables, "undefined": undefined}
+    return {
+        "rows": rows,
+        "metrics": {**MULTI, "macro_f1": f1},
+        "tables": tables,
+        "undefined": undefined,
+    }
 
 
 def single_label(f1: float | None, rows: int = ROWS["sst2"]) -> Scores:
     """Scores of a single-label task."""
-    row = {"label": "negative", "support": 50, "predicted": 49, "precision": 0.8, "recall": 0.8, "f1": f1}
-    return {"rows": rows, "metrics": {**SINGLE, "macro_f1": f1}, "tables": {"": [row]}, "undefined": []}
+    row = {
+        "label": "negative",
+        "support": 50,
+        "predicted": 49,
+        "precision": 0.8,
+        "recall": 0.8,
+        "f1": f1,
+    }
+    return {
+        "rows": rows,
+        "metrics": {**SINGLE, "macro_f1": f1},
+        "tables": {"": [row]},
+        "undefined": [],
+    }
 
 
 def regression(r: float | None) -> Scores:
@@ -47,10 +83,18 @@ def regression(r: float | None) -> Scores:
 
 def scores_of(task: str, f1: float | None) -> Scores:
     """Scores by the kind of head that a task has here."""
-    return single_label(f1) if task == "sst2" else regression(f1) if task == "emobank" else multi_label(f1)
+    return (
+        single_label(f1)
+        if task == "sst2"
+        else regression(f1)
+        if task == "emobank"
+        else multi_label(f1)
+    )
 
 
-def step_event(step: int, share: Mapping[str, float], updates: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, Any]:
+def step_event(
+    step: int, share: Mapping[str, float], updates: Mapping[str, int], counts: Mapping[str, int]
+) -> dict[str, Any]:
     """What the loop logs of a step."""
     return {
         "step": step,
@@ -65,7 +109,9 @@ def step_event(step: int, share: Mapping[str, float], updates: Mapping[str, int]
     }
 
 
-def log_training(run: Run, share: Mapping[str, float], steps: int, log_every: int, batch: int, seed: int) -> None:
+def log_training(
+    run: Run, share: Mapping[str, float], steps: int, log_every: int, batch: int, seed: int
+) -> None:
     """Draw one task a step (every task where the run does so), and log as the loop does."""
     draw, updates, counts = random.Random(seed), dict.fromkeys(share, 0), dict.fromkeys(share, 0)
     joint = run.manifest.sampler.per_step == "all"
@@ -107,22 +153,41 @@ def make(tmp_path: Path) -> Maker:
             eval=EvalTable(select=chosen),
         )
         path = tmp_path / (folder or name)
-        environment = {"sizes": dict(sizes), "data": {task: f"fingerprint of {task}" for task in sizes}}
+        environment = {
+            "sizes": dict(sizes),
+            "data": {task: f"fingerprint of {task}" for task in sizes},
+        }
         with Run.create(path, manifest, environment) as run:
             if not steps:
                 return path
             run.log_event("start", step=0, total=steps, epochs=1.0)
             whole = sum(sizes.values())
-            log_training(run, {task: n / whole for task, n in sizes.items()}, steps, log_every, 8, seed)
+            log_training(
+                run, {task: n / whole for task, n in sizes.items()}, steps, log_every, 8, seed
+            )
             for step, value, better in ((steps // 2, best, True), (steps, last, False)):
                 found = {task: scores(task, value)["metrics"] for task in sizes}
-                run.log_event("evaluation", step=step, scores=found, selected=value, best=better, reasons=[])
+                run.log_event(
+                    "evaluation", step=step, scores=found, selected=value, best=better, reasons=[]
+                )
             if finished:
                 run.log_event("finish", step=steps, reason="finished", skipped=0)
                 for which, step, value in (("last", steps, last), ("best", steps // 2, best)):
-                    run.add_scores(evaluation("validation", which, step, "train", {t: scores(t, value) for t in sizes}))
+                    run.add_scores(
+                        evaluation(
+                            "validation", which, step, "train", {t: scores(t, value) for t in sizes}
+                        )
+                    )
             for _ in range(test):
-                run.add_scores(evaluation("test", "best", steps // 2, "eval", {task: scores(task, 0.2) for task in sizes}))
+                run.add_scores(
+                    evaluation(
+                        "test",
+                        "best",
+                        steps // 2,
+                        "eval",
+                        {task: scores(task, 0.2) for task in sizes},
+                    )
+                )
         return path
 
     return made
@@ -140,6 +205,15 @@ def entry() -> Callable[..., dict[str, Any]]:
     return evaluation
 
 
-def evaluation(split: str, which: str, step: int, by: str, tasks: Mapping[str, Scores]) -> dict[str, Any]:
+def evaluation(
+    split: str, which: str, step: int, by: str, tasks: Mapping[str, Scores]
+) -> dict[str, Any]:
     """An entry of scores.json."""
-    return {"split": split, "which": which, "checkpoint": f"step-{step:08d}", "step": step, "by": by, "tasks": dict(tasks)}
+    return {
+        "split": split,
+        "which": which,
+        "checkpoint": f"step-{step:08d}",
+        "step": step,
+        "by": by,
+        "tasks": dict(tasks),
+    }

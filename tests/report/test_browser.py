@@ -1,7 +1,8 @@
-"""The pages in a real browser: nothing is loaded, nothing complains, and mouse, keyboard, paper and small screens all work.
+"""The pages in a real browser: nothing is loaded, nothing complains, and mouse, keyboard, paper and
+small screens all work.
 
-Needs Playwright's package (`pip install "emomtl[browser]"`) and a Chromium that is there already, found on the PATH or named
-by EMOMTL_CHROMIUM; nothing is downloaded.
+Needs Playwright's package (`pip install "emomtl[browser]"`) and a Chromium that is there already,
+found on the PATH or named by EMOMTL_CHROMIUM; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import Any
 import pytest
 
 CHROMIUM = os.environ.get("EMOMTL_CHROMIUM") or next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
 )
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -24,7 +30,10 @@ HOSTILE = (
     "$x$",
     "javascript:window.hacked=1",
 )
-VIOLATIONS = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective));"
+VIOLATIONS = (
+    "window.violations = []; addEventListener('securitypolicyviolation', e =>"
+    " violations.push(e.violatedDirective));"
+)
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
   const rgba = (text) => {
@@ -55,7 +64,9 @@ Browse = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason='no Playwright here: pip install "emomtl[browser]"')
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason='no Playwright here: pip install "emomtl[browser]"'
+    )
     if CHROMIUM is None:
         pytest.skip("no Chromium on the PATH, and EMOMTL_CHROMIUM names none")
     with playwright.sync_playwright() as tool:
@@ -66,7 +77,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def browse(browser: Any) -> Iterator[Browse]:
-    """Open a file in a fresh page; whatever it complained of, loaded or had refused by the end fails the test."""
+    """Open a file in a fresh page; whatever it complained of, loaded or had refused by the end
+    fails the test.
+    """
     contexts: list[Any] = []
     faults: list[str] = []
     pages: list[Any] = []
@@ -77,10 +90,18 @@ def browse(browser: Any) -> Iterator[Browse]:
         shown = context.new_page()
         pages.append(shown)
         shown.add_init_script(VIOLATIONS)
-        shown.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        shown.on(
+            "console",
+            lambda said: faults.append(said.text) if said.type in ("error", "warning") else None,
+        )
         shown.on("pageerror", lambda error: faults.append(str(error)))
         address = path.resolve().as_uri()
-        shown.on("request", lambda asked: faults.append(asked.url) if asked.url.partition("#")[0] != address else None)
+        shown.on(
+            "request",
+            lambda asked: (
+                faults.append(asked.url) if asked.url.partition("#")[0] != address else None
+            ),
+        )
         shown.goto(address)
         return shown
 
@@ -101,13 +122,21 @@ def _written(*arguments: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(trained: Any, make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages by name: a report on a run that was trained, the audit of its corpora, and a study of two rows on them."""
+def written(
+    trained: Any, make_desk: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The pages by name: a report on a run that was trained, the audit of its corpora, and a study
+    of two rows on them.
+    """
     folder = tmp_path_factory.mktemp("pages")
     report, audit = folder / "report.html", folder / "audit.html"
     _written("report", trained.folder, "--html", report)
     desk = make_desk(folder)
-    leaked = [line.rsplit(",", 2)[0] for line in (folder / "mood.csv").read_text("utf-8").splitlines() if line.endswith(",test")]
+    leaked = [
+        line.rsplit(",", 2)[0]
+        for line in (folder / "mood.csv").read_text("utf-8").splitlines()
+        if line.endswith(",test")
+    ]
     with (folder / "mood.csv").open("a", encoding="utf-8") as file:
         file.writelines(f"{text},joy,train\n" for text in leaked[:2])
     _written("data", "audit", desk.manifest(), "--html", audit, "--allow", "test-in-train")
@@ -116,13 +145,27 @@ def written(trained: Any, make_desk: Any, tmp_path_factory: pytest.TempPathFacto
 
 
 def _study(desk: Any) -> Path:
-    """A study's file: two rows with two seeds, whose target has several labels a text, and hostile names."""
+    """A study's file: two rows with two seeds, whose target has several labels a text, and hostile
+    names.
+    """
     import tomli_w
 
     length = {"steps": None, "target": "topics", "target_updates": 4}
-    desk.manifest("base", sampler={"use": "uniform", "per_step": "all"}, weighting={"use": "equal"}, train=length)
+    desk.manifest(
+        "base",
+        sampler={"use": "uniform", "per_step": "all"},
+        weighting={"use": "equal"},
+        train=length,
+    )
     rows = [{"name": HOSTILE[1]}, {"name": "faster $x$", "manifest": {"train": {"lr": 2e-2}}}]
-    content = {"name": "small", "about": HOSTILE[0], "base": "base.toml", "target": "topics", "seeds": [1, 2], "rows": rows}
+    content = {
+        "name": "small",
+        "about": HOSTILE[0],
+        "base": "base.toml",
+        "target": "topics",
+        "seeds": [1, 2],
+        "rows": rows,
+    }
     path = Path(desk.folder) / "study.toml"
     path.write_text(tomli_w.dumps(content), encoding="utf-8")
     return path
@@ -150,19 +193,25 @@ def _columns(shown: Any) -> tuple[Any, list[float]]:
     """The heading of a column of different numbers, and its numbers by row."""
     for heading in shown.locator("thead th.number:visible").all():
         numbers = _numbers(heading)
-        if len(set(numbers)) > 1 and numbers not in (sorted(numbers), sorted(numbers, reverse=True)):
+        if len(set(numbers)) > 1 and numbers not in (
+            sorted(numbers),
+            sorted(numbers, reverse=True),
+        ):
             return heading, numbers
     raise AssertionError("no column has numbers that are out of order")
 
 
 def _numbers(heading: Any) -> list[float]:
     found = heading.evaluate(
-        "h => [...h.closest('table').tBodies[0].rows].map(row => row.cells[h.cellIndex].dataset.n).filter(n => n !== undefined)"
+        "h => [...h.closest('table').tBodies[0].rows].map(row =>"
+        " row.cells[h.cellIndex].dataset.n).filter(n => n !== undefined)"
     )
     return [float(number) for number in found]
 
 
-def test_a_page_opens_from_disk_and_has_nothing_to_complain_of(browse: Browse, any_page: Path) -> None:
+def test_a_page_opens_from_disk_and_has_nothing_to_complain_of(
+    browse: Browse, any_page: Path
+) -> None:
     shown = browse(any_page)
     _open_all(shown)
     assert shown.locator("h1").inner_text()
@@ -170,7 +219,9 @@ def test_a_page_opens_from_disk_and_has_nothing_to_complain_of(browse: Browse, a
 
 
 @pytest.mark.parametrize("press", ["click", "Enter", "Space"])
-def test_a_heading_sorts_by_value_down_and_up(browse: Browse, page_of_tables: Path, press: str) -> None:
+def test_a_heading_sorts_by_value_down_and_up(
+    browse: Browse, page_of_tables: Path, press: str
+) -> None:
     shown = browse(page_of_tables)
     _open_all(shown)
     heading, numbers = _columns(shown)
@@ -182,7 +233,9 @@ def test_a_heading_sorts_by_value_down_and_up(browse: Browse, page_of_tables: Pa
     assert heading.locator("xpath=..").locator("[aria-sort]").count() == 1
 
 
-def test_the_tab_key_reaches_the_skip_link_and_the_headings(browse: Browse, page_of_tables: Path) -> None:
+def test_the_tab_key_reaches_the_skip_link_and_the_headings(
+    browse: Browse, page_of_tables: Path
+) -> None:
     shown = browse(page_of_tables)
     shown.keyboard.press("Tab")
     skip = shown.locator(".skip")
@@ -197,14 +250,22 @@ def test_the_tab_key_reaches_the_skip_link_and_the_headings(browse: Browse, page
     assert shown.locator("[aria-sort='descending']").count() == 1
 
 
-def test_a_filter_hides_the_rows_without_what_is_typed(browse: Browse, make: Any, tmp_path: Path) -> None:
-    _written("report", *(make(f"run-{number}") for number in range(9)), "--html", tmp_path / "out.html")
+def test_a_filter_hides_the_rows_without_what_is_typed(
+    browse: Browse, make: Any, tmp_path: Path
+) -> None:
+    _written(
+        "report", *(make(f"run-{number}") for number in range(9)), "--html", tmp_path / "out.html"
+    )
     shown = browse(tmp_path / "out.html")
     field = shown.locator(".filter input:visible").first
     rows = field.locator("xpath=ancestor::figure").locator("tbody tr")
     whole = rows.count()
     assert whole >= 9
-    for typed, left in (("RUN-3", {"run-3"}), ("no row has this", set()), ("", {f"run-{n}" for n in range(9)})):
+    for typed, left in (
+        ("RUN-3", {"run-3"}),
+        ("no row has this", set()),
+        ("", {f"run-{n}" for n in range(9)}),
+    ):
         field.fill(typed)
         seen = {row.locator("th").inner_text() for row in rows.all() if row.is_visible()}
         assert seen == left
@@ -234,7 +295,9 @@ def test_light_and_dark_differ_and_both_can_be_read(browse: Browse, any_page: Pa
     assert grounds[0] != grounds[1]
 
 
-def test_on_paper_controls_are_gone_and_what_is_closed_is_said(browse: Browse, any_page: Path) -> None:
+def test_on_paper_controls_are_gone_and_what_is_closed_is_said(
+    browse: Browse, any_page: Path
+) -> None:
     shown = browse(any_page)
     shown.emulate_media(media="print")
     for gone in (".filter", "nav", ".skip"):
@@ -250,14 +313,19 @@ def test_a_phone_never_scrolls_the_page_sideways(browse: Browse, any_page: Path)
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_hostile_names_do_nothing_and_are_read_as_they_are(browse: Browse, make: Any, scores: Any, tmp_path: Path) -> None:
+def test_hostile_names_do_nothing_and_are_read_as_they_are(
+    browse: Browse, make: Any, scores: Any, tmp_path: Path
+) -> None:
     def hostile(task: str, value: float | None) -> Any:
         found = scores(task, value)
         for rows in found["tables"].values():
             rows[:] = [{**rows[0], "label": name} for name in HOSTILE]
         return found
 
-    runs = [make("one", folder=HOSTILE[1].replace("/", ""), scores=hostile), make("one", folder="$x$", scores=hostile)]
+    runs = [
+        make("one", folder=HOSTILE[1].replace("/", ""), scores=hostile),
+        make("one", folder="$x$", scores=hostile),
+    ]
     _written("report", *runs, "--html", tmp_path / "out.html")
     shown = browse(tmp_path / "out.html")
     _open_all(shown)
@@ -284,13 +352,23 @@ def test_payloads_in_texts_labels_and_names_do_nothing_in_any_page(
     monkeypatch.chdir(tmp_path)
     labels = list({one: None for group in payloads.values() for one in group if one == one.strip()})
     words = hostile_corpus(tmp_path, labels)
-    run, pages = "=run <svg onload=window.hacked=40>\x1b", [tmp_path / f"{name}.html" for name in ("report", "audit")]
+    run, pages = (
+        "=run <svg onload=window.hacked=40>\x1b",
+        [tmp_path / f"{name}.html" for name in ("report", "audit")],
+    )
     _written("train", words, "--out", run)
     _written("report", run, "--html", pages[0], "--full", "--errors", "300")
     _written("data", "audit", words, "--html", pages[1], "--allow", "test-in-train")
-    _written("analyse", "attribution", run, "--out", "attribution", "--examples", "100", "--limit", "100")
-    hostile_corpus(tmp_path / "base", labels[:5], train={"steps": None, "target": "own", "target_updates": 4})
-    rows = [{"name": one} for one in (*payloads["html"][:4], payloads["terminal"][0], payloads["unseen"][0])]
+    _written(
+        "analyse", "attribution", run, "--out", "attribution", "--examples", "100", "--limit", "100"
+    )
+    hostile_corpus(
+        tmp_path / "base", labels[:5], train={"steps": None, "target": "own", "target_updates": 4}
+    )
+    rows = [
+        {"name": one}
+        for one in (*payloads["html"][:4], payloads["terminal"][0], payloads["unseen"][0])
+    ]
     content = {
         "name": "small",
         "about": payloads["html"][0],
@@ -307,7 +385,12 @@ def test_payloads_in_texts_labels_and_names_do_nothing_in_any_page(
         shown = browse(page)
         _open_all(shown)
         assert shown.locator("script").count() <= 1
-        assert shown.locator("img, iframe, object, embed, base, link, [onload], [onerror], [onfocus], [style]").count() == 0
+        assert (
+            shown.locator(
+                "img, iframe, object, embed, base, link, [onload], [onerror], [onfocus], [style]"
+            ).count()
+            == 0
+        )
         for heading in shown.locator("thead button:visible").all()[:20]:
             heading.click()
         shown.mouse.move(300, 300)

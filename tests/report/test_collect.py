@@ -45,7 +45,10 @@ def test_the_error_that_broke_a_run_off_is_told(make: Maker) -> None:
     folder = make(finished=False)
     with Run.open(folder, lock=True) as run:
         run.log_event("stop", step=40, error="the loss of sst2 is not finite")
-    assert collect([folder])[0].ended == "not finished: stopped at step 40: the loss of sst2 is not finite"
+    assert (
+        collect([folder])[0].ended
+        == "not finished: stopped at step 40: the loss of sst2 is not finite"
+    )
     with Run.open(folder, lock=True) as run:
         run.log_event("start", step=0, total=100, epochs=1.0)
     assert collect([folder])[0].stopped == "", "it goes on"
@@ -65,7 +68,10 @@ def test_the_reason_that_a_log_of_an_older_run_ends_with_is_told(make: Maker) ->
     folder = make(finished=False)
     with Run.open(folder) as run:
         run.log("stopped at step 40: the loss of sst2 is not finite")
-    assert collect([folder])[0].ended == "not finished: stopped at step 40: the loss of sst2 is not finite"
+    assert (
+        collect([folder])[0].ended
+        == "not finished: stopped at step 40: the loss of sst2 is not finite"
+    )
 
 
 def test_a_run_without_events_is_reported_without_them(make: Maker) -> None:
@@ -88,7 +94,9 @@ def test_a_run_that_goes_on_after_its_end_has_not_ended(make: Maker) -> None:
 def test_steps_that_a_resumed_run_tells_again_count_once(make: Maker) -> None:
     folder = make(finished=False)
     with Run.open(folder, lock=True) as run:
-        told = next(event for event in run.events() if event.get("step") == 50 and event["event"] == "step")
+        told = next(
+            event for event in run.events() if event.get("step") == 50 and event["event"] == "step"
+        )
         run.log_event(**told)
     (result,) = collect([folder])
     assert [event["step"] for event in result.steps] == [10, 20, 30, 40, 50]
@@ -117,7 +125,9 @@ def test_every_folder_without_a_run_is_named_at_once(make: Maker, tmp_path: Path
         "[1]",
     ],
 )
-def test_an_event_that_emomtl_does_not_write_is_an_error_that_names_the_file(make: Maker, line: str) -> None:
+def test_an_event_that_emomtl_does_not_write_is_an_error_that_names_the_file(
+    make: Maker, line: str
+) -> None:
     folder = make()
     with open(folder / "metrics.jsonl", "a") as handle:
         handle.write(line + "\n")
@@ -128,8 +138,16 @@ def test_an_event_that_emomtl_does_not_write_is_an_error_that_names_the_file(mak
 def test_scores_that_emomtl_does_not_write_are_an_error_that_names_the_file(make: Maker) -> None:
     folder = make()
     whole = {"split": "validation", "step": 3, "tasks": {"sst2": {"rows": 3, "metrics": {}}}}
-    for wrong in ({"tasks": {"sst2": {"rows": 3}}}, {"tasks": []}, {"step": None}, {"split": 3}, {"look": "many"}):
-        (folder / "scores.json").write_text(json.dumps({"format": 1, "evaluations": [{**whole, **wrong}]}))
+    for wrong in (
+        {"tasks": {"sst2": {"rows": 3}}},
+        {"tasks": []},
+        {"step": None},
+        {"split": 3},
+        {"look": "many"},
+    ):
+        (folder / "scores.json").write_text(
+            json.dumps({"format": 1, "evaluations": [{**whole, **wrong}]})
+        )
         with pytest.raises(EmomtlError, match=r"scores\.json"):
             collect([folder])
 
@@ -140,9 +158,13 @@ def test_runs_of_one_name_are_told_apart_and_one_folder_counts_once(make: Maker)
     assert [result.name for result in results] == ["both (one)", "both (other)"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(part=st.floats(0, 1), scores=st.booleans())
-def test_a_run_killed_at_any_byte_is_reported(make: Maker, tmp_path: Path, part: float, scores: bool) -> None:
+def test_a_run_killed_at_any_byte_is_reported(
+    make: Maker, tmp_path: Path, part: float, scores: bool
+) -> None:
     folder, cut = tmp_path / "both", tmp_path / "cut"
     if not folder.exists():
         make()
@@ -156,7 +178,10 @@ def test_a_run_killed_at_any_byte_is_reported(make: Maker, tmp_path: Path, part:
     made = tables(results)
     assert results[0].step <= 100
     assert markdown(made).startswith("## Runs")
-    assert json.loads(json.dumps(as_json(results, made), allow_nan=False))["runs"][0]["steps"] == results[0].step
+    assert (
+        json.loads(json.dumps(as_json(results, made), allow_nan=False))["runs"][0]["steps"]
+        == results[0].step
+    )
 
 
 def test_no_runs_make_no_tables() -> None:
@@ -179,6 +204,9 @@ def test_importing_the_report_loads_nothing_heavy() -> None:
         "terminal",
     ]
     code = f"import sys, {', '.join(f'emomtl.report.{name}' for name in names)}\n"
-    code += "print([m for m in ('torch', 'transformers', 'matplotlib', 'scipy', 'sklearn', 'numpy', 'rich') if m in sys.modules])"
+    code += (
+        "print([m for m in ('torch', 'transformers', 'matplotlib', 'scipy', 'sklearn', 'numpy',"
+        " 'rich') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

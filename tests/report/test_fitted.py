@@ -1,4 +1,6 @@
-"""Tables fit every terminal from 60 columns on: upright, turned, or a block a row, and no word or number is cut inside."""
+"""Tables fit every terminal from 60 columns on: upright, turned, or a block a row, and no word or
+number is cut inside.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,34 @@ from emomtl.cli.output import make_table
 from emomtl.contracts.analysis import Table
 from emomtl.report.terminal import show
 
-METRICS = ("macro_f1", "micro_f1", "subset_accuracy", "macro_f1_at_0.3", "ekman/macro_f1", "sentiment/macro_f1")
+METRICS = (
+    "macro_f1",
+    "micro_f1",
+    "subset_accuracy",
+    "macro_f1_at_0.3",
+    "ekman/macro_f1",
+    "sentiment/macro_f1",
+)
 SCORES = Table(
     "goemotions on validation (5,426 rows)",
     ("run", "checkpoint", "step", *METRICS),
-    tuple(("goemotions+sst2-pals", which, 2714, *(0.26891 + place / 7 for place in range(6))) for which in ("best", "last")),
-    ("a note that is as long as notes are, and so has to be wrapped at its spaces and nowhere else",),
+    tuple(
+        ("goemotions+sst2-pals", which, 2714, *(0.26891 + place / 7 for place in range(6)))
+        for which in ("best", "last")
+    ),
+    (
+        (
+            "a note that is as long as notes are, and so has to be wrapped at its spaces and"
+            " nowhere else"
+        ),
+    ),
 )
 NARROW = Table("few", ("a", "b"), (("one", 1), ("two", 2)))
-LONG = Table("many rows", ("task", "rows", *METRICS), tuple((f"task-{n}", 1_000 * n, *([0.5] * 6)) for n in range(30)))
+LONG = Table(
+    "many rows",
+    ("task", "rows", *METRICS),
+    tuple((f"task-{n}", 1_000 * n, *([0.5] * 6)) for n in range(30)),
+)
 
 
 def drawn(tables: Sequence[Table], width: int) -> str:

@@ -1,4 +1,6 @@
-"""Markdown, terminal, JSON and figures: pleasant to read, and nothing that a label is called can break them."""
+"""Markdown, terminal, JSON and figures: pleasant to read, and nothing that a label is called can
+break them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def hostile(make: Maker, scores: Any) -> RunResult:
     def named(task: str, value: float | None) -> dict[str, Any]:
         found = scores(task, value)
         row = found["tables"][""][0]
-        found["tables"] = {"": [{**row, "label": label} for label in HOSTILE], **{label: [row] for label in HOSTILE}}
+        found["tables"] = {
+            "": [{**row, "label": label} for label in HOSTILE],
+            **{label: [row] for label in HOSTILE},
+        }
         found["metrics"] |= {f"{label}/macro_f1": 0.5 for label in HOSTILE}
         found["undefined"] = [f"no row has {label}" for label in HOSTILE]
         return found
@@ -67,8 +72,15 @@ def hostile(make: Maker, scores: Any) -> RunResult:
     for task, label in (("goemotions", HOSTILE[4]), ("sst2", HOSTILE[2])):
         text = text.replace(json.dumps(task), json.dumps(label))
     steps, validations, evaluations = json.loads(text)
-    manifest = result.manifest.model_copy(update={"tasks": {HOSTILE[4]: TaskTable(), HOSTILE[2]: TaskTable()}})
-    kept = {"steps": steps, "validations": validations, "evaluations": evaluations, "manifest": manifest}
+    manifest = result.manifest.model_copy(
+        update={"tasks": {HOSTILE[4]: TaskTable(), HOSTILE[2]: TaskTable()}}
+    )
+    kept = {
+        "steps": steps,
+        "validations": validations,
+        "evaluations": evaluations,
+        "manifest": manifest,
+    }
     return replace(result, name="_" + "".join(HOSTILE), **kept)
 
 
@@ -111,7 +123,8 @@ def test_hostile_names_are_drawn_as_they_are(hostile: RunResult, tmp_path: Path)
         assert path.read_bytes().startswith(b"\x89PNG")
         picture = path.with_suffix(".svg").read_text()
         ElementTree.fromstring(picture)
-        assert r"$\frac{1}$" in picture  # each drawn text stands beside its outlines as a comment, formulas would be parsed
+        # each drawn text stands beside its outlines as a comment, formulas would be parsed
+        assert r"$\frac{1}$" in picture
         assert "<script>" not in picture
         assert "\x1b" not in picture
 
@@ -128,9 +141,11 @@ def test_any_text_is_one_cell_of_one_line(text: str) -> None:
 
 
 def test_markdown_is_aligned_with_a_heading_and_notes() -> None:
-    table = Table("On validation", ("run", "macro_f1"), (("a-long-name", 0.25), ("b", None)), ("a note",))
-    assert markdown([table]) == (
-        "## On validation\n\n"
+    table = Table(
+        "On validation", ("run", "macro_f1"), (("a-long-name", 0.25), ("b", None)), ("a note",)
+    )
+    assert (
+        markdown([table]) == "## On validation\n\n"
         "| run         |  macro_f1 |\n"
         "| ----------- | --------: |\n"
         "| a-long-name |    0.2500 |\n"
@@ -147,11 +162,23 @@ def test_figures_stand_below_the_tables(make: Maker) -> None:
 @pytest.mark.parametrize(
     ("cell", "column", "text"),
     [
-        *[(0.12345, "", "0.1235"), (0.0, "", "0.0000"), (None, "", "undefined"), (7, "", "7"), (1e-9, "", "<0.0001")],
-        *[(0.25, "difference", "+0.2500"), (-0.25, "difference", "-0.2500"), (-1e-9, "difference", ">-0.0001")],
+        *[
+            (0.12345, "", "0.1235"),
+            (0.0, "", "0.0000"),
+            (None, "", "undefined"),
+            (7, "", "7"),
+            (1e-9, "", "<0.0001"),
+        ],
+        *[
+            (0.25, "difference", "+0.2500"),
+            (-0.25, "difference", "-0.2500"),
+            (-1e-9, "difference", ">-0.0001"),
+        ],
     ],
 )
-def test_numbers_have_four_decimals_and_none_is_rounded_to_zero(cell: float | None, column: str, text: str) -> None:
+def test_numbers_have_four_decimals_and_none_is_rounded_to_zero(
+    cell: float | None, column: str, text: str
+) -> None:
     assert spelt(cell, column) == text
 
 
@@ -166,22 +193,31 @@ def test_json_has_every_number_in_full(make: Maker) -> None:
 
 
 def test_a_table_wider_than_the_terminal_is_turned_and_loses_nothing(make: Maker) -> None:
-    table = next(table for table in tables(collect([make()])) if table.title.startswith("goemotions on"))
+    table = next(
+        table for table in tables(collect([make()])) if table.title.startswith("goemotions on")
+    )
     narrow, wide = drawn([table], width=60), drawn([table], width=300)
     for name in table.columns:
         assert name in narrow
         assert name in wide
-    assert [line.split() for line in narrow.splitlines() if "ekman/macro_f1" in line] == [["ekman/macro_f1", "0.5000", "0.5000"]]
+    assert [line.split() for line in narrow.splitlines() if "ekman/macro_f1" in line] == [
+        ["ekman/macro_f1", "0.5000", "0.5000"]
+    ]
 
 
 def test_weights_are_drawn_only_where_they_vary(make: Maker, tmp_path: Path) -> None:
     (result,) = collect([make()])
-    assert list(figures([result], tmp_path / "a")) == ["Learning curves of both", "Realised sampling of both"]
+    assert list(figures([result], tmp_path / "a")) == [
+        "Learning curves of both",
+        "Realised sampling of both",
+    ]
     varied = [{**event, "weights": {"sst2": event["step"] / 10}} for event in result.steps]
     assert "Weights of both" in figures([replace(result, steps=varied)], tmp_path / "b")
 
 
-def test_figures_of_unfinished_and_empty_runs_show_what_there_is(make: Maker, tmp_path: Path) -> None:
+def test_figures_of_unfinished_and_empty_runs_show_what_there_is(
+    make: Maker, tmp_path: Path
+) -> None:
     results = collect([make("killed", finished=False), make("none", steps=0)])
     made = figures(results, tmp_path / "figures")
     assert list(made) == ["Learning curves of killed", "Realised sampling of killed"]
@@ -193,10 +229,15 @@ def test_the_same_run_gives_the_same_pictures(make: Maker, tmp_path: Path) -> No
     for caption, path in one.items():
         assert path.read_bytes() == other[caption].read_bytes()
         for ending in (".svg", ".pdf"):
-            assert path.with_suffix(ending).read_bytes() == other[caption].with_suffix(ending).read_bytes()
+            assert (
+                path.with_suffix(ending).read_bytes()
+                == other[caption].with_suffix(ending).read_bytes()
+            )
 
 
-def test_of_several_runs_each_common_task_has_its_course_in_one_panel(make: Maker, tmp_path: Path) -> None:
+def test_of_several_runs_each_common_task_has_its_course_in_one_panel(
+    make: Maker, tmp_path: Path
+) -> None:
     results = collect([make("alone", sizes={"goemotions": 4000}), make("both")])
     caption, path = next(iter(figures(results, tmp_path / "figures").items()))
     assert caption == "Scores over checkpoints, all runs: goemotions"

@@ -1,4 +1,6 @@
-"""The page of a report is one file that loads nothing, escapes everything, and runs one script that its policy names."""
+"""The page of a report is one file that loads nothing, escapes everything, and runs one script that
+its policy names.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,20 @@ def test_the_page_names_no_address_and_only_its_own_style_and_script(written: Pa
     assert len(text) < 5_000_000
     for tag, attributes in elements.found:
         assert tag not in ("img", "link", "iframe", "object", "base", "form")
-        assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
+        assert not any(name.startswith("on") or name == "style" for name in attributes), (
+            tag,
+            attributes,
+        )
         for name in ("href", "src", "xlink:href", "action"):
             assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
-    policy = next(attributes["content"] for tag, attributes in elements.found if "http-equiv" in attributes) or ""
+    policy = (
+        next(
+            attributes["content"]
+            for tag, attributes in elements.found
+            if "http-equiv" in attributes
+        )
+        or ""
+    )
     assert policy.startswith("default-src 'none'")
     for kind in ("script", "style"):
         (code,) = re.findall(rf"<{kind}>(.*?)</{kind}>", text, flags=re.DOTALL)
@@ -72,7 +84,13 @@ def test_the_script_is_small_and_holds_no_data() -> None:
 
 def test_scores_curves_and_environment_are_in_the_page(written: Path) -> None:
     elements = Elements(written.read_text(encoding="utf-8"))
-    for words in ("mood on validation", "topics on validation", "Learning curves", "Fingerprints of rows", "best checkpoints on"):
+    for words in (
+        "mood on validation",
+        "topics on validation",
+        "Learning curves",
+        "Fingerprints of rows",
+        "best checkpoints on",
+    ):
         assert words in elements.words
     pictures = [attributes for tag, attributes in elements.found if tag == "svg"]
     assert pictures
@@ -83,7 +101,9 @@ def test_scores_curves_and_environment_are_in_the_page(written: Path) -> None:
 def test_every_table_has_headings_that_a_keyboard_reaches(written: Path) -> None:
     elements = Elements(written.read_text(encoding="utf-8"))
     tables = sum(tag == "table" for tag, _ in elements.found)
-    columns = sum(tag == "th" and attributes.get("scope") == "col" for tag, attributes in elements.found)
+    columns = sum(
+        tag == "th" and attributes.get("scope") == "col" for tag, attributes in elements.found
+    )
     assert tables > 3
     assert columns == sum(tag == "button" for tag, _ in elements.found)
 
@@ -101,7 +121,10 @@ def test_names_from_outside_stay_words() -> None:
 
 def test_a_picture_loses_its_styles_and_keeps_its_looks() -> None:
     path = '<g id="hover:a &amp; b"><path style="fill: none; stroke: #000"/></g>'
-    made = inline(f'<?xml version="1.0"?><svg width="1"><style>*{{a:b}}</style><!-- c -->{path}</svg>', 'a "title"')
+    made = inline(
+        f'<?xml version="1.0"?><svg width="1"><style>*{{a:b}}</style><!-- c -->{path}</svg>',
+        'a "title"',
+    )
     begin = '<svg role="img" aria-label="a &quot;title&quot;" width="1">'
     assert made == begin + '<g><title>a &amp; b</title><path fill="none" stroke="#000"/></g></svg>'
     for script in ("<script>1</script>", "<g onload='1'/>", '<g onload="1"/>'):
@@ -122,7 +145,11 @@ def test_a_browser_renders_it_and_complains_of_nothing(written: Path, tmp_path: 
         "--v=0",
     )
     done: Any = subprocess.run(
-        ["chromium", *options, "--dump-dom", written.as_uri()], capture_output=True, text=True, timeout=120, check=False
+        ["chromium", *options, "--dump-dom", written.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0
     assert "mood on validation" in done.stdout
@@ -134,8 +161,16 @@ def test_a_page_that_would_be_too_large_leaves_its_largest_pictures_out_and_says
     from markupsafe import Markup
 
     sizes = [2_000_000, 900_000, 3_000_000, 1_000_000]
-    pictures = [(f"picture {n}", Markup(f"<svg>{'x' * size}</svg>")) for n, size in enumerate(sizes)]
-    text = page("a study", "words", [Section("one", (), pictures[:2]), Section("two", (), pictures[2:])], (), "0")
+    pictures = [
+        (f"picture {n}", Markup(f"<svg>{'x' * size}</svg>")) for n, size in enumerate(sizes)
+    ]
+    text = page(
+        "a study",
+        "words",
+        [Section("one", (), pictures[:2]), Section("two", (), pictures[2:])],
+        (),
+        "0",
+    )
     assert len(text.encode()) < LARGEST
     left = [len(part) for part in re.findall(r"<svg>(x+)</svg>", text)]
     assert left == [2_000_000, 900_000, 1_000_000]
@@ -145,4 +180,7 @@ def test_a_page_that_would_be_too_large_leaves_its_largest_pictures_out_and_says
 
 def test_pictures_follow_the_dark_scheme_on_a_screen_and_stay_light_on_paper() -> None:
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
-    assert "@media screen and (prefers-color-scheme: dark) { .picture svg { filter: invert(.92) hue-rotate(180deg); } }" in style
+    assert (
+        "@media screen and (prefers-color-scheme: dark) { .picture svg { filter: invert(.92)"
+        " hue-rotate(180deg); } }" in style
+    )

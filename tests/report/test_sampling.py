@@ -18,8 +18,12 @@ from emomtl.report.sampling import expected_examples, sampling_table
 Logged = list[tuple[int, list[float], list[int]]]
 
 
-def a_result(logged: Logged, per_step: str = "one", own_batch: int | None = None, batch: int = 8) -> RunResult:
-    """A run of tasks a, b, ... that logged (steps since the last log, probabilities, updates since then)."""
+def a_result(
+    logged: Logged, per_step: str = "one", own_batch: int | None = None, batch: int = 8
+) -> RunResult:
+    """A run of tasks a, b, ... that logged (steps since the last log, probabilities, updates since
+    then).
+    """
     names = "abcde"[: len(logged[0][1])]
     manifest = Manifest(
         name="r",
@@ -34,7 +38,16 @@ def a_result(logged: Logged, per_step: str = "one", own_batch: int | None = None
         updates = {name: updates[name] + more for name, more in zip(names, had, strict=True)}
         counts = {name: number * batch for name, number in updates.items()}
         shares = dict(zip(names, probabilities, strict=True))
-        events.append({"step": step, "probabilities": shares, "updates": updates, "counts": counts, "losses": {}, "weights": {}})
+        events.append(
+            {
+                "step": step,
+                "probabilities": shares,
+                "updates": updates,
+                "counts": counts,
+                "losses": {},
+                "weights": {},
+            }
+        )
     return RunResult("r", Path("r"), manifest, {"sizes": dict.fromkeys(names, 100)}, steps=events)
 
 
@@ -74,7 +87,9 @@ def test_shares_and_chi_squared_are_what_anyone_would_compute(logged: Logged) ->
             assert row["share of updates"] is None
             assert row["chi-squared p"] is None
     if number:
-        assert rows[0]["chi-squared p"] == pytest.approx(chi2.sf(statistic, len(rows) - 1), abs=1e-9)
+        assert rows[0]["chi-squared p"] == pytest.approx(
+            chi2.sf(statistic, len(rows) - 1), abs=1e-9
+        )
 
 
 def test_a_task_with_a_batch_of_its_own_is_expected_to_have_it_in_every_joint_step() -> None:
@@ -85,13 +100,18 @@ def test_a_task_with_a_batch_of_its_own_is_expected_to_have_it_in_every_joint_st
 
 
 def test_batch_sizes_enter_the_expected_examples_where_one_task_is_drawn() -> None:
-    assert expected_examples(a_result([(10, [0.5, 0.5], [5, 5])], own_batch=24)) == [{"a": 120.0, "b": 40.0}]
+    assert expected_examples(a_result([(10, [0.5, 0.5], [5, 5])], own_batch=24)) == [
+        {"a": 120.0, "b": 40.0}
+    ]
 
 
 def test_it_is_said_where_probabilities_are_only_known_at_logged_steps() -> None:
     every_step = [(1, [0.5, 0.5], [1, 0]), (1, [0.5, 0.5], [0, 1])]
     assert not any("sampled at logged steps" in note for note in rows_of(a_result(every_step))[1])
-    assert any("sampled at logged steps" in note for note in rows_of(a_result([(9, [0.5, 0.5], [4, 5])]))[1])
+    assert any(
+        "sampled at logged steps" in note
+        for note in rows_of(a_result([(9, [0.5, 0.5], [4, 5])]))[1]
+    )
 
 
 def test_turns_that_are_seen_at_logged_steps_only_are_not_tested() -> None:

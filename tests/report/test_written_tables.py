@@ -18,7 +18,12 @@ from emomtl.report import formats
 from emomtl.report.formats.csv_output import as_csv
 from emomtl.report.formats.latex import latex
 
-TABLE = Table("100% & more_", ("na#me", "value"), (("a_b $x$ \\cmd ~^", 0.5), ("0.41 ± 0.02", None)), ("a {note}",))
+TABLE = Table(
+    "100% & more_",
+    ("na#me", "value"),
+    (("a_b $x$ \\cmd ~^", 0.5), ("0.41 ± 0.02", None)),
+    ("a {note}",),
+)
 
 
 def test_nothing_in_a_text_is_latex() -> None:
@@ -42,7 +47,9 @@ def test_two_tables_are_apart() -> None:
     assert len(rows) == 9
 
 
-def test_a_format_is_one_module_with_its_own_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_is_one_module_with_its_own_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = """
 from emomtl.report.formats import TableFormat
 

@@ -27,7 +27,10 @@ def assert_same(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Te
     for name, tensor in wanted.items():
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
-        as_bytes = [value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (found[name], tensor)]
+        as_bytes = [
+            value.detach().contiguous().reshape(-1).view(torch.uint8)
+            for value in (found[name], tensor)
+        ]
         assert torch.equal(*as_bytes), name
 
 
@@ -53,9 +56,13 @@ def test_every_kind_of_tensor_comes_back_bit_for_bit(run: Run) -> None:
         "nothing": torch.zeros(0, 7),
         "complex": torch.tensor([1 + 2j]).conj(),
     }
-    path = save_checkpoint(run, 7, {"model": model, "optimizer": {}, "weighting": {"s": torch.tensor(0.1)}}, {})
+    path = save_checkpoint(
+        run, 7, {"model": model, "optimizer": {}, "weighting": {"s": torch.tensor(0.1)}}, {}
+    )
     checkpoint = open_checkpoint(path)
-    assert_same(checkpoint.tensors("model"), {name: tensor.resolve_conj() for name, tensor in model.items()})
+    assert_same(
+        checkpoint.tensors("model"), {name: tensor.resolve_conj() for name, tensor in model.items()}
+    )
     assert checkpoint.tensors("optimizer") == {}
     assert_same(checkpoint.tensors("weighting"), {"s": torch.tensor(0.1)})
     with pytest.raises(EmomtlError, match=r"no part 'modl' \(did you mean 'model'\?\)"):
@@ -64,13 +71,21 @@ def test_every_kind_of_tensor_comes_back_bit_for_bit(run: Run) -> None:
 
 def test_what_is_loaded_shares_no_memory_and_can_be_trained_on(run: Run) -> None:
     weight = torch.ones(3)
-    loaded = open_checkpoint(save_checkpoint(run, 1, {"model": {"a": weight, "b": weight}}, {})).tensors("model")
+    loaded = open_checkpoint(
+        save_checkpoint(run, 1, {"model": {"a": weight, "b": weight}}, {})
+    ).tensors("model")
     loaded["a"] += 1
     assert loaded["b"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_state_comes_back_exactly(run: Run, parts: Parts) -> None:
-    state = {"counts": {"b": 3, "a": 2**80}, "loss": 0.1 + 0.2, "none": None, "list": [1, "ü\ud800"], "deep": {"x": {"y": []}}}
+    state = {
+        "counts": {"b": 3, "a": 2**80},
+        "loss": 0.1 + 0.2,
+        "none": None,
+        "list": [1, "ü\ud800"],
+        "deep": {"x": {"y": []}},
+    }
     checkpoint = open_checkpoint(save_checkpoint(run, 123456789, parts(1), state))
     assert checkpoint.state == state
     assert checkpoint.step == 123456789
@@ -106,7 +121,9 @@ def test_a_checkpoint_can_be_read_by_whoever_may_read_the_run(run: Run, parts: P
 
 
 @pytest.mark.parametrize("state", [{"loss": float("nan")}, {"loss": float("inf")}])
-def test_a_state_that_would_not_come_back_is_never_written(run: Run, parts: Parts, state: dict[str, Any]) -> None:
+def test_a_state_that_would_not_come_back_is_never_written(
+    run: Run, parts: Parts, state: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         save_checkpoint(run, 1, parts(1), state)
     assert os.listdir(run.checkpoints) == []
@@ -172,17 +189,28 @@ def as_pipe(path: Path) -> None:
 
 
 def relist(path: Path, change: Callable[[str], str]) -> None:
-    """Rewrite the list by a change, with a last line that fits: only what it says is wrong, not its hash."""
+    """Rewrite the list by a change, with a last line that fits: only what it says is wrong, not its
+    hash.
+    """
     body = change((path / LIST).read_text().rsplit("\n", 2)[0] + "\n")
     (path / LIST).write_text(body + hashlib.sha256(body.encode()).hexdigest() + "  list\n")
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "swapped files": (swap, r"model\.safetensors: damaged: its SHA-256"),
-    "an extra file": (lambda path: (path / "run.pkl").write_bytes(b"x"), r"run\.pkl: damaged: it does not belong"),
-    "a missing file": (lambda path: (path / "state.json").unlink(), r"state\.json: damaged: it is missing"),
+    "an extra file": (
+        lambda path: (path / "run.pkl").write_bytes(b"x"),
+        r"run\.pkl: damaged: it does not belong",
+    ),
+    "a missing file": (
+        lambda path: (path / "state.json").unlink(),
+        r"state\.json: damaged: it is missing",
+    ),
     "a missing list": (lambda path: (path / LIST).unlink(), r"sha256\.txt: damaged: it is missing"),
-    "a link": (lambda path: as_link(path, "model.safetensors"), r"model\.safetensors: damaged: it is a link"),
+    "a link": (
+        lambda path: as_link(path, "model.safetensors"),
+        r"model\.safetensors: damaged: it is a link",
+    ),
     "a linked list": (lambda path: as_link(path, LIST), r"sha256\.txt: damaged: it is a link"),
     "a pipe": (as_pipe, r"model\.safetensors: damaged: it is a link or a device"),
     "a foreign version": (
@@ -190,14 +218,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "format 2; this emomtl reads format 1",
     ),
     "an unsorted list": (
-        lambda path: relist(path, lambda body: "".join(sorted(body.splitlines(True), reverse=True))),
+        lambda path: relist(
+            path, lambda body: "".join(sorted(body.splitlines(True), reverse=True))
+        ),
         "not the list that was written",
     ),
     "a path in the list": (
         lambda path: relist(path, lambda body: body.replace("  model.", "  ../model.")),
         "not the list that was written",
     ),
-    "a huge list": (lambda path: (path / LIST).write_bytes(b"x" * 1_000_001), "larger than 1000000 bytes"),
+    "a huge list": (
+        lambda path: (path / LIST).write_bytes(b"x" * 1_000_001),
+        "larger than 1000000 bytes",
+    ),
     "another step's name": (
         lambda path: path.rename(path.with_name("step-00000006")),
         r"it is of step 5, and the folder is named",
@@ -206,7 +239,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_checkpoint_that_deviates_is_refused_with_the_file_and_the_reason(run: Run, parts: Parts, name: str) -> None:
+def test_a_checkpoint_that_deviates_is_refused_with_the_file_and_the_reason(
+    run: Run, parts: Parts, name: str
+) -> None:
     damage, message = DAMAGES[name]
     path = save_checkpoint(run, 5, parts(1), {})
     damage(path)
@@ -220,17 +255,35 @@ def test_all_damaged_files_are_named_at_once(run: Run, parts: Parts) -> None:
         file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(EmomtlError) as caught:
         open_checkpoint(path)
-    assert [Path(problem.place).name for problem in caught.value.problems] == ["model.safetensors", "optimizer.safetensors"]
+    assert [Path(problem.place).name for problem in caught.value.problems] == [
+        "model.safetensors",
+        "optimizer.safetensors",
+    ]
 
 
 @pytest.mark.parametrize(
-    "content", ['{"state": {}}', '{"step": true, "state": {}}', '{"step": 5, "state": []}', "[]", "[" * 100_000]
+    "content",
+    [
+        '{"state": {}}',
+        '{"step": true, "state": {}}',
+        '{"step": 5, "state": []}',
+        "[]",
+        "[" * 100_000,
+    ],
 )
 def test_a_state_that_was_listed_but_is_none_is_refused(run: Run, content: str) -> None:
     path = save_checkpoint(run, 5, {}, {})
-    old = f"{hashlib.sha256((path / 'state.json').read_bytes()).hexdigest()}  {(path / 'state.json').stat().st_size}"
+    old = (
+        f"{hashlib.sha256((path / 'state.json').read_bytes()).hexdigest()} "
+        f" {(path / 'state.json').stat().st_size}"
+    )
     (path / "state.json").write_text(content)
-    relist(path, lambda body: body.replace(old, f"{hashlib.sha256(content.encode()).hexdigest()}  {len(content)}"))
+    relist(
+        path,
+        lambda body: body.replace(
+            old, f"{hashlib.sha256(content.encode()).hexdigest()}  {len(content)}"
+        ),
+    )
     with pytest.raises(EmomtlError, match="not the state of a checkpoint"):
         open_checkpoint(path)
 
@@ -242,7 +295,9 @@ def test_a_state_that_was_listed_but_is_none_is_refused(run: Run, content: str) 
         ((8).to_bytes(8, "little") + b"{}......", "no tensors can be read from it"),
     ],
 )
-def test_a_hostile_header_is_refused_though_its_hash_fits(run: Run, data: bytes, message: str) -> None:
+def test_a_hostile_header_is_refused_though_its_hash_fits(
+    run: Run, data: bytes, message: str
+) -> None:
     path = save_checkpoint(run, 5, {"model": {}}, {})
     file = path / "model.safetensors"
     old = f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.stat().st_size}"
@@ -279,9 +334,14 @@ def test_no_checkpoint_at_a_path_is_said(run: Run) -> None:
         open_checkpoint(run.folder / "nowhere")
 
 
-def test_a_folder_that_goes_while_the_run_lives_is_said_and_not_made_again(run: Run, parts: Parts) -> None:
+def test_a_folder_that_goes_while_the_run_lives_is_said_and_not_made_again(
+    run: Run, parts: Parts
+) -> None:
     shutil.rmtree(run.folder)
-    with pytest.raises(EmomtlError, match=r"small/checkpoints: cannot be read: No such file or directory \(the folder has gone"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"small/checkpoints: cannot be read: No such file or directory \(the folder has gone",
+    ):
         save_checkpoint(run, 5, parts(1), {})
     assert not run.folder.exists()
 

@@ -1,4 +1,6 @@
-"""`last` and `best` mean what they were set to, a run goes on from what verifies, and nothing damaged is passed over silently."""
+"""`last` and `best` mean what they were set to, a run goes on from what verifies, and nothing
+damaged is passed over silently.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from typing import Any
 import pytest
 
 from emomtl.errors import EmomtlError
-from emomtl.run import Run, align, find_checkpoint, open_checkpoint, open_which, point, prune, resume_point, save_checkpoint
+from emomtl.run import (
+    Run,
+    align,
+    find_checkpoint,
+    open_checkpoint,
+    open_which,
+    point,
+    prune,
+    resume_point,
+    save_checkpoint,
+)
 
 Parts = Callable[[int], dict[str, Any]]
 
@@ -32,13 +44,19 @@ def shelf(run: Run, parts: Parts) -> list[Path]:
 
 
 def test_a_checkpoint_is_found_by_each_of_its_names(run: Run, shelf: list[Path]) -> None:
-    found = [find_checkpoint(run, which) for which in ("last", "best", "1", "step-00000001", "step-1")]
+    found = [
+        find_checkpoint(run, which) for which in ("last", "best", "1", "step-00000001", "step-1")
+    ]
     assert found == [shelf[2], shelf[1], shelf[0], shelf[0], shelf[0]]
 
 
 @pytest.mark.parametrize("which", ["4", "../../x", "", "٣", "9" * 5000, "last\n"])
-def test_a_checkpoint_that_does_not_exist_is_refused_with_those_that_do(run: Run, shelf: list[Path], which: str) -> None:
-    with pytest.raises(EmomtlError, match="known: last, best, step-00000001, step-00000002, step-00000003"):
+def test_a_checkpoint_that_does_not_exist_is_refused_with_those_that_do(
+    run: Run, shelf: list[Path], which: str
+) -> None:
+    with pytest.raises(
+        EmomtlError, match="known: last, best, step-00000001, step-00000002, step-00000003"
+    ):
         find_checkpoint(run, which)
 
 
@@ -56,7 +74,11 @@ def test_the_links_survive_a_move_of_the_run(run: Run, shelf: list[Path]) -> Non
 
 
 def test_only_a_checkpoint_of_the_run_can_be_pointed_at(run: Run, tmp_path: Path) -> None:
-    for which, path in (("last", tmp_path), ("newest", tmp_path), ("last", run.checkpoints / "step-00000009")):
+    for which, path in (
+        ("last", tmp_path),
+        ("newest", tmp_path),
+        ("last", run.checkpoints / "step-00000009"),
+    ):
         with pytest.raises(ValueError, match="cannot point at"):
             point(run, which, path)
 
@@ -78,9 +100,14 @@ def test_without_last_a_run_goes_on_from_the_newest(run: Run, shelf: list[Path],
     assert checkpoint.step == 3
 
 
-def test_a_damaged_last_stops_with_the_last_good_one_and_the_way_to_go_on_works(run: Run, shelf: list[Path]) -> None:
+def test_a_damaged_last_stops_with_the_last_good_one_and_the_way_to_go_on_works(
+    run: Run, shelf: list[Path]
+) -> None:
     spoil(shelf[2])
-    with pytest.raises(EmomtlError, match=r"step-00000003/model\.safetensors: damaged.*last good checkpoint is step-00000002"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"step-00000003/model\.safetensors: damaged.*last good checkpoint is step-00000002",
+    ):
         resume_point(run)
     for file in shelf[2].iterdir():
         file.unlink()
@@ -115,20 +142,36 @@ def test_what_a_crash_left_is_removed_before_a_run_goes_on(run: Run, shelf: list
         (run.checkpoints / name / "model.safetensors").write_bytes(b"half")
     (run.checkpoints / ".tmp-last").symlink_to("step-00000001")
     assert resume_point(run) is not None
-    assert sorted(os.listdir(run.checkpoints)) == ["best", "last", "step-00000001", "step-00000002", "step-00000003"]
+    assert sorted(os.listdir(run.checkpoints)) == [
+        "best",
+        "last",
+        "step-00000001",
+        "step-00000002",
+        "step-00000003",
+    ]
 
 
-def test_a_checkpoint_whose_replacement_was_cut_short_is_put_back(run: Run, shelf: list[Path]) -> None:
+def test_a_checkpoint_whose_replacement_was_cut_short_is_put_back(
+    run: Run, shelf: list[Path]
+) -> None:
     shelf[2].rename(run.checkpoints / ".old-step-00000003")
     checkpoint = resume_point(run)
     assert checkpoint is not None
     assert checkpoint.path == shelf[2]
 
 
-def test_pruning_keeps_what_it_is_told_and_what_the_links_mean(run: Run, shelf: list[Path], parts: Parts) -> None:
+def test_pruning_keeps_what_it_is_told_and_what_the_links_mean(
+    run: Run, shelf: list[Path], parts: Parts
+) -> None:
     save_checkpoint(run, 4, parts(4), {})
     prune(run, [run.checkpoints / "step-00000004"])
-    assert sorted(os.listdir(run.checkpoints)) == ["best", "last", "step-00000002", "step-00000003", "step-00000004"]
+    assert sorted(os.listdir(run.checkpoints)) == [
+        "best",
+        "last",
+        "step-00000002",
+        "step-00000003",
+        "step-00000004",
+    ]
     prune(run, [run.checkpoints / "last"])
     assert sorted(os.listdir(run.checkpoints)) == ["best", "last", "step-00000002", "step-00000003"]
 
@@ -144,19 +187,29 @@ def test_a_crash_in_pruning_leaves_no_half_checkpoint_that_looks_whole(
     with pytest.raises(KeyboardInterrupt):
         prune(run, [])
     monkeypatch.undo()
-    assert sorted(os.listdir(run.checkpoints)) == [".del-step-00000001", "best", "last", "step-00000002", "step-00000003"]
+    assert sorted(os.listdir(run.checkpoints)) == [
+        ".del-step-00000001",
+        "best",
+        "last",
+        "step-00000002",
+        "step-00000003",
+    ]
     assert resume_point(run) is not None
     assert not (run.checkpoints / ".del-step-00000001").exists()
 
 
-def test_an_old_checkpoint_between_last_and_pruning_goes_on_a_resume(run: Run, shelf: list[Path]) -> None:
+def test_an_old_checkpoint_between_last_and_pruning_goes_on_a_resume(
+    run: Run, shelf: list[Path]
+) -> None:
     point(run, "best", shelf[2])
     align(run, open_checkpoint(shelf[2]), 3)
     assert sorted(path.name for path in run.checkpoints.glob("step-*")) == ["step-00000003"]
     assert find_checkpoint(run, "best") == find_checkpoint(run, "last") == shelf[2]
 
 
-def test_best_is_never_a_step_that_the_resumed_run_has_not_reached(run: Run, shelf: list[Path]) -> None:
+def test_best_is_never_a_step_that_the_resumed_run_has_not_reached(
+    run: Run, shelf: list[Path]
+) -> None:
     point(run, "last", shelf[1])
     point(run, "best", shelf[2])
     align(run, open_checkpoint(shelf[1]), 1)
@@ -174,7 +227,9 @@ def test_a_checkpoint_that_is_pruned_while_it_is_read_is_the_next_one(
     later = iter((4, 5))
 
     def opened(path: Path) -> Any:
-        """The run saves another checkpoint, and prunes this one, as it is opened or just after its list was read."""
+        """The run saves another checkpoint, and prunes this one, as it is opened or just after its
+        list was read.
+        """
         if (step := next(later, None)) is not None:
             newer = save_checkpoint(run, step, parts(step), {"n": step})
             point(run, "best", newer)
@@ -200,7 +255,9 @@ def test_a_step_that_is_pruned_while_it_is_read_is_said_with_those_that_are_ther
         return really(path)
 
     monkeypatch.setattr(module, "open_checkpoint", opened)
-    with pytest.raises(EmomtlError, match=r"no checkpoint '1' .known: last, best, step-00000002, step-00000003"):
+    with pytest.raises(
+        EmomtlError, match=r"no checkpoint '1' .known: last, best, step-00000002, step-00000003"
+    ):
         open_which(run, "1")
 
 

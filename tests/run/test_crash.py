@@ -1,4 +1,6 @@
-"""Whatever breaks at whatever point of a save, the power too: the run goes on from a whole checkpoint, the older or the newer."""
+"""Whatever breaks at whatever point of a save, the power too: the run goes on from a whole
+checkpoint, the older or the newer.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ class Cut(BaseException):
 
 
 class Disk:
-    """Counts the calls that change a disk, fails at call `stop` (a power cut: from there on), knows what has reached the disk.
+    """Counts the calls that change a disk, fails at call `stop` (a power cut: from there on), knows
+    what has reached the disk.
 
-    A file's content reaches it by fsync of the file, a folder's names by fsync of the folder, and nothing else does.
+    A file's content reaches it by fsync of the file, a folder's names by fsync of the folder, and
+    nothing else does.
     """
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
@@ -53,7 +57,9 @@ class Disk:
             answer = self.real[name](*args, **kwargs)
             if name == "fsync":
                 self._synced(args[0])
-            self.log.append((name, *(self._name(arg) for arg in args if not isinstance(arg, bytes))))
+            self.log.append(
+                (name, *(self._name(arg) for arg in args if not isinstance(arg, bytes)))
+            )
             return answer
 
         return call
@@ -77,7 +83,8 @@ class Disk:
             os.close(handle)
 
     def _synced(self, handle: int) -> None:
-        self.held.append(os.dup(handle))  # keeps the inode's number from being given to another file
+        # keeps the inode's number from being given to another file
+        self.held.append(os.dup(handle))
         about = os.fstat(handle)
         path = Path(os.readlink(f"/proc/self/fd/{handle}"))
         if stat.S_ISDIR(about.st_mode):
@@ -86,7 +93,9 @@ class Disk:
             self.content[about.st_ino] = path.read_bytes()
 
     def after_power_cut(self, copy: Path, names: str) -> None:
-        """What a machine finds when it starts again: `synced` names only, or `all` that were made; contents only where synced."""
+        """What a machine finds when it starts again: `synced` names only, or `all` that were made;
+        contents only where synced.
+        """
         self._rebuild(copy, self.root, self.root.stat().st_ino, names == "all")
 
     def _rebuild(self, copy: Path, place: Path | None, number: int, every: bool) -> None:
@@ -106,7 +115,10 @@ class Disk:
 
 def names_in(folder: Path) -> dict[str, int | str]:
     """The names in a folder: inode numbers, and the targets of links."""
-    return {path.name: os.readlink(path) if path.is_symlink() else path.lstat().st_ino for path in folder.iterdir()}
+    return {
+        path.name: os.readlink(path) if path.is_symlink() else path.lstat().st_ino
+        for path in folder.iterdir()
+    }
 
 
 def save_next(run: Run, parts: Parts) -> None:
@@ -127,7 +139,9 @@ def begin(run: Run, parts: Parts) -> None:
 
 
 def assert_goes_on(run: Run, parts: Parts) -> int:
-    """The checkpoint to go on from is one that was saved, whole; saving works again; returns which it was."""
+    """The checkpoint to go on from is one that was saved, whole; saving works again; returns which
+    it was.
+    """
     checkpoint = resume_point(run)
     assert checkpoint is not None
     number = int(checkpoint.state["n"])
@@ -207,7 +221,10 @@ def test_files_are_synced_before_their_folder_and_that_before_the_name_is_given(
     disk.close()
     aside = f"checkpoints/.tmp-step-00000500-{os.getpid()}"
     log = [call for call in disk.log if call[0] in ("fsync", "replace")]
-    files = [("fsync", f"{aside}/{name}") for name in ("state.json", "model.safetensors", "optimizer.safetensors", "sha256.txt")]
+    files = [
+        ("fsync", f"{aside}/{name}")
+        for name in ("state.json", "model.safetensors", "optimizer.safetensors", "sha256.txt")
+    ]
     assert log == [
         *files,
         ("fsync", aside),
@@ -218,7 +235,9 @@ def test_files_are_synced_before_their_folder_and_that_before_the_name_is_given(
     ]
 
 
-def test_every_file_of_a_checkpoint_was_synced(run: Run, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_of_a_checkpoint_was_synced(
+    run: Run, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = Disk(run.folder, monkeypatch)
     path = save_checkpoint(run, 500, parts(1), {})
     monkeypatch.undo()

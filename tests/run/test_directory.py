@@ -1,4 +1,6 @@
-"""A run's folder is made once, opened only where it is whole, and keeps what is written into it exactly."""
+"""A run's folder is made once, opened only where it is whole, and keeps what is written into it
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def test_the_environment_cannot_be_changed_by_a_listener(run: Run) -> None:
         run.environment["device"] = "cuda"  # type: ignore[index]
 
 
-def test_a_second_run_in_the_same_folder_is_refused_with_the_ways_out(run: Run, manifest: Manifest) -> None:
+def test_a_second_run_in_the_same_folder_is_refused_with_the_ways_out(
+    run: Run, manifest: Manifest
+) -> None:
     run.close()
     with pytest.raises(EmomtlError, match=r"holds a run already \(go on with it by --resume"):
         Run.create(run.folder, manifest, {})
@@ -52,7 +56,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, manifest: Mani
         Run.create(tmp_path / "manifest.toml" / "run", manifest, {})
 
 
-def test_a_run_whose_making_was_cut_short_is_no_run_and_its_folder_can_be_used_again(run: Run, manifest: Manifest) -> None:
+def test_a_run_whose_making_was_cut_short_is_no_run_and_its_folder_can_be_used_again(
+    run: Run, manifest: Manifest
+) -> None:
     run.close()
     (run.folder / "run.json").unlink()
     with pytest.raises(EmomtlError, match="no run here"):
@@ -87,7 +93,9 @@ def test_events_come_back_exactly_and_in_order(run: Run) -> None:
     for step, loss in enumerate(losses):
         run.log_event("step", step=step, loss=loss, text="\u2028 \ud800 ü\n")
     events = list(run.events())
-    assert [(event["step"], event["loss"].hex()) for event in events] == [(step, loss.hex()) for step, loss in enumerate(losses)]
+    assert [(event["step"], event["loss"].hex()) for event in events] == [
+        (step, loss.hex()) for step, loss in enumerate(losses)
+    ]
     assert {event["text"] for event in events} == {"\u2028 \ud800 ü\n"}
 
 
@@ -119,7 +127,9 @@ def test_a_long_torn_line_is_cut_off_too(run: Run) -> None:
     assert [event["event"] for event in run.events()] == ["one", "two"]
 
 
-def test_an_event_that_a_full_disk_cuts_short_leaves_no_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_a_full_disk_cuts_short_leaves_no_part(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run.log_event("one")
     write = os.write
 
@@ -129,7 +139,9 @@ def test_an_event_that_a_full_disk_cuts_short_leaves_no_part(run: Run, monkeypat
         return write(handle, data[: len(data) // 2])
 
     monkeypatch.setattr(os, "write", half)
-    with pytest.raises(EmomtlError, match=r"metrics\.jsonl: cannot be written: No space left on device"):
+    with pytest.raises(
+        EmomtlError, match=r"metrics\.jsonl: cannot be written: No space left on device"
+    ):
         run.log_event("two", pad="x" * 100)
     monkeypatch.undo()
     run.log_event("three")
@@ -138,7 +150,9 @@ def test_an_event_that_a_full_disk_cuts_short_leaves_no_part(run: Run, monkeypat
 
 @pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff", b"", b"\x00\x00"])
 def test_a_damaged_line_before_the_end_is_an_error_with_its_number(run: Run, line: bytes) -> None:
-    (run.folder / "metrics.jsonl").write_bytes(b'{"event":"one"}\n' + line + b'\n{"event":"three"}\n')
+    (run.folder / "metrics.jsonl").write_bytes(
+        b'{"event":"one"}\n' + line + b'\n{"event":"three"}\n'
+    )
     with pytest.raises(EmomtlError, match=r"metrics\.jsonl:2: damaged"):
         list(run.events())
 
@@ -159,15 +173,41 @@ def test_events_after_a_checkpoint_can_be_forgotten(run: Run) -> None:
 
 def test_every_look_at_a_split_is_counted(run: Run) -> None:
     assert run.scores() == []
-    assert run.add_scores({"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}, "macro_f1": 0.1 + 0.2}) == 1
-    assert run.add_scores({"split": "validation", "checkpoint": "step-00000001", "step": 1, "tasks": {}}) == 1
-    assert run.add_scores({"split": "test", "checkpoint": "step-00000002", "step": 1, "tasks": {}}) == 1
-    assert Run.open(run.folder).add_scores({"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}}) == 2
+    assert (
+        run.add_scores(
+            {
+                "split": "test",
+                "checkpoint": "step-00000001",
+                "step": 1,
+                "tasks": {},
+                "macro_f1": 0.1 + 0.2,
+            }
+        )
+        == 1
+    )
+    assert (
+        run.add_scores(
+            {"split": "validation", "checkpoint": "step-00000001", "step": 1, "tasks": {}}
+        )
+        == 1
+    )
+    assert (
+        run.add_scores({"split": "test", "checkpoint": "step-00000002", "step": 1, "tasks": {}})
+        == 1
+    )
+    assert (
+        Run.open(run.folder).add_scores(
+            {"split": "test", "checkpoint": "step-00000001", "step": 1, "tasks": {}}
+        )
+        == 2
+    )
     assert [entry["look"] for entry in run.scores()] == [1, 1, 1, 2]
     assert run.scores()[0]["macro_f1"] == 0.1 + 0.2
 
 
-@pytest.mark.parametrize("content", ["[]", '{"format": 2, "evaluations": []}', '{"format": 1, "evaluations": [1]}', "{"])
+@pytest.mark.parametrize(
+    "content", ["[]", '{"format": 2, "evaluations": []}', '{"format": 1, "evaluations": [1]}', "{"]
+)
 def test_damaged_scores_are_refused_and_not_overwritten(run: Run, content: str) -> None:
     (run.folder / "scores.json").write_text(content)
     with pytest.raises(EmomtlError, match=r"scores\.json: damaged"):
@@ -189,19 +229,29 @@ def test_a_folder_that_goes_while_the_run_lives_is_said_and_not_made_again(run: 
         lambda: run.log("line"),
         lambda: run.add_scores({"split": "test", "checkpoint": "x"}),
     ):
-        with pytest.raises(EmomtlError, match=r"runs/small.*cannot be written: No such file or directory \(the folder has gone"):
+        with pytest.raises(
+            EmomtlError,
+            match=r"runs/small.*cannot be written: No such file or directory \(the folder has gone",
+        ):
             write()
     run.close()
     assert not run.folder.exists()
 
 
-@pytest.mark.parametrize("left", [".old-encoder", ".tmp-encoder/.tmp-sha256.json", "plugins/.tmp-x.py", ".tmp-run.json"])
-def test_what_a_killed_start_left_is_gone_when_the_encoder_is_kept_again(run: Run, left: str) -> None:
+@pytest.mark.parametrize(
+    "left", [".old-encoder", ".tmp-encoder/.tmp-sha256.json", "plugins/.tmp-x.py", ".tmp-run.json"]
+)
+def test_what_a_killed_start_left_is_gone_when_the_encoder_is_kept_again(
+    run: Run, left: str
+) -> None:
     path = run.folder / left
     path.parent.mkdir(exist_ok=True)
     path.mkdir() if left == ".old-encoder" else path.write_text("half")
     run.keep_encoder(lambda folder: (folder / "config.json").write_text("{}") and None)
-    assert sorted(path.name for path in run.kept_encoder().iterdir()) == ["config.json", "sha256.json"]
+    assert sorted(path.name for path in run.kept_encoder().iterdir()) == [
+        "config.json",
+        "sha256.json",
+    ]
     assert not [path for path in run.folder.rglob(".*") if path.name.startswith((".tmp-", ".old-"))]
 
 
@@ -213,11 +263,15 @@ def test_an_encoder_whose_replacement_was_killed_comes_back(run: Run) -> None:
     assert not (run.folder / ".old-encoder").exists()
 
 
-def test_a_file_that_vanishes_while_a_run_is_opened_is_no_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_while_a_run_is_opened_is_no_fault(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     really = os.walk
 
     def walk(top: Path, **more: object) -> object:
-        """A folder as it was an instant ago, with the half-written file that its writer has renamed since."""
+        """A folder as it was an instant ago, with the half-written file that its writer has renamed
+        since.
+        """
         for root, folders, files in really(top):
             yield root, folders, [*files, ".tmp-scores.json"]
 
@@ -235,5 +289,7 @@ def test_a_run_that_is_not_locked_cannot_be_written(run: Run) -> None:
 def test_the_import_of_the_run_layer_is_light() -> None:
     heavy = "{'torch', 'safetensors', 'numpy', 'transformers', 'datasets'}"
     script = f"import sys, emomtl.run; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""On a disk that is full, or that has become read-only, the last good checkpoint stays and one clear error is said."""
+"""On a disk that is full, or that has become read-only, the last good checkpoint stays and one
+clear error is said.
+"""
 
 from __future__ import annotations
 
@@ -86,12 +88,21 @@ print(json.dumps(found))
 
 
 def on_small_disk(tmp_path: Path, script: str) -> list[Any]:
-    """Run a script on a disk of 2 MB in a namespace of its own; skip where the machine does not allow one."""
+    """Run a script on a disk of 2 MB in a namespace of its own; skip where the machine does not
+    allow one.
+    """
     mount = f"mount -t tmpfs -o size=2m none {tmp_path}"
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode
+    ):
         pytest.skip("this machine allows no mounts in a namespace of one's own")
     command = f'{mount} && exec "$0" -c "$1" {tmp_path}'
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", command, sys.executable, START + script], capture_output=True, text=True)
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command, sys.executable, START + script],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, list)
@@ -102,7 +113,9 @@ def test_a_full_disk_costs_no_checkpoint_at_any_fill_level(tmp_path: Path) -> No
     found = on_small_disk(tmp_path, FULL)
     refused = [said for said, *_ in found if said]
     assert 20 <= len(refused) < len(found)
-    assert all("free space, or choose a folder on another disk with --out" in said for said in refused)
+    assert all(
+        "free space, or choose a folder on another disk with --out" in said for said in refused
+    )
     assert any("are needed to write it safely" in said for said in refused)
     assert any("No space left on device" in said for said in refused)
     assert all(whole and ordered and litter == [] for _, whole, ordered, litter in found)
@@ -117,7 +130,9 @@ def test_a_read_only_run_can_be_read_and_every_write_says_why_not(tmp_path: Path
         assert str(tmp_path / "run") in message
 
 
-def test_checkpoints_that_turn_read_only_under_a_run_stop_it_with_the_old_one_whole(tmp_path: Path) -> None:
+def test_checkpoints_that_turn_read_only_under_a_run_stop_it_with_the_old_one_whole(
+    tmp_path: Path,
+) -> None:
     *said, step = on_small_disk(tmp_path, TURNED)
     assert step == 1
     for message in said:

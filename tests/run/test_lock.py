@@ -80,7 +80,9 @@ def test_a_second_process_is_told_at_once_who_holds_the_run(run: Run) -> None:
     with start(HOLD, run.folder) as holder:
         assert line_of(holder) == "held"
         began = time.monotonic()
-        with pytest.raises(EmomtlError, match=f"in use by process {holder.pid} on {socket.gethostname()} since 20"):
+        with pytest.raises(
+            EmomtlError, match=f"in use by process {holder.pid} on {socket.gethostname()} since 20"
+        ):
             Run.open(run.folder, lock=True)
         assert time.monotonic() - began < 1
         assert Run.open(run.folder).name == "small"
@@ -98,7 +100,10 @@ def test_the_lock_is_free_once_its_owner_was_killed(run: Run, script: str) -> No
 
 
 def test_the_same_process_cannot_own_a_run_twice_by_accident(run: Run, manifest: Manifest) -> None:
-    for again in (partial(Run.open, run.folder, lock=True), partial(Run.create, run.folder, manifest, {})):
+    for again in (
+        partial(Run.open, run.folder, lock=True),
+        partial(Run.create, run.folder, manifest, {}),
+    ):
         with pytest.raises(EmomtlError, match=f"in use by process {os.getpid()}"):
             again()
     run.lock()

@@ -25,7 +25,10 @@ def copied(trained: Any, tmp_path: Path) -> Path:
 def parts(run: Path) -> dict[str, dict[str, tuple[str, int]]]:
     """The files of each checkpoint with digests and sizes; every one is verified."""
     opened = Run.open(run)
-    return {path.name: dict(open_own(opened, path).files) for path in sorted(opened.checkpoints.glob("step-*"))}
+    return {
+        path.name: dict(open_own(opened, path).files)
+        for path in sorted(opened.checkpoints.glob("step-*"))
+    }
 
 
 def test_a_slimmed_run_is_scored_and_used_as_before_and_is_smaller(cli: Any, copied: Path) -> None:
@@ -39,7 +42,10 @@ def test_a_slimmed_run_is_scored_and_used_as_before_and_is_smaller(cli: Any, cop
     done = cli("slim", copied)
     assert done.code == 0, done.err
     assert "removed the optimiser's state of step-" in done.err
-    kept = {name: {file: one for file, one in files.items() if file != "optimizer.safetensors"} for name, files in before.items()}
+    kept = {
+        name: {file: one for file, one in files.items() if file != "optimizer.safetensors"}
+        for name, files in before.items()
+    }
     assert parts(copied) == kept
     assert [cli(*command).out for command in commands] == said
     assert not [path for path in (copied / "checkpoints").iterdir() if path.name.startswith(".")]
@@ -48,7 +54,9 @@ def test_a_slimmed_run_is_scored_and_used_as_before_and_is_smaller(cli: Any, cop
     assert "slimmed" in (copied / "log.txt").read_text()
 
 
-def test_a_run_that_has_not_finished_keeps_everything(cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_has_not_finished_keeps_everything(
+    cli: Any, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = desk.begin(desk.manifest(checkpoint={"every": 1}))
 
     def stepped(state: Any, progress: float, examples: int) -> None:
@@ -72,7 +80,9 @@ def test_a_damaged_checkpoint_stops_it_before_anything_is_changed(cli: Any, copi
     content[-1] ^= 1
     model.write_bytes(content)
     assert cli("slim", copied).code == 1
-    assert len(list(copied.glob("checkpoints/step-*/optimizer.safetensors"))) == len(list(copied.glob("checkpoints/step-*")))
+    assert len(list(copied.glob("checkpoints/step-*/optimizer.safetensors"))) == len(
+        list(copied.glob("checkpoints/step-*"))
+    )
 
 
 def test_a_run_in_use_is_refused(cli: Any, copied: Path) -> None:
@@ -96,7 +106,9 @@ def test_a_slimmed_run_is_not_trained_further(cli: Any, desk: Any) -> None:
     path = find_checkpoint(session.run, "last").resolve()
     with Run.open(session.run.folder, lock=True) as run:
         checkpoint.drop_part(run, open_checkpoint(path), "optimizer")
-    with pytest.raises(EmomtlError, match="was slimmed: without its optimiser's state it cannot be trained further"):
+    with pytest.raises(
+        EmomtlError, match="was slimmed: without its optimiser's state it cannot be trained further"
+    ):
         desk.begin(manifest, "interrupted", resume=True)
 
 
@@ -145,7 +157,10 @@ def test_train_says_that_a_folder_is_taken_before_it_reads_rows(
     monkeypatch.setattr(sys.modules["emomtl.train.start"], "read", pytest.fail)
     said = cli("train", desk.manifest(), "--out", copied)
     assert said.code == 1
-    assert "holds a run already (go on with it by --resume, or choose another folder with --out)" in said.err
+    assert (
+        "holds a run already (go on with it by --resume, or choose another folder with --out)"
+        in said.err
+    )
     pretrain = {"on": ["mood"], "steps": 2}
     shutil.copytree(copied, desk.folder / "fresh-pretrain", symlinks=True)
     said = cli("train", desk.manifest(pretrain=pretrain), "--out", desk.folder / "fresh")

@@ -16,8 +16,13 @@ class SafetensorError(Exception):
     """Stands in for the library's own, which is known by its name."""
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT, errno.EFBIG])
-def test_an_error_of_the_disk_names_the_path_the_reason_and_a_remedy(tmp_path: Path, code: int) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT, errno.EFBIG],
+)
+def test_an_error_of_the_disk_names_the_path_the_reason_and_a_remedy(
+    tmp_path: Path, code: int
+) -> None:
     with pytest.raises(EmomtlError) as caught, files.storage(tmp_path / "x"):
         raise OSError(code, os.strerror(code))
     (problem,) = caught.value.problems
@@ -29,21 +34,32 @@ def test_an_error_of_the_disk_names_the_path_the_reason_and_a_remedy(tmp_path: P
 FULL = "No space left on device"
 
 
-@pytest.mark.parametrize("error", [SafetensorError(f"I/O error: {FULL} (os error 28)"), RuntimeError(FULL)])
-def test_a_full_disk_is_recognised_in_the_errors_of_libraries(tmp_path: Path, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [SafetensorError(f"I/O error: {FULL} (os error 28)"), RuntimeError(FULL)]
+)
+def test_a_full_disk_is_recognised_in_the_errors_of_libraries(
+    tmp_path: Path, error: Exception
+) -> None:
     with pytest.raises(EmomtlError, match=rf"{FULL} \(free space"), files.storage(tmp_path):
         raise error
 
 
-@pytest.mark.parametrize("error", [SafetensorError("bad header"), RuntimeError("CUDA"), ValueError("x"), EmomtlError("said")])
-def test_an_error_that_is_not_of_the_disk_passes_unchanged(tmp_path: Path, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [SafetensorError("bad header"), RuntimeError("CUDA"), ValueError("x"), EmomtlError("said")],
+)
+def test_an_error_that_is_not_of_the_disk_passes_unchanged(
+    tmp_path: Path, error: Exception
+) -> None:
     with pytest.raises(type(error)) as caught, files.storage(tmp_path):
         raise error
     assert caught.value is error
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
-def test_a_failed_write_leaves_the_old_content_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_a_failed_write_leaves_the_old_content_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
     files.write_json(tmp_path / "x.json", {"a": 1})
 
     def refuse(*args: object) -> None:
@@ -71,9 +87,13 @@ def test_a_link_is_relative_and_can_be_replaced(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "last"]
 
 
-def test_too_little_space_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "free_bytes", lambda path: 1_190_000)
-    with pytest.raises(EmomtlError, match=r"1\.2 MB are needed to write it safely, 1\.2 MB are free"):
+    with pytest.raises(
+        EmomtlError, match=r"1\.2 MB are needed to write it safely, 1\.2 MB are free"
+    ):
         files.require_space(tmp_path, 1_000_000)
     monkeypatch.setattr(files, "free_bytes", lambda path: 1_200_000)
     files.require_space(tmp_path, 1_000_000)

@@ -16,11 +16,21 @@ from emomtl.safety import hub_access
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered, no proxy and no word about being offline is in the environment; flags come back afterwards."""
+    """Nothing is remembered, no proxy and no word about being offline is in the environment; flags
+    come back afterwards.
+    """
     import datasets.config
     import huggingface_hub.constants
 
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy"):
+    for name in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(hub_access, "_asked", {})
     for module in (datasets.config, huggingface_hub.constants):
@@ -32,13 +42,18 @@ def gone(*address: Any, **options: Any) -> Any:
     raise socket.gaierror(-2, "Name or service not known")
 
 
-def test_a_hub_data_set_that_cannot_be_reached_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_data_set_that_cannot_be_reached_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "create_connection", gone)
     began = time.monotonic()
     with pytest.raises(EmomtlError) as caught:
         _ = locate([Hub("nobody-of-this-name/corpus")], None, tmp_path, "mine").splits
     assert time.monotonic() - began < 10
-    found = "the hub cannot be reached (huggingface.co: Name or service not known), and there is no copy of it in the cache"
+    found = (
+        "the hub cannot be reached (huggingface.co: Name or service not known), and there is no"
+        " copy of it in the cache"
+    )
     assert found in str(caught.value)
     assert 'for a local copy, `source = "FOLDER"`' in str(caught.value)
 
@@ -56,13 +71,18 @@ def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch: pytest.Mon
     assert time.monotonic() - began < 0.9
 
 
-def test_the_libraries_are_told_and_told_again_when_the_network_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_libraries_are_told_and_told_again_when_the_network_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import datasets.config
     import huggingface_hub.constants
 
     monkeypatch.setattr(socket, "create_connection", gone)
     assert hub_access.use_hub().startswith("huggingface.co: ")
-    assert (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE) == (True, True)
+    assert (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE) == (
+        True,
+        True,
+    )
 
     class Connection:
         def close(self) -> None:
@@ -72,12 +92,17 @@ def test_the_libraries_are_told_and_told_again_when_the_network_is_back(monkeypa
     assert hub_access.use_hub().startswith("huggingface.co: ")  # remembered for a minute
     monkeypatch.setattr(hub_access, "_asked", {})
     assert hub_access.use_hub() == ""
-    assert (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE) == (False, False)
+    assert (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE) == (
+        False,
+        False,
+    )
 
 
 def test_who_says_offline_is_not_asked_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(socket, "create_connection", lambda *address, **options: pytest.fail("a connection"))
+    monkeypatch.setattr(
+        socket, "create_connection", lambda *address, **options: pytest.fail("a connection")
+    )
     assert hub_access.use_hub() == "HF_HUB_OFFLINE is set"
 
 
@@ -86,17 +111,23 @@ def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     asked = []
-    monkeypatch.setattr(socket, "create_connection", lambda address, **options: asked.append(address) or gone())
+    monkeypatch.setattr(
+        socket, "create_connection", lambda address, **options: asked.append(address) or gone()
+    )
     assert hub_access.use_hub() == "proxy.example: Name or service not known"
     assert asked == [("proxy.example", 3128)]
 
 
-def test_an_encoder_of_a_hub_that_cannot_be_reached_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_of_a_hub_that_cannot_be_reached_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from emomtl.model.encoder import load_encoder
     from emomtl.model.loaded import EncoderChoice
 
     monkeypatch.setattr(socket, "create_connection", gone)
-    choice = EncoderChoice("nobody-of-this-name/model", "nobody-of-this-name/model", None, "mean", 16)
+    choice = EncoderChoice(
+        "nobody-of-this-name/model", "nobody-of-this-name/model", None, "mean", 16
+    )
     began = time.monotonic()
     with pytest.raises(EmomtlError, match="the hub cannot be reached"):
         load_encoder(choice, ())

@@ -11,7 +11,9 @@ import pytest
 
 @pytest.fixture
 def write_study(desk: Any) -> Callable[..., Path]:
-    """Write a study over the desk's manifest: rows by name with their changes; other keys as they are given."""
+    """Write a study over the desk's manifest: rows by name with their changes; other keys as they
+    are given.
+    """
     import tomli_w
 
     def write(rows: Any = None, **keys: Any) -> Path:
@@ -28,11 +30,18 @@ def write_study(desk: Any) -> Callable[..., Path]:
             "base": "base.toml",
             "target": "mood",
             "seeds": [1, 2],
-            "rows": shown if isinstance(shown, list) else [{"name": name, "manifest": part} for name, part in shown.items()],
+            "rows": (
+                shown
+                if isinstance(shown, list)
+                else [{"name": name, "manifest": part} for name, part in shown.items()]
+            ),
             **keys,
         }
         path = desk.folder / "study.toml"
-        path.write_text(tomli_w.dumps({key: value for key, value in content.items() if value is not None}), encoding="utf-8")
+        path.write_text(
+            tomli_w.dumps({key: value for key, value in content.items() if value is not None}),
+            encoding="utf-8",
+        )
         return path
 
     return write

@@ -1,4 +1,6 @@
-"""Claims are held against differences: five verdicts, and a claim without a measurement is untested and never false."""
+"""Claims are held against differences: five verdicts, and a claim without a measurement is untested
+and never false.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,32 @@ ROW = {"study": "small", "row": "more"}
 def written(folder: Path, evidence: list[dict[str, Any]], **keys: Any) -> Path:
     """A file of one claim."""
     path = folder / "claims.toml"
-    path.write_text(tomli_w.dumps({"title": "Ours", "claims": [{"says": "It helps.", "evidence": evidence, **keys}]}))
+    path.write_text(
+        tomli_w.dumps(
+            {"title": "Ours", "claims": [{"says": "It helps.", "evidence": evidence, **keys}]}
+        )
+    )
     return path
 
 
-def result(folder: Path, value: float, low: float, high: float, p: float, seeds: int = 3, less: bool = False) -> Path:
-    """A study's folder with a row that differs so from its reference, and the same of fewer seeds than were asked for."""
+def result(
+    folder: Path,
+    value: float,
+    low: float,
+    high: float,
+    p: float,
+    seeds: int = 3,
+    less: bool = False,
+) -> Path:
+    """A study's folder with a row that differs so from its reference, and the same of fewer seeds
+    than were asked for.
+    """
     folder.mkdir(exist_ok=True)
-    comparison = {"difference": {"value": value, "low": low, "high": high}, "seeds": seeds, "p_holm": p}
+    comparison = {
+        "difference": {"value": value, "low": low, "high": high},
+        "seeds": seeds,
+        "p_holm": p,
+    }
     rows = [
         {"row": "alone", "state": "whole", "comparison": None},
         {"row": "more", "state": "whole", "less_is_better": less, "comparison": comparison},
@@ -35,7 +55,9 @@ def result(folder: Path, value: float, low: float, high: float, p: float, seeds:
         {"row": "part", "state": "2 of 3 seeds", "comparison": comparison},
         {"row": "over part", "state": "whole", "comparison": comparison, "against": "part"},
     ]
-    (folder / "result.json").write_text(json.dumps({"study": "small", "reference": "alone", "rows": rows}))
+    (folder / "result.json").write_text(
+        json.dumps({"study": "small", "reference": "alone", "rows": rows})
+    )
     return folder
 
 
@@ -60,7 +82,12 @@ SAME = {"expects": "same", "margin": 0.02}
         ((0.0, 0.0, 0.0, 1.0), {}, "equivalent", "within 0"),
         ((0.0, 0.0, 0.0, 1.0), SAME, "supported", "within 0.02"),
         ((0.003, -0.01, 0.016, 0.7), SAME, "supported", "within 0.02"),
-        ((0.003, -0.01, 0.016, 0.7), {"expects": "same", "least": 0.02}, "supported", "within 0.02"),
+        (
+            (0.003, -0.01, 0.016, 0.7),
+            {"expects": "same", "least": 0.02},
+            "supported",
+            "within 0.02",
+        ),
         ((0.003, -0.03, 0.036, 0.9), SAME, "inconclusive", "may be more than 0.02"),
         ((0.05, 0.03, 0.07, 0.01), SAME, "contradicted", "differs by more than 0.02"),
     ],
@@ -70,7 +97,11 @@ def test_an_interval_decides_what_a_study_says_of_a_claim(
 ) -> None:
     folder = result(tmp_path / "study", *difference)
     (one,) = judge(read_claims(written(tmp_path, [ROW | evidence])), [folder])
-    assert (one.verdict, one.held[0].judgement.verdict, one.held[0].judgement.reason) == (verdict, verdict, reason)
+    assert (one.verdict, one.held[0].judgement.verdict, one.held[0].judgement.reason) == (
+        verdict,
+        verdict,
+        reason,
+    )
     assert one.held[0].measured.value == pytest.approx(difference[0])
 
 
@@ -78,7 +109,11 @@ def test_an_error_that_falls_is_a_gain(tmp_path: Path) -> None:
     folder = result(tmp_path / "study", -0.03, -0.05, -0.01, 0.01, less=True)
     (one,) = judge(read_claims(written(tmp_path, [ROW])), [folder])
     assert one.verdict == "supported"
-    assert (one.held[0].measured.value, one.held[0].measured.low, one.held[0].measured.high) == (0.03, 0.01, 0.05)
+    assert (one.held[0].measured.value, one.held[0].measured.low, one.held[0].measured.high) == (
+        0.03,
+        0.01,
+        0.05,
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +128,9 @@ def test_an_error_that_falls_is_a_gain(tmp_path: Path) -> None:
         ({"analysis": "space.json", "at": ["rows", "x", "difference"]}, "not measured"),
     ],
 )
-def test_what_was_not_measured_or_with_one_seed_alone_is_untested(tmp_path: Path, evidence: dict[str, Any], reason: str) -> None:
+def test_what_was_not_measured_or_with_one_seed_alone_is_untested(
+    tmp_path: Path, evidence: dict[str, Any], reason: str
+) -> None:
     folder = result(tmp_path / "study", 0.03, 0.01, 0.05, 0.01, seeds=1)
     (one,) = judge(read_claims(written(tmp_path, [evidence])), [folder])
     assert (one.verdict, one.held[0].judgement.reason) == ("untested", reason)
@@ -101,16 +138,28 @@ def test_what_was_not_measured_or_with_one_seed_alone_is_untested(tmp_path: Path
 
 def test_an_analysis_is_found_by_the_names_on_the_way(tmp_path: Path) -> None:
     figure = {"value": 0.5, "difference": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3}}
-    (tmp_path / "space.json").write_text(json.dumps({"runs": [{"run": "alone"}, {"run": "both", "figures": {"VAD": figure}}]}))
-    found = read_claims(written(tmp_path, [{"analysis": "space.json", "at": ["runs", "both", "figures", "VAD", "difference"]}]))
+    (tmp_path / "space.json").write_text(
+        json.dumps({"runs": [{"run": "alone"}, {"run": "both", "figures": {"VAD": figure}}]})
+    )
+    found = read_claims(
+        written(
+            tmp_path,
+            [{"analysis": "space.json", "at": ["runs", "both", "figures", "VAD", "difference"]}],
+        )
+    )
     (one,) = judge(found, [tmp_path])
     assert (one.verdict, one.held[0].measured.value) == ("supported", 0.2)
 
 
-@pytest.mark.parametrize("at", [["runs", "other", "figures", "VAD"], ["seed", "deeper"], ["runs", "both", "nothing", "here"]])
+@pytest.mark.parametrize(
+    "at",
+    [["runs", "other", "figures", "VAD"], ["seed", "deeper"], ["runs", "both", "nothing", "here"]],
+)
 def test_a_way_that_leads_nowhere_is_untested(tmp_path: Path, at: list[str]) -> None:
     (tmp_path / "space.json").write_text(json.dumps({"seed": 17, "runs": [{"run": "both"}]}))
-    (one,) = judge(read_claims(written(tmp_path, [{"analysis": "space.json", "at": at}])), [tmp_path])
+    (one,) = judge(
+        read_claims(written(tmp_path, [{"analysis": "space.json", "at": at}])), [tmp_path]
+    )
     assert (one.verdict, one.held[0].judgement.reason) == ("untested", "not measured")
 
 
@@ -147,7 +196,9 @@ def test_one_piece_that_speaks_against_decides_and_one_that_is_missing_leaves_op
         (ROW | {"colour": 1}, "colour"),
     ],
 )
-def test_a_wrong_file_is_one_clear_message(tmp_path: Path, cli: Any, evidence: dict[str, Any], said: str) -> None:
+def test_a_wrong_file_is_one_clear_message(
+    tmp_path: Path, cli: Any, evidence: dict[str, Any], said: str
+) -> None:
     answer = cli("claims", written(tmp_path, [evidence]), tmp_path)
     assert answer.code == 1
     assert said in answer.err
@@ -165,12 +216,17 @@ def test_a_row_that_the_study_lacks_and_a_second_result_are_refused(tmp_path: Pa
 def test_the_command_writes_a_page_and_tables(tmp_path: Path, cli: Any) -> None:
     folder = result(tmp_path / "study", 0.03, 0.01, 0.05, 0.01)
     page, text = tmp_path / "claims.html", tmp_path / "claims.md"
-    said = cli("claims", written(tmp_path, [ROW]), folder, "--html", page, "--markdown", text, "--json")
+    said = cli(
+        "claims", written(tmp_path, [ROW]), folder, "--html", page, "--markdown", text, "--json"
+    )
     assert said.code == 0, said.err
     verdicts, numbers = json.loads(said.out)["tables"]
     assert verdicts["rows"][0][3] == "supported"
     assert numbers["rows"][0][4:7] == ["+0.0300", "+0.0100 to +0.0500", "supported (as claimed)"]
-    assert "1 claims: 1 supported, 0 contradicted, 0 equivalent, 0 inconclusive, 0 untested." in page.read_text(encoding="utf-8")
+    assert (
+        "1 claims: 1 supported, 0 contradicted, 0 equivalent, 0 inconclusive, 0 untested."
+        in page.read_text(encoding="utf-8")
+    )
     assert "It helps." in text.read_text(encoding="utf-8")
 
 
@@ -197,14 +253,19 @@ def test_shipped_claims_speak_of_shipped_studies_and_their_rows() -> None:
         (["inconclusive", "untested"], "untested", "untested"),
     ],
 )
-def test_a_claim_is_what_its_evidence_says_together(tmp_path: Path, verdicts: list[str], of_all: str, of_any: str) -> None:
+def test_a_claim_is_what_its_evidence_says_together(
+    tmp_path: Path, verdicts: list[str], of_all: str, of_any: str
+) -> None:
     ends = {
         "supported": (0.01, 0.05),
         "contradicted": (-0.05, -0.01),
         "equivalent": (0.0, 0.0),
         "inconclusive": (-0.05, 0.05),
     }
-    found = {name: {"value": sum(two) / 2, "low": two[0], "high": two[1], "seeds": 3} for name, two in ends.items()}
+    found = {
+        name: {"value": sum(two) / 2, "low": two[0], "high": two[1], "seeds": 3}
+        for name, two in ends.items()
+    }
     (tmp_path / "x.json").write_text(json.dumps(found))
     evidence = [{"analysis": "x.json", "at": [verdict]} for verdict in verdicts]
     for needs, expected in (("all", of_all), ("any", of_any)):

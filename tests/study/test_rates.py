@@ -1,4 +1,6 @@
-"""Rates are chosen for each row on validation, with equal effort, before any row is run; test is never looked at for it."""
+"""Rates are chosen for each row on validation, with equal effort, before any row is run; test is
+never looked at for it.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,21 @@ RATES = {"grid": [{"lr": 1e-5}, {"lr": 5e-3, "head_lr": 2e-2}], "seeds": [7]}
 
 @pytest.fixture
 def ask(write_study: WriteStudy, cli: Any) -> Callable[..., Any]:
-    path = write_study(rows={"alone": {}, "even": {"weighting": {"use": "uncertainty"}}}, tuned=False, rates=RATES)
+    path = write_study(
+        rows={"alone": {}, "even": {"weighting": {"use": "uncertainty"}}}, tuned=False, rates=RATES
+    )
 
     def study(*options: str) -> Any:
-        return cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", *options)
+        return cli(
+            "study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", *options
+        )
 
     return study
 
 
-def test_every_row_runs_the_grid_on_validation_and_then_its_seeds_with_the_best(ask: Any, desk: Any) -> None:
+def test_every_row_runs_the_grid_on_validation_and_then_its_seeds_with_the_best(
+    ask: Any, desk: Any
+) -> None:
     said = ask()
     assert said.code == 0, said.err
     runs = [Run.open(place) for place in sorted((desk.folder / "runs").iterdir()) if place.is_dir()]
@@ -38,12 +46,18 @@ def test_every_row_runs_the_grid_on_validation_and_then_its_seeds_with_the_best(
         weighting = {"alone": "equal", "even": "uncertainty"}[row["row"]]
         best = {}
         for run in (one for one in trials if one.manifest.weighting.use == weighting):
-            entries = [one for one in run.scores() if one["by"] == "train" and one["which"] == "best"]
+            entries = [
+                one for one in run.scores() if one["by"] == "train" and one["which"] == "best"
+            ]
             metric = row["metric"].partition("/")[2]
             best[run.manifest.train.lr] = entries[0]["tasks"]["mood"]["metrics"][metric]
         assert len(best) == 2
         assert row["chosen"]["lr"] == max(best, key=lambda lr: best[lr])
-        rows = [run for run in runs if run.manifest.weighting.use == weighting and run.manifest.seed != 7]
+        rows = [
+            run
+            for run in runs
+            if run.manifest.weighting.use == weighting and run.manifest.seed != 7
+        ]
         assert [run.manifest.train.lr for run in rows] == [row["chosen"]["lr"]] * 2
     result = json.loads((desk.folder / "out" / "result.json").read_text(encoding="utf-8"))
     assert result["rates"] == written
@@ -76,7 +90,9 @@ def test_fixed_rates_are_those_of_the_manifests_and_the_table_says_so(ask: Any, 
     runs = [Run.open(place) for place in sorted((desk.folder / "runs").iterdir()) if place.is_dir()]
     assert {run.manifest.train.lr for run in runs} == {1e-3}
     assert len(runs) == 4
-    assert "none was tuned for a row" in (desk.folder / "out" / "table.md").read_text(encoding="utf-8")
+    assert "none was tuned for a row" in (desk.folder / "out" / "table.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,12 +108,23 @@ def test_a_grid_that_chooses_nothing_fairly_is_refused(
     write_study: WriteStudy, cli: Any, rates: dict[str, Any], options: list[str], said: str
 ) -> None:
     path = write_study(rates=rates)
-    answer = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--plan", *options)
+    answer = cli(
+        "study",
+        path,
+        "--out",
+        path.parent / "out",
+        "--runs",
+        path.parent / "runs",
+        "--plan",
+        *options,
+    )
     assert answer.code == 1
     assert said in " ".join(answer.err.split())
 
 
-def test_rows_that_differ_in_rates_alone_are_refused_before_the_grid_is_run(write_study: WriteStudy, cli: Any) -> None:
+def test_rows_that_differ_in_rates_alone_are_refused_before_the_grid_is_run(
+    write_study: WriteStudy, cli: Any
+) -> None:
     path = write_study(rows={"alone": {}, "faster": {"train": {"lr": 2e-3}}}, rates=RATES)
     answer = cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs")
     assert answer.code == 1

@@ -22,8 +22,14 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
 def _jobs(path: Path) -> list[Job]:
     from emomtl.plugins.discovery import Plugins
 
-    plan = plan_study(StudyRequest(read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()))
-    return [Job(run.identity, str(run.manifest), str(run.folder), "mood", True) for run in plan.runs]
+    plan = plan_study(
+        StudyRequest(
+            read_study(path), path.parent / "out", path.parent / "runs", Plugins.discover()
+        )
+    )
+    return [
+        Job(run.identity, str(run.manifest), str(run.folder), "mood", True) for run in plan.runs
+    ]
 
 
 def _holder(folder: Path) -> int | None:
@@ -35,10 +41,19 @@ def _holder(folder: Path) -> int | None:
     return int(holder["pid"]) if (folder / "checkpoints" / "last").exists() else None
 
 
-def test_a_ray_of_two_workers_finishes_all_runs_though_one_worker_is_killed(write_study: Callable[..., Path]) -> None:
+def test_a_ray_of_two_workers_finishes_all_runs_though_one_worker_is_killed(
+    write_study: Callable[..., Path],
+) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     path = write_study(
-        rows={"alone": {"train": {"target_updates": 400}, "eval": {"every": 50}, "checkpoint": {"every": 10}}}, seeds=[1, 2]
+        rows={
+            "alone": {
+                "train": {"target_updates": 400},
+                "eval": {"every": 50},
+                "checkpoint": {"every": 10},
+            }
+        },
+        seeds=[1, 2],
     )
     jobs = _jobs(path)
     killed: list[int] = []
@@ -58,6 +73,10 @@ def test_a_ray_of_two_workers_finishes_all_runs_though_one_worker_is_killed(writ
     assert len(killed) == 1
     assert [event.error for event in ended] == [None, None]
     assert [state_of(job) for job in jobs] == ["done", "done"]
-    starts = [line for line in (Path(jobs[0].folder) / "metrics.jsonl").read_text().splitlines() if '"start"' in line]
+    starts = [
+        line
+        for line in (Path(jobs[0].folder) / "metrics.jsonl").read_text().splitlines()
+        if '"start"' in line
+    ]
     assert len(starts) == 2
     assert json.loads(starts[1])["step"] > 0

@@ -1,4 +1,6 @@
-"""Rows of shipped studies can be compared: one form of step, one scale of losses, one metric, rates tuned for each row."""
+"""Rows of shipped studies can be compared: one form of step, one scale of losses, one metric, rates
+tuned for each row.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,24 @@ from emomtl.study import read_study
 from emomtl.study.reading import StudyFile
 
 PLUGINS = Plugins.discover()
-SCALING = {"loss-scale", "clipping", "weighting-rate"}  # the form of a step, scales and rates are what they compare
+# the form of a step, scales and rates are what they compare
+SCALING = {"loss-scale", "clipping", "weighting-rate"}
 STUDIES = sorted(set(PLUGINS.offers("study")) - SCALING)
 CASES = [(name, scale) for name in STUDIES for scale in ("laptop", "full")]
 
-SIZES = {"goemotions": 43_410, "sst2": 67_349, "sentiment140": 1_583_691, "emobank": 8_062, "suicide-depression": 185_000}
+SIZES = {
+    "goemotions": 43_410,
+    "sst2": 67_349,
+    "sentiment140": 1_583_691,
+    "emobank": 8_062,
+    "suicide-depression": 185_000,
+}
 
 
 def shipped(name: str, scale: str) -> StudyFile:
-    return read_study(PLUGINS.offer("study", name).value, scale, None, shipped_files.shipped(PLUGINS, "manifest"))
+    return read_study(
+        PLUGINS.offer("study", name).value, scale, None, shipped_files.shipped(PLUGINS, "manifest")
+    )
 
 
 @pytest.mark.parametrize(("name", "scale"), CASES)
@@ -30,7 +41,9 @@ def test_all_rows_have_one_form_of_step_and_one_scale_of_losses(name: str, scale
         manifests = [file.manifest(one) for one in part]
         assert len({one.get("sampler", {}).get("per_step", "all") for one in manifests}) <= 1
         assert len({one["train"].get("loss_scale") for one in manifests}) <= 1
-        assert all("weighting" not in one or one["sampler"]["per_step"] == "all" for one in manifests)
+        assert all(
+            "weighting" not in one or one["sampler"]["per_step"] == "all" for one in manifests
+        )
 
 
 @pytest.mark.parametrize(("name", "scale"), CASES)
@@ -42,11 +55,17 @@ def test_every_row_is_tuned_with_equal_effort_and_has_a_margin(name: str, scale:
     assert all(len(file.seeds(row)) >= 3 for row in file.rows())
     if file.study.target == "goemotions" and name != "single-task":
         assert file.study.metric == "macro_f1_tuned"
-        assert all(file.metric(row) == "macro_f1_tuned" for row in file.rows() if file.target(row) == "goemotions")
+        assert all(
+            file.metric(row) == "macro_f1_tuned"
+            for row in file.rows()
+            if file.target(row) == "goemotions"
+        )
 
 
 @pytest.mark.parametrize(("name", "scale"), CASES)
-def test_annealed_rows_go_by_the_papers_epochs_and_are_whole_passes_long(name: str, scale: str) -> None:
+def test_annealed_rows_go_by_the_papers_epochs_and_are_whole_passes_long(
+    name: str, scale: str
+) -> None:
     file = shipped(name, scale)
     for row in file.rows():
         manifest = file.manifest(row)

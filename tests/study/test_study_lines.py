@@ -21,7 +21,9 @@ WriteStudy = Callable[..., Path]
 def test_a_plan_says_how_far_a_run_is(write_study: WriteStudy, cli: Any) -> None:
     path = write_study()
     places = {"out": path.parent / "out", "runs": path.parent / "runs"}
-    plan = plan_study(StudyRequest(read_study(path), places["out"], places["runs"], Plugins.discover()))
+    plan = plan_study(
+        StudyRequest(read_study(path), places["out"], places["runs"], Plugins.discover())
+    )
     arguments = ("study", path, "--out", places["out"], "--runs", places["runs"], "--plan")
     assert cli(*arguments).out.count("missing") == 4
     first = plan.runs[0]
@@ -36,7 +38,9 @@ def test_a_plan_says_how_far_a_run_is(write_study: WriteStudy, cli: Any) -> None
     run.close()
 
 
-def test_lines_say_what_begins_is_over_and_how_long_the_others_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_say_what_begins_is_over_and_how_long_the_others_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     jobs = [Job(name, f"{name}.toml", f"runs/{name}", "mood", True) for name in ("a", "b")]
     lines = StudyLines(len(jobs))
     lines.begins(jobs[0])

@@ -1,4 +1,6 @@
-"""What is undefined, or of other rows, gets no verdict in a study, and the study says so and ends in order."""
+"""What is undefined, or of other rows, gets no verdict in a study, and the study says so and ends
+in order.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ REGRESSION = {"head": {"use": "regression"}}
 
 
 def _study(path: Path, cli: Any, *more: str) -> Any:
-    return cli("study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json", *more)
+    return cli(
+        "study", path, "--out", path.parent / "out", "--runs", path.parent / "runs", "--json", *more
+    )
 
 
 def _result(path: Path) -> Any:
@@ -42,10 +46,15 @@ def _rows_of_test(folder: Path, name: str, number: int) -> None:
     (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_few_test_rows_give_no_verdict_and_all_files_say_so(write_study: WriteStudy, cli: Any, desk: Any) -> None:
+def test_few_test_rows_give_no_verdict_and_all_files_say_so(
+    write_study: WriteStudy, cli: Any, desk: Any
+) -> None:
     _rows_of_test(desk.folder, "four.csv", 4)
     mood = {"source": "four.csv", **REGRESSION}
-    rows = {"alone": {"tasks": {"mood": mood}}, "faster": {"tasks": {"mood": mood}, "train": {"lr": 2e-3}}}
+    rows = {
+        "alone": {"tasks": {"mood": mood}},
+        "faster": {"tasks": {"mood": mood}, "train": {"lr": 2e-3}},
+    }
     path = write_study(rows=rows)
     said = _study(path, cli)
     assert said.code == 0, said.err
@@ -59,7 +68,8 @@ def test_few_test_rows_give_no_verdict_and_all_files_say_so(write_study: WriteSt
     assert "untested (undefined) for" in page
     claims = desk.folder / "claims.toml"
     claims.write_text(
-        'title = "Ours"\n[[claims]]\nsays = "It helps."\nevidence = [{ study = "small", row = "faster" }]\n',
+        'title = "Ours"\n[[claims]]\nsays = "It helps."\nevidence = [{ study = "small", row ='
+        ' "faster" }]\n',
         encoding="utf-8",
     )
     told = json.loads(cli("claims", claims, path.parent / "out", "--json").out)["tables"]
@@ -82,7 +92,12 @@ def test_an_undefined_metric_of_a_seed_is_named_and_no_mean_is_taken_without_it(
 ) -> None:
     _rows_of_test(desk.folder, "one.csv", 1)
     mood = {"source": "one.csv", **REGRESSION}
-    path = write_study(rows={"alone": {"tasks": {"mood": mood}}, "faster": {"tasks": {"mood": mood}, "train": {"lr": 2e-3}}})
+    path = write_study(
+        rows={
+            "alone": {"tasks": {"mood": mood}},
+            "faster": {"tasks": {"mood": mood}, "train": {"lr": 2e-3}},
+        }
+    )
     said = _study(path, cli)
     assert said.code == 0, said.err
     found = _result(path)["rows"][1]
@@ -94,25 +109,38 @@ def test_an_undefined_metric_of_a_seed_is_named_and_no_mean_is_taken_without_it(
     assert "faster, seed 1, 2: pearson_r on test, best, is undefined" in table
 
 
-def test_rows_with_other_test_rows_are_not_compared_and_the_others_are(write_study: WriteStudy, cli: Any, desk: Any) -> None:
+def test_rows_with_other_test_rows_are_not_compared_and_the_others_are(
+    write_study: WriteStudy, cli: Any, desk: Any
+) -> None:
     for name, number in (("many.csv", 24), ("fewer.csv", 15)):
         _rows_of_test(desk.folder, name, number)
     many, fewer = ({"mood": {"source": name, **REGRESSION}} for name in ("many.csv", "fewer.csv"))
-    rows = {"alone": {"tasks": many}, "fewer": {"tasks": fewer}, "faster": {"tasks": many, "train": {"lr": 2e-3}}}
+    rows = {
+        "alone": {"tasks": many},
+        "fewer": {"tasks": fewer},
+        "faster": {"tasks": many, "train": {"lr": 2e-3}},
+    }
     path = write_study(rows=rows, metric="rmse")
     said = _study(path, cli)
     assert said.code == 0, said.err
     alone, less, faster = _result(path)["rows"]
-    assert (less["comparison"], less["not_compared"]) == (None, "the two rows were scored on other test rows")
+    assert (less["comparison"], less["not_compared"]) == (
+        None,
+        "the two rows were scored on other test rows",
+    )
     assert [row["test_rows"] for row in (alone, less, faster)] == [24, 15, 24]
     assert less["own"]["low"] < less["own"]["value"] < less["own"]["high"]
     assert faster["comparison"]["seeds"] == 2
     out = path.parent / "out"
     assert "untested (other test rows)" in (out / "table.md").read_text(encoding="utf-8")
-    assert "untested, as scored on other test rows, for &#39;fewer&#39;" in (out / "page.html").read_text(encoding="utf-8")
+    assert "untested, as scored on other test rows, for &#39;fewer&#39;" in (
+        out / "page.html"
+    ).read_text(encoding="utf-8")
 
 
-def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_study: WriteStudy, cli: Any, desk: Any) -> None:
+def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(
+    write_study: WriteStudy, cli: Any, desk: Any
+) -> None:
     path = write_study(rows={"alone": {}}, seeds=[1])
     assert _study(path, cli).code == 0
     before = _result(path)
@@ -121,7 +149,9 @@ def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_st
     evaluated = ("eval", folder, "--split", "test", "--task", "mood")
     looked = cli(*evaluated, "--allow-changed", "data", "--source", f"mood={other}", "--json")
     assert looked.code == 0, looked.err
-    assert [entry["look"] for entry in Run.open(folder).scores() if entry["split"] == "test"][-1] == 1
+    assert [entry["look"] for entry in Run.open(folder).scores() if entry["split"] == "test"][
+        -1
+    ] == 1
     said = _study(path, cli)
     assert "1 runs: 1 done, 0 to do" in said.err
     after = _result(path)
@@ -131,7 +161,9 @@ def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_st
     assert "was scored once for each run and checkpoint" in table
     assert "test was scored on other rows too" in table
     run = Run.open(folder)
-    targets, _ = recorded_predictions(run, "test", find_checkpoint(run, "best").resolve().name, "mood") or (None, None)
+    targets, _ = recorded_predictions(
+        run, "test", find_checkpoint(run, "best").resolve().name, "mood"
+    ) or (None, None)
     assert len(targets) == 24
     found = json.loads(cli("report", folder, "--split", "test", "--json").out)
     tables = {one["title"]: one for one in found["tables"]}
@@ -143,7 +175,9 @@ def test_a_later_evaluation_on_other_rows_replaces_no_score_and_is_said(write_st
     assert {row[2] for row in tables["Looks at test"]["rows"]} == {1}
 
 
-def test_what_was_scored_on_other_rows_alone_is_still_to_do(write_study: WriteStudy, cli: Any, desk: Any) -> None:
+def test_what_was_scored_on_other_rows_alone_is_still_to_do(
+    write_study: WriteStudy, cli: Any, desk: Any
+) -> None:
     path = write_study(rows={"alone": {}}, seeds=[1], test=False)
     assert _study(path, cli).code == 0
     other = desk.table("other", 48, ["joy", "anger", "sadness"], seed=9)
@@ -171,26 +205,37 @@ def test_a_second_look_at_test_is_counted_in_the_table(write_study: WriteStudy, 
     assert "was scored more than once for a run and checkpoint (alone, seed 1: 2 times)" in table
 
 
-@pytest.mark.parametrize(("undefined", "interval"), [(1, True), (10, True), (11, False), (1000, False)])
+@pytest.mark.parametrize(
+    ("undefined", "interval"), [(1, True), (10, True), (11, False), (1000, False)]
+)
 def test_a_space_with_undefined_draws_is_measured_and_says_how_many(
     monkeypatch: pytest.MonkeyPatch, undefined: int, interval: bool
 ) -> None:
     draws = np.random.default_rng(0).normal(0.1, 0.02, 1000)
     draws[:undefined] = np.nan
     key = ("purity", "label")
-    one = SimpleNamespace(values={key: BootstrapEstimate(0.5, draws)}, differences={key: BootstrapEstimate(0.1, draws)})
+    one = SimpleNamespace(
+        values={key: BootstrapEstimate(0.5, draws)},
+        differences={key: BootstrapEstimate(0.1, draws)},
+    )
     found = [(200, "faster", one)]
     monkeypatch.setattr("emomtl.study.space._of_seed", lambda *_: iter(found))
     runs: Any = [SimpleNamespace(seed=1), SimpleNamespace(seed=2)]
     nothing: Any = None
     measure = _measure(nothing, runs, nothing, print)["faster"]["purity: label"]
     difference = measure["difference"]
-    assert (difference["value"], difference["undefined"], difference["seeds"]) == (pytest.approx(0.1), undefined, 2)
+    assert (difference["value"], difference["undefined"], difference["seeds"]) == (
+        pytest.approx(0.1),
+        undefined,
+        2,
+    )
     assert (difference["low"] is not None) == interval
     json.dumps(measure, allow_nan=False)
 
 
-def test_tables_and_result_are_written_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_and_result_are_written_together_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [tmp_path / name for name in ("table.md", "result.json")]
     write_together(dict.fromkeys(files, b"old"))
     whole = os.fsync
@@ -213,7 +258,9 @@ def test_a_result_that_json_cannot_hold_leaves_the_old_tables(
     path = write_study(rows={"alone": {}}, seeds=[1])
     assert _study(path, cli, "--draw").code == 0  # the table of what is pending
     before = {file.name: file.read_bytes() for file in (path.parent / "out").glob("*.*")}
-    monkeypatch.setattr("emomtl.study.gathering.StudyResult.as_json", lambda _: {"value": float("nan")})
+    monkeypatch.setattr(
+        "emomtl.study.gathering.StudyResult.as_json", lambda _: {"value": float("nan")}
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
         _study(path, cli, "--draw", "--set", "train.lr=0.01")
     after = {file.name: file.read_bytes() for file in (path.parent / "out").glob("*.*")}

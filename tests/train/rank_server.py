@@ -1,8 +1,10 @@
-"""Starts the command line in several processes at once, as a launcher does, without importing torch anew for each.
+"""Starts the command line in several processes at once, as a launcher does, without importing torch
+anew for each.
 
-It trains MANIFEST into FOLDER first, so that all that a run imports is there. Then a line of JSON on stdin, {"world": n,
-"arguments": [...], "folder": where stdout and stderr go, "environment": variables that are set too}, is answered by
-the processes' ids; the next line, whatever it says, by their exit codes once all have ended.
+It trains MANIFEST into FOLDER first, so that all that a run imports is there. Then a line of JSON
+on stdin, {"world": n, "arguments": [...], "folder": where stdout and stderr go, "environment":
+variables that are set too}, is answered by the processes' ids; the next line, whatever it says, by
+their exit codes once all have ended.
 """
 
 from __future__ import annotations
@@ -60,9 +62,14 @@ def serve() -> None:
             pids.append(pid)
         print(json.dumps(pids), flush=True)
         sys.stdin.readline()
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
+        print(
+            json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    train(start(compose_file(Path(sys.argv[1]), [], Plugins.discover()), Path(sys.argv[2]), Display()))
+    train(
+        start(compose_file(Path(sys.argv[1]), [], Plugins.discover()), Path(sys.argv[2]), Display())
+    )
     serve()

@@ -1,4 +1,6 @@
-"""The exponential moving average of the weights: what it is, where it is scored and saved, and who may take it."""
+"""The exponential moving average of the weights: what it is, where it is scored and saved, and who
+may take it.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,8 @@ def test_the_average_is_put_back_when_scoring_fails() -> None:
     assert torch.equal(model.weight, before)
 
 
-# -- runs ---------------------------------------------------------------------------------------------------------------
+# -- runs
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def manifest(desk: Any, name: str = "small", **more: Any) -> Path:
@@ -153,22 +156,32 @@ def test_the_raw_weights_are_those_of_a_run_without_an_average(desk: Any, averag
     checkpoint = open_checkpoint(find_checkpoint(plain, "last").resolve())
     assert not checkpoint.has(EMA)
     raw, average = parts(averaged)
-    assert all(torch.equal(raw[name], tensor) for name, tensor in checkpoint.tensors("model").items())
+    assert all(
+        torch.equal(raw[name], tensor) for name, tensor in checkpoint.tensors("model").items()
+    )
     assert not torch.equal(average["heads.mood.1.weight"], raw["heads.mood.1.weight"])
 
 
-def test_both_are_scored_and_the_average_chooses_unless_told_otherwise(desk: Any, averaged: Run) -> None:
+def test_both_are_scored_and_the_average_chooses_unless_told_otherwise(
+    desk: Any, averaged: Run
+) -> None:
     assert averaged.manifest.eval.weights == "ema"
     events = [event for event in averaged.events() if event["event"] == "evaluation"]
     assert events
-    assert all(event["weights"] == "ema" and set(event["raw_scores"]) == {"mood", "topics"} for event in events)
+    assert all(
+        event["weights"] == "ema" and set(event["raw_scores"]) == {"mood", "topics"}
+        for event in events
+    )
     raw_run = desk.train(manifest(desk, "raw", eval={"weights": "raw"}), "raw")
     others = [event for event in raw_run.events() if event["event"] == "evaluation"]
     assert [event["scores"] for event in others] == [event["raw_scores"] for event in events]
     assert [event["ema_scores"] for event in others] == [event["scores"] for event in events]
     for entry, other in zip(averaged.scores()[:1], raw_run.scores()[:1], strict=True):
         assert (entry["which"], entry["weights"], other["weights"]) == ("last", "ema", "raw")
-        for mine, theirs in ((entry["tasks"], other["other_weights"]["ema"]), (other["tasks"], entry["other_weights"]["raw"])):
+        for mine, theirs in (
+            (entry["tasks"], other["other_weights"]["ema"]),
+            (other["tasks"], entry["other_weights"]["raw"]),
+        ):
             for task, scores in theirs.items():  # what chooses is scored at tuned thresholds, too
                 assert scores["metrics"].items() <= mine[task]["metrics"].items()
 
@@ -181,7 +194,9 @@ def test_eval_scores_either_and_only_the_chosen_stands_for_the_run(averaged: Run
         assert said.code == 0, said.err
         scores[weights] = json.loads(said.out)["tasks"]["mood"]
     assert scores["ema"]["macro_f1"] == pytest.approx(last["tasks"]["mood"]["metrics"]["macro_f1"])
-    assert scores["raw"]["macro_f1"] == pytest.approx(last["other_weights"]["raw"]["mood"]["metrics"]["macro_f1"])
+    assert scores["raw"]["macro_f1"] == pytest.approx(
+        last["other_weights"]["raw"]["mood"]["metrics"]["macro_f1"]
+    )
     raw, ema = Run.open(averaged.folder).scores()[-2:]
     assert (raw["by"], raw["weights"], "answers" in raw) == ("other-weights", "raw", False)
     assert (ema["by"], ema["weights"], "answers" in ema) == ("eval", "ema", True)
@@ -216,7 +231,9 @@ def test_a_run_starts_from_either(desk: Any, averaged: Run) -> None:
 
 
 @pytest.mark.parametrize("weights", ["raw", "ema"])
-def test_slim_keeps_the_weights_that_are_asked_for(desk: Any, averaged: Run, cli: Any, weights: str) -> None:
+def test_slim_keeps_the_weights_that_are_asked_for(
+    desk: Any, averaged: Run, cli: Any, weights: str
+) -> None:
     wanted = dict(zip(("raw", "ema"), parts(averaged, "best"), strict=True))[weights]
     before = json.loads(cli("eval", averaged.folder, "--weights", weights, "--json").out)
     said = cli("slim", averaged.folder, "--weights", weights)
@@ -224,7 +241,9 @@ def test_slim_keeps_the_weights_that_are_asked_for(desk: Any, averaged: Run, cli
     checkpoint = open_checkpoint(find_checkpoint(averaged, "best").resolve())
     assert set(checkpoint.files) == {"model.safetensors", "weighting.safetensors", "state.json"}
     kept = checkpoint.tensors("model")
-    assert all(torch.equal(kept[name], tensor) for name, tensor in wanted.items() if name != UPDATES)
+    assert all(
+        torch.equal(kept[name], tensor) for name, tensor in wanted.items() if name != UPDATES
+    )
     after = cli("eval", averaged.folder, "--json")
     assert json.loads(after.out) == before
     other = {"raw": "ema", "ema": "raw"}[weights]
@@ -242,7 +261,9 @@ def test_slim_without_a_choice_keeps_both(averaged: Run, cli: Any) -> None:
         assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_a_run_interrupted_after_every_step_has_the_same_average_bit_for_bit(desk: Any, contents: Any) -> None:
+def test_a_run_interrupted_after_every_step_has_the_same_average_bit_for_bit(
+    desk: Any, contents: Any
+) -> None:
     path = manifest(desk, train={"steps": 5})
     unbroken = desk.train(path, "unbroken")
     resume = False
@@ -289,7 +310,8 @@ def test_check_says_the_memory_of_the_average(desk: Any, cli: Any) -> None:
     plain = json.loads(cli("check", desk.manifest("plain"), "--json").out)["memory_bytes"]
     assert "average" not in plain
     assert 0 < found["average"] <= found["parameters"]
-    assert 2 * (found["average"] + 4 * 2) == found["moments"]  # all that learns but the two weights of `uncertainty`
+    # all that learns but the two weights of `uncertainty`
+    assert 2 * (found["average"] + 4 * 2) == found["moments"]
 
 
 def test_the_identity_of_a_run_without_an_average_is_what_it_was(desk: Any, tmp_path: Path) -> None:

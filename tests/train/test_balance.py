@@ -1,4 +1,6 @@
-"""Rows drawn by the balance of their labels: the published formulas, exact expectations, resumable, said beforehand."""
+"""Rows drawn by the balance of their labels: the published formulas, exact expectations, resumable,
+said beforehand.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def one_hot(labels: Any, number: int = 3) -> Any:
 
 @pytest.mark.parametrize("power", [0.25, 0.5, 1.0])
 def test_single_labels_get_the_shares_of_kang_et_al(power: float) -> None:
-    """Equation 1 of Kang et al. (2020): p_c = n_c^q / sum n^q with q = 1 - power; 1 makes all labels equal."""
+    """Equation 1 of Kang et al. (2020): p_c = n_c^q / sum n^q with q = 1 - power; 1 makes all
+    labels equal.
+    """
     held, known = one_hot(FREQUENT), np.ones(100, bool)
     r = repeat_factors(held, known, power)
     drawn = np.array([r[label == FREQUENT].sum() for label in range(3)]) / r.sum()
@@ -34,7 +38,9 @@ def test_single_labels_get_the_shares_of_kang_et_al(power: float) -> None:
 
 
 def test_several_labels_follow_lvis_row_by_row() -> None:
-    """Written out from Gupta et al. (2019): r_i = max_c max(1, sqrt(t / f_c)), here f = (.5, .1, .05) of 20 rows, t = .2."""
+    """Written out from Gupta et al. (2019): r_i = max_c max(1, sqrt(t / f_c)), here f = (.5, .1,
+    .05) of 20 rows, t = .2.
+    """
     sets = [{0}] * 8 + [{0, 1}] * 2 + [{2}] + [set()] * 9
     held = np.array([[label in one for label in range(3)] for one in sets])
     r = repeat_factors(held, np.ones(20, bool), 0.5, below=0.2)
@@ -44,13 +50,19 @@ def test_several_labels_follow_lvis_row_by_row() -> None:
     assert r[11:] == pytest.approx(1.0)
 
 
-def test_rows_that_nobody_labelled_count_for_no_frequency_and_come_as_often_as_common_ones() -> None:
+def test_rows_that_nobody_labelled_count_for_no_frequency_and_come_as_often_as_common_ones() -> (
+    None
+):
     held = np.concatenate([one_hot(FREQUENT), np.zeros((50, 3), bool)])
     known = np.concatenate([np.ones(100, bool), np.zeros(50, bool)])
     r = repeat_factors(held, known, 1.0)
     assert r[:100] == pytest.approx(repeat_factors(held[:100], known[:100], 1.0))
     assert r[100:] == pytest.approx(1.0)
-    assert repeat_factors(np.zeros((3, 2), bool), np.zeros(3, bool), 1.0).tolist() == [1.0, 1.0, 1.0]
+    assert repeat_factors(np.zeros((3, 2), bool), np.zeros(3, bool), 1.0).tolist() == [
+        1.0,
+        1.0,
+        1.0,
+    ]
 
 
 def test_targets_of_every_kind_are_read_as_labels() -> None:
@@ -84,7 +96,9 @@ def test_a_balanced_stream_is_a_pure_function_of_its_position(buckets: bool) -> 
         return Stream("mood", rows, lengths, 7, 8, buckets, r)
 
     whole = stream().take(0, 200)
-    assert np.array_equal(np.concatenate([stream().take(at, 25) for at in range(0, 200, 25)]), whole)
+    assert np.array_equal(
+        np.concatenate([stream().take(at, 25) for at in range(0, 200, 25)]), whole
+    )
     assert set(whole) <= set(rows)
     assert not np.array_equal(whole[:40], whole[40:80])
     plain = Stream("mood", rows, lengths, 7, 8, buckets)
@@ -111,7 +125,9 @@ def test_a_run_draws_labels_as_check_says(desk: Any, cli: Any, way: str) -> None
     said = cli("check", manifest, "--no-step", "--json")
     assert said.code == 0, said.err
     shares = json.loads(said.out)["label_shares"]["rare"]
-    assert [shares[label][0] for label in ("joy", "anger", "fear")] == pytest.approx([0.8, 0.15, 0.05])
+    assert [shares[label][0] for label in ("joy", "anger", "fear")] == pytest.approx(
+        [0.8, 0.15, 0.05]
+    )
     assert [shares[label][1] for label in ("joy", "anger", "fear")] == pytest.approx([1 / 3] * 3)
     assert "rows are drawn by the balance" in cli("check", manifest, "--no-step").out
     session = desk.begin(manifest)
@@ -119,10 +135,14 @@ def test_a_run_draws_labels_as_check_says(desk: Any, cli: Any, way: str) -> None
     drawn = session.feeder.streams["rare"].take(0, 3000)
     names = session.data.taxonomies["rare"].names
     counted = Counter(names[target] for target in session.feeder.targets["rare"][drawn])
-    assert {label: n / 3000 for label, n in counted.items()} == pytest.approx(dict.fromkeys(names, 1 / 3), abs=0.02)
+    assert {label: n / 3000 for label, n in counted.items()} == pytest.approx(
+        dict.fromkeys(names, 1 / 3), abs=0.02
+    )
 
 
-def test_a_resumed_run_draws_the_same_rows(desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_draws_the_same_rows(
+    desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = desk.manifest(tasks={"rare": rare(desk)}, train={"steps": 4})
     whole = desk.train(manifest, "whole")
     session = desk.begin(manifest, "cut")
@@ -145,7 +165,10 @@ def test_two_balances_of_the_same_texts_in_one_step_are_refused(desk: Any) -> No
     one = rare(desk)
     two = {**one, "balance": 0.5}
     tasks = {"rare": one, "other": two, "mood": None, "topics": None}
-    with pytest.raises(EmomtlError, match=r"rare and other read the same texts in every step, and each wants them drawn"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"rare and other read the same texts in every step, and each wants them drawn",
+    ):
         desk.begin(desk.manifest(tasks=tasks, sampler={"per_step": "all"}), "all")
     desk.begin(desk.manifest(tasks=tasks, sampler={"per_step": "one"}), "one").run.close()
 
@@ -153,7 +176,11 @@ def test_two_balances_of_the_same_texts_in_one_step_are_refused(desk: Any) -> No
 def test_a_task_that_shares_a_balanced_one_s_texts_is_said(desk: Any, cli: Any) -> None:
     one = rare(desk)
     two = {key: value for key, value in one.items() if key != "balance"}
-    said = cli("check", desk.manifest(tasks={"rare": one, "other": two}, sampler={"per_step": "all"}), "--no-step")
+    said = cli(
+        "check",
+        desk.manifest(tasks={"rare": one, "other": two}, sampler={"per_step": "all"}),
+        "--no-step",
+    )
     assert said.code == 0, said.err
     assert "other: rows are drawn by the balance of rare's labels" in said.err
 
@@ -161,7 +188,10 @@ def test_a_task_that_shares_a_balanced_one_s_texts_is_said(desk: Any, cli: Any) 
 def test_numbers_have_no_balance_and_a_threshold_alone_means_nothing(desk: Any) -> None:
     with pytest.raises(EmomtlError) as error:
         compose_file(desk.manifest(tasks={"mood": {"balance_below": 0.1}}), [], Plugins.discover())
-    assert "tasks.mood.balance_below: says which labels are rare for `balance`, which is not given" in str(error.value)
+    assert (
+        "tasks.mood.balance_below: says which labels are rare for `balance`, which is not given"
+        in str(error.value)
+    )
     table = {"balance": 0.5, "head": {"use": "regression", "dimensions": ["v"]}}
     with pytest.raises(EmomtlError):
         compose_file(desk.manifest(tasks={"mood": table}), [], Plugins.discover())

@@ -1,4 +1,6 @@
-"""What a step trains on: tasks by the sampler's probabilities, rows by the streams, each text of a corpus encoded once."""
+"""What a step trains on: tasks by the sampler's probabilities, rows by the streams, each text of a
+corpus encoded once.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,36 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.train import Session
 from emomtl.train.state import State
 
-SAMPLERS = ["annealed", "explicit", "headroom", "power", "proportional", "round-robin", "square-root", "temperature", "uniform"]
+SAMPLERS = [
+    "annealed",
+    "explicit",
+    "headroom",
+    "power",
+    "proportional",
+    "round-robin",
+    "square-root",
+    "temperature",
+    "uniform",
+]
 REQUIRED = {"explicit": {"shares": {"mood": 5.0, "topics": 1.0, "small": 2.0}}}
 DRAWS = 1500
 
 
 @pytest.fixture(scope="module")
-def sessions(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Session]]:
+def sessions(
+    make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Session]]:
     """A session with one task a step and one with all, over three tasks of two corpora."""
     desk = make_desk(tmp_path_factory.mktemp("draw"))
     desk.table("small", 12, ["joy", "fear"], seed=9)
     small = {"use": "table", "source": "small.csv", "options": {"split": "part"}}
     made = {
-        way: desk.begin(desk.manifest(way, tasks={"small": small}, sampler={"per_step": way}, train={"batch_size": 4}), way)
+        way: desk.begin(
+            desk.manifest(
+                way, tasks={"small": small}, sampler={"per_step": way}, train={"batch_size": 4}
+            ),
+            way,
+        )
         for way in ("one", "all")
     }
     yield made
@@ -56,8 +75,15 @@ def test_every_offered_sampler_is_counted_here() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_tasks_are_drawn_as_often_as_the_sampler_says(sessions: dict[str, Session], name: str) -> None:
-    session, drawn, expected, drawer = sessions["one"], Counter[str](), Counter[str](), sampler(name)
+def test_tasks_are_drawn_as_often_as_the_sampler_says(
+    sessions: dict[str, Session], name: str
+) -> None:
+    session, drawn, expected, drawer = (
+        sessions["one"],
+        Counter[str](),
+        Counter[str](),
+        sampler(name),
+    )
     for moment in moments(session, DRAWS):
         drawing = session.feeder.draw(drawer, moment, session.state)
         (task,) = drawing.rows
@@ -69,17 +95,25 @@ def test_tasks_are_drawn_as_often_as_the_sampler_says(sessions: dict[str, Sessio
     if name == "round-robin":
         assert drawn == expected
     else:
-        assert chisquare([drawn[task] for task in tasks], [expected[task] for task in tasks]).pvalue > 0.01
+        assert (
+            chisquare([drawn[task] for task in tasks], [expected[task] for task in tasks]).pvalue
+            > 0.01
+        )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_with_every_task_in_a_step_examples_follow_the_probabilities(sessions: dict[str, Session], name: str) -> None:
+def test_with_every_task_in_a_step_examples_follow_the_probabilities(
+    sessions: dict[str, Session], name: str
+) -> None:
     session, had, expected, drawer = sessions["all"], Counter[str](), Counter[str](), sampler(name)
     for moment in moments(session, 600):
         drawing = session.feeder.draw(drawer, moment, session.state)
         had.update(drawing.examples)
         expected.update({task: 12 * p for task, p in drawing.probabilities.items()})
-        assert sum(drawing.examples.values()) in (12, 13), "one more where a share is below one example"
+        assert sum(drawing.examples.values()) in (
+            12,
+            13,
+        ), "one more where a share is below one example"
     for task, wanted in expected.items():
         assert had[task] == pytest.approx(max(wanted, 600), rel=0.03)
 
@@ -92,22 +126,35 @@ def test_a_task_with_probability_zero_is_never_drawn(sessions: dict[str, Session
 
 
 @pytest.mark.parametrize("way", ["one", "all"])
-def test_a_draw_is_a_pure_function_of_step_and_state(sessions: dict[str, Session], way: str) -> None:
+def test_a_draw_is_a_pure_function_of_step_and_state(
+    sessions: dict[str, Session], way: str
+) -> None:
     session = sessions[way]
     moment = Moment(7, 0.3, 0, 1, session.data.sizes, joint=way == "all", seed=5)
     state = State(step=7, positions={"mood": 41, "topics": 18, "small": 30})
     first = session.feeder.draw(sampler("annealed"), moment, state)
     for other in range(3):
-        session.feeder.draw(sampler("annealed"), replace(moment, step=other), State(positions={"mood": other * 100}))
+        session.feeder.draw(
+            sampler("annealed"), replace(moment, step=other), State(positions={"mood": other * 100})
+        )
     again = session.feeder.draw(sampler("annealed"), moment, state)
     assert first.rows.keys() == again.rows.keys()
     assert all(np.array_equal(rows, again.rows[stream]) for stream, rows in first.rows.items())
-    assert (first.examples, first.probabilities, first.advance) == (again.examples, again.probabilities, again.advance)
+    assert (first.examples, first.probabilities, first.advance) == (
+        again.examples,
+        again.probabilities,
+        again.advance,
+    )
     assert state.positions == {"mood": 41, "topics": 18, "small": 30}, "the state is not touched"
 
 
-@pytest.mark.parametrize("given", [{"mood": 1.0, "other": 1.0}, {"mood": -1.0}, {"mood": float("nan")}, {}, {"mood": 0.0}])
-def test_a_sampler_that_gives_nonsense_is_named(sessions: dict[str, Session], given: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [{"mood": 1.0, "other": 1.0}, {"mood": -1.0}, {"mood": float("nan")}, {}, {"mood": 0.0}],
+)
+def test_a_sampler_that_gives_nonsense_is_named(
+    sessions: dict[str, Session], given: dict[str, float]
+) -> None:
     class Nonsense:
         def probabilities(self, moment: Moment) -> dict[str, float]:
             return given
@@ -130,7 +177,9 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_tasks_of_one_corpus_encode_each_text_once_a_step(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.train.step import take_step
     from emomtl.train.validation import validate
 
@@ -156,7 +205,11 @@ def test_batch_sizes_limits_and_weights_of_tasks_are_honoured(desk: Any) -> None
     from emomtl.train.step import take_step
 
     tasks = {"mood": {"batch_size": 3, "limit": 10}, "topics": {"weight": 0.0}}
-    changes = {"tasks": tasks, "sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "equal"}}
+    changes = {
+        "tasks": tasks,
+        "sampler": {"use": "uniform", "per_step": "all"},
+        "weighting": {"use": "equal"},
+    }
     session = desk.begin(desk.manifest(**changes, train={"weight_decay": 0.0}))
     assert session.data.sizes == {"mood": 10, "topics": 36}
     before = {name: value.clone() for name, value in session.model.heads.state_dict().items()}
@@ -173,7 +226,10 @@ def test_batch_sizes_limits_and_weights_of_tasks_are_honoured(desk: Any) -> None
 
 @pytest.mark.parametrize("way", ["one", "all"])
 def test_target_updates_are_exactly_the_updates_of_the_target(desk: Any, way: str) -> None:
-    changes = {"train": {"steps": None, "target_updates": 5, "target": "topics"}, "sampler": {"per_step": way}}
+    changes = {
+        "train": {"steps": None, "target_updates": 5, "target": "topics"},
+        "sampler": {"per_step": way},
+    }
     run = desk.train(desk.manifest(**changes, checkpoint=None))
     last = [event for event in run.events() if event["event"] == "step"][-1]
     assert last["updates"]["topics"] == 5
@@ -183,7 +239,9 @@ def test_target_updates_are_exactly_the_updates_of_the_target(desk: Any, way: st
 
 def test_a_target_that_is_never_drawn_is_refused_before_a_folder_is_made(desk: Any) -> None:
     explicit = {"use": "explicit", "shares": {"mood": 1.0, "topics": 0.0}}
-    manifest = desk.manifest(train={"steps": None, "target_updates": 5, "target": "topics"}, sampler=explicit)
+    manifest = desk.manifest(
+        train={"steps": None, "target_updates": 5, "target": "topics"}, sampler=explicit
+    )
     with pytest.raises(EmomtlError, match="never draws 'topics'"):
         desk.begin(manifest)
     assert not (desk.folder / "run").exists()

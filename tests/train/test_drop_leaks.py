@@ -1,4 +1,6 @@
-"""`[data] drop_leaks`: a run that trains on none of the texts that it scores, says what it left out, and resumes as it was."""
+"""`[data] drop_leaks`: a run that trains on none of the texts that it scores, says what it left
+out, and resumes as it was.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ LEAKED = 5
 
 @pytest.fixture
 def leaky(desk: Any) -> Any:
-    """The desk with LEAKED test texts of `mood` and one of its validation texts among the training rows of `topics`."""
+    """The desk with LEAKED test texts of `mood` and one of its validation texts among the training
+    rows of `topics`.
+    """
     mood = [line.rsplit(",", 2) for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     tests = [text for text, _, part in mood if part == "test"][:LEAKED]
     validation = [text for text, _, part in mood if part == "validation"][:1]
@@ -34,7 +38,10 @@ def test_a_run_without_leaks_says_in_its_environment_what_it_left_out(leaky: Any
     run = leaky.train(manifest(leaky, True), "honest")
     assert kept.environment["dropped_leaks"] == {}
     where = {"mood validation": 1, "mood test": LEAKED}
-    assert run.environment["dropped_leaks"] == {"mood": {"rows": 0, "where": {}}, "topics": {"rows": LEAKED + 1, "where": where}}
+    assert run.environment["dropped_leaks"] == {
+        "mood": {"rows": 0, "where": {}},
+        "topics": {"rows": LEAKED + 1, "where": where},
+    }
     assert run.environment["sizes"]["topics"] == kept.environment["sizes"]["topics"] - LEAKED - 1
     assert run.environment["data"] == kept.environment["data"]
 
@@ -54,7 +61,10 @@ def test_check_warns_of_leaks_and_is_content_once_they_are_dropped(leaky: Any, c
     said = cli("check", manifest(leaky, False), "--no-step", "--json")
     assert said.code == 0, said.err
     where = f"mood validation 1, mood test {LEAKED}"
-    assert f"warning: topics: {LEAKED + 1} training rows have a text of validation or test ({where})" in said.err
+    assert (
+        f"warning: topics: {LEAKED + 1} training rows have a text of validation or test ({where})"
+        in said.err
+    )
     assert "drop_leaks = true" in said.err
     assert json.loads(said.out)["leaks"]["topics"]["rows"] == LEAKED + 1
     honest = cli("check", manifest(leaky, True), "--no-step", "--json")

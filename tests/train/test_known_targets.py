@@ -1,4 +1,6 @@
-"""The loss of a step is the mean over its known targets however it is cut, and a task without any has none."""
+"""The loss of a step is the mean over its known targets however it is cut, and a task without any
+has none.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ JOINT = {"use": "uniform", "per_step": "all"}
 
 
 def begun(desk: Any, out: str, accumulate: int = 1, weighting: str = "equal", **more: Any) -> Any:
-    """A session without dropout; half of what is known of each task is taken away, in rows and in parts of rows."""
+    """A session without dropout; half of what is known of each task is taken away, in rows and in
+    parts of rows.
+    """
     tasks = more.pop("tasks", {"mood": STILL, "topics": STILL})
     options = {"weights": {"mood": 0.5}} if weighting == "static" else {}
     manifest = desk.manifest(
@@ -57,13 +61,17 @@ def numbers(desk: Any) -> dict[str, Any]:
     lines = (desk.folder / "mood.csv").read_text().splitlines()[1:]
     texts = [line.split(",") for line in lines]
     rows = [f"{text},{i % 5},{i % 3},{i % 7},{part}" for i, (text, _, part) in enumerate(texts)]
-    (desk.folder / "numbers.csv").write_text("\n".join(["text,valence,arousal,dominance,part", *rows]) + "\n")
+    (desk.folder / "numbers.csv").write_text(
+        "\n".join(["text,valence,arousal,dominance,part", *rows]) + "\n"
+    )
     options = {"split": "part", "label": ["valence", "arousal", "dominance"]}
     return {"use": "table", "source": "numbers.csv", "options": options, "head": NUMBERS}
 
 
 def uneven(session: Any) -> None:
-    """Rows without a label, and rows that are known in part, so that no two micro-batches know equally much."""
+    """Rows without a label, and rows that are known in part, so that no two micro-batches know
+    equally much.
+    """
     size = {task: len(targets) for task, targets in session.feeder.targets.items()}
     unlabel(session, "mood", np.arange(size["mood"]) % 3 == 0)
     unlabel(session, "topics", np.arange(size["topics"]) % 2 == 0, slice(1, None))
@@ -73,12 +81,16 @@ def uneven(session: Any) -> None:
 
 
 def gradient(session: Any, raw: bool = False) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """The losses of the next step (`raw`: the heads' means, before the scale) and its gradients by parameter."""
+    """The losses of the next step (`raw`: the heads' means, before the scale) and its gradients by
+    parameter.
+    """
     moment = moment_of(session)
     drawing = session.feeder.draw(session.plan.sampler, moment, session.state)
     made = compute_gradients(session, drawing, moment)
     losses = made.raw if raw else made.losses
-    found = {name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None}
+    found = {
+        name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None
+    }
     return {task: float(loss) for task, loss in losses.items()}, found
 
 
@@ -111,14 +123,20 @@ def test_the_loss_of_a_step_is_the_heads_own_over_all_of_its_rows(desk: Any) -> 
         with torch.no_grad():
             for part in (part for parts in drawing.micro for part in parts if task in part.targets):
                 inputs = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
-                figures.append(session.model.logits(task, session.model.encode(inputs)[: len(part.targets[task])]))
+                figures.append(
+                    session.model.logits(
+                        task, session.model.encode(inputs)[: len(part.targets[task])]
+                    )
+                )
                 targets.append(torch.from_numpy(part.targets[task]))
         whole = session.plan.tasks[task].head.loss(torch.cat(figures), torch.cat(targets))
         assert loss == pytest.approx(float(whole), rel=1e-5)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3, 7])
-def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bit(desk: Any, accumulate: int) -> None:
+def test_with_every_label_known_a_piece_has_its_part_of_the_texts_to_the_last_bit(
+    desk: Any, accumulate: int
+) -> None:
     session = begun(desk, "run", accumulate)
     drawing = session.feeder.draw(session.plan.sampler, moment_of(session), session.state)
     totals = drawing.totals
@@ -138,8 +156,16 @@ WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("weighting", weightings_mostly_long(WEIGHTINGS))
-def test_a_task_without_a_label_in_a_step_is_absent_and_not_0(desk: Any, weighting: str, accumulate: int) -> None:
-    session = begun(desk, "run", accumulate, weighting, tasks={"mood": STILL, "topics": STILL, "third": third(desk)})
+def test_a_task_without_a_label_in_a_step_is_absent_and_not_0(
+    desk: Any, weighting: str, accumulate: int
+) -> None:
+    session = begun(
+        desk,
+        "run",
+        accumulate,
+        weighting,
+        tasks={"mood": STILL, "topics": STILL, "third": third(desk)},
+    )
     for step in range(3):
         targets, known = dict(session.feeder.targets), dict(session.feeder.known)
         if step == 1:
@@ -154,7 +180,9 @@ def test_a_task_without_a_label_in_a_step_is_absent_and_not_0(desk: Any, weighti
         session.feeder.targets, session.feeder.known = targets, known
     assert session.window.totals()["topics"][1] == 2
     assert session.state.updates == {"mood": 3, "topics": 2, "third": 3}
-    assert all(bool(torch.isfinite(value).all()) for value in session.weighting.state_dict().values())
+    assert all(
+        bool(torch.isfinite(value).all()) for value in session.weighting.state_dict().values()
+    )
 
 
 def third(desk: Any) -> dict[str, Any]:
@@ -162,20 +190,33 @@ def third(desk: Any) -> dict[str, Any]:
     return {"use": "table", "source": "third.csv", "options": {"split": "part"}, **STILL}
 
 
-@pytest.mark.parametrize("weighting", ["geometric-mean", "famo", "gradnorm", "imtl-g", "uncertainty"])
-def test_without_its_labels_a_task_leaves_the_others_what_they_have_without_it(desk: Any, weighting: str) -> None:
-    both = begun(desk, "both", weighting=weighting, tasks={"mood": STILL, "topics": STILL, "third": third(desk)})
+@pytest.mark.parametrize(
+    "weighting", ["geometric-mean", "famo", "gradnorm", "imtl-g", "uncertainty"]
+)
+def test_without_its_labels_a_task_leaves_the_others_what_they_have_without_it(
+    desk: Any, weighting: str
+) -> None:
+    both = begun(
+        desk,
+        "both",
+        weighting=weighting,
+        tasks={"mood": STILL, "topics": STILL, "third": third(desk)},
+    )
     unlabel(both, "third")
     alone = begun(desk, "alone", weighting=weighting)
     ours, theirs = take_step(both), take_step(alone)
     names = ("mood", "topics")
-    assert {task: float(ours.losses[task]) for task in names} == {task: float(theirs.losses[task]) for task in names}
+    assert {task: float(ours.losses[task]) for task in names} == {
+        task: float(theirs.losses[task]) for task in names
+    }
     weights = {task: float(ours.weights[task]) for task in names}
     assert weights == pytest.approx({task: float(theirs.weights[task]) for task in names}, rel=1e-5)
 
 
 @pytest.mark.parametrize("weighting", ["uncertainty", "famo", "pcgrad", "gradnorm"])
-def test_a_step_without_any_label_changes_nothing_and_is_said_once(desk: Any, weighting: str) -> None:
+def test_a_step_without_any_label_changes_nothing_and_is_said_once(
+    desk: Any, weighting: str
+) -> None:
     session = begun(desk, "run", weighting=weighting)
     notes: list[str] = []
     session.reporter.display.note = notes.append
@@ -190,14 +231,23 @@ def test_a_step_without_any_label_changes_nothing_and_is_said_once(desk: Any, we
         settle(session)
         assert done.losses == done.weights == {}
         assert bool(done.finite)
-    assert all(torch.equal(session.model.state_dict()[name], value) for name, value in before.items())
-    assert all(torch.equal(session.weighting.state_dict()[name], value) for name, value in learned.items())
+    assert all(
+        torch.equal(session.model.state_dict()[name], value) for name, value in before.items()
+    )
+    assert all(
+        torch.equal(session.weighting.state_dict()[name], value) for name, value in learned.items()
+    )
     assert session.state.step == 3
     assert session.state.updates == {"mood": 1, "topics": 1}
-    assert notes == ["no row of step 2 (mood, topics) has a label, so it changes nothing; nor will others like it"]
+    assert notes == [
+        "no row of step 2 (mood, topics) has a label, so it changes nothing; nor will others"
+        " like it"
+    ]
 
 
-def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroken_one(desk: Any, contents: Any) -> None:
+def test_a_run_in_which_most_steps_have_no_label_ends_and_resumes_as_the_unbroken_one(
+    desk: Any, contents: Any
+) -> None:
     lines = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     rows = [
         {"text": text, "label": None if number % 9 and part == "train" else label, "part": part}
@@ -242,5 +292,9 @@ def test_hidden_tokens_are_counted_over_the_pieces_of_a_step(desk: Any) -> None:
     with torch.no_grad():
         for part in parts:
             inputs = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
-            total += float(session.model.token_outputs("words", inputs, torch.from_numpy(part.targets["words"]))[:, 0].sum())
+            total += float(
+                session.model.token_outputs(
+                    "words", inputs, torch.from_numpy(part.targets["words"])
+                )[:, 0].sum()
+            )
     assert losses["words"] == pytest.approx(total / sum(hidden), rel=1e-5)

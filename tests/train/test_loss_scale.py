@@ -1,4 +1,6 @@
-"""The scale of losses in a run: equal shares of the encoder, one gradient however it is cut, and clipping by task."""
+"""The scale of losses in a run: equal shares of the encoder, one gradient however it is cut, and
+clipping by task.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ JOINT = {"use": "proportional", "per_step": "all"}
 
 def begun(desk: Any, out: str, **train: Any) -> Session:
     """A joint session of two tasks under equal weights, without dropout."""
-    tasks = {"mood": {"head": {"dropout": 0.0}}, "topics": {"head": {"use": "multi-label", "dropout": 0.0}}}
+    tasks = {
+        "mood": {"head": {"dropout": 0.0}},
+        "topics": {"head": {"use": "multi-label", "dropout": 0.0}},
+    }
     manifest = desk.manifest(
         out,
         encoder={"dropout": 0.0},
@@ -40,7 +45,13 @@ def stepped(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
     def keep() -> None:
         scale = getattr(session.optimizer, "grad_scale", None)
         named = session.model.named_parameters()
-        kept.update({name: p.grad / (1.0 if scale is None else scale) for name, p in named if p.grad is not None})
+        kept.update(
+            {
+                name: p.grad / (1.0 if scale is None else scale)
+                for name, p in named
+                if p.grad is not None
+            }
+        )
 
     monkeypatch.setattr(session.optimizer, "step", keep)
     take_step(session)
@@ -49,11 +60,17 @@ def stepped(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
 
 def norm(gradients: dict[str, torch.Tensor], *starts: str) -> float:
     """The norm of the gradients whose names begin so."""
-    return float(torch.cat([g.flatten() for name, g in gradients.items() if name.startswith(starts)]).norm())
+    return float(
+        torch.cat([g.flatten() for name, g in gradients.items() if name.startswith(starts)]).norm()
+    )
 
 
 def test_each_task_has_a_fair_share_of_the_encoder_under_the_default(desk: Any) -> None:
-    run: Run = desk.train(desk.manifest(sampler=JOINT, weighting={"use": "equal"}, train={"steps": 12, "log_every": 4}))
+    run: Run = desk.train(
+        desk.manifest(
+            sampler=JOINT, weighting={"use": "equal"}, train={"steps": 12, "log_every": 4}
+        )
+    )
     logged = [event["encoder_grad_norms"] for event in run.events() if event["event"] == "step"]
     assert len(logged) == 3
     for norms in logged:
@@ -63,17 +80,24 @@ def test_each_task_has_a_fair_share_of_the_encoder_under_the_default(desk: Any) 
 
 
 def test_raw_and_scaled_losses_stand_side_by_side_in_the_log(desk: Any) -> None:
-    run: Run = desk.train(desk.manifest(sampler=JOINT, weighting={"use": "equal"}, train={"steps": 2, "log_every": 1}))
+    run: Run = desk.train(
+        desk.manifest(sampler=JOINT, weighting={"use": "equal"}, train={"steps": 2, "log_every": 1})
+    )
     for event in (event for event in run.events() if event["event"] == "step"):
         assert event["losses"]["mood"] == pytest.approx(event["raw_losses"]["mood"], rel=1e-6)
-        assert event["losses"]["topics"] == pytest.approx(4 * event["raw_losses"]["topics"], rel=1e-6)
+        assert event["losses"]["topics"] == pytest.approx(
+            4 * event["raw_losses"]["topics"], rel=1e-6
+        )
     assert "the mean loss is multiplied by 4 (nats)" in (run.folder / "log.txt").read_text()
 
 
 def test_measuring_gradients_for_the_log_changes_no_weight(desk: Any) -> None:
     ends = []
     for every in (1, 50):
-        session = desk.begin(desk.manifest(f"every{every}", sampler=JOINT, train={"log_every": every}), f"every{every}")
+        session = desk.begin(
+            desk.manifest(f"every{every}", sampler=JOINT, train={"log_every": every}),
+            f"every{every}",
+        )
         session.model.train()
         for _ in range(4):
             remember(session, take_step(session))
@@ -83,19 +107,27 @@ def test_measuring_gradients_for_the_log_changes_no_weight(desk: Any) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_clipping_by_task_bounds_each_task_alone(desk: Any, monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
+def test_clipping_by_task_bounds_each_task_alone(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
     together = stepped(begun(desk, "free", clip=0.0), monkeypatch)
     options = {"clip": 1e-3, "clip_by": "task", "accumulate": accumulate}
     apart = stepped(begun(desk, "apart", **options), monkeypatch)
-    # heads have no gradient but their own task's, so each pair (encoder, head) is cut by the same factor
-    factors = {task: norm(apart, f"heads.{task}.") / norm(together, f"heads.{task}.") for task in ("mood", "topics")}
+    # heads have no gradient but their own task's, so each pair (encoder, head) is cut by the same
+    # factor
+    factors = {
+        task: norm(apart, f"heads.{task}.") / norm(together, f"heads.{task}.")
+        for task in ("mood", "topics")
+    }
     assert factors["mood"] != pytest.approx(factors["topics"], rel=0.05)
     bound = sum(norm(apart, f"heads.{task}.") ** 2 for task in factors) ** 0.5
     assert bound < 1e-3 * 2**0.5
     assert norm(apart, "encoder.") < 2e-3
 
 
-def test_clipping_by_task_far_away_is_no_clipping(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clipping_by_task_far_away_is_no_clipping(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = stepped(begun(desk, "plain", clip=0.0), monkeypatch)
     apart = stepped(begun(desk, "apart", clip=1e6, clip_by="task"), monkeypatch)
     assert apart.keys() == plain.keys()
@@ -111,13 +143,16 @@ def test_a_method_that_mixes_gradients_refuses_clipping_by_task(desk: Any) -> No
 
 
 def test_what_a_weighting_learns_has_its_own_rate_and_no_clip(desk: Any) -> None:
-    manifest = desk.manifest(sampler=JOINT, train={"weighting_lr": 0.02, "clip": 1e-6, "steps": 20, "warmup": 0.5})
+    manifest = desk.manifest(
+        sampler=JOINT, train={"weighting_lr": 0.02, "clip": 1e-6, "steps": 20, "warmup": 0.5}
+    )
     session = desk.begin(manifest)
     session.model.train()
     before = {name: float(value.detach()) for name, value in session.weighting.named_parameters()}
     remember(session, take_step(session))
     session.run.close()
-    # Adam's first step has the length of its rate, whatever the warm-up, if its gradient is not clipped to nothing
+    # Adam's first step has the length of its rate, whatever the warm-up, if its gradient is not
+    # clipped to nothing
     for name, value in session.weighting.named_parameters():
         assert abs(float(value.detach()) - before[name]) == pytest.approx(0.02, rel=1e-3)
 

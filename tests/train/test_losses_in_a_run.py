@@ -1,4 +1,6 @@
-"""Losses for rare labels in a run: counts of the training rows, resume, opened runs, and what `check` says."""
+"""Losses for rare labels in a run: counts of the training rows, resume, opened runs, and what
+`check` says.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def test_weights_are_those_of_the_training_rows(desk: Any) -> None:
         assert scale.base.nats != 1.0
 
 
-def test_a_resumed_run_with_weights_is_the_run_that_was_not_stopped(desk: Any, contents: Any) -> None:
+def test_a_resumed_run_with_weights_is_the_run_that_was_not_stopped(
+    desk: Any, contents: Any
+) -> None:
     whole = desk.train(desk.manifest(tasks=WEIGHTED), "whole")
     manifest = desk.manifest(tasks=WEIGHTED, train={"steps": 6})
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +66,11 @@ def test_check_says_what_labels_weigh(desk: Any, cli: Any) -> None:
 
 
 def test_a_contradiction_is_one_message_with_its_line(desk: Any, cli: Any) -> None:
-    wrong = {"topics": {"head": {"use": "multi-label", "criterion": "asymmetric", "pos_weight": "balanced"}}}
+    wrong = {
+        "topics": {
+            "head": {"use": "multi-label", "criterion": "asymmetric", "pos_weight": "balanced"}
+        }
+    }
     said = cli("check", desk.manifest(tasks=wrong), "--no-step")
     assert said.code == 1
     assert "tasks.topics.head" in said.err
@@ -70,7 +78,9 @@ def test_a_contradiction_is_one_message_with_its_line(desk: Any, cli: Any) -> No
 
 
 def test_rows_drawn_by_label_are_not_weighed_by_label_too(desk: Any, cli: Any) -> None:
-    said = cli("check", desk.manifest(tasks={"mood": {**WEIGHTED["mood"], "balance": 0.5}}), "--no-step")
+    said = cli(
+        "check", desk.manifest(tasks={"mood": {**WEIGHTED["mood"], "balance": 0.5}}), "--no-step"
+    )
     assert said.code == 1
     assert "tasks.mood.balance: its head's loss makes up for how often each label comes" in said.err
 
@@ -84,7 +94,11 @@ def test_a_weight_of_an_unknown_label_is_found_where_labels_are_learned(desk: An
 def test_a_task_that_is_reweighted_keeps_its_share_of_the_encoder(desk: Any) -> None:
     joint = {"use": "proportional", "per_step": "all"}
     shares = {}
-    for name, head in (("plain", {}), ("balanced", {"pos_weight": "balanced"}), ("focal", {"criterion": "focal"})):
+    for name, head in (
+        ("plain", {}),
+        ("balanced", {"pos_weight": "balanced"}),
+        ("focal", {"criterion": "focal"}),
+    ):
         manifest = desk.manifest(
             name,
             tasks={"topics": {"head": {"use": "multi-label", **head}}},
@@ -92,6 +106,13 @@ def test_a_task_that_is_reweighted_keeps_its_share_of_the_encoder(desk: Any) -> 
             weighting={"use": "equal"},
             train={"steps": 4, "log_every": 1},
         )
-        events = [event for event in desk.train(manifest, name).events() if event["event"] == "step"]
-        shares[name] = np.mean([e["encoder_grad_norms"]["topics"] / sum(e["encoder_grad_norms"].values()) for e in events])
+        events = [
+            event for event in desk.train(manifest, name).events() if event["event"] == "step"
+        ]
+        shares[name] = np.mean(
+            [
+                e["encoder_grad_norms"]["topics"] / sum(e["encoder_grad_norms"].values())
+                for e in events
+            ]
+        )
     assert all(0.125 < share < 0.875 for share in shares.values()), shares

@@ -1,4 +1,6 @@
-"""A step that does not fit into memory is said with its tasks and tokens, or cut smaller with the very results of that cut."""
+"""A step that does not fit into memory is said with its tasks and tokens, or cut smaller with the
+very results of that cut.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,27 @@ def emomtl_heads():
 '''
 
 
-def cramped(desk: Any, name: str, policy: str = "split", accumulate: int = 1, weighting: str = "uncertainty", **head: Any) -> Any:
+def cramped(
+    desk: Any,
+    name: str,
+    policy: str = "split",
+    accumulate: int = 1,
+    weighting: str = "uncertainty",
+    **head: Any,
+) -> Any:
     """A manifest whose task `mood` has little room."""
     (desk.folder / f"cramped_{name}.py").write_text(HEAD.format(name=name))
     tasks = {task: {"head": {"use": use, **options}} for task, use, options in _heads(name, head)}
     train = {"steps": 6, "log_every": 1, "accumulate": accumulate, "on_out_of_memory": policy}
     sampler, weights = {"use": "uniform", "per_step": "all"}, {"use": weighting}
-    return desk.manifest(name, plugins=[f"./cramped_{name}.py"], tasks=tasks, train=train, sampler=sampler, weighting=weights)
+    return desk.manifest(
+        name,
+        plugins=[f"./cramped_{name}.py"],
+        tasks=tasks,
+        train=train,
+        sampler=sampler,
+        weighting=weights,
+    )
 
 
 def _heads(name: str, head: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -55,7 +71,9 @@ def losses(run: Any) -> list[dict[str, float]]:
     return [event["losses"] for event in run.events() if event["event"] == "step"]
 
 
-def test_a_step_that_does_not_fit_stops_the_run_with_task_texts_tokens_and_what_to_change(desk: Any) -> None:
+def test_a_step_that_does_not_fit_stops_the_run_with_task_texts_tokens_and_what_to_change(
+    desk: Any,
+) -> None:
     from emomtl.train import train
 
     manifest = cramped(desk, "stops", "stop", fails=4)
@@ -73,11 +91,15 @@ def test_a_step_that_does_not_fit_stops_the_run_with_task_texts_tokens_and_what_
 
 
 @pytest.mark.parametrize("weighting", ["uncertainty", "famo", "gradnorm", "pcgrad"])
-def test_a_run_that_cuts_by_itself_is_bit_for_bit_the_run_that_was_told_to_cut(desk: Any, contents: Any, weighting: str) -> None:
+def test_a_run_that_cuts_by_itself_is_bit_for_bit_the_run_that_was_told_to_cut(
+    desk: Any, contents: Any, weighting: str
+) -> None:
     own = desk.train(cramped(desk, "own", room=4, weighting=weighting), "own")
     told = desk.train(cramped(desk, "told", accumulate=2, weighting=weighting), "told")
     mine, theirs = contents(own), contents(told)
-    assert [event for event in own.events() if event["event"] == "split"] == [{"event": "split", "step": 1, "micro_batches": 2}]
+    assert [event for event in own.events() if event["event"] == "split"] == [
+        {"event": "split", "step": 1, "micro_batches": 2}
+    ]
     assert "out of memory at step 1" in (own.folder / "log.txt").read_text()
     assert mine["state"].pop("cut") == 2
     assert theirs["state"].pop("cut") == 1
@@ -89,7 +111,9 @@ def test_a_run_that_cuts_by_itself_is_bit_for_bit_the_run_that_was_told_to_cut(d
 def test_a_step_that_fails_in_its_second_micro_batch_begins_anew_without_what_the_first_had_gathered(
     desk: Any, contents: Any, weighting: str
 ) -> None:
-    own = contents(desk.train(cramped(desk, "own", accumulate=2, fails=2, weighting=weighting), "own"))
+    own = contents(
+        desk.train(cramped(desk, "own", accumulate=2, fails=2, weighting=weighting), "own")
+    )
     told = contents(desk.train(cramped(desk, "told", accumulate=4, weighting=weighting), "told"))
     assert own["tensors"] == told["tensors"]
 
@@ -99,13 +123,20 @@ def test_without_dropout_the_losses_are_those_of_the_step_that_fits(desk: Any) -
     found = []
     for name, room in (("whole", 1000), ("cut", 2)):
         manifest = cramped(desk, name, room=room, dropout=0.0)
-        found.append(desk.train(manifest, name, overrides=[f"encoder.dropout={encoder['dropout']}"]))
-    assert [event["micro_batches"] for event in found[1].events() if event["event"] == "split"] == [2, 4]
+        found.append(
+            desk.train(manifest, name, overrides=[f"encoder.dropout={encoder['dropout']}"])
+        )
+    assert [event["micro_batches"] for event in found[1].events() if event["event"] == "split"] == [
+        2,
+        4,
+    ]
     for whole, cut in zip(*map(losses, found), strict=True):
         assert cut == pytest.approx(whole, rel=1e-5)
 
 
-def test_a_run_that_was_cut_and_interrupted_after_every_step_is_the_unbroken_one(desk: Any, contents: Any) -> None:
+def test_a_run_that_was_cut_and_interrupted_after_every_step_is_the_unbroken_one(
+    desk: Any, contents: Any
+) -> None:
 
     manifest = cramped(desk, "broken", room=4)
     unbroken = contents(desk.train(manifest, "unbroken"))
@@ -130,7 +161,11 @@ def test_a_single_text_that_does_not_fit_is_said_and_nothing_is_cut_further(desk
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_scoring_and_the_optimiser_that_do_not_fit_name_what_to_change(
     desk: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
@@ -145,7 +180,10 @@ def test_scoring_and_the_optimiser_that_do_not_fit_name_what_to_change(
             "emomtl.inference.evaluator.Evaluator.outputs",
             "eval.batch_size: the device ran out of memory while mood were scored on validation",
         ),
-        ("torch.optim.AdamW.step", "train: the device ran out of memory in the optimiser at step 1"),
+        (
+            "torch.optim.AdamW.step",
+            "train: the device ran out of memory in the optimiser at step 1",
+        ),
     ):
         session = desk.begin(desk.manifest(), said[:4])
         with monkeypatch.context() as patch:
@@ -154,7 +192,9 @@ def test_scoring_and_the_optimiser_that_do_not_fit_name_what_to_change(
                 train(session)
 
 
-def test_an_error_of_another_kind_passes_as_it_is(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_another_kind_passes_as_it_is(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.train import train
 
     def broken(*args: Any, **more: Any) -> Any:

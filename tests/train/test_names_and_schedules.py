@@ -1,4 +1,6 @@
-"""Names that torch has for itself are names like others, and gradients are mixed among what is open."""
+"""Names that torch has for itself are names like others, and gradients are mixed among what is
+open.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,18 @@ import torch
 from emomtl.plugins.discovery import Plugins
 from emomtl.train.step import remember, take_step
 
-NAMES = ["values", "type", "train", "keys", "items", "forward", "weight", "training", "_get_name"[1:], "T_destination"]
+NAMES = [
+    "values",
+    "type",
+    "train",
+    "keys",
+    "items",
+    "forward",
+    "weight",
+    "training",
+    "_get_name"[1:],
+    "T_destination",
+]
 OPTIONS = {"split": "part"}
 
 
@@ -20,8 +33,12 @@ def named(desk: Any, *names: str, **more: Any) -> Any:
     return desk.manifest(tasks=tasks, sampler={"use": "uniform", "per_step": "all"}, **more)
 
 
-@pytest.mark.parametrize("changes", [[], [{"use": "pals", "rank": 8, "heads": 2}]], ids=["plain", "pals"])
-def test_tasks_and_objectives_may_have_the_names_of_torch_s_methods(desk: Any, cli: Any, changes: Any) -> None:
+@pytest.mark.parametrize(
+    "changes", [[], [{"use": "pals", "rank": 8, "heads": 2}]], ids=["plain", "pals"]
+)
+def test_tasks_and_objectives_may_have_the_names_of_torch_s_methods(
+    desk: Any, cli: Any, changes: Any
+) -> None:
     objectives = {"pop": {"use": "supervised-contrastive", "task": "type"}}
     short = {"train": {"steps": 2}, "eval": {"every": 2}}
     manifest = named(desk, *NAMES, encoder={"changes": changes}, objectives=objectives, **short)
@@ -36,10 +53,19 @@ def test_tasks_and_objectives_may_have_the_names_of_torch_s_methods(desk: Any, c
 
 
 def test_the_tensors_of_ordinary_names_are_called_as_before(desk: Any) -> None:
-    session = desk.begin(desk.manifest(objectives={"near": {"use": "supervised-contrastive", "task": "mood", "projection": 4}}))
+    session = desk.begin(
+        desk.manifest(
+            objectives={"near": {"use": "supervised-contrastive", "task": "mood", "projection": 4}}
+        )
+    )
     session.run.close()
     heads = [name for name in session.model.state_dict() if name.startswith("heads.")]
-    assert heads == ["heads.mood.1.weight", "heads.mood.1.bias", "heads.topics.1.weight", "heads.topics.1.bias"]
+    assert heads == [
+        "heads.mood.1.weight",
+        "heads.mood.1.bias",
+        "heads.topics.1.weight",
+        "heads.topics.1.bias",
+    ]
     plain = torch.nn.ModuleDict(session.model.heads.items())
     assert list(plain.state_dict()) == [name.removeprefix("heads.") for name in heads]
     assert [name for name in session.model.state_dict() if name.startswith("objectives.near.")]
@@ -54,7 +80,9 @@ METHODS = [
 
 @pytest.mark.parametrize("scope", ["last-layer", "all"])
 @pytest.mark.parametrize("weighting", METHODS)
-def test_a_layer_that_gradual_has_closed_does_not_move_under_any_weighting(desk: Any, weighting: str, scope: str) -> None:
+def test_a_layer_that_gradual_has_closed_does_not_move_under_any_weighting(
+    desk: Any, weighting: str, scope: str
+) -> None:
     manifest = desk.manifest(
         encoder={"changes": [{"use": "gradual", "until": 1.0}]},
         sampler={"use": "uniform", "per_step": "all"},
@@ -65,13 +93,22 @@ def test_a_layer_that_gradual_has_closed_does_not_move_under_any_weighting(desk:
     session.run.close()
     session.model.train()
     for _ in range(4):
-        before = {name: value.detach().clone() for name, value in session.model.encoder.named_parameters()}
+        before = {
+            name: value.detach().clone() for name, value in session.model.encoder.named_parameters()
+        }
         remember(session, take_step(session))
         for name, parameter in session.model.encoder.named_parameters():
             assert parameter.requires_grad or torch.equal(parameter, before[name]), name
-    opened = [name for name, parameter in session.model.encoder.named_parameters() if parameter.requires_grad]
+    opened = [
+        name
+        for name, parameter in session.model.encoder.named_parameters()
+        if parameter.requires_grad
+    ]
     assert any("layer" in name for name in opened)
-    assert any(not torch.equal(dict(session.model.encoder.named_parameters())[name], before[name]) for name in opened)
+    assert any(
+        not torch.equal(dict(session.model.encoder.named_parameters())[name], before[name])
+        for name in opened
+    )
 
 
 FAILING = """

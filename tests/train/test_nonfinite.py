@@ -1,4 +1,6 @@
-"""A loss that is not finite never reaches the weights: the run stops with the place, or skips the step and counts it."""
+"""A loss that is not finite never reaches the weights: the run stops with the place, or skips the
+step and counts it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,14 @@ def poisoned(desk: Any, *calls: int, value: str = "nan", **changes: Any) -> Any:
     (desk.folder / name).write_text(PLUGIN.format(calls=list(calls), value=value))
     tasks = {"mood": {"head": {"use": "poisoned"}}}
     train = {"steps": 8, "log_every": 2, **changes.pop("train", {})}
-    return desk.manifest("poison", plugins=[f"./{name}"], tasks=tasks, sampler={"per_step": "all"}, train=train, **changes)
+    return desk.manifest(
+        "poison",
+        plugins=[f"./{name}"],
+        tasks=tasks,
+        sampler={"per_step": "all"},
+        train=train,
+        **changes,
+    )
 
 
 def weights(run: Run, which: str = "last") -> dict[str, torch.Tensor]:
@@ -62,7 +71,9 @@ def test_a_run_stops_at_the_step_and_its_weights_and_checkpoint_are_those_of_the
     assert find_checkpoint(session.run, "last").resolve().name == "step-00000003"
     before = weights(session.run)
     for name, tensor in session.model.state_dict().items():
-        assert torch.equal(tensor, before[name]), f"{name} was touched by the step that was not finite"
+        assert torch.equal(tensor, before[name]), (
+            f"{name} was touched by the step that was not finite"
+        )
     assert "stopped at step 4" in (session.run.folder / "log.txt").read_text()
     stop = list(Run.open(session.run.folder).events())[-1]
     assert (stop["event"], stop["step"]) == ("stop", 4)
@@ -70,7 +81,11 @@ def test_a_run_stops_at_the_step_and_its_weights_and_checkpoint_are_those_of_the
 
 
 def test_a_run_that_skips_counts_every_such_step_and_ends_with_finite_weights(desk: Any) -> None:
-    run = desk.train(poisoned(desk, 3, 4, 7, train={"on_nonfinite": "skip", "log_every": 4}, checkpoint={"every": 8}))
+    run = desk.train(
+        poisoned(
+            desk, 3, 4, 7, train={"on_nonfinite": "skip", "log_every": 4}, checkpoint={"every": 8}
+        )
+    )
     events = list(run.events())
     assert [event["step"] for event in events if event["event"] == "skipped"] == [3, 4, 7]
     assert all(event["tasks"] == ["mood"] for event in events if event["event"] == "skipped")
@@ -78,7 +93,9 @@ def test_a_run_that_skips_counts_every_such_step_and_ends_with_finite_weights(de
     assert (finish["event"], finish["skipped"], finish["reason"]) == ("finish", 3, "finished")
     assert all(torch.isfinite(tensor).all() for tensor in weights(run).values())
     losses = [event["losses"]["mood"] for event in events if event["event"] == "step"]
-    assert all(math.isfinite(loss) and loss > 0.5 for loss in losses), "a skipped step counts as no loss, not as one of 0"
+    assert all(math.isfinite(loss) and loss > 0.5 for loss in losses), (
+        "a skipped step counts as no loss, not as one of 0"
+    )
 
 
 def test_a_step_that_is_skipped_changes_neither_weights_nor_the_optimiser(desk: Any) -> None:
@@ -89,7 +106,9 @@ def test_a_step_that_is_skipped_changes_neither_weights_nor_the_optimiser(desk: 
     session.state.step = 1
     take_step(session)
     before = {
-        f"{part}:{name}": tensor.clone() for part, found in session.checkpoint_tensors().items() for name, tensor in found.items()
+        f"{part}:{name}": tensor.clone()
+        for part, found in session.checkpoint_tensors().items()
+        for name, tensor in found.items()
     }
     session.state.step = 2
     assert not bool(take_step(session).finite)
@@ -108,16 +127,30 @@ def test_a_host_that_looks_a_step_late_as_beside_cuda_writes_the_same_run(
     desk: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = poisoned(
-        desk, 3, 4, 7, 12, train={"on_nonfinite": "skip", "log_every": 4, "steps": 12}, checkpoint={"every": 5}, eval={"every": 6}
+        desk,
+        3,
+        4,
+        7,
+        12,
+        train={"on_nonfinite": "skip", "log_every": 4, "steps": 12},
+        checkpoint={"every": 5},
+        eval={"every": 6},
     )
     at_once = desk.train(manifest, "at-once")
     monkeypatch.setitem(loop.LAG, "cpu", 1)
     late = desk.train(manifest, "late")
     assert contents(late) == contents(at_once)
-    assert [event["step"] for event in late.events() if event["event"] == "skipped"] == [3, 4, 7, 12]
+    assert [event["step"] for event in late.events() if event["event"] == "skipped"] == [
+        3,
+        4,
+        7,
+        12,
+    ]
 
 
-def test_a_host_that_looks_a_step_late_stops_for_the_step_that_was_wrong(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_looks_a_step_late_stops_for_the_step_that_was_wrong(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from emomtl.train import train
 
     monkeypatch.setitem(loop.LAG, "cpu", 1)

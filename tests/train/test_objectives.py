@@ -1,4 +1,6 @@
-"""Objectives in a run: their loss joins the task's, is logged, is saved with what it learns, and what does not fit is said."""
+"""Objectives in a run: their loss joins the task's, is logged, is saved with what it learns, and
+what does not fit is said.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,14 @@ def problems(manifest: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
-def test_the_loss_of_an_objective_times_its_weight_is_added_to_that_of_its_task(desk: Any, accumulate: int) -> None:
+def test_the_loss_of_an_objective_times_its_weight_is_added_to_that_of_its_task(
+    desk: Any, accumulate: int
+) -> None:
     more = {**ALL, "train": {"accumulate": accumulate}}
     plain = try_step(desk.begin(desk.manifest("plain", **more), "plain"))
-    with_it = try_step(desk.begin(desk.manifest("with", **more, objectives={"near": CONTRAST}), "with"))
+    with_it = try_step(
+        desk.begin(desk.manifest("with", **more, objectives={"near": CONTRAST}), "with")
+    )
     assert set(with_it) == {"mood", "topics", "mood/near"}
     assert with_it["mood"] == pytest.approx(plain["mood"] + 0.5 * with_it["mood/near"], rel=1e-6)
     assert with_it["topics"] == plain["topics"]
@@ -40,7 +46,11 @@ def test_the_loss_of_an_objective_times_its_weight_is_added_to_that_of_its_task(
 def test_the_weight_of_the_task_multiplies_both(desk: Any) -> None:
     one = try_step(desk.begin(desk.manifest("one", **ALL, objectives={"near": CONTRAST}), "one"))
     tasks = {"mood": {"weight": 3.0}}
-    three = try_step(desk.begin(desk.manifest("three", **ALL, objectives={"near": CONTRAST}, tasks=tasks), "three"))
+    three = try_step(
+        desk.begin(
+            desk.manifest("three", **ALL, objectives={"near": CONTRAST}, tasks=tasks), "three"
+        )
+    )
     assert three["mood"] == pytest.approx(3 * one["mood"], rel=1e-6)
     assert three["mood/near"] == one["mood/near"]
 
@@ -53,7 +63,9 @@ def test_an_objective_of_weight_zero_changes_no_weight_of_encoder_and_heads(desk
     for _ in range(3):
         take_step(with_it), take_step(plain)
     after = with_it.model.state_dict()
-    assert all(torch.equal(after[name], tensor) for name, tensor in plain.model.state_dict().items())
+    assert all(
+        torch.equal(after[name], tensor) for name, tensor in plain.model.state_dict().items()
+    )
 
 
 def test_losses_without_a_step_are_those_of_the_step_and_change_nothing(desk: Any) -> None:
@@ -64,11 +76,15 @@ def test_losses_without_a_step_are_those_of_the_step_and_change_nothing(desk: An
     found = losses_of(session, drawing.micro[0])
     assert set(found) == {"mood", "topics"}
     assert all(loss.requires_grad for loss in found.values())
-    assert all(torch.equal(before[name], tensor) for name, tensor in session.model.state_dict().items())
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in session.model.state_dict().items()
+    )
     assert session.state.step == 0
 
 
-def test_its_loss_is_logged_under_its_task_and_its_options_are_written_into_the_run(desk: Any) -> None:
+def test_its_loss_is_logged_under_its_task_and_its_options_are_written_into_the_run(
+    desk: Any,
+) -> None:
     run = desk.train(desk.manifest(**ALL, objectives={"near": CONTRAST}))
     logged = [event["losses"] for event in run.events() if event["event"] == "step"]
     assert all(set(one) == {"mood", "topics", "mood/near"} for one in logged)
@@ -85,7 +101,10 @@ def test_samplers_and_weightings_see_the_losses_of_tasks_alone(desk: Any) -> Non
 
 def test_an_objective_sees_the_texts_of_its_task_and_what_others_answer_for_these() -> None:
     pooled = torch.arange(12.0).reshape(6, 2)
-    answers = {task: HeadOutput(pooled[:n], torch.zeros(n, 2)) for task, n in (("few", 2), ("some", 4), ("all", 6))}
+    answers = {
+        task: HeadOutput(pooled[:n], torch.zeros(n, 2))
+        for task, n in (("few", 2), ("some", 4), ("all", 6))
+    }
     view = view_of("some", pooled[:4], answers)
     assert torch.equal(view.pooled, pooled[:4])
     assert view.own is answers["some"]
@@ -93,10 +112,16 @@ def test_an_objective_sees_the_texts_of_its_task_and_what_others_answer_for_thes
     assert all(len(one.logits) == len(one.targets) for one in view.others.values())
 
 
-def test_what_an_objective_learns_is_trained_saved_and_opened_again(desk: Any, cli: Callable[..., Any]) -> None:
+def test_what_an_objective_learns_is_trained_saved_and_opened_again(
+    desk: Any, cli: Callable[..., Any]
+) -> None:
     manifest = desk.manifest(**ALL, objectives={"near": CONTRAST}, train={"steps": 2})
     session = desk.begin(manifest, "untrained")
-    fresh = {name: one.clone() for name, one in session.model.state_dict().items() if name.startswith("objectives.near.")}
+    fresh = {
+        name: one.clone()
+        for name, one in session.model.state_dict().items()
+        if name.startswith("objectives.near.")
+    }
     run = desk.train(manifest)
     from emomtl.run import find_checkpoint, open_checkpoint
 
@@ -110,8 +135,12 @@ def test_what_an_objective_learns_is_trained_saved_and_opened_again(desk: Any, c
 def test_a_projection_learns_at_the_rate_of_its_tasks_head(desk: Any) -> None:
     tasks = {"mood": {"head": {"lr": 0.25}}}
     session = desk.begin(desk.manifest(tasks=tasks, objectives={"near": CONTRAST}))
-    rates = {name: group["peak"] for group in session.optimizer.param_groups for name in group["names"]}
-    assert {rates[name] for name in rates if name.startswith(("objectives.near", "heads.mood"))} == {0.25}
+    rates = {
+        name: group["peak"] for group in session.optimizer.param_groups for name in group["names"]
+    }
+    assert {
+        rates[name] for name in rates if name.startswith(("objectives.near", "heads.mood"))
+    } == {0.25}
 
 
 def test_everything_that_does_not_fit_is_said_at_once_with_its_line(desk: Any) -> None:
@@ -137,7 +166,10 @@ def test_everything_that_does_not_fit_is_said_at_once_with_its_line(desk: Any) -
 def test_labels_that_are_learned_from_the_rows_are_checked_once_they_are_read(desk: Any) -> None:
     manifest = desk.manifest(objectives={"tree": {"use": "hierarchical", "task": "mood"}})
     compose_file(manifest, [], Plugins.discover())
-    with pytest.raises(EmomtlError, match=r"objectives\.tree: there is nothing to compare the labels of 'mood' with"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"objectives\.tree: there is nothing to compare the labels of 'mood' with",
+    ):
         desk.begin(manifest)
     assert not (desk.folder / "run").exists()
 
@@ -156,7 +188,9 @@ def test_a_fine_and_a_coarse_head_of_one_corpus_are_trained_to_agree(desk: Any) 
 
 def test_agreement_needs_both_tasks_in_one_step_and_the_same_texts(desk: Any) -> None:
     said = problems(desk.manifest(**{**DEMO, "sampler": {"per_step": "one"}}))
-    assert ["needs the answers of 'demo-ekman' on the same texts" in line for line in said] == [True]
+    assert ["needs the answers of 'demo-ekman' on the same texts" in line for line in said] == [
+        True
+    ]
     other = {"use": "demo-ekman", "source": str(_copy(desk.folder))}
     manifest = desk.manifest(**{**DEMO, "tasks": {**DEMO["tasks"], "demo-ekman": other}})  # type: ignore[dict-item]
     with pytest.raises(EmomtlError, match="'demo-ekman' and 'demo' do not read the same texts"):
@@ -177,7 +211,9 @@ def _copy(folder: Path) -> Path:
     [CONTRAST, {"use": "label-aware-contrastive", "task": "topics"}],
     ids=lambda one: one["use"],
 )
-def test_a_run_with_an_objective_that_was_interrupted_is_the_unbroken_run(desk: Any, contents: Any, objective: Any) -> None:
+def test_a_run_with_an_objective_that_was_interrupted_is_the_unbroken_run(
+    desk: Any, contents: Any, objective: Any
+) -> None:
 
     changes = {"train": {"steps": 4, "accumulate": 2, "log_every": 3}, "eval": {"every": 3}}
     manifest = desk.manifest(**ALL, objectives={"near": objective}, **changes)

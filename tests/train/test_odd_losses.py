@@ -1,4 +1,6 @@
-"""Losses and weights that go wrong: told with task, step, batch and checkpoint; and no weighting falls over them."""
+"""Losses and weights that go wrong: told with task, step, batch and checkpoint; and no weighting
+falls over them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,14 @@ def emomtl_heads():
 '''
 
 
-def odd(desk: Any, name: str, *, train: dict[str, Any] | None = None, weighting: Any = "equal", **head: Any) -> Path:
+def odd(
+    desk: Any,
+    name: str,
+    *,
+    train: dict[str, Any] | None = None,
+    weighting: Any = "equal",
+    **head: Any,
+) -> Path:
     """A manifest of two tasks, of which `mood` has the odd head."""
     (desk.folder / f"{name}.py").write_text(HEAD)
     made: Path = desk.manifest(
@@ -68,17 +77,24 @@ def test_a_loss_that_is_not_finite_is_told_with_task_step_batch_and_the_checkpoi
     if task == "topics":
         (desk.folder / "topics.csv").write_text((desk.folder / "mood.csv").read_text())
     tasks = {task: {"head": {"use": "odd", "factor": factor, "calls": [3]}}}
-    manifest = desk.manifest(plugins=["./odd.py"], tasks=tasks, sampler={"per_step": "all"}, train={"log_every": 1})
+    manifest = desk.manifest(
+        plugins=["./odd.py"], tasks=tasks, sampler={"per_step": "all"}, train={"log_every": 1}
+    )
     said = cli("train", manifest, "--out", desk.folder / "run")
     assert said.code == 1
     (message,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
     assert message.startswith(f"error: {task}: the loss of {task} is not finite at step 3 (on ")
     assert re.search(r"batch [0-9a-f]{12}, first rows \{", message)
     assert "the last checkpoint is good: step-00000002" in message
-    assert cli("predict", desk.folder / "run", "happy", "--checkpoint", "last", "--trust-plugins").code == 0
+    assert (
+        cli("predict", desk.folder / "run", "happy", "--checkpoint", "last", "--trust-plugins").code
+        == 0
+    )
 
 
-def test_the_same_batch_has_the_same_fingerprint_and_another_has_another(desk: Any, cli: Any) -> None:
+def test_the_same_batch_has_the_same_fingerprint_and_another_has_another(
+    desk: Any, cli: Any
+) -> None:
     found = []
     for name, calls in (("one", [3]), ("again", [3]), ("later", [4])):
         said = cli("train", odd(desk, name, factor="nan", calls=calls), "--out", desk.folder / name)
@@ -86,7 +102,9 @@ def test_the_same_batch_has_the_same_fingerprint_and_another_has_another(desk: A
     assert found[0] == found[1] != found[2]
 
 
-def test_before_the_first_checkpoint_the_message_says_that_there_is_none(desk: Any, cli: Any) -> None:
+def test_before_the_first_checkpoint_the_message_says_that_there_is_none(
+    desk: Any, cli: Any
+) -> None:
     said = cli("train", odd(desk, "first", factor="nan", calls=[1]), "--out", desk.folder / "run")
     assert "no checkpoint was written yet" in said.err
 
@@ -96,13 +114,21 @@ WEIGHTINGS = sorted(Plugins.discover().offers("weighting"))
 
 @pytest.mark.parametrize("weighting", weightings_mostly_long(WEIGHTINGS))
 @pytest.mark.parametrize(
-    "head", [{"factor": "nan", "calls": [3]}, {"constant": 0.0}, {"constant": 1e6}], ids=["nan", "zero", "large"]
+    "head",
+    [{"factor": "nan", "calls": [3]}, {"constant": 0.0}, {"constant": 1e6}],
+    ids=["nan", "zero", "large"],
 )
 def test_every_weighting_goes_on_after_a_skipped_step_and_with_a_constant_loss(
     desk: Any, weighting: str, head: dict[str, Any]
 ) -> None:
     options = {"weights": {"mood": 1.0, "topics": 1.0}} if weighting == "static" else {}
-    manifest = odd(desk, "odd", weighting={"use": weighting, **options}, train={"steps": 4, "on_nonfinite": "skip"}, **head)
+    manifest = odd(
+        desk,
+        "odd",
+        weighting={"use": weighting, **options},
+        train={"steps": 4, "on_nonfinite": "skip"},
+        **head,
+    )
     run = desk.train(manifest)
     finish = list(run.events())[-1]
     assert (finish["event"], finish["reason"]) == ("finish", "finished")
@@ -113,12 +139,22 @@ def test_a_constant_loss_is_said_once(desk: Any, cli: Any) -> None:
     said = cli("train", odd(desk, "constant", constant=0.5), "--out", desk.folder / "run")
     assert said.code == 0
     (note,) = notes(said.err)
-    assert note.startswith("mood: its loss has been exactly 0.5 in 3 lines of the log: the run learns nothing from it")
+    assert note.startswith(
+        "mood: its loss has been exactly 0.5 in 3 lines of the log: the run learns nothing from it"
+    )
     assert f"warning: {note}" in (desk.folder / "run" / "log.txt").read_text()
 
 
-def test_a_weighting_whose_weight_grows_without_bound_is_reported_and_stopped_by_name(desk: Any, cli: Any) -> None:
-    manifest = odd(desk, "bound", weighting="uncertainty", train={"steps": 60, "weighting_lr": 5.0}, constant=0.0)
+def test_a_weighting_whose_weight_grows_without_bound_is_reported_and_stopped_by_name(
+    desk: Any, cli: Any
+) -> None:
+    manifest = odd(
+        desk,
+        "bound",
+        weighting="uncertainty",
+        train={"steps": 60, "weighting_lr": 5.0},
+        constant=0.0,
+    )
     said = cli("train", manifest, "--out", desk.folder / "run")
     grown = [note for note in notes(said.err) if "the weighting gives it the weight" in note]
     assert len(grown) == 1
@@ -127,4 +163,6 @@ def test_a_weighting_whose_weight_grows_without_bound_is_reported_and_stopped_by
     assert "the weight that the weighting gives mood is not finite at step" in said.err
     report = cli("report", desk.folder / "run")
     assert report.code == 0
-    assert re.search(r"the weighting gave mood a weight of up to [0-9.e+]+", re.sub(r"\s+", " ", report.out))
+    assert re.search(
+        r"the weighting gave mood a weight of up to [0-9.e+]+", re.sub(r"\s+", " ", report.out)
+    )

@@ -1,4 +1,6 @@
-"""Several processes that train one run together train what one process trains, end together, and go on as more or fewer."""
+"""Several processes that train one run together train what one process trains, end together, and go
+on as more or fewer.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from emomtl.run import Run, find_checkpoint, open_checkpoint
 SERVER = Path(__file__).with_name("rank_server.py")
 
 LOSSES, WEIGHTS = 2e-6, 2e-5
-"""How far two processes may be from one after the steps of a test: sums in another order, in float32."""
+"""How far two processes may be from one after the steps of a test: sums in another order, in
+float32.
+"""
 
 
 @dataclass
@@ -45,7 +49,10 @@ class Together:
 
     def start(self, world: int, *arguments: object, **environment: str) -> list[int]:
         """The processes' ids; `environment` has variables that the launcher sets too."""
-        job: dict[str, Any] = {"world": world, "arguments": [str(argument) for argument in arguments]}
+        job: dict[str, Any] = {
+            "world": world,
+            "arguments": [str(argument) for argument in arguments],
+        }
         job |= {"folder": str(self.folder), "environment": environment}
         pids: list[int] = self._ask(json.dumps(job))
         return pids
@@ -65,9 +72,16 @@ class Together:
 
 
 @pytest.fixture(scope="module")
-def server(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+def server(
+    make_desk: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[str]]:
     desk = make_desk(tmp_path_factory.mktemp("first"))
-    command = [sys.executable, str(SERVER), str(desk.manifest(train={"steps": 1})), str(desk.folder / "run")]
+    command = [
+        sys.executable,
+        str(SERVER),
+        str(desk.manifest(train={"steps": 1})),
+        str(desk.folder / "run"),
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     yield process
     process.communicate(timeout=60)
@@ -90,11 +104,18 @@ def alike(one: Run, several: Run) -> None:
         assert mine["losses"] == pytest.approx(theirs["losses"], abs=LOSSES)
         assert mine["weights"] == pytest.approx(theirs["weights"], abs=1e-4)
     checkpoints = [open_checkpoint(find_checkpoint(run, "last")) for run in (one, several)]
-    for part in ("model", "optimizer", "weighting", *(["ema"] if checkpoints[0].has("ema") else [])):
+    for part in (
+        "model",
+        "optimizer",
+        "weighting",
+        *(["ema"] if checkpoints[0].has("ema") else []),
+    ):
         here, there = (checkpoint.tensors(part) for checkpoint in checkpoints)
         assert here.keys() == there.keys()
         for name, tensor in here.items():
-            torch.testing.assert_close(there[name], tensor, atol=WEIGHTS, rtol=1e-3, msg=f"{part} {name}")
+            torch.testing.assert_close(
+                there[name], tensor, atol=WEIGHTS, rtol=1e-3, msg=f"{part} {name}"
+            )
 
 
 TABLE = {"use": "table", "options": {"split": "part"}}
@@ -127,7 +148,11 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
         3,
         {
             "tasks": {"rare": MULTI},
-            "sampler": {"use": "explicit", "per_step": "all", "shares": {"mood": 0.6, "topics": 0.37, "rare": 0.03}},
+            "sampler": {
+                "use": "explicit",
+                "per_step": "all",
+                "shares": {"mood": 0.6, "topics": 0.37, "rare": 0.03},
+            },
             "weighting": {"use": "classes-over-size"},
             "train": {"batch_size": 5},
         },
@@ -137,7 +162,9 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
         {
             "sampler": {"use": "uniform", "per_step": "all"},
             "weighting": {"use": "pcgrad"},
-            "objectives": {"contrast": {"use": "supervised-contrastive", "task": "mood", "projection": 8}},
+            "objectives": {
+                "contrast": {"use": "supervised-contrastive", "task": "mood", "projection": 8}
+            },
             "train": {"steps": 12},
         },
     ),
@@ -162,7 +189,11 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
             "encoder": {"changes": [{"use": "pals", "rank": 8, "heads": 2}]},
             "features": {"lexicon": {"of": "mood"}},
             "tasks": {"second": MULTI},
-            "sampler": {"use": "explicit", "per_step": "all", "shares": {"mood": 0.4, "topics": 0.4, "second": 0.2}},
+            "sampler": {
+                "use": "explicit",
+                "per_step": "all",
+                "shares": {"mood": 0.4, "topics": 0.4, "second": 0.2},
+            },
             "train": {"steps": 12},
         },
     ),
@@ -180,7 +211,10 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
         },
     ),
     "an average of the weights": (2, {"train": {"steps": 12, "ema": 0.8}}),
-    "gradnorm": (2, {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}}),
+    "gradnorm": (
+        2,
+        {"sampler": {"use": "uniform", "per_step": "all"}, "weighting": {"use": "gradnorm"}},
+    ),
 }
 
 
@@ -190,12 +224,16 @@ def laid(*layers: dict[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             old = merged.get(key)
-            merged[key] = laid(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+            merged[key] = (
+                laid(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+            )
     return merged
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_several_processes_train_what_one_trains(desk: Any, together: Together, variant: str) -> None:
+def test_several_processes_train_what_one_trains(
+    desk: Any, together: Together, variant: str
+) -> None:
     world, changes = VARIANTS[variant]
     (desk.folder / "topics.csv").write_text(
         "\n".join(
@@ -209,8 +247,12 @@ def test_several_processes_train_what_one_trains(desk: Any, together: Together, 
 
 
 @pytest.mark.parametrize("weighting", ["uncertainty", "geometric-mean"])
-def test_processes_and_micro_batches_know_equally_much_together(desk: Any, together: Together, weighting: str) -> None:
-    """Most rows of a task have no label, so that pieces differ, and some steps have none of it in any process."""
+def test_processes_and_micro_batches_know_equally_much_together(
+    desk: Any, together: Together, weighting: str
+) -> None:
+    """Most rows of a task have no label, so that pieces differ, and some steps have none of it in
+    any process.
+    """
     lines = [line.split(",") for line in (desk.folder / "mood.csv").read_text().splitlines()[1:]]
     rows = [
         {"text": text, "label": label if part != "train" or number % 6 == 0 else None, "part": part}
@@ -233,13 +275,16 @@ def test_processes_and_micro_batches_know_equally_much_together(desk: Any, toget
 
 
 def test_scores_of_two_processes_are_those_of_one_exactly(desk: Any, together: Together) -> None:
-    run = together.train(2, desk.manifest(eval={"batch_size": 5}, train={"steps": 6}), desk.folder / "run")
+    run = together.train(
+        2, desk.manifest(eval={"batch_size": 5}, train={"steps": 6}), desk.folder / "run"
+    )
     kept = {entry["which"]: entry["tasks"] for entry in run.scores()}
     assert set(kept) == {"last", "best"}
     for which, tasks in kept.items():
         trained = open_trained(run.folder, which, Plugins.discover())
         assert {
-            name: one.as_json() for name, one in trained.evaluate("validation", keep_predictions=False).scores.items()
+            name: one.as_json()
+            for name, one in trained.evaluate("validation", keep_predictions=False).scores.items()
         } == tasks
 
 
@@ -261,8 +306,12 @@ def once(desk: Any, what: str) -> list[str]:
     return ["./once.py"]
 
 
-def signalled(desk: Any, together: Together, manifest: Path, rank: int, number: int) -> tuple[list[int], list[str]]:
-    """Exit codes and stderr of a run of two processes of which one is sent a signal in its third step."""
+def signalled(
+    desk: Any, together: Together, manifest: Path, rank: int, number: int
+) -> tuple[list[int], list[str]]:
+    """Exit codes and stderr of a run of two processes of which one is sent a signal in its third
+    step.
+    """
     pids = together.start(2, "train", manifest, "--out", desk.folder / "run")
     until = time.monotonic() + 60
     while not (desk.folder / "run" / "once").exists() and time.monotonic() < until:
@@ -275,30 +324,45 @@ def signalled(desk: Any, together: Together, manifest: Path, rank: int, number: 
 def test_a_killed_process_ends_the_others_with_one_message_and_a_checkpoint_to_go_on_from(
     desk: Any, together: Together, rank: int
 ) -> None:
-    changes = {"train": {"steps": 6}, "checkpoint": {"every": 1}, "plugins": once(desk, "time.sleep(1.5)")}
+    changes = {
+        "train": {"steps": 6},
+        "checkpoint": {"every": 1},
+        "plugins": once(desk, "time.sleep(1.5)"),
+    }
     manifest, folder = desk.manifest(**laid(STILL, changes)), desk.folder / "run"
     codes, err = signalled(desk, together, manifest, rank, signal.SIGKILL)
     assert codes[rank] == -signal.SIGKILL
     assert codes[1 - rank] == 1
     said = [line for text in err for line in text.splitlines() if line.startswith("error: ")]
     assert len(said) == 1, err
-    assert said[0].startswith("error: processes: another process of the run has ended, or cannot be reached: ")
+    assert said[0].startswith(
+        "error: processes: another process of the run has ended, or cannot be reached: "
+    )
     assert said[0].endswith("the last checkpoint is good: start all processes again with --resume)")
     assert "Traceback" not in "".join(err)
     saved = 3 if rank == 1 else 2
-    assert [path.name for path in (folder / "checkpoints").glob("step-*")] == [f"step-0000000{saved}"]
+    assert [path.name for path in (folder / "checkpoints").glob("step-*")] == [
+        f"step-0000000{saved}"
+    ]
     if rank == 1:  # two, then one
         alike(desk.train(manifest, "one"), desk.train(manifest, "run", resume=True))
     else:  # two, then three
         together.start(3, "train", manifest, "--out", folder, "--resume")
         codes, err = together.end()
         assert codes == [0, 0, 0], err
-        assert "note: it goes on in 3 process(es), and was trained in 2: dropout draws other numbers" in err[0]
+        assert (
+            "note: it goes on in 3 process(es), and was trained in 2: dropout draws other numbers"
+            in err[0]
+        )
         alike(desk.train(manifest, "one"), Run.open(folder))
 
 
 def test_a_run_of_one_process_goes_on_in_two(desk: Any, together: Together) -> None:
-    changes = {"train": {"steps": 6}, "checkpoint": {"every": 1}, "plugins": once(desk, "raise RuntimeError('enough')")}
+    changes = {
+        "train": {"steps": 6},
+        "checkpoint": {"every": 1},
+        "plugins": once(desk, "raise RuntimeError('enough')"),
+    }
     manifest = desk.manifest(**laid(STILL, changes))
     with pytest.raises(EmomtlError, match="enough"):
         desk.train(manifest, "begun")
@@ -311,7 +375,9 @@ def test_a_signal_to_one_process_ends_both_at_the_same_step_and_resume_is_the_un
     desk: Any, together: Together, contents: Any
 ) -> None:
     train = {"steps": 6, "log_every": 1}
-    manifest = desk.manifest(plugins=once(desk, "time.sleep(1.5)"), train=train, checkpoint={"every": 100})
+    manifest = desk.manifest(
+        plugins=once(desk, "time.sleep(1.5)"), train=train, checkpoint={"every": 100}
+    )
     folder = desk.folder / "run"
     codes, err = signalled(desk, together, manifest, 1, signal.SIGTERM)
     assert codes == [143, 143], err
@@ -322,12 +388,17 @@ def test_a_signal_to_one_process_ends_both_at_the_same_step_and_resume_is_the_un
     assert contents(folder) == contents(unbroken)
 
 
-def test_another_number_of_processes_than_the_manifest_asks_for_is_refused_once(desk: Any, together: Together, cli: Any) -> None:
+def test_another_number_of_processes_than_the_manifest_asks_for_is_refused_once(
+    desk: Any, together: Together, cli: Any
+) -> None:
     manifest = desk.manifest(devices=3)
     together.start(2, "train", manifest, "--out", desk.folder / "run")
     codes, err = together.end()
     assert codes == [1, 1]
-    wanted = "error: devices: the manifest asks for 3 process(es), and 2 run (`torchrun --nproc-per-node 3 -m emomtl train ...`"
+    wanted = (
+        "error: devices: the manifest asks for 3 process(es), and 2 run (`torchrun --nproc-per-node"
+        " 3 -m emomtl train ...`"
+    )
     assert "".join(err).count(wanted) == "".join(err).count("error: ") == 1
     alone = cli("train", manifest, "--out", desk.folder / "run")
     assert alone.code == 1
@@ -351,24 +422,43 @@ def emomtl_weightings():
 """
 
 
-def test_a_weighting_that_may_keep_gradients_unsaid_is_refused(desk: Any, together: Together) -> None:
+def test_a_weighting_that_may_keep_gradients_unsaid_is_refused(
+    desk: Any, together: Together
+) -> None:
     (desk.folder / "silent.py").write_text(SILENT)
-    together.start(2, "train", desk.manifest(plugins=["./silent.py"], weighting={"use": "silent"}), "--out", desk.folder / "run")
+    together.start(
+        2,
+        "train",
+        desk.manifest(plugins=["./silent.py"], weighting={"use": "silent"}),
+        "--out",
+        desk.folder / "run",
+    )
     codes, err = together.end()
     assert codes == [1, 1]
-    assert "".join(err).count("error: weighting.use: 'silent' fills gradients") == "".join(err).count("error: ") == 1
+    assert (
+        "".join(err).count("error: weighting.use: 'silent' fills gradients")
+        == "".join(err).count("error: ")
+        == 1
+    )
 
 
 def test_commands_for_one_process_refuse_a_launcher(desk: Any, together: Together) -> None:
     together.start(2, "check", desk.manifest())
     codes, err = together.end()
     assert codes == [1, 1]
-    assert err[0].startswith("error: processes: `check` is the work of one process, and a launcher started several")
+    assert err[0].startswith(
+        "error: processes: `check` is the work of one process, and a launcher started several"
+    )
     assert err[1] == ""
 
 
-@pytest.mark.parametrize("given", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "2", "RANK": "2"}, {"WORLD_SIZE": "two", "RANK": "0"}])
-def test_a_launcher_s_variables_have_to_go_together(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "2", "RANK": "2"}, {"WORLD_SIZE": "two", "RANK": "0"}],
+)
+def test_a_launcher_s_variables_have_to_go_together(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert ranks_from_environment() == ALONE
@@ -387,12 +477,18 @@ def test_a_launcher_s_variables_say_which_process_this_is(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED"])
-def test_an_engine_that_splits_the_model_is_refused_once(desk: Any, together: Together, engine: str) -> None:
+def test_an_engine_that_splits_the_model_is_refused_once(
+    desk: Any, together: Together, engine: str
+) -> None:
     variable = f"ACCELERATE_USE_{engine}"
     together.start(2, "train", desk.manifest(), "--out", desk.folder / "run", **{variable: "true"})
     codes, err = together.end()
     assert codes == [1, 1]
-    assert "".join(err).count(f"error: processes: {variable} is set") == "".join(err).count("error: ") == 1
+    assert (
+        "".join(err).count(f"error: processes: {variable} is set")
+        == "".join(err).count("error: ")
+        == 1
+    )
     assert "start with torchrun or `accelerate launch --multi_gpu`" in "".join(err)
     assert not (desk.folder / "run").exists()
 
@@ -401,7 +497,10 @@ def test_one_process_refuses_an_engine_too(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(EmomtlError, match="ACCELERATE_USE_FSDP is set, but emomtl has no FSDP"), process_group():
+    with (
+        pytest.raises(EmomtlError, match="ACCELERATE_USE_FSDP is set, but emomtl has no FSDP"),
+        process_group(),
+    ):
         pass
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
     with process_group() as ranks:
@@ -424,7 +523,17 @@ def test_parts_cover_all_rows_once_and_keep_the_first_rows_first(size: int) -> N
 def launch(desk: Any, *launcher: str) -> subprocess.CompletedProcess[str]:
     """Train a manifest that asks for two processes by a launcher's module, into the folder `run`."""
     manifest = desk.manifest(**laid(STILL, {"devices": 2}))
-    command = [sys.executable, "-m", *launcher, "-m", "emomtl", "train", str(manifest), "--out", str(desk.folder / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        *launcher,
+        "-m",
+        "emomtl",
+        "train",
+        str(manifest),
+        "--out",
+        str(desk.folder / "run"),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=280)
 
 
@@ -433,7 +542,10 @@ def test_torchrun_starts_what_the_manifest_asks_for(desk: Any) -> None:
     done = launch(desk, "torch.distributed.run", "--nproc-per-node", "2")
     assert done.returncode == 0, done.stderr
     assert "note: 2 processes train together" in done.stderr
-    alike(desk.train(desk.folder / "small.toml", "one", overrides=["devices=1"]), Run.open(desk.folder / "run"))
+    alike(
+        desk.train(desk.folder / "small.toml", "one", overrides=["devices=1"]),
+        Run.open(desk.folder / "run"),
+    )
 
 
 @pytest.mark.long

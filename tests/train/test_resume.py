@@ -1,4 +1,6 @@
-"""A run that was interrupted at any step boundary, however often, and resumed is bit for bit the run that was not."""
+"""A run that was interrupted at any step boundary, however often, and resumed is bit for bit the
+run that was not.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,17 @@ from emomtl.run import Run
 from emomtl.train import train
 
 STEPS = 8
-BASE: dict[str, Any] = {"train": {"steps": STEPS, "accumulate": 2, "log_every": 3, "weight_decay": 0.1}, "eval": {"every": 3}}
+BASE: dict[str, Any] = {
+    "train": {"steps": STEPS, "accumulate": 2, "log_every": 3, "weight_decay": 0.1},
+    "eval": {"every": 3},
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "every task in every step": {"sampler": {"per_step": "all"}},
     "dwa": {"sampler": {"per_step": "all"}, "weighting": {"use": "dwa", "window": 2}},
     "masked tokens beside": {
-        "tasks": {"words": {"use": "masked-tokens", "options": {"of": "mood"}, "head": {"dropout": 0.1}}},
+        "tasks": {
+            "words": {"use": "masked-tokens", "options": {"of": "mood"}, "head": {"dropout": 0.1}}
+        },
         "sampler": {"use": "uniform", "per_step": "all"},
     },
     "masked tokens in turn": {
@@ -30,22 +37,44 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "famo": {"sampler": {"per_step": "all"}, "weighting": {"use": "famo"}},
     "gradnorm": {"sampler": {"per_step": "all"}, "weighting": {"use": "gradnorm"}},
     "pcgrad": {"sampler": {"per_step": "all"}, "weighting": {"use": "pcgrad"}},
-    "graddrop": {"sampler": {"per_step": "all"}, "weighting": {"use": "graddrop", "scope": "last-layer"}},
+    "graddrop": {
+        "sampler": {"per_step": "all"},
+        "weighting": {"use": "graddrop", "scope": "last-layer"},
+    },
     "gradvac": {"sampler": {"per_step": "all"}, "weighting": {"use": "gradvac"}},
-    "nash-mtl": {"sampler": {"per_step": "all"}, "weighting": {"use": "nash-mtl", "update_every": 3}},
+    "nash-mtl": {
+        "sampler": {"per_step": "all"},
+        "weighting": {"use": "nash-mtl", "update_every": 3},
+    },
     "task prioritisation": {"weighting": {"use": "task-prioritisation"}},
-    "annealing by epochs, no buckets": {"sampler": {"by": "epoch"}, "data": {"buckets": False}, "train": {"batch_size": 24}},
+    "annealing by epochs, no buckets": {
+        "sampler": {"by": "epoch"},
+        "data": {"buckets": False},
+        "train": {"batch_size": 24},
+    },
     "two layers at two rates, head and tail": {
-        "encoder": {"layers": 2, "layers_by": "concat", "truncate": "head+tail", "head_tokens": 3, "max_tokens": 10},
+        "encoder": {
+            "layers": 2,
+            "layers_by": "concat",
+            "truncate": "head+tail",
+            "head_tokens": 3,
+            "max_tokens": 10,
+        },
         "train": {"layer_decay": 0.5},
     },
     "target updates": {"train": {"steps": None, "target_updates": 4, "target": "topics"}},
-    "epochs, round robin": {"sampler": {"use": "round-robin"}, "train": {"steps": None, "epochs": 1.0}, "eval": {"every": None}},
+    "epochs, round robin": {
+        "sampler": {"use": "round-robin"},
+        "train": {"steps": None, "epochs": 1.0},
+        "eval": {"every": None},
+    },
 }
 
 
 class Stopping(Plugins):
-    """Installed plugins that stop the process, as Ctrl-C does, when a checkpoint is complete and `due` says so."""
+    """Installed plugins that stop the process, as Ctrl-C does, when a checkpoint is complete and
+    `due` says so.
+    """
 
     def emit(self, event: str, **facts: Any) -> list[Any]:
         answers = super().emit(event, **facts)
@@ -75,7 +104,9 @@ def laid_over(*layers: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def test_a_run_interrupted_at_any_step_boundary_and_resumed_is_the_unbroken_run(desk: Any, contents: Any) -> None:
+def test_a_run_interrupted_at_any_step_boundary_and_resumed_is_the_unbroken_run(
+    desk: Any, contents: Any
+) -> None:
     manifest = desk.manifest(**BASE)
 
     def copy(run: Run, path: Path) -> None:
@@ -88,11 +119,15 @@ def test_a_run_interrupted_at_any_step_boundary_and_resumed_is_the_unbroken_run(
     for step in range(1, STEPS + 1):
         again = contents(desk.train(manifest, f"at-{step}", resume=True))
         for part in unbroken:
-            assert again[part] == unbroken[part], f"{part} differs after an interruption at step {step}"
+            assert again[part] == unbroken[part], (
+                f"{part} differs after an interruption at step {step}"
+            )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_run_interrupted_after_every_step_is_the_unbroken_run(desk: Any, contents: Any, variant: str) -> None:
+def test_a_run_interrupted_after_every_step_is_the_unbroken_run(
+    desk: Any, contents: Any, variant: str
+) -> None:
     manifest = desk.manifest(**laid_over(BASE, VARIANTS[variant]))
     unbroken = contents(desk.train(manifest, "unbroken"))
     interrupted, resume = 0, False
@@ -107,7 +142,9 @@ def test_a_run_interrupted_after_every_step_is_the_unbroken_run(desk: Any, conte
 
 
 class InEveryStep(Plugins):
-    """Stops the process once in every step, when it is taken and logged and no checkpoint of it is written."""
+    """Stops the process once in every step, when it is taken and logged and no checkpoint of it is
+    written.
+    """
 
     seen: set[int]
 
@@ -119,8 +156,12 @@ class InEveryStep(Plugins):
         return answers
 
 
-@pytest.mark.parametrize("variant", ["dwa", "masked tokens beside", "gradnorm", "annealing by epochs, no buckets"])
-def test_a_run_interrupted_within_every_step_is_the_unbroken_run(desk: Any, contents: Any, variant: str) -> None:
+@pytest.mark.parametrize(
+    "variant", ["dwa", "masked tokens beside", "gradnorm", "annealing by epochs, no buckets"]
+)
+def test_a_run_interrupted_within_every_step_is_the_unbroken_run(
+    desk: Any, contents: Any, variant: str
+) -> None:
     seldom = {"train": {"log_every": 1}, "checkpoint": {"every": 3}, "eval": {"every": 4}}
     manifest = desk.manifest(**laid_over(BASE, VARIANTS[variant], seldom))
     unbroken = contents(desk.train(manifest, "unbroken"))
@@ -134,7 +175,17 @@ def test_a_run_interrupted_within_every_step_is_the_unbroken_run(desk: Any, cont
             break
         except KeyboardInterrupt:
             resume = True
-    assert begun == [0, 0, 0, 0, 3, 4, 4, 6, 6], "from the last checkpoint, which lies behind the step that was stopped"
+    assert begun == [
+        0,
+        0,
+        0,
+        0,
+        3,
+        4,
+        4,
+        6,
+        6,
+    ], "from the last checkpoint, which lies behind the step that was stopped"
     assert contents(desk.folder / "broken") == unbroken
 
 
@@ -142,9 +193,15 @@ def test_patience_and_the_best_checkpoint_survive_an_interruption(desk: Any, con
     changes = {"train": {"steps": 20, "lr": 1e-9}, "eval": {"every": 2, "patience": 3}}
     manifest = desk.manifest(**laid_over(BASE, changes))
     unbroken = contents(desk.train(manifest, "unbroken"))
-    assert unbroken["state"]["stopped"] == "the mean over tasks of their main metrics has not improved in 3 evaluations"
+    assert (
+        unbroken["state"]["stopped"]
+        == "the mean over tasks of their main metrics has not improved in 3 evaluations"
+    )
     assert unbroken["state"]["step"] == 8
-    assert unbroken["links"] == {"best": "step-00000008", "last": "step-00000008"}, "of equal checkpoints the later is best"
+    assert unbroken["links"] == {
+        "best": "step-00000008",
+        "last": "step-00000008",
+    }, "of equal checkpoints the later is best"
 
     def at_five(run: Run, path: Path) -> None:
         if path.name.endswith("5"):
@@ -152,14 +209,15 @@ def test_patience_and_the_best_checkpoint_survive_an_interruption(desk: Any, con
 
     with pytest.raises(KeyboardInterrupt):
         desk.train(manifest, "broken", plugins=stopping(at_five))
-    assert sorted(path.name for path in (desk.folder / "broken" / "checkpoints").glob("step-*")) == [
-        "step-00000004",
-        "step-00000005",
-    ]
+    assert sorted(
+        path.name for path in (desk.folder / "broken" / "checkpoints").glob("step-*")
+    ) == ["step-00000004", "step-00000005"]
     assert contents(desk.train(manifest, "broken", resume=True)) == unbroken
 
 
-def test_the_losses_that_are_logged_after_a_resume_are_means_over_the_whole_window(desk: Any) -> None:
+def test_the_losses_that_are_logged_after_a_resume_are_means_over_the_whole_window(
+    desk: Any,
+) -> None:
     every = desk.train(desk.manifest(**laid_over(BASE, {"train": {"log_every": 1}})), "every")
     by_step: dict[str, list[float]] = {}
     wanted = []
@@ -187,8 +245,14 @@ def test_the_losses_that_are_logged_after_a_resume_are_means_over_the_whole_wind
         assert found == pytest.approx(mean, rel=1e-6)
 
 
-def test_a_resume_without_any_checkpoint_begins_anew_with_the_same_result(desk: Any, contents: Any) -> None:
-    manifest = desk.manifest(**laid_over(BASE, {"checkpoint": {"every": 100}, "train": {"steps": 4}, "eval": {"every": 4}}))
+def test_a_resume_without_any_checkpoint_begins_anew_with_the_same_result(
+    desk: Any, contents: Any
+) -> None:
+    manifest = desk.manifest(
+        **laid_over(
+            BASE, {"checkpoint": {"every": 100}, "train": {"steps": 4}, "eval": {"every": 4}}
+        )
+    )
     unbroken = contents(desk.train(manifest, "unbroken"))
     session = desk.begin(manifest, "broken")
     session.run.log_event("start", step=0)

@@ -12,7 +12,10 @@ import torch
 from emomtl.train.profiling import Profile
 from emomtl.train.step import take_step
 
-STILL = {"encoder": {"dropout": 0.0, "pooling": "cls"}, "tasks": {"mood": {"head": {"dropout": 0.0}}}}
+STILL = {
+    "encoder": {"dropout": 0.0, "pooling": "cls"},
+    "tasks": {"mood": {"head": {"dropout": 0.0}}},
+}
 
 
 def begun(desk: Any, out: str, **tables: Any) -> Any:
@@ -22,8 +25,12 @@ def begun(desk: Any, out: str, **tables: Any) -> Any:
     return session
 
 
-@pytest.mark.parametrize(("pooling", "spared"), [("cls", True), ("pooler", True), ("mean", False), ("max", False)])
-def test_the_last_layer_is_cut_where_first_tokens_alone_are_read(desk: Any, pooling: str, spared: bool) -> None:
+@pytest.mark.parametrize(
+    ("pooling", "spared"), [("cls", True), ("pooler", True), ("mean", False), ("max", False)]
+)
+def test_the_last_layer_is_cut_where_first_tokens_alone_are_read(
+    desk: Any, pooling: str, spared: bool
+) -> None:
     session = desk.begin(desk.manifest(encoder={"pooling": pooling}), "run")
     session.run.close()
     assert (session.model.first_token is not None) == spared
@@ -46,17 +53,27 @@ def test_it_is_whole_where_something_else_reads_it(desk: Any, tables: dict[str, 
 
 
 def test_a_method_that_compares_gradients_gets_them_dense(desk: Any) -> None:
-    session = desk.begin(desk.manifest(weighting={"use": "gradnorm"}, sampler={"use": "proportional", "per_step": "all"}), "run")
+    session = desk.begin(
+        desk.manifest(
+            weighting={"use": "gradnorm"}, sampler={"use": "proportional", "per_step": "all"}
+        ),
+        "run",
+    )
     session.run.close()
     assert not session.model.encoder.get_input_embeddings().sparse
 
 
-def test_five_updates_are_those_of_a_model_that_spares_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_updates_are_those_of_a_model_that_spares_nothing(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = []
     for out in ("sparing", "whole"):
         session = begun(desk, out, train={"accumulate": 2, "lr": 0.01})
         assert (session.model.first_token is not None) == (out == "sparing")
-        losses = [{task: float(loss) for task, loss in take_step(session).losses.items()} for _ in range(5)]
+        losses = [
+            {task: float(loss) for task, loss in take_step(session).losses.items()}
+            for _ in range(5)
+        ]
         found.append((losses, dict(session.model.named_parameters())))
         monkeypatch.setattr(sys.modules["emomtl.train.start"], "skip_unread", lambda *_, **__: None)
     for one, other in zip(*(losses for losses, _ in found), strict=True):

@@ -1,4 +1,6 @@
-"""A run that starts from one whose encoder was changed: by PALs, by LoRA, by a stranger's change, or by freezing."""
+"""A run that starts from one whose encoder was changed: by PALs, by LoRA, by a stranger's change,
+or by freezing.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,17 @@ def first(desk: Any, *changes: dict[str, Any]) -> Run:
     return run
 
 
-def begun(desk: Any, *changes: dict[str, Any], heads: bool = False, **more: Any) -> tuple[Any, list[str]]:
+def begun(
+    desk: Any, *changes: dict[str, Any], heads: bool = False, **more: Any
+) -> tuple[Any, list[str]]:
     """The session of a run that starts from `first`, closed, and what it noted of the start."""
     display = Notes()
     table = {"run": "first", "checkpoint": "last", "heads": heads}
-    session = desk.begin(desk.manifest(encoder={"changes": list(changes)}, start=table, **more), "second", display=display)
+    session = desk.begin(
+        desk.manifest(encoder={"changes": list(changes)}, start=table, **more),
+        "second",
+        display=display,
+    )
     session.run.close()
     return session, [line for line in display.notes if line.startswith("start.")]
 
@@ -50,17 +58,26 @@ def begun(desk: Any, *changes: dict[str, Any], heads: bool = False, **more: Any)
 def vectors(session: Any, task: str | None = None) -> torch.Tensor:
     """What the encoder makes of two texts, for a task."""
     session.model.eval()
-    inputs = {"input_ids": torch.arange(8, 32).view(2, 12), "attention_mask": torch.ones(2, 12, dtype=torch.long)}
+    inputs = {
+        "input_ids": torch.arange(8, 32).view(2, 12),
+        "attention_mask": torch.ones(2, 12, dtype=torch.long),
+    }
     found: torch.Tensor = session.model.encode(inputs, task).detach()
     return found
 
 
 @pytest.mark.parametrize("heads", [False, True])
-def test_a_run_without_pals_takes_what_tasks_share_and_leaves_pals_behind(desk: Any, heads: bool) -> None:
+def test_a_run_without_pals_takes_what_tasks_share_and_leaves_pals_behind(
+    desk: Any, heads: bool
+) -> None:
     kept = weights(first(desk, PALS))
     session, notes = begun(desk, heads=heads)
     state = session.model.state_dict()
-    shared = [name for name in kept if name.startswith("encoder.") and not name.startswith("encoder.pals.")]
+    shared = [
+        name
+        for name in kept
+        if name.startswith("encoder.") and not name.startswith("encoder.pals.")
+    ]
     assert len(shared) > 20
     assert all(torch.equal(state[name], kept[name]) for name in shared)
     assert not any(name.startswith("encoder.pals.") for name in state)
@@ -73,7 +90,9 @@ def test_a_run_without_pals_takes_what_tasks_share_and_leaves_pals_behind(desk: 
 
 @pytest.mark.parametrize("change", [PALS, LORA | {"per_task_adapters": True}])
 @pytest.mark.parametrize("heads", [False, True])
-def test_a_tasks_own_part_goes_to_the_task_of_its_name(desk: Any, change: dict[str, Any], heads: bool) -> None:
+def test_a_tasks_own_part_goes_to_the_task_of_its_name(
+    desk: Any, change: dict[str, Any], heads: bool
+) -> None:
     kept = weights(first(desk, change))
     tasks = {"topics": None, "other": OTHER}
     plain = desk.begin(desk.manifest("plain", encoder={"changes": [change]}, tasks=tasks), "plain")
@@ -88,7 +107,10 @@ def test_a_tasks_own_part_goes_to_the_task_of_its_name(desk: Any, change: dict[s
     assert all(torch.equal(state[name], fresh[name]) for name in others)
     assert not any(".topics." in name for name in state)
     said = [line for line in notes if "start.run" in line]
-    assert said == [f"start.run: that run's '{change['use']}' is carried over for mood; left behind for topics; fresh for other"]
+    assert said == [
+        f"start.run: that run's '{change['use']}' is carried over for mood; left behind for topics;"
+        " fresh for other"
+    ]
 
 
 def test_shared_lora_is_merged_for_a_run_without_it(desk: Any) -> None:
@@ -115,7 +137,8 @@ def test_the_same_lora_is_carried_over_and_another_begins_fresh_above_the_merged
     plain, _ = begun_again(desk, "plain")
     other, notes = begun_again(desk, "third", LORA | {"r": 3})
     assert notes == [
-        "start.run: that run's 'lora' is merged into the encoder's weights; this run's 'lora' has other options and begins fresh"
+        "start.run: that run's 'lora' is merged into the encoder's weights; this run's 'lora' has"
+        " other options and begins fresh"
     ]
     torch.testing.assert_close(vectors(other), vectors(plain), atol=1e-5, rtol=1e-5)
 
@@ -123,7 +146,9 @@ def test_the_same_lora_is_carried_over_and_another_begins_fresh_above_the_merged
 def begun_again(desk: Any, name: str, *changes: dict[str, Any]) -> tuple[Any, list[str]]:
     """As `begun`, in another folder."""
     display = Notes()
-    manifest = desk.manifest(name, encoder={"changes": list(changes)}, start={"run": "first", "checkpoint": "last"})
+    manifest = desk.manifest(
+        name, encoder={"changes": list(changes)}, start={"run": "first", "checkpoint": "last"}
+    )
     session = desk.begin(manifest, name, display=display)
     session.run.close()
     return session, [line for line in display.notes if line.startswith("start.")]
@@ -163,12 +188,19 @@ def emomtl_encoder_changes():
 """
 
 
-def test_what_all_tasks_share_and_cannot_be_merged_is_refused_with_both_readings(desk: Any, install: Callable[..., None]) -> None:
+def test_what_all_tasks_share_and_cannot_be_merged_is_refused_with_both_readings(
+    desk: Any, install: Callable[..., None]
+) -> None:
     install("emomtl-shift", {"emomtl_shift": STRANGE}, {"shift": "emomtl_shift"})
     kept = weights(first(desk, {"use": "shift"}))
-    with pytest.raises(EmomtlError, match=r"start\.run: .*'shift' and the options {'size': 0\.5}, this run has no such change"):
+    with pytest.raises(
+        EmomtlError,
+        match=r"start\.run: .*'shift' and the options {'size': 0\.5}, this run has no such change",
+    ):
         begun(desk)
-    with pytest.raises(EmomtlError, match=r"{'size': 0\.5}, this run's has the options {'size': 0\.25}") as caught:
+    with pytest.raises(
+        EmomtlError, match=r"{'size': 0\.5}, this run's has the options {'size': 0\.25}"
+    ) as caught:
         begun(desk, {"use": "shift", "size": 0.25})
     assert "with the same options" in caught.value.problems[0].remedy
     assert not (desk.folder / "second").exists()
@@ -182,8 +214,12 @@ def test_a_change_whose_plugin_is_gone_is_said_of_the_start(
 ) -> None:
     install("emomtl-shift", {"emomtl_shift": STRANGE}, {"shift": "emomtl_shift"})
     first(desk, {"use": "shift"})
-    monkeypatch.setattr("sys.path", [path for path in __import__("sys").path if "site-emomtl-shift" not in path])
-    with pytest.raises(EmomtlError, match=r"start\.run: that run's encoder\.changes\[0\].*'shift' is not installed"):
+    monkeypatch.setattr(
+        "sys.path", [path for path in __import__("sys").path if "site-emomtl-shift" not in path]
+    )
+    with pytest.raises(
+        EmomtlError, match=r"start\.run: that run's encoder\.changes\[0\].*'shift' is not installed"
+    ):
         begun(desk)
 
 
@@ -191,7 +227,9 @@ def test_a_run_from_pals_is_resumed_without_the_other(desk: Any, contents: Any) 
     import shutil
 
     run = first(desk, PALS)
-    manifest = desk.manifest(encoder={"changes": [PALS]}, tasks={"topics": None}, start={"run": "first", "heads": True})
+    manifest = desk.manifest(
+        encoder={"changes": [PALS]}, tasks={"topics": None}, start={"run": "first", "heads": True}
+    )
     unbroken = contents(desk.train(manifest, "unbroken"))
     with pytest.raises(KeyboardInterrupt):
         desk.train(manifest, "broken", plugins=desk.stopping(step=2))

@@ -15,7 +15,10 @@ from emomtl.train.step import remember, take_step
 
 STILL = {
     "encoder": {"dropout": 0.0},
-    "tasks": {"mood": {"head": {"dropout": 0.0}}, "topics": {"head": {"use": "multi-label", "dropout": 0.0}}},
+    "tasks": {
+        "mood": {"head": {"dropout": 0.0}},
+        "topics": {"head": {"use": "multi-label", "dropout": 0.0}},
+    },
     "sampler": {"use": "proportional", "per_step": "all"},
     "weighting": {"use": "equal"},
 }
@@ -29,12 +32,20 @@ def still(desk: Any, out: str, **train: Any) -> Session:
     return session
 
 
-def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+def gradients(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """The losses and gradients of one step, whose update is not made."""
     kept = {}
 
     def keep() -> None:
-        kept.update({name: p.grad.clone() for name, p in session.model.named_parameters() if p.grad is not None})
+        kept.update(
+            {
+                name: p.grad.clone()
+                for name, p in session.model.named_parameters()
+                if p.grad is not None
+            }
+        )
 
     monkeypatch.setattr(session.optimizer, "step", keep)
     done = take_step(session)
@@ -42,7 +53,9 @@ def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[s
 
 
 @pytest.mark.parametrize("size", [16, 5], ids=["even parts", "uneven parts"])
-def test_four_micro_batches_give_the_losses_and_gradients_of_one(desk: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_four_micro_batches_give_the_losses_and_gradients_of_one(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     whole_losses, whole = gradients(still(desk, "whole", batch_size=size, clip=0.0), monkeypatch)
     cut = still(desk, "cut", batch_size=size, clip=0.0, accumulate=4)
     cut_losses, parts = gradients(cut, monkeypatch)
@@ -53,7 +66,9 @@ def test_four_micro_batches_give_the_losses_and_gradients_of_one(desk: Any, monk
 
 
 def plain_factor(session: Session, task: str, scale: str) -> float:
-    """What a plain loop multiplies the mean loss by: labels for nats, one over the entropy for the base rate."""
+    """What a plain loop multiplies the mean loss by: labels for nats, one over the entropy for the
+    base rate.
+    """
     targets = session.data.rows(task, "train").targets
     if scale == "mean":
         return 1.0
@@ -84,9 +99,14 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any, scale: str) -> None:
     other = still(desk, "other", steps=steps)
     encoder: Any = other.model.encoder
     heads: Any = other.model.heads
-    optimizer = torch.optim.AdamW(plain_groups(other.model, 0.1), lr=lr, betas=(0.9, 0.999), eps=1e-8, foreach=False)
+    optimizer = torch.optim.AdamW(
+        plain_groups(other.model, 0.1), lr=lr, betas=(0.9, 0.999), eps=1e-8, foreach=False
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda n: n / (warmup * steps) if n < warmup * steps else (steps - n) / (steps * (1 - warmup))
+        optimizer,
+        lambda n: (
+            n / (warmup * steps) if n < warmup * steps else (steps - n) / (steps * (1 - warmup))
+        ),
     )
     texts = {corpus.name: corpus.splits["train"].texts for corpus in ours.data.corpora}
     from transformers import AutoTokenizer
@@ -99,10 +119,16 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any, scale: str) -> None:
         total, plain = torch.zeros(()), {}
         for task, rows in done.drawing.rows.items():
             chosen = [texts[task][row] for row in rows]
-            batch = tokenizer(chosen, padding=True, truncation=True, max_length=16, return_tensors="pt")
-            states = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+            batch = tokenizer(
+                chosen, padding=True, truncation=True, max_length=16, return_tensors="pt"
+            )
+            states = encoder(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+            ).last_hidden_state
             real = batch["attention_mask"].bool()
-            pooled = torch.stack([state[mask].mean(dim=0) for state, mask in zip(states, real, strict=True)])
+            pooled = torch.stack(
+                [state[mask].mean(dim=0) for state, mask in zip(states, real, strict=True)]
+            )
             targets = torch.from_numpy(ours.data.rows(task, "train").targets[rows])
             linear = heads[task][1]
             logits = pooled @ linear.weight.T + linear.bias
@@ -120,7 +146,9 @@ def test_twenty_steps_are_those_of_a_plain_loop(desk: Any, scale: str) -> None:
             where = f"{task} at step {step + 1}"
             assert float(done.raw[task]) == pytest.approx(float(loss.detach()), abs=1e-6), where
             scaled = factors[task] * float(loss.detach())
-            assert float(done.losses[task]) == pytest.approx(scaled, abs=1e-6 * max(1.0, factors[task])), where
+            assert float(done.losses[task]) == pytest.approx(
+                scaled, abs=1e-6 * max(1.0, factors[task])
+            ), where
 
 
 def test_groups_decay_matrices_only_and_keep_the_rate_of_their_head(desk: Any) -> None:
@@ -160,7 +188,9 @@ def test_groups_decay_matrices_only_and_keep_the_rate_of_their_head(desk: Any) -
         (0.0, 0.0, "constant", 1.0),
     ],
 )
-def test_the_rate_rises_and_falls_in_straight_lines(progress: float, warmup: float, schedule: str, factor: float) -> None:
+def test_the_rate_rises_and_falls_in_straight_lines(
+    progress: float, warmup: float, schedule: str, factor: float
+) -> None:
     assert rate_factor(progress, warmup, schedule) == pytest.approx(factor)
 
 
@@ -184,7 +214,9 @@ def test_a_head_starts_the_same_whatever_other_tasks_there_are(desk: Any) -> Non
     for session in (both, one):
         session.run.close()
     assert torch.equal(both.model.heads["topics"][1].weight, one.model.heads["topics"][1].weight)
-    assert not torch.equal(both.model.heads["topics"][1].weight[:3], both.model.heads["mood"][1].weight)
+    assert not torch.equal(
+        both.model.heads["topics"][1].weight[:3], both.model.heads["mood"][1].weight
+    )
 
 
 def test_the_gradient_norm_that_is_logged_is_the_one_before_clipping(desk: Any) -> None:

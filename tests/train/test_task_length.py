@@ -1,4 +1,6 @@
-"""Tasks whose texts are read at a length of their own: in training, scoring, predicting, checking, and in the cache."""
+"""Tasks whose texts are read at a length of their own: in training, scoring, predicting, checking,
+and in the cache.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ JOINT = {"use": "proportional", "per_step": "all"}
 
 
 def lengths_of(session: Any) -> dict[str, int]:
-    return {corpus.name: int(session.tokens[corpus.name, "train"].lengths.max()) for corpus in session.data.corpora}
+    return {
+        corpus.name: int(session.tokens[corpus.name, "train"].lengths.max())
+        for corpus in session.data.corpora
+    }
 
 
 def test_a_task_reads_as_many_tokens_as_it_says(desk: Any) -> None:
@@ -34,7 +39,11 @@ def test_a_task_reads_as_many_tokens_as_it_says(desk: Any) -> None:
 
 
 def test_what_is_left_out_is_the_encoder_s(desk: Any) -> None:
-    plan = compose_file(desk.manifest(tasks={"mood": {"max_tokens": 16}, "topics": {"max_tokens": 32}}), [], Plugins.discover())
+    plan = compose_file(
+        desk.manifest(tasks={"mood": {"max_tokens": 16}, "topics": {"max_tokens": 32}}),
+        [],
+        Plugins.discover(),
+    )
     assert plan.encoder.task_tokens == (("topics", 32),)
     assert plan.encoder.most_tokens == 32
     assert plan.encoder.for_task("mood").max_tokens == 16
@@ -49,11 +58,20 @@ def test_tasks_of_one_source_share_texts_only_at_one_length(desk: Any) -> None:
         def note(self, line: str) -> None:
             notes.append(line)
 
-    plan = compose_file(desk.manifest(tasks={"mine": {**own, "max_tokens": 6}, "like-mood": own}), [], Plugins.discover())
+    plan = compose_file(
+        desk.manifest(tasks={"mine": {**own, "max_tokens": 6}, "like-mood": own}),
+        [],
+        Plugins.discover(),
+    )
     data = read(plan, Hears())
-    assert {corpus.tasks for corpus in data.corpora} == {("mood", "like-mood"), ("topics",), ("mine",)}
+    assert {corpus.tasks for corpus in data.corpora} == {
+        ("mood", "like-mood"),
+        ("topics",),
+        ("mine",),
+    }
     assert [line for line in notes if "read one source" in line] == [
-        "mood and mine read one source at the encoder's max_tokens and 6 tokens: the encoder reads its texts twice"
+        "mood and mine read one source at the encoder's max_tokens and 6 tokens: the encoder reads"
+        " its texts twice"
     ]
 
 
@@ -69,20 +87,32 @@ def test_scoring_and_predicting_read_at_the_task_s_length(desk: Any, cli: Any) -
     one, other = "the sad day was so very happy", "the sad day was so lonely angry"
     said = cli("predict", run.folder, one, other, "--json")
     assert said.code == 0, said.err
-    answers = [json.loads(line) for line in said.out.splitlines()] if "\n{" in said.out else json.loads(said.out)
+    answers = (
+        [json.loads(line) for line in said.out.splitlines()]
+        if "\n{" in said.out
+        else json.loads(said.out)
+    )
     first, second = (answer.get("answers", answer) for answer in answers)
-    assert first["mood"]["probabilities"] == pytest.approx(second["mood"]["probabilities"], abs=1e-6)
-    assert first["topics"]["probabilities"] != pytest.approx(second["topics"]["probabilities"], abs=1e-4)
+    assert first["mood"]["probabilities"] == pytest.approx(
+        second["mood"]["probabilities"], abs=1e-6
+    )
+    assert first["topics"]["probabilities"] != pytest.approx(
+        second["topics"]["probabilities"], abs=1e-4
+    )
     scored = cli("eval", run.folder, "--split", "validation", "--json")
     assert scored.code == 0, scored.err
-    (trained,) = [entry for entry in run.scores() if entry["by"] == "train" and entry["which"] == "best"]
+    (trained,) = [
+        entry for entry in run.scores() if entry["by"] == "train" and entry["which"] == "best"
+    ]
     (later,) = [entry for entry in run.scores() if entry["by"] == "eval"]
     for task in ("mood", "topics"):
         assert later["tasks"][task]["metrics"] == pytest.approx(trained["tasks"][task]["metrics"])
 
 
 def test_positions_that_the_encoder_lacks_are_refused_with_the_task(desk: Any) -> None:
-    with pytest.raises(EmomtlError, match=r"tasks\.mood\.max_tokens: 4096 tokens, and .* has positions for \d+"):
+    with pytest.raises(
+        EmomtlError, match=r"tasks\.mood\.max_tokens: 4096 tokens, and .* has positions for \d+"
+    ):
         desk.begin(desk.manifest(tasks={"mood": {"max_tokens": 4096}}))
 
 
@@ -104,7 +134,9 @@ def test_a_resumed_run_reads_at_the_same_length(desk: Any) -> None:
     assert run.manifest.tasks["mood"].max_tokens == 6
 
 
-def test_tokens_in_the_cache_are_told_apart_by_length(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_in_the_cache_are_told_apart_by_length(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 0)
     found = []
     for out, tokens in (("one", 6), ("two", 8), ("again", 6)):

@@ -59,13 +59,25 @@ def patient(**tasks: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("sampler", ["annealed", "round-robin", "uniform"])
-def test_a_stopped_task_is_drawn_no_more_and_the_others_are(desk: Any, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
-    script = {1: (0.5, 0.1), 2: (0.5, 0.2), 3: (0.4, 0.3)} | {step: (0.6, 0.1 * step) for step in range(4, 9)}
-    run = scripted(desk, monkeypatch, script, tasks=patient(mood=2), sampler={"use": sampler, "per_step": "one"})
+def test_a_stopped_task_is_drawn_no_more_and_the_others_are(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    script = {1: (0.5, 0.1), 2: (0.5, 0.2), 3: (0.4, 0.3)} | {
+        step: (0.6, 0.1 * step) for step in range(4, 9)
+    }
+    run = scripted(
+        desk,
+        monkeypatch,
+        script,
+        tasks=patient(mood=2),
+        sampler={"use": sampler, "per_step": "one"},
+    )
     (stopped,) = events(run, "task_stopped")
     assert (stopped["step"], stopped["task"]) == (3, "mood")
     assert stopped["reason"] == "mood/macro_f1 has not improved in 2 evaluation(s)"
-    assert "mood is trained no more from step 3 on" in (run.folder / "log.txt").read_text(encoding="utf-8")
+    assert "mood is trained no more from step 3 on" in (run.folder / "log.txt").read_text(
+        encoding="utf-8"
+    )
     for event in events(run, "step"):
         later = event["step"] > 3
         assert event["probabilities"] == ({"topics": 1.0} if later else event["probabilities"])
@@ -73,7 +85,9 @@ def test_a_stopped_task_is_drawn_no_more_and_the_others_are(desk: Any, monkeypat
     assert events(run, "finish")[0]["reason"] == "finished"
 
 
-def test_in_joint_steps_it_is_absent_and_the_others_keep_their_rows(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_joint_steps_it_is_absent_and_the_others_keep_their_rows(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = {step: (0.1 * step, 0.5) for step in range(1, 7)}
     run = scripted(
         desk, monkeypatch, script, tasks=patient(topics=1), sampler={"use": "uniform", "per_step": "all"},
@@ -88,10 +102,14 @@ def test_in_joint_steps_it_is_absent_and_the_others_keep_their_rows(desk: Any, m
     assert expected_examples(result)[-1] == pytest.approx({"mood": 48, "topics": 16})
 
 
-@pytest.mark.parametrize("use", weightings_mostly_long(sorted(Plugins.discover().offers("weighting"))))
+@pytest.mark.parametrize(
+    "use", weightings_mostly_long(sorted(Plugins.discover().offers("weighting")))
+)
 def test_every_weighting_goes_on_without_it(desk: Any, use: str) -> None:
     options = {"weights": {"mood": 0.5}} if use == "static" else {}
-    manifest = desk.manifest(sampler=JOINT, weighting={"use": use, **options}, train={"warmup": 0.0})
+    manifest = desk.manifest(
+        sampler=JOINT, weighting={"use": use, **options}, train={"warmup": 0.0}
+    )
     session = desk.begin(manifest)
     session.run.close()
     session.model.train()
@@ -114,7 +132,9 @@ def test_a_stopped_task_s_head_stands_still(desk: Any, monkeypatch: pytest.Monke
     session.model.train()
     take_step(session)
     session.run.close()
-    moved = {name for name, value in session.model.state_dict().items() if not value.equal(before[name])}
+    moved = {
+        name for name, value in session.model.state_dict().items() if not value.equal(before[name])
+    }
     assert not any(name.startswith("heads.topics") for name in moved)
     assert any(name.startswith("heads.mood") for name in moved)
 
@@ -131,37 +151,73 @@ def test_it_goes_on_counting_where_a_metric_is_undefined_and_starts_anew_with_a_
 def test_the_run_ends_when_all_have_stopped(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     script = {1: (0.5, 0.5), 2: (0.5, 0.6), 3: (0.5, 0.6), 4: (0.5, 0.6), 5: (0.5, 0.6)}
     run = scripted(desk, monkeypatch, script, tasks=patient(mood=2, topics=2))
-    assert [(event["task"], event["step"]) for event in events(run, "task_stopped")] == [("mood", 3), ("topics", 4)]
+    assert [(event["task"], event["step"]) for event in events(run, "task_stopped")] == [
+        ("mood", 3),
+        ("topics", 4),
+    ]
     (finish,) = events(run, "finish")
     assert (finish["step"], finish["reason"]) == (4, "every task has stopped improving")
 
 
-def test_the_run_ends_when_the_task_that_its_length_counts_has_stopped(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_ends_when_the_task_that_its_length_counts_has_stopped(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = {step: (0.5, 0.1 * step) for step in range(1, 20)}
     train = {"steps": None, "target": "mood", "target_updates": 9}
-    run = scripted(desk, monkeypatch, script, tasks=patient(mood=2), sampler={"use": "uniform"}, train=train)
+    run = scripted(
+        desk, monkeypatch, script, tasks=patient(mood=2), sampler={"use": "uniform"}, train=train
+    )
     (finish,) = events(run, "finish")
     assert finish["step"] == 3
     assert finish["reason"] == "mood, whose updates are the run's length, has stopped improving"
 
 
-def test_the_run_ends_when_the_sampler_draws_none_that_is_left(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_ends_when_the_sampler_draws_none_that_is_left(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sampler = {"use": "explicit", "shares": {"mood": 1.0, "topics": 0.0}, "per_step": "one"}
-    run = scripted(desk, monkeypatch, dict.fromkeys(range(1, 5), (0.5, 0.5)), tasks=patient(mood=1), sampler=sampler)
+    run = scripted(
+        desk,
+        monkeypatch,
+        dict.fromkeys(range(1, 5), (0.5, 0.5)),
+        tasks=patient(mood=1),
+        sampler=sampler,
+    )
     (finish,) = events(run, "finish")
-    assert (finish["step"], finish["reason"]) == (2, "the sampler never draws what is still trained (topics)")
+    assert (finish["step"], finish["reason"]) == (
+        2,
+        "the sampler never draws what is still trained (topics)",
+    )
 
 
-def test_updates_of_the_target_count_on_when_another_task_has_stopped(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_updates_of_the_target_count_on_when_another_task_has_stopped(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = {step: (0.5, 0.1 * step) for step in range(1, 20)}
     train = {"steps": None, "target": "topics", "target_updates": 6}
-    run = scripted(desk, monkeypatch, script, tasks=patient(mood=1), sampler={"use": "round-robin"}, train=train)
+    run = scripted(
+        desk,
+        monkeypatch,
+        script,
+        tasks=patient(mood=1),
+        sampler={"use": "round-robin"},
+        train=train,
+    )
     assert events(run, "step")[-1]["updates"]["topics"] == 6
     assert events(run, "task_stopped")[0]["step"] == 2
 
 
-def test_a_resumed_run_stops_the_same_tasks(desk: Any, monkeypatch: pytest.MonkeyPatch, contents: Any) -> None:
-    script = {1: (0.5, 0.1), 2: (0.5, 0.2), 3: (0.4, 0.3), 4: (0.6, 0.3), 5: (0.6, 0.3), 6: (0.6, 0.9)}
+def test_a_resumed_run_stops_the_same_tasks(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, contents: Any
+) -> None:
+    script = {
+        1: (0.5, 0.1),
+        2: (0.5, 0.2),
+        3: (0.4, 0.3),
+        4: (0.6, 0.3),
+        5: (0.6, 0.3),
+        6: (0.6, 0.9),
+    }
     given: dict[str, Any] = {"tasks": patient(mood=2, topics=4), "sampler": {"per_step": "one"}}
     whole = scripted(desk, monkeypatch, script, out="whole", **given)
 
@@ -182,9 +238,23 @@ def test_a_resumed_run_stops_the_same_tasks(desk: Any, monkeypatch: pytest.Monke
 
 
 def test_samplers_see_the_tasks_that_are_left_and_nothing_of_the_others() -> None:
-    moment = Moment(3, 0.5, 0, 1, {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 1, "c": 1}, {"b": 0.5}, {"b": {"f": 1.0}, "c": {}})
+    moment = Moment(
+        3,
+        0.5,
+        0,
+        1,
+        {"a": 1, "b": 2, "c": 3},
+        {"a": 1, "b": 1, "c": 1},
+        {"b": 0.5},
+        {"b": {"f": 1.0}, "c": {}},
+    )
     seen = without_stopped(moment, State(step=9, stopped_tasks={"b": 4}))
-    assert (seen.sizes, seen.counts, seen.losses, seen.scores) == ({"a": 1, "c": 3}, {"a": 1, "c": 1}, {}, {"c": {}})
+    assert (seen.sizes, seen.counts, seen.losses, seen.scores) == (
+        {"a": 1, "c": 3},
+        {"a": 1, "c": 1},
+        {},
+        {"c": {}},
+    )
     assert without_stopped(moment, State()) is moment
 
 
@@ -197,9 +267,17 @@ def test_a_state_of_other_tasks_that_stopped_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("progress", "warmup", "factor"),
-    [(0.05, 0.1, 0.5), (0.1, 0.1, 1.0), (0.25, 0.0, math.cos(math.pi / 8) ** 2), (0.55, 0.1, 0.5), (1.0, 0.1, 0.0)],
+    [
+        (0.05, 0.1, 0.5),
+        (0.1, 0.1, 1.0),
+        (0.25, 0.0, math.cos(math.pi / 8) ** 2),
+        (0.55, 0.1, 0.5),
+        (1.0, 0.1, 0.0),
+    ],
 )
-def test_the_cosine_falls_by_half_a_wave_after_the_warm_up(progress: float, warmup: float, factor: float) -> None:
+def test_the_cosine_falls_by_half_a_wave_after_the_warm_up(
+    progress: float, warmup: float, factor: float
+) -> None:
     # (1 + cos x) / 2 = cos(x / 2)^2
     assert rate_factor(progress, warmup, "cosine") == pytest.approx(factor, abs=1e-12)
 
@@ -211,7 +289,9 @@ def test_the_cosine_is_that_of_transformers() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = get_cosine_schedule_with_warmup(optimizer, 4, 20)
     for step in range(20):
-        assert rate_factor(step / 20, 0.2, "cosine") == pytest.approx(scheduler.get_last_lr()[0], abs=1e-9)
+        assert rate_factor(step / 20, 0.2, "cosine") == pytest.approx(
+            scheduler.get_last_lr()[0], abs=1e-9
+        )
         optimizer.step()
         scheduler.step()
 
@@ -220,7 +300,9 @@ def test_a_weight_that_moves_is_the_static_factor_of_every_step(desk: Any) -> No
     weight = {"from": 2.0, "to": 0.5}
     given: dict[str, Any] = {"sampler": JOINT, "weighting": {"use": "equal"}}
     plain = desk.begin(desk.manifest("plain", **given), "plain")
-    moving = desk.begin(desk.manifest("moving", tasks={"mood": {"weight": weight}}, **given), "moving")
+    moving = desk.begin(
+        desk.manifest("moving", tasks={"mood": {"weight": weight}}, **given), "moving"
+    )
     for session in (plain, moving):
         session.run.close()
         session.model.eval()
@@ -245,10 +327,15 @@ def losses(session: Any) -> Any:
 def test_weightings_are_told_the_first_weight(desk: Any) -> None:
     given = {"sampler": JOINT, "weighting": {"use": "uncertainty"}}
     one = desk.begin(desk.manifest("one", tasks={"mood": {"weight": 0.25}}, **given), "one")
-    two = desk.begin(desk.manifest("two", tasks={"mood": {"weight": {"from": 0.25, "to": 1.0}}}, **given), "two")
+    two = desk.begin(
+        desk.manifest("two", tasks={"mood": {"weight": {"from": 0.25, "to": 1.0}}}, **given), "two"
+    )
     for session in (one, two):
         session.run.close()
-    assert all(a.equal(b) for a, b in zip(one.weighting.parameters(), two.weighting.parameters(), strict=True))
+    assert all(
+        a.equal(b)
+        for a, b in zip(one.weighting.parameters(), two.weighting.parameters(), strict=True)
+    )
 
 
 def test_a_weight_that_moves_is_written_and_read_again(desk: Any) -> None:
@@ -281,7 +368,10 @@ def test_a_wrong_weight_is_told_what_a_weight_is(desk: Any, weight: Any, found: 
 
 
 def test_check_says_what_moves_and_what_may_stop(desk: Any, cli: Any) -> None:
-    path = desk.manifest(tasks={"mood": {"weight": {"from": 1.0, "to": 0.1}, "patience": 3}}, train={"schedule": "cosine"})
+    path = desk.manifest(
+        tasks={"mood": {"weight": {"from": 1.0, "to": 0.1}, "patience": 3}},
+        train={"schedule": "cosine"},
+    )
     said = cli("check", path, "--no-step")
     assert said.code == 0, said.err
     assert "mood: its weight goes from 1 to 0.1 over the run, in a straight line" in said.err

@@ -1,4 +1,6 @@
-"""A page of thousands of labels is bounded: what takes a matrix, or a search for each label, is cut short and says so."""
+"""A page of thousands of labels is bounded: what takes a matrix, or a search for each label, is cut
+short and says so.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from emomtl.report.html_page.page import MOST_ROWS, _shown
 
 
 def kept_of(labels: int, rows: int, several: bool) -> Kept:
-    draw, taxonomy = np.random.default_rng(1), Taxonomy([f"label{place:04d}" for place in range(labels)])
+    draw, taxonomy = (
+        np.random.default_rng(1),
+        Taxonomy([f"label{place:04d}" for place in range(labels)]),
+    )
     head: Any = MultiLabel() if several else SingleLabel()
     probabilities = draw.random((rows, labels)) * 0.502
     targets = draw.integers(0, labels, rows)
@@ -32,9 +37,15 @@ def kept_of(labels: int, rows: int, several: bool) -> Kept:
 
 
 @pytest.mark.parametrize("several", [True, False])
-def test_the_parts_of_two_thousand_labels_take_seconds_and_say_what_they_leave_out(several: bool) -> None:
+def test_the_parts_of_two_thousand_labels_take_seconds_and_say_what_they_leave_out(
+    several: bool,
+) -> None:
     kept, began = kept_of(2000, 300, several), time.monotonic()
-    made = [shown for make in (parts._labels, parts._confusion, parts._together, parts._calibration) for shown in make(kept)]
+    made = [
+        shown
+        for make in (parts._labels, parts._confusion, parts._together, parts._calibration)
+        for shown in make(kept)
+    ]
     assert time.monotonic() - began < 10
     notes = " ".join(note for tables, _ in made for table in tables for note in table.notes)
     assert f"intervals are left out of more than {MANY} labels" in notes
@@ -55,7 +66,9 @@ def test_pairs_of_single_labels_without_a_matrix_are_those_of_the_matrix() -> No
         assert texts == counts[i, j]
         assert support == (kept.answers.targets == i).sum()
         assert share == pytest.approx(counts[i, j] / support)
-    assert [row[2] for row in table.rows] == sorted(counts[counts > 0].tolist(), reverse=True)[:LONGEST]
+    assert [row[2] for row in table.rows] == sorted(counts[counts > 0].tolist(), reverse=True)[
+        :LONGEST
+    ]
 
 
 def test_the_labels_with_the_most_rows_are_kept_in_their_order() -> None:
@@ -67,7 +80,9 @@ def test_the_labels_with_the_most_rows_are_kept_in_their_order() -> None:
 
 
 def test_a_table_of_a_page_shows_its_first_rows_and_says_how_many_more_there_are() -> None:
-    table = Table("Labels", ("label", "f1"), tuple((f"l{n}", n / 5000) for n in range(5000)), ("a note",))
+    table = Table(
+        "Labels", ("label", "f1"), tuple((f"l{n}", n / 5000) for n in range(5000)), ("a note",)
+    )
     shown = _shown(table)
     assert len(shown.rows) == MOST_ROWS
     assert shown.notes == ("4,000 more rows are left out of this page alone", "a note")

@@ -1,4 +1,6 @@
-"""`emomtl analyse attribution`: the right word gets it all, sums are right, texts are seen only where asked for."""
+"""`emomtl analyse attribution`: the right word gets it all, sums are right, texts are seen only
+where asked for.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,13 @@ def test_a_model_that_reads_one_word_gives_it_everything(trained: Any) -> None:
 
     opened = open_trained(trained.folder, "last", Plugins.discover())
     with torch.no_grad():
-        opened.model.encoder = OneWord(len(opened.tokenizer), 32, opened.tokenizer.convert_tokens_to_ids("happy"))
+        opened.model.encoder = OneWord(
+            len(opened.tokenizer), 32, opened.tokenizer.convert_tokens_to_ids("happy")
+        )
         opened.model.heads["mood"][1].weight[0] = 1.0  # type: ignore[index]
-    made = attribute(opened, "mood", chosen(["today we felt so happy here", "zxq happy"], 0), "mask")
+    made = attribute(
+        opened, "mood", chosen(["today we felt so happy here", "zxq happy"], 0), "mask"
+    )
     for units, values, difference in zip(made.units, made.words, made.differences, strict=True):
         place = [unit.word for unit in units].index("happy")
         assert values[place] == pytest.approx(difference, rel=1e-3)
@@ -76,16 +82,27 @@ def test_attributions_sum_to_the_difference_of_log_odds(trained: Any, task: str)
     import torch
 
     opened = open_trained(trained.folder, "last", Plugins.discover())
-    texts = ["so happy , zxq friends", "i hate the dark night alone and the exam and the terrible day and all that was then"]
+    texts = [
+        "so happy , zxq friends",
+        "i hate the dark night alone and the exam and the terrible day and all that was then",
+    ]
     made = attribute(opened, task, chosen(texts, 1), "mask")
-    log_odds = log_odds_of(opened.plan.tasks[task].head, len(opened.plan.tasks[task].taxonomy or ()))
-    for text, words, difference, seen in zip(texts, made.words, made.differences, made.seen, strict=True):
+    log_odds = log_odds_of(
+        opened.plan.tasks[task].head, len(opened.plan.tasks[task].taxonomy or ())
+    )
+    for text, words, difference, seen in zip(
+        texts, made.words, made.differences, made.seen, strict=True
+    ):
         inputs = dict(opened.tokenizer(text, truncation=True, max_length=16, return_tensors="pt"))
         blank = inputs["input_ids"].clone()
         blank[0, 1:-1] = opened.tokenizer.mask_token_id
         with torch.inference_mode():
             both = [
-                log_odds(opened.model.logits(task, opened.model.encode({**inputs, "input_ids": ids}, task)))[0, 1]
+                log_odds(
+                    opened.model.logits(
+                        task, opened.model.encode({**inputs, "input_ids": ids}, task)
+                    )
+                )[0, 1]
                 for ids in (inputs["input_ids"], blank)
             ]
         assert difference == pytest.approx(float(both[0] - both[1]), abs=1e-4)
@@ -102,7 +119,9 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
     logits = np.random.default_rng(0).normal(size=(5, 3))
     for head in (MultiLabel(), SingleLabel()):
         p = head.probabilities(logits)
-        assert log_odds_of(head, 3)(torch.from_numpy(logits)).numpy() == pytest.approx(np.log(p / (1 - p)), abs=1e-5)
+        assert log_odds_of(head, 3)(torch.from_numpy(logits)).numpy() == pytest.approx(
+            np.log(p / (1 - p)), abs=1e-5
+        )
     with pytest.raises(EmomtlError, match="neither sigmoids nor a softmax"):
         log_odds_of(Regression(), 1)
 
@@ -111,7 +130,18 @@ def test_two_runs_are_compared_and_no_text_is_shown(cli: Any, trained: Any, tmp_
     words = tmp_path / "words.txt"
     words.write_text(LIST)
     out = tmp_path / "out"
-    arguments = ["analyse", "attribution", trained.folder, trained.folder, "--words", words, "--limit", "8", "--steps", "8"]
+    arguments = [
+        "analyse",
+        "attribution",
+        trained.folder,
+        trained.folder,
+        "--words",
+        words,
+        "--limit",
+        "8",
+        "--steps",
+        "8",
+    ]
     said = cli(*arguments, "--out", out, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)
@@ -120,7 +150,9 @@ def test_two_runs_are_compared_and_no_text_is_shown(cli: Any, trained: Any, tmp_
     first, second = found["runs"]
     assert "difference" not in first["figures"]["focus"]
     assert second["figures"]["focus"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert second["figures"]["attribution_share"]["chance"] == second["figures"]["word_share"]["value"]
+    assert (
+        second["figures"]["attribution_share"]["chance"] == second["figures"]["word_share"]["value"]
+    )
     assert not (out / "attribution.html").exists()
     text = (out / "attribution.md").read_text()
     assert "(attribution.png)" in text
@@ -135,15 +167,34 @@ def test_two_runs_are_compared_and_no_text_is_shown(cli: Any, trained: Any, tmp_
 def test_examples_are_escaped_and_coloured_on_a_page_without_script(desk: Any, cli: Any) -> None:
     path = desk.folder / "mood.csv"
     lines = path.read_text().splitlines()
-    lines = [f"<script>alert(1)</script> {line}" if line.endswith("validation") else line for line in lines]
+    lines = [
+        f"<script>alert(1)</script> {line}" if line.endswith("validation") else line
+        for line in lines
+    ]
     path.write_text("\n".join(lines) + "\n")
     change = {"use": "lora", "per_task_adapters": True}
     encoder = {"changes": [change], "layers": 2, "layers_by": "concat"}
-    run = desk.train(desk.manifest(encoder=encoder, features={"words": {"use": "lexicon", "of": "mood", "min_rows": 1}}))
+    run = desk.train(
+        desk.manifest(
+            encoder=encoder, features={"words": {"use": "lexicon", "of": "mood", "min_rows": 1}}
+        )
+    )
     words = desk.folder / "words.txt"
     words.write_text(LIST)
     out = desk.folder / "out"
-    said = cli("analyse", "attribution", run.folder, "--words", words, "--limit", "6", "--out", out, "--examples", "3")
+    said = cli(
+        "analyse",
+        "attribution",
+        run.folder,
+        "--words",
+        words,
+        "--limit",
+        "6",
+        "--out",
+        out,
+        "--examples",
+        "3",
+    )
     assert said.code == 0, said.err
     html = (out / "attribution.html").read_text()
     assert "<script" not in html
@@ -159,8 +210,12 @@ def test_examples_are_escaped_and_coloured_on_a_page_without_script(desk: Any, c
     assert page.count('<article class="example">') == 1
 
 
-def test_what_cannot_be_explained_is_said(cli: Any, trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = cli("analyse", "attribution", trained.folder, "--words", "definitions", "--split", "tset")
+def test_what_cannot_be_explained_is_said(
+    cli: Any, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = cli(
+        "analyse", "attribution", trained.folder, "--words", "definitions", "--split", "tset"
+    )
     assert said.code == 1
     assert "'tset' is no split" in said.err
     said = cli("analyse", "attribution", trained.folder, "--task", "nothing")

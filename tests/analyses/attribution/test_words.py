@@ -33,7 +33,14 @@ def test_definitions_give_names_and_words_that_few_definitions_share() -> None:
         Label("grief", "The writer mourns."),
         Label("neutral", "The writer states facts, not afraid."),
     ]
-    assert definition_words(Taxonomy(labels)).words == {"joy", "fear", "grief", "happy", "harm", "mourns"}
+    assert definition_words(Taxonomy(labels)).words == {
+        "joy",
+        "fear",
+        "grief",
+        "happy",
+        "harm",
+        "mourns",
+    }
     with pytest.raises(EmomtlError, match="neither names nor definitions"):
         definition_words(Taxonomy(["1", "2"]))
 
@@ -41,7 +48,12 @@ def test_definitions_give_names_and_words_that_few_definitions_share() -> None:
 def test_a_lexicon_gives_words_of_the_rows_and_no_stop_words() -> None:
     texts = ["the happy dog !"] * 9 + ["the sad cat"] * 9
     has = np.array([[True, False]] * 9 + [[False, True]] * 9)
-    assert lexicon_words(TrainingRows(texts, ("joy", "sadness"), has), 3).words == {"happy", "dog", "sad", "cat"}
+    assert lexicon_words(TrainingRows(texts, ("joy", "sadness"), has), 3).words == {
+        "happy",
+        "dog",
+        "sad",
+        "cat",
+    }
 
 
 def test_a_file_of_words_is_a_list_or_a_table_with_words_first(tmp_path: Path) -> None:
@@ -65,7 +77,10 @@ def test_a_file_of_words_is_a_list_or_a_table_with_words_first(tmp_path: Path) -
 def test_labels_leave_neutral_and_unknown_ones_out() -> None:
     taxonomy = Taxonomy(["joy", "neutral", "fear"])
     assert labels_of(np.array([0, 1, -100, 2]), taxonomy) == [[0], [], [], [2]]
-    assert labels_of(np.array([[1, 1, 0.5], [np.nan, 0, 0.2]], np.float32), taxonomy) == [[0, 2], []]
+    assert labels_of(np.array([[1, 1, 0.5], [np.nan, 0, 0.2]], np.float32), taxonomy) == [
+        [0, 2],
+        [],
+    ]
 
 
 def test_shares_and_pointing_game_are_those_of_the_hand() -> None:
@@ -86,7 +101,12 @@ def test_shares_and_pointing_game_are_those_of_the_hand() -> None:
     assert shares.words.tolist() == [1 / 3, 2 / 3]
     figures = focus_of(shares, 17)
     assert figures[SHARE].value == pytest.approx((0.375 + 0.4) / 2)
-    assert figures[SHARE].chance == figures[POINTING].chance == figures[OF_WORDS].value == pytest.approx(0.5)
+    assert (
+        figures[SHARE].chance
+        == figures[POINTING].chance
+        == figures[OF_WORDS].value
+        == pytest.approx(0.5)
+    )
     assert figures[FOCUS].value == pytest.approx(0.775)
     low, high = figures[FOCUS].interval or (0, 0)
     assert low < 0.775 < high

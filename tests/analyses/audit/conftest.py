@@ -25,7 +25,9 @@ def read(row: Mapping[str, Any]) -> Example:
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Plant:
-    """Make groups of corpora: `plant({"mood": {"train": [(text, label), ...]}}, labels=..., sensitive={"mood"})`."""
+    """Make groups of corpora: `plant({"mood": {"train": [(text, label), ...]}}, labels=...,
+    sensitive={"mood"})`.
+    """
 
     def make(
         corpora: dict[str, dict[str, Rows]],
@@ -43,7 +45,14 @@ def plant(tmp_path: Path) -> Plant:
                 lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows]
                 (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         for name in [*corpora, *(twins or {})]:
-            task = Task(name, Files("*"), read, Taxonomy(labels) if labels else None, head=head, sensitive=name in sensitive)
+            task = Task(
+                name,
+                Files("*"),
+                read,
+                Taxonomy(labels) if labels else None,
+                head=head,
+                sensitive=name in sensitive,
+            )
             located = locate(task.layouts, (twins or {}).get(name, name), tmp_path, name)
             inputs.append(BoundTask(name, task, head, located=located))
         data = read_tasks(inputs)

@@ -21,20 +21,32 @@ Counts = dict[tuple[str, str], tuple[int, int]]
 
 
 def looked_at(corpora: Path, **sources: str) -> tuple[Counts, list[list[Any]], Report]:
-    """Rows (all, identical) that stand in two splits by (rows of, stand in), conflicts by task, and the report."""
+    """Rows (all, identical) that stand in two splits by (rows of, stand in), conflicts by task, and
+    the report.
+    """
     inputs = []
     for name, source in sources.items():
         offered = Plugins.discover().offer("task", name.replace("_", "-")).value
         task: Task = offered().task() if isinstance(offered, type) else offered
-        inputs.append(BoundTask(task.name, task, task.head, located=locate(task.layouts, source, corpora, task.name)))
+        inputs.append(
+            BoundTask(
+                task.name, task, task.head, located=locate(task.layouts, source, corpora, task.name)
+            )
+        )
     found = groups(read_tasks(inputs), {one.name: one.head for one in inputs})
     report = Report("corpora")
     duplicates(Index(found), report)
     conflicts(found, report)
-    return {(row[0], row[1]): (row[2], row[3]) for row in report.tables[1].rows}, [*map(list, report.tables[2].rows)], report
+    return (
+        {(row[0], row[1]): (row[2], row[3]) for row in report.tables[1].rows},
+        [*map(list, report.tables[2].rows)],
+        report,
+    )
 
 
-def test_43_validation_and_37_test_texts_of_goemotions_stand_in_train_and_58_have_different_labels(corpora: Path) -> None:
+def test_43_validation_and_37_test_texts_of_goemotions_stand_in_train_and_58_have_different_labels(
+    corpora: Path,
+) -> None:
     shared, differing, report = looked_at(corpora, goemotions="goemotions")
     assert shared["goemotions validation", "goemotions train"] == (49, 43)
     assert shared["goemotions test", "goemotions train"] == (42, 37)
@@ -42,7 +54,9 @@ def test_43_validation_and_37_test_texts_of_goemotions_stand_in_train_and_58_hav
     assert [one.count for one in report.findings if one.severity == "error"] == [42]
 
 
-def test_371_phrases_of_sst2_are_repeated_five_with_both_labels_and_two_test_texts_stand_in_train(corpora: Path) -> None:
+def test_371_phrases_of_sst2_are_repeated_five_with_both_labels_and_two_test_texts_stand_in_train(
+    corpora: Path,
+) -> None:
     shared, differing, report = looked_at(corpora, sst2="sst2")
     assert shared == {("sst2 test", "sst2 train"): (2, 2)}
     assert differing == [["sst2", 5, 5, 5]]
@@ -50,7 +64,9 @@ def test_371_phrases_of_sst2_are_repeated_five_with_both_labels_and_two_test_tex
 
 
 def test_tasks_share_texts_across_corpora(corpora: Path) -> None:
-    shared, _, _ = looked_at(corpora, goemotions="goemotions", emobank="emobank/emobank.csv", sst2="sst2")
+    shared, _, _ = looked_at(
+        corpora, goemotions="goemotions", emobank="emobank/emobank.csv", sst2="sst2"
+    )
     assert shared["emobank test", "emobank train"] == (18, 18)
     assert shared["emobank test", "goemotions train"] == (3, 3)
     assert shared["goemotions test", "sst2 train"] == (2, 0)

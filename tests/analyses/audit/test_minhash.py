@@ -1,4 +1,6 @@
-"""Near duplicates: none that is returned is false, nearly none is missed, and a crowd costs no square."""
+"""Near duplicates: none that is returned is false, nearly none is missed, and a crowd costs no
+square.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,29 @@ from emomtl.analyses.audit import minhash
 from emomtl.analyses.audit.minhash import LEAST, PIECE, THRESHOLD, near_duplicates
 from emomtl.contracts.sources import normalise
 
-SENTENCE = "so it was a good bad happy sad morning evening never always friend work home again really small great thing"
+SENTENCE = (
+    "so it was a good bad happy sad morning evening never always friend work home again really"
+    " small great thing"
+)
 WORDS = SENTENCE.split()
 
 
 def pieces(text: str) -> set[bytes]:
     """The pieces of a text, written otherwise than the module does."""
-    squeezed = re.sub(rb"[^a-z0-9\x80-\xff]+", b" ", normalise(text).encode("utf-8", "replace")).strip()
-    return {squeezed[i : i + PIECE] for i in range(len(squeezed) - PIECE + 1)} if len(squeezed) >= LEAST else set()
+    squeezed = re.sub(
+        rb"[^a-z0-9\x80-\xff]+", b" ", normalise(text).encode("utf-8", "replace")
+    ).strip()
+    return (
+        {squeezed[i : i + PIECE] for i in range(len(squeezed) - PIECE + 1)}
+        if len(squeezed) >= LEAST
+        else set()
+    )
 
 
 def sentences(n: int, seed: int) -> list[str]:
-    """n sentences and as many edited copies of them: a few letters changed, words added, case and punctuation."""
+    """n sentences and as many edited copies of them: a few letters changed, words added, case and
+    punctuation.
+    """
     draw = np.random.default_rng(seed)
     found = []
     for _ in range(n):
@@ -48,7 +61,11 @@ def brute(texts: list[str], least: float) -> dict[tuple[int, int], float]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.sampled_from("ab cé!7ß漢"), min_size=10, max_size=40), max_size=25, unique=True))
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab cé!7ß漢"), min_size=10, max_size=40), max_size=25, unique=True
+    )
+)
 def test_no_pair_is_false_and_its_similarity_is_exact(texts: list[str]) -> None:
     pairs, similar = near_duplicates(texts)
     true = brute(texts, THRESHOLD)
@@ -71,7 +88,10 @@ def test_of_pairs_with_a_similarity_of_09_nearly_all_are_found_and_of_all_near_o
 
 
 def test_in_a_crowd_every_text_meets_another_and_the_pairs_stay_few() -> None:
-    crowd = [f"get a hundred followers a day if you visit this wonderful page today number {i}" for i in range(200)]
+    crowd = [
+        f"get a hundred followers a day if you visit this wonderful page today number {i}"
+        for i in range(200)
+    ]
     pairs, _ = near_duplicates(crowd)
     assert set(pairs.ravel().tolist()) == set(range(200))
     assert len(pairs) <= minhash.BANDS * minhash.NEIGHBOURS * len(crowd)
@@ -88,12 +108,20 @@ def test_short_texts_and_texts_without_words_are_not_compared() -> None:
         "X" * LEAST,
     ]
     assert len(near_duplicates(texts)[0]) == 0
-    assert len(near_duplicates([])[0]) == len(near_duplicates(["one text that is long enough"])[0]) == 0
+    assert (
+        len(near_duplicates([])[0])
+        == len(near_duplicates(["one text that is long enough"])[0])
+        == 0
+    )
 
 
 def test_case_punctuation_and_spacing_make_no_difference() -> None:
     pairs, similar = near_duplicates(
-        ["What a lovely, LOVELY morning!", "something else that is quite long", "what a lovely lovely  morning..."]
+        [
+            "What a lovely, LOVELY morning!",
+            "something else that is quite long",
+            "what a lovely lovely  morning...",
+        ]
     )
     assert (pairs.tolist(), similar.tolist()) == ([[0, 2]], [1.0])
 

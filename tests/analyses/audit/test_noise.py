@@ -1,4 +1,6 @@
-"""Suspected label noise: planted wrong labels are found, the rule is cleanlab's, and copies of a text never judge each other."""
+"""Suspected label noise: planted wrong labels are found, the rule is cleanlab's, and copies of a
+text never judge each other.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def rows(n: int, labels: tuple[str, ...], seed: int) -> list[tuple[str, str]]:
     return found
 
 
-def planted(labels: tuple[str, ...], n: int = 400, wrong: int = 20) -> tuple[list[tuple[str, str]], set[int]]:
+def planted(
+    labels: tuple[str, ...], n: int = 400, wrong: int = 20
+) -> tuple[list[tuple[str, str]], set[int]]:
     """n rows of which `wrong` carry another label; row numbers from 1."""
     found = rows(n, labels, seed=len(labels))
     chosen = np.random.default_rng(9).choice(n, wrong, replace=False)
@@ -45,11 +49,15 @@ def planted(labels: tuple[str, ...], n: int = 400, wrong: int = 20) -> tuple[lis
 def places(report: Report) -> tuple[int, list[int]]:
     """The number of suspects, and the row numbers of the examples."""
     (finding,) = report.findings
-    return finding.count, [int(example.places[0].rpartition(" ")[2].replace(",", "")) for example in finding.examples]
+    return finding.count, [
+        int(example.places[0].rpartition(" ")[2].replace(",", "")) for example in finding.examples
+    ]
 
 
 @pytest.mark.parametrize("labels", [("joy", "anger"), ("joy", "anger", "fear")])
-def test_planted_wrong_labels_are_suspected_and_hardly_any_right_one(plant: Any, labels: tuple[str, ...]) -> None:
+def test_planted_wrong_labels_are_suspected_and_hardly_any_right_one(
+    plant: Any, labels: tuple[str, ...]
+) -> None:
     train, wrong = planted(labels)
     report = Report("test")
     noise(plant({"one": {"train": train}}, labels=labels), 1000, report)
@@ -82,7 +90,9 @@ def test_with_several_labels_a_missing_and_a_wrong_one_are_suspected(plant: Any)
 
 
 @pytest.mark.parametrize(("random_labels", "severity"), [(True, "note"), (False, "warning")])
-def test_what_a_model_suspects_that_agrees_with_few_rows_is_a_note(plant: Any, random_labels: bool, severity: str) -> None:
+def test_what_a_model_suspects_that_agrees_with_few_rows_is_a_note(
+    plant: Any, random_labels: bool, severity: str
+) -> None:
     labels = ("joy", "anger", "fear")
     train, _ = planted(labels)
     if random_labels:
@@ -96,7 +106,9 @@ def test_what_a_model_suspects_that_agrees_with_few_rows_is_a_note(plant: Any, r
     assert ("may be its own mistakes" in finding.text) == random_labels
 
 
-def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_says_so(plant: Any) -> None:
+def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_says_so(
+    plant: Any,
+) -> None:
     train, _ = planted(("joy", "anger"))
     groups = plant({"one": {"train": train}})
     found = []
@@ -109,7 +121,9 @@ def test_above_the_sample_a_stable_part_of_the_rows_is_asked_and_the_finding_say
     assert "of 200 training rows (a sample of 400) are suspected" in found[0].findings[0].text
 
 
-def test_copies_of_a_text_stay_in_one_fold_so_that_a_wrong_label_is_seen_among_its_copies(plant: Any) -> None:
+def test_copies_of_a_text_stay_in_one_fold_so_that_a_wrong_label_is_seen_among_its_copies(
+    plant: Any,
+) -> None:
     train = rows(300, ("joy", "anger"), seed=1)
     train += [("happy love wonderful smiled", "anger")] * 4
     groups = plant({"one": {"train": train}})
@@ -125,19 +139,27 @@ def test_numbers_and_tasks_with_too_few_rows_are_not_asked(plant: Any) -> None:
     noise(plant({"few": {"train": rows(12, ("joy", "anger"), seed=1)}}), 100, report)
     assert report.findings == []
     assert report.tables[0].rows == ()
-    noise(plant({"numbers": {"train": [("a b", 1.0), ("b c", 2.0)]}}, labels=None, head=Regression()), 100, report)
+    noise(
+        plant({"numbers": {"train": [("a b", 1.0), ("b c", 2.0)]}}, labels=None, head=Regression()),
+        100,
+        report,
+    )
     assert report.findings == []
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 5), st.integers(0, 10_000))
-def test_the_rule_finds_what_cleanlab_finds_where_the_most_probable_label_is_sure(labels: int, seed: int) -> None:
+def test_the_rule_finds_what_cleanlab_finds_where_the_most_probable_label_is_sure(
+    labels: int, seed: int
+) -> None:
     filter_ = pytest.importorskip("cleanlab.filter", reason="the extra `dev` brings cleanlab")
     draw = np.random.default_rng(seed)
     given = np.concatenate([np.arange(labels), draw.integers(labels, size=60)])
     p = draw.dirichlet(np.full(labels, 0.6), size=len(given))
     mine, likely = contradicted(given, p)
-    theirs = filter_.find_label_issues(given, p, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1)
+    theirs = filter_.find_label_issues(
+        given, p, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1
+    )
     thresholds = np.array([p[given == label, label].mean() for label in range(labels)])
     sure = p.max(axis=1) >= thresholds[likely]
     assert np.array_equal(mine[sure], theirs[sure])

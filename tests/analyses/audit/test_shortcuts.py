@@ -1,4 +1,6 @@
-"""Lexical shortcuts: planted marks and words are found with their counts, others are not, and private ones are not named."""
+"""Lexical shortcuts: planted marks and words are found with their counts, others are not, and
+private ones are not named.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SURFACE = {"joy": ":)", "anger": "r/rage"}
 
 
 def rows(n: int = 600, seed: int = 0) -> list[tuple[str, str]]:
-    """Texts of the same words under both labels; a third of each label's rows carry its own mark, and a few the other's."""
+    """Texts of the same words under both labels; a third of each label's rows carry its own mark,
+    and a few the other's.
+    """
     draw = np.random.default_rng(seed)
     found = []
     for number in range(n):
@@ -36,7 +40,12 @@ def test_marks_and_words_that_predict_a_label_are_found_and_others_are_not(plant
     (group,) = plant({"one": {"train": rows()}})
     found = {one.piece: one for one in find_shortcuts(group.rows["train"], group.answers[0])}
     assert set(found) == {":)", "r/rage", "furious"}
-    assert (found[":)"].kind, found[":)"].label, found[":)"].rows, found[":)"].told) == ("emoticon", "joy", 100, 1.0)
+    assert (found[":)"].kind, found[":)"].label, found[":)"].rows, found[":)"].told) == (
+        "emoticon",
+        "joy",
+        100,
+        1.0,
+    )
     assert (found["r/rage"].kind, found["r/rage"].label) == ("subreddit", "anger")
     assert found["furious"].kind == "word"
     chi2_contingency = pytest.importorskip("scipy.stats").chi2_contingency
@@ -57,11 +66,9 @@ def test_marks_are_a_warning_and_words_a_note(plant: Any) -> None:
 def test_every_label_of_several_is_asked_for(plant: Any) -> None:
     train = [(text, [label, "both"]) for text, label in rows()]
     (group,) = plant({"one": {"train": train}}, labels=("joy", "anger", "both"), head=MultiLabel())
-    assert {(one.piece, one.label) for one in find_shortcuts(group.rows["train"], group.answers[0])} == {
-        (":)", "joy"),
-        ("r/rage", "anger"),
-        ("furious", "anger"),
-    }
+    assert {
+        (one.piece, one.label) for one in find_shortcuts(group.rows["train"], group.answers[0])
+    } == {(":)", "joy"), ("r/rage", "anger"), ("furious", "anger")}
 
 
 @pytest.mark.parametrize(
@@ -81,9 +88,14 @@ def test_every_label_of_several_is_asked_for(plant: Any) -> None:
     ],
 )
 def test_what_is_no_word_is_known_for_what_it_is(plant: Any, text: str, kind: str) -> None:
-    train = [(text if number % 2 else "nothing", "joy" if number % 2 else "anger") for number in range(200)]
+    train = [
+        (text if number % 2 else "nothing", "joy" if number % 2 else "anger")
+        for number in range(200)
+    ]
     (group,) = plant({"one": {"train": train}})
-    found = [one for one in find_shortcuts(group.rows["train"], group.answers[0]) if one.kind != "word"]
+    found = [
+        one for one in find_shortcuts(group.rows["train"], group.answers[0]) if one.kind != "word"
+    ]
     assert [(one.kind, one.label, one.rows) for one in found] == [(kind, "joy", 100)]
 
 
@@ -102,7 +114,14 @@ def test_of_a_sensitive_task_only_the_kinds_are_counted(plant: Any) -> None:
 def test_words_are_whole_in_every_script_and_signs_of_those_that_are_not_cut() -> None:
     from emomtl.analyses.audit.shortcuts import _kind, _pieces
 
-    assert list(_pieces("मैं खुश हूँ #खुशी @नाम don’t")) == ["मैं", "खुश", "हूँ", "#खुशी", "<mention>", "don’t"]
+    assert list(_pieces("मैं खुश हूँ #खुशी @नाम don’t")) == [
+        "मैं",
+        "खुश",
+        "हूँ",
+        "#खुशी",
+        "<mention>",
+        "don’t",
+    ]
     assert list(_pieces("我爱你 สวัสดี")) == ["我", "爱", "你", "ส", "วั", "ส", "ดี"]
     assert [_kind(piece) for piece in ("खुश", "#खुशी", "我", "วั", "don’t", "😀", "!!")] == [
         *("word", "hashtag", "word", "word", "word", "emoji", "punctuation")

@@ -1,4 +1,6 @@
-"""Two small runs over labels with coordinates and a grouping: one trains the labels, the other their groups as well."""
+"""Two small runs over labels with coordinates and a grouping: one trains the labels, the other
+their groups as well.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,16 @@ def runs_with_vad(desk: Any) -> list[Path]:
     """Train both runs on a desk; gives their folders."""
     desk.table("feelings", 120, ["joy", "anger", "sadness", "fear"], seed=3)
     (desk.folder / "feelings.py").write_text(PLUGIN)
-    rest: dict[str, Any] = {"plugins": ["./feelings.py"], "sampler": {"per_step": "all", "use": "proportional"}}
-    rest |= {"train": {"steps": 30}, "eval": {"every": 30}, "weighting": {"use": "equal"}, "checkpoint": None}
+    rest: dict[str, Any] = {
+        "plugins": ["./feelings.py"],
+        "sampler": {"per_step": "all", "use": "proportional"},
+    }
+    rest |= {
+        "train": {"steps": 30},
+        "eval": {"every": 30},
+        "weighting": {"use": "equal"},
+        "checkpoint": None,
+    }
     place = {"source": "feelings.csv"}
     alone = {"mood": None, "topics": None, "feelings": place}
     one = desk.train(desk.manifest("alone", tasks=alone, **rest), "alone")
@@ -52,6 +62,8 @@ def runs_with_vad(desk: Any) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def vad_runs(make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def vad_runs(
+    make_desk: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
     """The two runs, trained once."""
     return runs_with_vad(make_desk(tmp_path_factory.mktemp("space")))

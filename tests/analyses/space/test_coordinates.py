@@ -1,4 +1,6 @@
-"""Valence, arousal and dominance: from a taxonomy or any reasonable lexicon file, and never guessed."""
+"""Valence, arousal and dominance: from a taxonomy or any reasonable lexicon file, and never
+guessed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import pytest
 from emomtl import EmomtlError, Label, Taxonomy
 from emomtl.analyses.space.coordinates import file_coordinates, taxonomy_coordinates
 
-TAXONOMY = Taxonomy([Label("joy", vad=(0.9, 0.8, 0.7)), "anger", Label("fear", vad=(0.1, 0.8, 0.3))])
+TAXONOMY = Taxonomy(
+    [Label("joy", vad=(0.9, 0.8, 0.7)), "anger", Label("fear", vad=(0.1, 0.8, 0.3))]
+)
 
 
 def test_a_taxonomy_gives_what_its_labels_carry() -> None:
@@ -30,7 +34,9 @@ def test_a_taxonomy_gives_what_its_labels_carry() -> None:
                        '{"term": "anger", "valence": 4, "arousal": 5.0, "dominance": 6}\n'),
     ],
 )  # fmt: skip
-def test_files_of_several_makers_are_read_by_their_columns_in_their_own_units(tmp_path: Path, name: str, text: str) -> None:
+def test_files_of_several_makers_are_read_by_their_columns_in_their_own_units(
+    tmp_path: Path, name: str, text: str
+) -> None:
     (tmp_path / name).write_text(text)
     found = file_coordinates(tmp_path / name, TAXONOMY)
     assert found.points == {"joy": (1, 2, 3), "anger": (4, 5, 6)}
@@ -73,6 +79,11 @@ def test_three_sources_give_the_28_labels_and_the_shipped_values_are_nrcs(corpor
     path = corpora / "vad" / "goemotions_labels_vad.tsv"
     nrc = file_coordinates(path, EMOTIONS, ["label", "NRC_V", "NRC_A", "NRC_D"])
     assert nrc.points == taxonomy_coordinates(EMOTIONS).points
-    assert file_coordinates(path, EMOTIONS, ["label", "Warriner_V", "Warriner_A", "Warriner_D"]).missing == ()
+    assert (
+        file_coordinates(
+            path, EMOTIONS, ["label", "Warriner_V", "Warriner_A", "Warriner_D"]
+        ).missing
+        == ()
+    )
     russell = file_coordinates(path, EMOTIONS, ["label", "RM_P", "RM_A", "RM_D"])
     assert russell.missing == ("desire", "grief", "realization", "relief", "neutral")

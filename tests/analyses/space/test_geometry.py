@@ -1,4 +1,6 @@
-"""Centroids, spread, silhouettes and neighbours against scikit-learn, scipy and plain loops; samples against a bootstrap."""
+"""Centroids, spread, silhouettes and neighbours against scikit-learn, scipy and plain loops;
+samples against a bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,29 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import bootstrap
 from sklearn.metrics import calinski_harabasz_score, silhouette_score
 
-from emomtl.analyses.space.centroids import between_within, centroids, cosine_distances, drawn_centroids, drawn_pairs, pairs, unit
+from emomtl.analyses.space.centroids import (
+    between_within,
+    centroids,
+    cosine_distances,
+    drawn_centroids,
+    drawn_pairs,
+    pairs,
+    unit,
+)
 from emomtl.analyses.space.neighbours import macro_purity, nearest, purity, silhouette
 from emomtl.metrics.bootstrap import BootstrapEstimate, bootstrap_mean, stratified_counts
 
 seeds = st.integers(0, 10_000)
 
 
-def cloud(seed: int, n: int = 60, groups: int = 4, width: int = 6, pull: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def cloud(
+    seed: int, n: int = 60, groups: int = 4, width: int = 6, pull: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     members = np.concatenate([np.arange(groups), random.integers(groups, size=n - groups)])
-    return (random.normal(size=(n, width)) + pull * random.normal(size=(groups, width))[members]).astype(np.float32), members
+    return (
+        random.normal(size=(n, width)) + pull * random.normal(size=(groups, width))[members]
+    ).astype(np.float32), members
 
 
 @given(seeds)
@@ -28,7 +42,9 @@ def cloud(seed: int, n: int = 60, groups: int = 4, width: int = 6, pull: float =
 def test_centroids_are_means_and_their_distances_cosine(seed: int) -> None:
     vectors, members = cloud(seed)
     means = centroids(vectors, members, 4)
-    assert means == pytest.approx(np.stack([vectors[members == g].mean(axis=0) for g in range(4)]), abs=1e-6)
+    assert means == pytest.approx(
+        np.stack([vectors[members == g].mean(axis=0) for g in range(4)]), abs=1e-6
+    )
     assert pairs(cosine_distances(means)) == pytest.approx(pdist(means, "cosine"), abs=1e-9)
 
 
@@ -45,7 +61,9 @@ def test_centroids_of_a_sample_are_those_of_its_texts_written_out() -> None:
         assert means == pytest.approx(centroids(vectors[rows], members[rows], 4), abs=1e-6)
     for kept in (np.array([0, 2, 3]), np.array([0, 2])):
         drawn = drawn_pairs(vectors, members, kept, counts)
-        assert drawn[4] == pytest.approx(pdist(drawn_centroids(vectors, members, 4, counts)[4][kept], "cosine"))
+        assert drawn[4] == pytest.approx(
+            pdist(drawn_centroids(vectors, members, 4, counts)[4][kept], "cosine")
+        )
 
 
 @given(seeds)
@@ -55,7 +73,9 @@ def test_between_over_within_is_calinski_and_harabaszs_index_over_its_chance(see
     found = between_within(unit(vectors), members, np.ones((1, 60), np.float32))
     assert found.value is not None
     assert found.chance is not None
-    assert found.value / found.chance == pytest.approx(calinski_harabasz_score(unit(vectors), members), rel=1e-6)
+    assert found.value / found.chance == pytest.approx(
+        calinski_harabasz_score(unit(vectors), members), rel=1e-6
+    )
     assert found.draws == pytest.approx([found.value])
 
 
@@ -79,18 +99,31 @@ def test_purity_is_what_a_plain_loop_counts(seed: int) -> None:
 
 def test_chance_is_the_purity_of_shuffled_labels() -> None:
     vectors, members = cloud(5, n=200, groups=3)
-    neighbours, counts, random = nearest(vectors), np.ones((1, 200), np.float32), np.random.default_rng(0)
+    neighbours, counts, random = (
+        nearest(vectors),
+        np.ones((1, 200), np.float32),
+        np.random.default_rng(0),
+    )
     for measure in (purity, macro_purity):
-        shuffled = [measure(neighbours, random.permutation(members), counts).value for _ in range(300)]
-        assert np.mean(shuffled) == pytest.approx(measure(neighbours, members, counts).chance, abs=0.01)
+        shuffled = [
+            measure(neighbours, random.permutation(members), counts).value for _ in range(300)
+        ]
+        assert np.mean(shuffled) == pytest.approx(
+            measure(neighbours, members, counts).chance, abs=0.01
+        )
 
 
 def test_groups_that_lie_apart_are_pure_and_a_silhouette_is_scikit_learns() -> None:
     vectors, members = cloud(6, pull=30)
     counts = stratified_counts(members, seed=1, number=50)
-    assert purity(nearest(vectors[members < 2]), members[members < 2], counts[:, members < 2]).value > 0.95
+    assert (
+        purity(nearest(vectors[members < 2]), members[members < 2], counts[:, members < 2]).value
+        > 0.95
+    )
     found = silhouette(vectors, members, counts)
-    assert found.value == pytest.approx(silhouette_score(vectors, members, metric="cosine"), abs=1e-6)
+    assert found.value == pytest.approx(
+        silhouette_score(vectors, members, metric="cosine"), abs=1e-6
+    )
     assert found.value > 0.5
 
 
@@ -115,7 +148,9 @@ def test_the_interval_of_a_mean_is_that_of_scipys_bootstrap() -> None:
     values = np.random.default_rng(9).exponential(size=300)
     counts = stratified_counts(np.zeros(300, int), seed=1, number=4_000)
     low, high = bootstrap_mean(values, np.ones(300, bool), counts).interval or (0, 0)
-    other = bootstrap((values,), np.mean, method="percentile", n_resamples=4_000, rng=2).confidence_interval
+    other = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=4_000, rng=2
+    ).confidence_interval
     assert (low, high) == pytest.approx((other.low, other.high), abs=0.01)
 
 

@@ -14,10 +14,14 @@ INSIDE = (GROUP[:, None] == GROUP[None, :]).astype(float)
 def answers(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     gold = random.choice(6, n, p=[0.3, 0.1, 0.2, 0.1, 0.1, 0.2])
-    return gold, np.where(random.uniform(size=n) < 0.5, gold, random.choice(6, n, p=[0.1, 0.1, 0.1, 0.1, 0.3, 0.3]))
+    return gold, np.where(
+        random.uniform(size=n) < 0.5, gold, random.choice(6, n, p=[0.1, 0.1, 0.1, 0.1, 0.3, 0.3])
+    )
 
 
-def found(cost: np.ndarray, gold: np.ndarray, predicted: np.ndarray, better: str = "greater", n: int = 199):
+def found(
+    cost: np.ndarray, gold: np.ndarray, predicted: np.ndarray, better: str = "greater", n: int = 199
+):
     return severity(cost, gold, predicted, np.ones((1, len(gold)), np.float32), better, n, 1)  # type: ignore[arg-type]
 
 
@@ -36,7 +40,9 @@ def test_chance_is_another_label_by_how_frequent_it_is(seed: int) -> None:
     for g, p in zip(gold, predicted, strict=True):
         if g != p:
             others = [label for label in range(6) if label != g]
-            shares.append(sum(frequent[o] * INSIDE[g, o] for o in others) / sum(frequent[o] for o in others))
+            shares.append(
+                sum(frequent[o] * INSIDE[g, o] for o in others) / sum(frequent[o] for o in others)
+            )
     assert found(INSIDE, gold, predicted).chance == pytest.approx(np.mean(shares))
 
 

@@ -1,4 +1,6 @@
-"""Similarity to VAD: the correlation and its partial forms against scipy and closed forms, p against every permutation."""
+"""Similarity to VAD: the correlation and its partial forms against scipy and closed forms, p
+against every permutation.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from scipy.stats import rankdata, spearmanr
 
 from emomtl import Grouping
 from emomtl.analyses.space.centroids import pairs
-from emomtl.analyses.space.similarity import PartialSpearman, Relation, between_groups, euclidean, relations, similarity
+from emomtl.analyses.space.similarity import (
+    PartialSpearman,
+    Relation,
+    between_groups,
+    euclidean,
+    relations,
+    similarity,
+)
 
 seeds = st.integers(0, 10_000)
 
@@ -41,7 +50,9 @@ def test_given_one_other_it_is_the_closed_form(seed: int, labels: int) -> None:
     x, y, z = (pairs(distances(seed + shift, labels)) for shift in range(3))
     xy, xz, yz = (spearmanr(a, b).statistic for a, b in ((x, y), (x, z), (y, z)))
     expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
-    assert PartialSpearman(Relation("x", y, (z,))).of_ranks(rankdata(x)) == pytest.approx(expected, abs=1e-9)
+    assert PartialSpearman(Relation("x", y, (z,))).of_ranks(rankdata(x)) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 @given(seeds)
@@ -50,7 +61,9 @@ def test_given_several_it_is_that_of_the_inverse_of_the_correlations(seed: int) 
     columns = [pairs(distances(seed + shift, 9)) for shift in range(4)]
     inverse = np.linalg.inv(spearmanr(np.stack(columns, axis=1)).statistic)
     expected = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
-    found = PartialSpearman(Relation("x", columns[1], tuple(columns[2:]))).of_ranks(rankdata(columns[0]))
+    found = PartialSpearman(Relation("x", columns[1], tuple(columns[2:]))).of_ranks(
+        rankdata(columns[0])
+    )
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -65,7 +78,10 @@ def test_what_follows_from_the_given_is_undefined_and_a_constant_given_changes_n
 def test_with_few_labels_p_is_the_share_of_all_permutations(seed: int) -> None:
     mine, theirs = distances(seed, 5), distances(seed + 50, 5)
     found = figure(Relation("x", pairs(theirs)), mine, 1_000)
-    rhos = [spearmanr(pairs(mine[np.ix_(order, order)]), pairs(theirs)).statistic for order in map(list, permutations(range(5)))]
+    rhos = [
+        spearmanr(pairs(mine[np.ix_(order, order)]), pairs(theirs)).statistic
+        for order in map(list, permutations(range(5)))
+    ]
     assert found.p == pytest.approx(np.mean(np.array(rhos) >= found.value - 1e-12))
 
 
@@ -79,7 +95,10 @@ def test_a_random_test_of_n_permutations_counts_the_one_that_was_found() -> None
 
 
 def test_unrelated_distances_get_p_values_that_are_spread_evenly() -> None:
-    ps = [figure(Relation("x", pairs(distances(seed, 9))), distances(seed + 500, 9), 99).p for seed in range(60)]
+    ps = [
+        figure(Relation("x", pairs(distances(seed, 9))), distances(seed + 500, 9), 99).p
+        for seed in range(60)
+    ]
     assert 0.35 < np.mean(ps) < 0.65
     assert np.mean(np.array(ps) <= 0.1) < 0.25
 
@@ -103,7 +122,9 @@ def test_scale_of_the_coordinates_makes_no_difference() -> None:
     points = np.random.default_rng(5).uniform(size=(8, 3))
     square = distances(6, 8)
     one, other = (relations(scale * points + 1, list("abcdefgh"), []) for scale in (1, 8))
-    assert [figure(r, square, 1).value for r in one] == pytest.approx([figure(r, square, 1).value for r in other])
+    assert [figure(r, square, 1).value for r in one] == pytest.approx(
+        [figure(r, square, 1).value for r in other]
+    )
 
 
 def test_a_space_that_knows_only_the_groups_shows_nothing_beyond_them() -> None:
@@ -112,9 +133,14 @@ def test_a_space_that_knows_only_the_groups_shows_nothing_beyond_them() -> None:
     grouping = Grouping("half", {"a": tuple(names[:6]), "b": tuple(names[6:])})
     valence = np.array([0.1] * 6 + [0.9] * 6) + random.normal(scale=0.03, size=12)
     points = np.stack([valence, *random.uniform(size=(2, 12))], axis=1)
-    apart = np.array([[0.0 if grouping.parents[a] == grouping.parents[b] else 1.0 for b in names] for a in names])
+    apart = np.array(
+        [[0.0 if grouping.parents[a] == grouping.parents[b] else 1.0 for b in names] for a in names]
+    )
     noise = random.uniform(0, 0.1, size=(12, 12))
-    found = {r.name: figure(r, apart + noise + noise.T, 500) for r in relations(points, names, [grouping])}
+    found = {
+        r.name: figure(r, apart + noise + noise.T, 500)
+        for r in relations(points, names, [grouping])
+    }
     assert found["valence"].value > 0.6
     assert found["valence"].p < 0.01
     assert found["VAD given groupings"].p > 0.05
@@ -129,4 +155,6 @@ def test_distances_that_are_equal_on_paper_are_ties_and_a_unit_changes_no_rank()
 
 
 def test_distances_are_euclidean() -> None:
-    assert euclidean(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])) == pytest.approx([5, 1, np.sqrt(18)])
+    assert euclidean(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])) == pytest.approx(
+        [5, 1, np.sqrt(18)]
+    )

@@ -1,4 +1,6 @@
-"""The row cache: the same rows without reading them, no stale or damaged ones, no text in it, and never a reason to fail."""
+"""The row cache: the same rows without reading them, no stale or damaged ones, no text in it, and
+never a reason to fail.
+"""
 
 from __future__ import annotations
 
@@ -82,18 +84,26 @@ def folder(tmp_path: Path) -> Path:
 def write(path: Path, last: str = "last") -> None:
     path.parent.mkdir(exist_ok=True)
     labels = ["joy", "anger", "fear"]
-    rows = [{"text": f"secret {n}", "label": labels[n % 3], "n": n} for n in range(ROWS_OF_A_SPLIT - 1)]
+    rows = [
+        {"text": f"secret {n}", "label": labels[n % 3], "n": n} for n in range(ROWS_OF_A_SPLIT - 1)
+    ]
     rows.append({"text": last, "label": "joy", "n": ROWS_OF_A_SPLIT - 1})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def given(folder: Path, *members: Task, **more: Any) -> list[BoundTask]:
-    return [BoundTask(m.name, m, m.head, TaskTable(**more), locate(m.layouts, "rows", folder, m.name)) for m in members]
+    return [
+        BoundTask(m.name, m, m.head, TaskTable(**more), locate(m.layouts, "rows", folder, m.name))
+        for m in members
+    ]
 
 
 def read(inputs: list[BoundTask], notes: list[str] | None = None, **more: Any) -> TaskData:
     recipes = dict.fromkeys([task.name for task in inputs], "as it was")
-    options: dict[str, Any] = {"recipes": recipes, "note": (notes if notes is not None else []).append}
+    options: dict[str, Any] = {
+        "recipes": recipes,
+        "note": (notes if notes is not None else []).append,
+    }
     return read_tasks(inputs, ReadOptions(**{"splits": SPLITS, **options, **more}))
 
 
@@ -101,7 +111,11 @@ def same(one: TaskData, other: TaskData) -> bool:
     """Whether two readings are equal in all that a run, a report or a record sees of them."""
     assert [corpus.name for corpus in one.corpora] == [corpus.name for corpus in other.corpora]
     for mine, theirs in zip(one.corpora, other.corpora, strict=True):
-        assert (mine.identity, mine.tasks, mine.sensitive) == (theirs.identity, theirs.tasks, theirs.sensitive)
+        assert (mine.identity, mine.tasks, mine.sensitive) == (
+            theirs.identity,
+            theirs.tasks,
+            theirs.sensitive,
+        )
         assert list(mine.splits) == list(theirs.splits)
         for split, part in mine.splits.items():
             kept = theirs.splits[split]
@@ -112,15 +126,24 @@ def same(one: TaskData, other: TaskData) -> bool:
             assert list(part.pairs or ()) == list(kept.pairs or ())
         for place, rows in mine.rows.items():
             assert np.array_equal(rows.index, theirs.rows[place].index)
-            assert np.array_equal(rows.targets, theirs.rows[place].targets, equal_nan=rows.targets.dtype.kind == "f")
+            assert np.array_equal(
+                rows.targets, theirs.rows[place].targets, equal_nan=rows.targets.dtype.kind == "f"
+            )
             assert rows.targets.dtype == theirs.rows[place].targets.dtype
     names = {task: found and list(found.names) for task, found in one.taxonomies.items()}
     assert names == {task: found and list(found.names) for task, found in other.taxonomies.items()}
     assert list(one.taxonomies) == list(other.taxonomies)
-    return (one.notes, one.counted, one.fingerprints, one.sizes) == (other.notes, other.counted, other.fingerprints, other.sizes)
+    return (one.notes, one.counted, one.fingerprints, one.sizes) == (
+        other.notes,
+        other.counted,
+        other.fingerprints,
+        other.sizes,
+    )
 
 
-def test_a_second_start_has_the_same_rows_and_reads_none(folder: Path, cache: Path, reads: list[tuple[str, ...]]) -> None:
+def test_a_second_start_has_the_same_rows_and_reads_none(
+    folder: Path, cache: Path, reads: list[tuple[str, ...]]
+) -> None:
     plain = read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS))
     cold = read(given(folder, *MEMBERS))
     assert len(reads) == 2
@@ -131,24 +154,36 @@ def test_a_second_start_has_the_same_rows_and_reads_none(folder: Path, cache: Pa
     assert len(texts) == ROWS_OF_A_SPLIT
     assert same(plain, cold)
     assert same(plain, warm)
-    assert reads == [("mood", "loud", "odd")] * 3  # the texts were asked for, so the source was read, once
+    # the texts were asked for, so the source was read, once
+    assert reads == [("mood", "loud", "odd")] * 3
     assert texts[1] == "secret 1"
     assert texts[:2] == ["secret 0", "secret 1"]
 
 
-def test_an_entry_holds_no_text_and_the_command_shows_it(folder: Path, cache: Path, cli: Any) -> None:
+def test_an_entry_holds_no_text_and_the_command_shows_it(
+    folder: Path, cache: Path, cli: Any
+) -> None:
     read(given(folder, *MEMBERS))
     (entry,) = entries(cache)
-    assert not any(b"ecret" in path.read_bytes() or b"ECRET" in path.read_bytes() for path in entry.folder.iterdir())
+    assert not any(
+        b"ecret" in path.read_bytes() or b"ECRET" in path.read_bytes()
+        for path in entry.folder.iterdir()
+    )
     (shown,) = json.loads(cli("cache", "list", "--json").out)["entries"]
-    assert (shown["holds"], shown["corpus"], shown["split"]) == ("rows", "mood, loud, odd", "train, validation")
+    assert (shown["holds"], shown["corpus"], shown["split"]) == (
+        "rows",
+        "mood, loud, odd",
+        "train, validation",
+    )
     assert "cleared 1 entries" in cli("cache", "clear").err
     assert list(cache.iterdir()) == []
 
 
 CHANGES: dict[str, Callable[[list[BoundTask]], list[BoundTask]]] = {
     "a limit": lambda inputs: [replace(one, table=TaskTable(limit=5)) for one in inputs],
-    "a limit of validation": lambda inputs: [replace(one, table=TaskTable(eval_limit=5)) for one in inputs],
+    "a limit of validation": lambda inputs: [
+        replace(one, table=TaskTable(eval_limit=5)) for one in inputs
+    ],
     "another name": lambda inputs: [replace(one, name=f"{one.name}-too") for one in inputs],
     "fewer tasks": lambda inputs: inputs[:1],
     "another order": lambda inputs: inputs[::-1],
@@ -156,7 +191,9 @@ CHANGES: dict[str, Callable[[list[BoundTask]], list[BoundTask]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_whatever_changes_the_rows_has_another_key(folder: Path, cache: Path, reads: list[tuple[str, ...]], change: str) -> None:
+def test_whatever_changes_the_rows_has_another_key(
+    folder: Path, cache: Path, reads: list[tuple[str, ...]], change: str
+) -> None:
     read(given(folder, *MEMBERS))
     changed = CHANGES[change](given(folder, *MEMBERS))
     assert same(read(changed), read_tasks(changed, ReadOptions(SPLITS)))
@@ -196,7 +233,9 @@ def test_sensitive_bad_and_leaking_rows_are_not_kept(folder: Path, cache: Path) 
     assert entries(cache) == []
 
 
-def test_small_sources_are_not_kept(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_sources_are_not_kept(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(row_cache, "FEWEST", 2 * ROWS_OF_A_SPLIT + 1)
     read(given(folder, MEMBERS[0]))
     assert entries(cache) == []
@@ -209,11 +248,15 @@ def test_texts_of_a_changed_source_are_refused(folder: Path, cache: Path) -> Non
     write(folder / "rows" / "train.jsonl", "changed")
     assert len(warm.corpora[0].splits["train"].texts) == ROWS_OF_A_SPLIT
     assert list(warm.corpora[0].splits["validation"].texts)
-    with pytest.raises(EmomtlError, match="the train rows of a source changed while they were in use"):
+    with pytest.raises(
+        EmomtlError, match="the train rows of a source changed while they were in use"
+    ):
         list(warm.corpora[0].splits["train"].texts)
 
 
-def test_a_damaged_entry_is_said_removed_and_made_again(folder: Path, cache: Path, reads: list[tuple[str, ...]]) -> None:
+def test_a_damaged_entry_is_said_removed_and_made_again(
+    folder: Path, cache: Path, reads: list[tuple[str, ...]]
+) -> None:
     plain = read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS))
     read(given(folder, *MEMBERS))
     (entry,) = entries(cache)
@@ -233,7 +276,10 @@ def test_a_damaged_entry_is_said_removed_and_made_again(folder: Path, cache: Pat
 def test_a_cache_below_a_file_costs_one_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOMTL_CACHE", str(folder / "rows" / "train.jsonl" / "cache"))
     notes: list[str] = []
-    assert same(read(given(folder, *MEMBERS), notes), read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS)))
+    assert same(
+        read(given(folder, *MEMBERS), notes),
+        read_tasks(given(folder, *MEMBERS), ReadOptions(SPLITS)),
+    )
     assert len(notes) == 1
     assert notes[0].startswith("the cache ")
 
@@ -244,30 +290,41 @@ def recipe(manifest: Path) -> dict[str, str]:
 
 def test_a_recipe_has_options_heads_and_code(desk: Any, install: Any) -> None:
     source = (
-        "from emomtl import *\nfrom our_labels import LABELS\n\n"
-        "def read(row):\n    return Example(row['text'], row['label'])\n\n"
-        "@hookimpl\ndef emomtl_tasks():\n"
-        "    return [Task('ours', Files('*', delimiter=',', split_column='part'), read, Taxonomy(LABELS), head=SingleLabel())]\n"
+        "from emomtl import *\nfrom our_labels import LABELS\n\ndef read(row):\n    return"
+        " Example(row['text'], row['label'])\n\n@hookimpl\ndef emomtl_tasks():\n    return"
+        " [Task('ours', Files('*', delimiter=',', split_column='part'), read, Taxonomy(LABELS),"
+        " head=SingleLabel())]\n"
     )
     labels = "LABELS = ['joy', 'anger', 'sadness']\n"
     before = recipe(desk.manifest())
     assert before == recipe(desk.manifest())
     multi = recipe(desk.manifest(tasks={"mood": {"head": {"use": "multi-label"}}}))
     assert (multi["mood"] != before["mood"], multi["topics"]) == (True, before["topics"])
-    assert recipe(desk.manifest(tasks={"mood": {"options": {"separator": "/"}}}))["mood"] != before["mood"]
+    assert (
+        recipe(desk.manifest(tasks={"mood": {"options": {"separator": "/"}}}))["mood"]
+        != before["mood"]
+    )
     words = {"tasks": {"words": {"use": "masked-tokens", "options": {"of": "mood"}}}}
     derived = recipe(desk.manifest(**words))
     words["tasks"]["mood"] = {"options": {"separator": "/"}}
     assert recipe(desk.manifest(**words))["words"] != derived["words"]
     (desk.folder / "alone.py").write_text(source.replace("from our_labels import LABELS", labels))
-    single = desk.manifest(plugins=["alone.py"], tasks={"mood": None, "topics": None, "ours": {"source": "mood.csv"}})
+    single = desk.manifest(
+        plugins=["alone.py"], tasks={"mood": None, "topics": None, "ours": {"source": "mood.csv"}}
+    )
     assert recipe(single) == {}
     install("ours", {"our_tasks": source, "our_labels": labels}, {"ours": "our_tasks"})
-    assert set(recipe(desk.manifest(tasks={"mood": None, "topics": None, "ours": {"source": "mood.csv"}}))) == {"ours"}
+    assert set(
+        recipe(desk.manifest(tasks={"mood": None, "topics": None, "ours": {"source": "mood.csv"}}))
+    ) == {"ours"}
 
 
 def test_a_run_from_the_cache_is_the_same_run(
-    desk: Any, cache: Path, reads: list[tuple[str, ...]], contents: Any, monkeypatch: pytest.MonkeyPatch
+    desk: Any,
+    cache: Path,
+    reads: list[tuple[str, ...]],
+    contents: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from emomtl.data.cache import tokens as token_cache
 

@@ -1,4 +1,6 @@
-"""The token cache: the same tokens without the tokenizer, no stale or damaged ones, and never a reason for a run to fail."""
+"""The token cache: the same tokens without the tokenizer, no stale or damaged ones, and never a
+reason for a run to fail.
+"""
 
 from __future__ import annotations
 
@@ -66,17 +68,31 @@ def split(texts: list[str], pairs: list[str] | None = None) -> CorpusSplit:
     return CorpusSplit(np.arange(len(texts)), texts, pairs)
 
 
-def given(texts: list[str] = TEXTS, pairs: list[str] | None = None, sensitive: bool = False) -> TaskData:
-    return TaskData([Corpus("mood", "here", {"train": split(texts, pairs)}, sensitive=sensitive)], {}, {})
+def given(
+    texts: list[str] = TEXTS, pairs: list[str] | None = None, sensitive: bool = False
+) -> TaskData:
+    return TaskData(
+        [Corpus("mood", "here", {"train": split(texts, pairs)}, sensitive=sensitive)], {}, {}
+    )
 
 
-def read(tokenizer: Any, notes: list[str] | None = None, data: TaskData | None = None, max_tokens: int = 12) -> Tokens:
-    return corpus_tokens(data or given(), tokenizer, max_tokens, (notes if notes is not None else []).append)["mood", "train"]
+def read(
+    tokenizer: Any,
+    notes: list[str] | None = None,
+    data: TaskData | None = None,
+    max_tokens: int = 12,
+) -> Tokens:
+    return corpus_tokens(
+        data or given(), tokenizer, max_tokens, (notes if notes is not None else []).append
+    )["mood", "train"]
 
 
 def same(one: Tokens, other: Tokens) -> bool:
     arrays = [(one.ids, other.ids), (one.starts, other.starts), (one.types, other.types)]
-    equal = all((a is None) == (b is None) and (a is None or (a.dtype == b.dtype and np.array_equal(a, b))) for a, b in arrays)
+    equal = all(
+        (a is None) == (b is None) and (a is None or (a.dtype == b.dtype and np.array_equal(a, b)))
+        for a, b in arrays
+    )
     return equal and (one.pad, one.cut) == (other.pad, other.cut)
 
 
@@ -85,7 +101,9 @@ def mapped(tokens: Tokens) -> bool:
 
 
 @pytest.mark.parametrize("pairs", [None, PAIRS])
-def test_a_second_start_maps_the_same_tokens(tokenizer: Any, cache: Path, calls: list[int], pairs: list[str] | None) -> None:
+def test_a_second_start_maps_the_same_tokens(
+    tokenizer: Any, cache: Path, calls: list[int], pairs: list[str] | None
+) -> None:
     data, notes, plain = given(pairs=pairs), [], tokenise(tokenizer, split(TEXTS, pairs), 12)
     cold, warm = read(tokenizer, notes, data), read(tokenizer, notes, data)
     assert calls == [FEWEST]
@@ -97,7 +115,10 @@ def test_a_second_start_maps_the_same_tokens(tokenizer: Any, cache: Path, calls:
     rows = np.array([5, 1, 1999, 0])
     wanted = plain.batch(rows)
     assert set(wanted) == set(warm.batch(rows))
-    assert all(np.array_equal(array, wanted[name]) and array.dtype == np.int64 for name, array in warm.batch(rows).items())
+    assert all(
+        np.array_equal(array, wanted[name]) and array.dtype == np.int64
+        for name, array in warm.batch(rows).items()
+    )
 
 
 def test_a_second_run_tokenises_nothing(desk: Any, cache: Path, calls: list[int]) -> None:
@@ -106,7 +127,10 @@ def test_a_second_run_tokenises_nothing(desk: Any, cache: Path, calls: list[int]
     first = desk.begin(manifest, "first")
     tokenised = len(calls)
     second = desk.begin(manifest, "second")
-    assert calls[tokenised:] == [len(texts) for texts in second.data.corpus("topics").splits.values()]  # a small corpus
+    # a small corpus
+    assert calls[tokenised:] == [
+        len(texts) for texts in second.data.corpus("topics").splits.values()
+    ]
     assert mapped(second.tokens["mood", "train"])
     assert same(first.tokens["mood", "train"], second.tokens["mood", "train"])
     first.run.close()
@@ -158,7 +182,9 @@ def test_other_texts_pairs_and_lengths_have_other_keys(tokenizer: Any) -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_text_that_changed_is_tokenised_again(tokenizer: Any, cache: Path, calls: list[int]) -> None:
+def test_a_text_that_changed_is_tokenised_again(
+    tokenizer: Any, cache: Path, calls: list[int]
+) -> None:
     read(tokenizer)
     changed = [*TEXTS[:-1], "sad"]
     assert same(read(tokenizer, data=given(changed)), tokenise(tokenizer, split(changed), 12))
@@ -178,7 +204,11 @@ def _rewrite(entry: Path, name: str, array: Any) -> None:
         np.save(handle, array, allow_pickle=False)
     facts = json.loads((entry / "entry.json").read_text())
     kind = {"type": array.dtype.str, "shape": list(array.shape)}
-    facts["files"][name] = {"bytes": (entry / name).stat().st_size, "sha256": store.sha256_of(entry / name), **kind}
+    facts["files"][name] = {
+        "bytes": (entry / name).stat().st_size,
+        "sha256": store.sha256_of(entry / name),
+        **kind,
+    }
     del facts["sha256"]
     facts["sha256"] = store.hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     (entry / "entry.json").write_text(json.dumps(facts))
@@ -187,7 +217,9 @@ def _rewrite(entry: Path, name: str, array: Any) -> None:
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a flipped id": lambda entry: _flip(entry / "ids.npy", -9),
     "a flipped start": lambda entry: _flip(entry / "starts.npy", -9),
-    "a flipped description": lambda entry: _flip(entry / "entry.json", (entry / "entry.json").read_bytes().index(b'"pad": ') + 7),
+    "a flipped description": lambda entry: _flip(
+        entry / "entry.json", (entry / "entry.json").read_bytes().index(b'"pad": ') + 7
+    ),
     "ids cut short": lambda entry: os.truncate(entry / "ids.npy", 1000),
     "no ids": lambda entry: (entry / "ids.npy").unlink(),
     "no description": lambda entry: (entry / "entry.json").unlink(),
@@ -195,12 +227,16 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a list for a description": lambda entry: (entry / "entry.json").write_text("[1]"),
     "other types": lambda entry: _rewrite(entry, "ids.npy", np.zeros(9)),
     "two dimensions": lambda entry: _rewrite(entry, "ids.npy", np.zeros((3, 3), np.int32)),
-    "starts that fall": lambda entry: _rewrite(entry, "starts.npy", np.load(entry / "starts.npy")[::-1].copy()),
+    "starts that fall": lambda entry: _rewrite(
+        entry, "starts.npy", np.load(entry / "starts.npy")[::-1].copy()
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_entry_is_said_removed_and_made_again(tokenizer: Any, cache: Path, calls: list[int], damage: str) -> None:
+def test_a_damaged_entry_is_said_removed_and_made_again(
+    tokenizer: Any, cache: Path, calls: list[int], damage: str
+) -> None:
     plain = read(tokenizer)
     (entry,) = entries(cache)
     wanted = tokenise(tokenizer, split(TEXTS), 12)
@@ -220,7 +256,9 @@ def test_a_damaged_entry_is_said_removed_and_made_again(tokenizer: Any, cache: P
     assert calls == [FEWEST, FEWEST]
 
 
-def test_builders_at_the_same_time_leave_one_good_entry(encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builders_at_the_same_time_leave_one_good_entry(
+    encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     together, write, found, notes = threading.Barrier(4), store._write, [], []
 
     def all_at_once(*arguments: Any) -> None:
@@ -229,7 +267,10 @@ def test_builders_at_the_same_time_leave_one_good_entry(encoder: Path, cache: Pa
 
     monkeypatch.setattr(store, "_write", all_at_once)
     tokenizers = [load(encoder) for _ in range(4)]
-    threads = [threading.Thread(target=lambda one=one: found.append(read(one, notes))) for one in tokenizers]
+    threads = [
+        threading.Thread(target=lambda one=one: found.append(read(one, notes)))
+        for one in tokenizers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -255,7 +296,9 @@ def in_memory_with_one_note(tokenizer: Any, reason: str) -> None:
     assert notes[0].endswith("; set EMOMTL_CACHE to a folder you own")
 
 
-def test_a_cache_below_a_file_costs_one_note(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_below_a_file_costs_one_note(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EMOMTL_CACHE", str(tmp_path / "file" / "cache"))
     in_memory_with_one_note(tokenizer, "Not a directory")
@@ -272,7 +315,9 @@ def test_a_folder_of_another_user_is_not_trusted(tokenizer: Any, cache: Path, wh
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
 @pytest.mark.parametrize("which", ["", "corpora"])
-def test_a_folder_that_others_may_write_to_is_not_trusted(tokenizer: Any, cache: Path, mode: int, which: str) -> None:
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    tokenizer: Any, cache: Path, mode: int, which: str
+) -> None:
     cache.mkdir(parents=True, mode=0o700)
     (cache.parent / which).chmod(mode)
     in_memory_with_one_note(tokenizer, "other users may write to")
@@ -296,7 +341,9 @@ def test_a_disk_that_takes_no_more_is_one_note(tokenizer: Any, cache: Path) -> N
     assert list(cache.iterdir()) == []
 
 
-def test_a_full_disk_costs_one_note_and_leaves_nothing(tokenizer: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_costs_one_note_and_leaves_nothing(
+    tokenizer: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save = np.save
 
     def full(handle: Any, array: Any, **more: Any) -> None:
@@ -315,21 +362,36 @@ def test_texts_of_a_sensitive_corpus_leave_nothing(tokenizer: Any, cache: Path) 
 
 def test_a_run_of_a_sensitive_task_leaves_nothing(desk: Any, cache: Path) -> None:
     desk.table("mood", FEWEST, ["joy", "anger", "sadness"], seed=1)
-    source = "from emomtl import *\nfrom pathlib import Path\n\ndef read(row):\n    return Example(row['text'], row['label'])\n"
-    offer = "Task('private', Files('*', delimiter=','), read, head=SingleLabel(), split=Split('part'), sensitive=SENSITIVE)"
+    source = (
+        "from emomtl import *\nfrom pathlib import Path\n\ndef read(row):\n    return"
+        " Example(row['text'], row['label'])\n"
+    )
+    offer = (
+        "Task('private', Files('*', delimiter=','), read, head=SingleLabel(), split=Split('part'),"
+        " sensitive=SENSITIVE)"
+    )
     for sensitive in (True, False):
-        code = f"{source}\n@hookimpl\ndef emomtl_tasks():\n    return [{offer.replace('SENSITIVE', str(sensitive))}]\n"
+        code = (
+            f"{source}\n@hookimpl\ndef emomtl_tasks():\n    return"
+            f" [{offer.replace('SENSITIVE', str(sensitive))}]\n"
+        )
         name = f"private_{sensitive}.py".lower()
-        (desk.folder / name).write_text(code.replace("split=Split('part')", "split=Split(validation=0.1, test=0.1)"))
+        (desk.folder / name).write_text(
+            code.replace("split=Split('part')", "split=Split(validation=0.1, test=0.1)")
+        )
         table = {"use": "private", "source": "mood.csv"}
-        manifest = desk.manifest(name[:-3], plugins=[name], tasks={"mood": None, "topics": None, "private": table})
+        manifest = desk.manifest(
+            name[:-3], plugins=[name], tasks={"mood": None, "topics": None, "private": table}
+        )
         session = desk.begin(manifest, name[:-3])
         session.run.close()
         assert mapped(session.tokens["private", "train"]) is not sensitive
         assert cache.exists() is not sensitive
 
 
-def test_few_texts_and_a_cache_that_is_off_leave_nothing(tokenizer: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_texts_and_a_cache_that_is_off_leave_nothing(
+    tokenizer: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read(tokenizer, data=given(TEXTS[:-1]))
     assert not cache.parent.exists()
     monkeypatch.setenv("EMOMTL_CACHE", "off")
@@ -338,7 +400,9 @@ def test_few_texts_and_a_cache_that_is_off_leave_nothing(tokenizer: Any, cache: 
     assert notes == []
 
 
-def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_lies_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("EMOMTL_CACHE")
@@ -376,7 +440,9 @@ def test_what_killed_builders_left_is_removed_after_a_day(tokenizer: Any, cache:
     assert young.exists()
 
 
-def test_the_command_lists_and_clears_entries_and_nothing_else(tokenizer: Any, cache: Path, cli: Any) -> None:
+def test_the_command_lists_and_clears_entries_and_nothing_else(
+    tokenizer: Any, cache: Path, cli: Any
+) -> None:
     assert json.loads(cli("cache", "list", "--json").out)["entries"] == []
     for length in (12, 13, 14):
         read(tokenizer, max_tokens=length)
@@ -386,7 +452,9 @@ def test_the_command_lists_and_clears_entries_and_nothing_else(tokenizer: Any, c
         path.write_text("mine")
     listed = json.loads(cli("cache", "list", "--json").out)["entries"]
     assert {entry["max_tokens"] for entry in listed} == {12, 13, 14}
-    assert {(entry["corpus"], entry["split"], entry["texts"]) for entry in listed} == {("mood", "train", FEWEST)}
+    assert {(entry["corpus"], entry["split"], entry["texts"]) for entry in listed} == {
+        ("mood", "train", FEWEST)
+    }
     said = cli("cache", "list")
     assert all(entry["key"][:12] in said.out for entry in listed)
     assert cli("cache", "clear", listed[0]["key"][:12]).code == 0
@@ -402,7 +470,9 @@ def test_the_command_lists_and_clears_entries_and_nothing_else(tokenizer: Any, c
     assert [path.read_text() for path in mine] == ["mine", "mine"]
 
 
-def test_the_command_says_when_there_is_no_cache_to_trust(cache: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_when_there_is_no_cache_to_trust(
+    cache: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.mkdir(parents=True, mode=0o700)
     cache.chmod(0o777)
     assert "other users may write to" in cli("cache", "clear").err
