@@ -246,30 +246,50 @@ def read_rows(
             if raw.error is not None:
                 continue
             for name, task in tasks.items():
-                examples = _examples(name, task, located, origin, raw, tally)
-                if not examples:
-                    continue
-                tally.seen[name, origin] = tally.seen.get((name, origin), 0) + 1
-                split = _split(task, located, origin, examples[0].text)
-                if split not in (origin, "train"):
-                    tally.made[name, split] = tally.made.get((name, split), 0) + 1
-                if split not in splits:
-                    continue
-                if split not in rows[name]:
-                    rows[name][split] = ReadRows(origin)
-                for example in examples:
-                    rows[name][split].add(raw.number, example)
+                _add_row(rows[name], name, task, (located, origin, raw), splits, tally)
     for name, task in tasks.items():
-        for split, part in rows[name].items():
-            for note, count in part.assumed.items():
-                tally.count(name, note, count)
-            if task.combine is not None and part.groups is not None:
-                place = RowPlace(name, located, split, part.origin, 0)
-                rows[name][split] = combined(task.combine, part, place, tally)
+        _combine(rows[name], name, task, located, tally)
     ordered = {}
     for name, parts in rows.items():
         ordered[name] = {split: parts[split] for split in SPLITS if split in parts}
     return ordered
+
+
+def _add_row(
+    parts: dict[str, ReadRows],
+    name: str,
+    task: Task,
+    source: tuple[Located, str, RawRow],
+    splits: Sequence[str],
+    tally: Tally,
+) -> None:
+    """Add a task's examples of one row to the split that they belong to."""
+    located, origin, raw = source
+    examples = _examples(name, task, located, origin, raw, tally)
+    if not examples:
+        return
+    tally.seen[name, origin] = tally.seen.get((name, origin), 0) + 1
+    split = _split(task, located, origin, examples[0].text)
+    if split not in (origin, "train"):
+        tally.made[name, split] = tally.made.get((name, split), 0) + 1
+    if split not in splits:
+        return
+    if split not in parts:
+        parts[split] = ReadRows(origin)
+    for example in examples:
+        parts[split].add(raw.number, example)
+
+
+def _combine(
+    parts: dict[str, ReadRows], name: str, task: Task, located: Located, tally: Tally
+) -> None:
+    """Count what was assumed, and make one example of each group where the task combines them."""
+    for split, part in parts.items():
+        for note, count in part.assumed.items():
+            tally.count(name, note, count)
+        if task.combine is not None and part.groups is not None:
+            place = RowPlace(name, located, split, part.origin, 0)
+            parts[split] = combined(task.combine, part, place, tally)
 
 
 def combined(

@@ -111,19 +111,9 @@ def _add_run(row: RowResult, planned: PlannedRun) -> None:
         row.chosen_by.append(chosen_by)
     scores = run.scores()
     add_other_tasks(row.others, run, scores, target, seed)
-    trained: list[Entry] = []
-    tested: list[Entry] = []
-    entry: Entry
-    for entry in scores:
-        if target not in entry["tasks"]:
-            continue
-        is_own = scored_own_rows(run.environment, entry, target)
-        if is_own and entry.get("by") == "train":
-            trained.append(entry)
-        elif entry["split"] == "test" and not is_own and seed not in row.elsewhere:
-            row.elsewhere.append(seed)
-        elif entry["split"] == "test" and is_own and entry.get("by") == "eval":
-            tested.append(entry)
+    trained, tested, has_other_rows = _evaluations(run, scores, target)
+    if has_other_rows and seed not in row.elsewhere:
+        row.elsewhere.append(seed)
     checkpoints: dict[str, str] = {}
     for entry in trained:
         checkpoints[entry["which"]] = entry["checkpoint"]
@@ -143,6 +133,29 @@ def _add_run(row: RowResult, planned: PlannedRun) -> None:
         for step in map(_last_step, stages):
             row.updates[seed] += int(step["updates"].get(target, 0))
             row.examples[seed] += int(step["counts"].get(target, 0))
+
+
+def _evaluations(
+    run: Run, scores: Sequence[Entry], target: str
+) -> tuple[list[Entry], list[Entry], bool]:
+    """Evaluations of the target on the run's own rows: in training, and on test by `eval`.
+
+    The third says whether there is an evaluation of other test rows.
+    """
+    trained: list[Entry] = []
+    tested: list[Entry] = []
+    has_other_rows = False
+    for entry in scores:
+        if target not in entry["tasks"]:
+            continue
+        is_own = scored_own_rows(run.environment, entry, target)
+        if is_own and entry.get("by") == "train":
+            trained.append(entry)
+        elif entry["split"] == "test" and not is_own:
+            has_other_rows = True
+        elif entry["split"] == "test" and entry.get("by") == "eval":
+            tested.append(entry)
+    return trained, tested, has_other_rows
 
 
 def _add_scores(row: RowResult, run: Run, seed: int, which: str, entry: Entry) -> None:

@@ -245,25 +245,30 @@ def _check_rows(file: StudyFile) -> None:
             pair = f"the row '{clean(row.name)}' stands against '{clean(row.against)}'"
             add(f"{pair}, and no row is called so", suggest(row.against, names))
     for table in file.every():
-        for key in ("name", "seed", "folder"):
-            if key in table.manifest:
-                found = (
-                    f"the row '{clean(table.name)}' sets `{key}`, which the study gives each run"
-                )
-                add(found, "leave it out")
-        if table.after is None:
-            continue
-        if "start" in table.manifest:
-            add(f"the row '{clean(table.name)}' sets `start`, which `after` sets", "leave it out")
-        if table.after not in all_names:
-            pair = f"'{clean(table.name)}' starts after '{clean(table.after)}'"
-            add(f"{pair}, and no row or source is called so", suggest(table.after, all_names))
+        for found, remedy in _faults_of_row(table, all_names):
+            add(found, remedy)
     if not problems:
         circle = _circle(file)
         if circle:
             add(f"these start from one another: {circle}", "leave `after` out of one")
     if problems:
         raise EmomtlError(*problems)
+
+
+def _faults_of_row(table: RowTable | SourceTable, names: Sequence[str]) -> list[tuple[str, str]]:
+    """What a row or source sets that the study sets, or names that does not exist."""
+    row, faults = clean(table.name), []
+    for key in ("name", "seed", "folder"):
+        if key in table.manifest:
+            faults.append(
+                (f"the row '{row}' sets `{key}`, which the study gives each run", "leave it out")
+            )
+    if table.after is not None and "start" in table.manifest:
+        faults.append((f"the row '{row}' sets `start`, which `after` sets", "leave it out"))
+    if table.after is not None and table.after not in names:
+        pair = f"'{row}' starts after '{clean(table.after)}'"
+        faults.append((f"{pair}, and no row or source is called so", suggest(table.after, names)))
+    return faults
 
 
 def _circle(file: StudyFile) -> str:

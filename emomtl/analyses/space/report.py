@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from emomtl.analyses.space.measures import (
 )
 from emomtl.analyses.space.neighbours import NEIGHBOURS
 from emomtl.contracts.analysis import Cell, Table
+from emomtl.contracts.taxonomy import Grouping
 from emomtl.metrics.bootstrap import RESAMPLES
 from emomtl.report.cells import DIFFERENCE_COLUMNS, difference_cells, estimate_cells
 
@@ -37,23 +39,7 @@ ABOUT_TESTED = (
 
 def cautions(spaces: Spaces) -> list[str]:
     """Which numbers only repeat what a run was taught."""
-    groupings, lines = spaces.texts.taxonomy.groupings, []
-    for place, one in enumerate(groupings):
-        for other in groupings[place + 1 :]:
-            same = []
-            for name, members in one.groups.items():
-                for other_name, other_members in other.groups.items():
-                    if set(members) == set(other_members) and len(members) > 1:
-                        same.append(f"{name} of {one.name} and {other_name} of {other.name}")
-            if same:
-                taught = "to be taught the one is to be taught the other"
-                lines.append(f"{', and '.join(same)} are one set of labels each: {taught}.")
-            for fine, coarse in ((one, other), (other, one)):
-                nested = all(len(coarse.fold(members)) == 1 for members in fine.groups.values())
-                if nested and len(fine.names) > len(coarse.names):
-                    lines.append(
-                        f"A label's group in {fine.name} decides its group in {coarse.name}."
-                    )
+    lines = _related_groupings(spaces.texts.taxonomy.groupings)
     for measured in spaces.measured:
         for grouping, task in measured.space.taught.items():
             lines.append(
@@ -71,6 +57,28 @@ def cautions(spaces: Spaces) -> list[str]:
             "that does not follow from the groups is arousal and dominance given valence, and VAD "
             "given the groupings."
         )
+    return lines
+
+
+def _related_groupings(groupings: Sequence[Grouping]) -> list[str]:
+    """Sentences on groupings that share a group, or of which one decides the other."""
+    lines = []
+    for place, one in enumerate(groupings):
+        for other in groupings[place + 1 :]:
+            same = []
+            for name, members in one.groups.items():
+                for other_name, other_members in other.groups.items():
+                    if set(members) == set(other_members) and len(members) > 1:
+                        same.append(f"{name} of {one.name} and {other_name} of {other.name}")
+            if same:
+                taught = "to be taught the one is to be taught the other"
+                lines.append(f"{', and '.join(same)} are one set of labels each: {taught}.")
+            for fine, coarse in ((one, other), (other, one)):
+                nested = all(len(coarse.fold(members)) == 1 for members in fine.groups.values())
+                if nested and len(fine.names) > len(coarse.names):
+                    lines.append(
+                        f"A label's group in {fine.name} decides its group in {coarse.name}."
+                    )
     return lines
 
 
