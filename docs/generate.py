@@ -46,10 +46,7 @@ TABLES = {
 }
 """The tables of the manifest, by key."""
 
-HOOKIMPL = (
-    "The mark of a hook: `@hookimpl` above a function of a plugin that has the name of a"
-    " [hook](hooks.md)."
-)
+HOOKIMPL = "The mark of a hook: `@hookimpl` above a function of a plugin that has the name of a [hook](hooks.md)."
 MOST_DIFFERENCES = 20
 
 
@@ -118,10 +115,7 @@ KINDS_ON_PAGE = {
     "head": ("Heads", "`[tasks.NAME.head] use = NAME`; the options stand beside `use`."),
     "change": (
         "Changes of the encoder",
-        (
-            "`[[encoder.changes]] use = NAME`, one table each; see"
-            " [sharing](../recipes.md#what-tasks-share)."
-        ),
+        ("`[[encoder.changes]] use = NAME`, one table each; see [sharing](../recipes.md#what-tasks-share)."),
     ),
     "objective": (
         "Objectives",
@@ -198,15 +192,9 @@ def _tasks(plugins: Plugins) -> list[str]:
         rows.append([f"`{name}`", task.head.kind, labels, names, options, sensitive])
     parts = [
         "## Tasks",
-        (
-            "An empty table `[tasks.NAME]` takes a task as it is declared. Where their rows come"
-            " from: [data](../data.md)."
-        ),
+        ("An empty table `[tasks.NAME]` takes a task as it is declared. Where their rows come from: [data](../data.md)."),
         table(("task", "head", "outputs", "groupings", "has options", "sensitive"), rows),
-        (
-            "Tasks with options are task families; the options stand in `[tasks.NAME] options = {"
-            " ... }`."
-        ),
+        ("Tasks with options are task families; the options stand in `[tasks.NAME] options = { ... }`."),
     ]
     for name, cls in families:
         parts += _offer(name, cls)
@@ -221,10 +209,7 @@ def _encoders(plugins: Plugins) -> list[str]:
         if source.hub:
             where = f"hub id `{source.hub}`"
         rows.append([f"`{name}`", where, source.pooling, source.about])
-    about = (
-        "`[encoder] use` takes one of these short names, any hub id, or a folder with an encoder"
-        " in it."
-    )
+    about = "`[encoder] use` takes one of these short names, any hub id, or a folder with an encoder in it."
     return ["## Encoders", about, table(("name", "where", "pooling", "what it is"), rows)]
 
 
@@ -243,10 +228,7 @@ def studies_page() -> str:
     schema = Study.model_json_schema()
     parts = [
         "# The study: every key",
-        (
-            "What a study is and what its table says: [studies](../studies.md). Unknown keys are"
-            " refused."
-        ),
+        ("What a study is and what its table says: [studies](../studies.md). Unknown keys are refused."),
     ]
     for title, node in (
         ("Keys outside of tables", schema),

@@ -51,10 +51,15 @@ def model_card(run: Run, plan: Plan) -> str:
     """
     parts = [_metadata(run, plan), f"# {escape(run.name)}", _about(plan), *_safety(plan)]
     parts += [*_metrics(run, plan), *_tuned(run, plan), "## Limits", LIMITS, *_corpora(plan)]
-    # a run's name is whatever run.json says: one quoted word, in a block that it cannot end
-    name = shlex.quote(clean(run.name, 200))
-    parts += ["## Use", fenced(f'$ emomtl predict {name} "what a lovely day"', "console")]
+    parts += ["## Use", _use(run.name)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _use(name: str) -> str:
+    """A command for the console; the name, which is whatever run.json says, stays inside."""
+    return fenced(
+        f'$ emomtl predict {shlex.quote(clean(name, 200))} "what a lovely day"', "console"
+    )
 
 
 def _metadata(run: Run, plan: Plan) -> str:

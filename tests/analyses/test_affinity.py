@@ -80,7 +80,7 @@ def test_measuring_does_not_change_the_run_that_it_measures(desk: Any) -> None:
     assert probed.state.as_json() == plain.state.as_json()
     after = plain.model.state_dict()
     assert all(torch.equal(after[name], one) for name, one in probed.model.state_dict().items())
-    assert probed.precision == plain.precision
+    assert probed.evaluator.precision == plain.evaluator.precision
 
 
 def test_the_scale_of_the_losses_changes_no_score_of_a_model(desk: Any) -> None:

@@ -114,7 +114,7 @@ def test_what_no_stock_classifier_can_express_is_refused_and_leaves_nothing(
 def test_a_folder_that_holds_something_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(EmomtlError, match="not an empty folder"):
-        export_run(ExportOrder(run, "onnx", tmp_path), Plugins.discover())
+        export_run(ExportOrder(run, "transformers", tmp_path), Plugins.discover())
     assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "mine"
 
 

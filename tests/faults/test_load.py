@@ -201,7 +201,9 @@ def test_a_forecast_asks_a_steady_sampler_four_times_a_point() -> None:
             return {names[at.step % 40]: 2.0} if turns else dict.fromkeys(names, 0.5)
 
         plan: Any = SimpleNamespace(sampler=SimpleNamespace(probabilities=probabilities))
-        assert forecast._over_a_cycle(plan, moment) == pytest.approx(dict.fromkeys(names, 1 / 40))
+        assert forecast._mean_over_a_cycle(plan, moment) == pytest.approx(
+            dict.fromkeys(names, 1 / 40)
+        )
         assert asked == wanted
 
 

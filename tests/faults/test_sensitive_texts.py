@@ -103,7 +103,7 @@ def watched(desk: Any, cli: Any, monkeypatch: pytest.MonkeyPatch) -> Watched:
     monkeypatch.setenv("EMOMTL_TRUST_PLUGINS", "1")  # the run brings private.py along
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("emomtl.data.cache.tokens.FEWEST", 1)
-    for module in ("analyses.answers.regressions", "analyses.gap", "study.labels"):
+    for module in ("analyses.answers.regressions", "analyses.answers.labels", "analyses.gap"):
         # what intervals are made of is not looked at here
         monkeypatch.setattr(f"emomtl.{module}.RESAMPLES", 20)
     (desk.folder / "private.py").write_text(PRIVATE, encoding="utf-8")

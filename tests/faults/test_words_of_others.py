@@ -47,7 +47,7 @@ LABELS = (
 )
 RUN = '=run <svg onload=window.hacked=32> "q" \x1b[31m\u202e` ```'
 TEXTS = (".html", ".md", ".tex", ".json", ".txt", ".svg")
-ROUGH = ("analyses.answers.regressions", "analyses.gap", "study.labels")
+ROUGH = ("analyses.answers.regressions", "analyses.answers.labels", "analyses.gap")
 
 
 class Said(NamedTuple):
@@ -171,7 +171,7 @@ def test_errors_quote_names_that_nobody_obeys(
     good = [json.dumps({"words": f"text {number}", "label": "x"}) for number in range(20)]
     for word in (payloads["terminal"][0], payloads["terminal"][2], payloads["unseen"][0]):
         outputs("eval", RUN, "--task", word, code=1)
-        outputs("eval", RUN, "--split", word, code=1)
+        outputs("eval", RUN, "--split", word, code=2)
         outputs("report", word, code=1)
         outputs("predict", RUN, "new.jsonl", "--out", "z.csv", "--text", word, code=1)
         outputs("data", "audit", "words.toml", "--allow", word, code=1)

@@ -89,8 +89,5 @@ def test_the_example_works_as_single_files_too(tmp_path: Path) -> None:
     analysis = plugins.offer("analysis", "errors-by-length").value()
     sources = {"isear-like": str(folder / "rows")}
     rows = analysis.run(RunFolders([run.folder], sources, trust_plugins=True)).tables[0].rows
-    assert {(row[0], row[1]) for row in rows} == {
-        ("single-files", "isear-like"),
-        ("single-files", "demo"),
-    }
+    assert {(row[0], row[1]) for row in rows} == {("single-files", "isear-like")}
     assert {"incidents.py", "loss_table.py", "stop_file.py"} <= kept
