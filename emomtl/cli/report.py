@@ -57,9 +57,7 @@ def report(
     *,
     files: Mapping[str, Path],
 ) -> None:
-    """Tables and figures of one or several runs, single-task beside multi-task; or of a study, from
-    its folder.
-    """
+    """Tables and figures of runs, single-task beside multi-task, or of a study's folder."""
     from emomtl.cli.output import console, print_json, say
     from emomtl.cli.study_report import report_study, the_study
     from emomtl.report.collect import collect
