@@ -219,8 +219,8 @@ def _metrics(
     samples = sample_rows(len(targets), RESAMPLES, seed)
     measured = {}
     for name in list(dict.fromkeys(names))[:METRICS]:
-        draws = [head.metric(name, targets[rows], probabilities[rows]) for rows in samples]
-        measured[name] = BootstrapEstimate(values[name], np.array(draws, np.float64))
+        on_samples = head.metric_on_samples(name, targets, probabilities, samples)
+        measured[name] = BootstrapEstimate(values[name], on_samples)
     given, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
     losses = np.array(
         [float(head.loss(given[i : i + 1], wanted[i : i + 1])) for i in range(len(targets))]

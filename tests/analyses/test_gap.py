@@ -18,6 +18,12 @@ from emomtl.plugins.discovery import Plugins
 from emomtl.run import Run
 
 
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bootstrap itself is tested elsewhere."""
+    monkeypatch.setattr("emomtl.analyses.gap.RESAMPLES", 50)
+
+
 @pytest.fixture(scope="module")
 def by_heart(make_desk: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that learned labels which the texts do not tell."""
