@@ -41,7 +41,7 @@ class Model(TextModel):
         tuned = {
             name: tuning.thresholds[WRITTEN["tuned"]].values for name, tuning in tunings.items()
         }
-        super().__init__(heads, {}, tuned)
+        super().__init__(heads, tuned)
 
     @property
     def run(self) -> Run:

@@ -154,9 +154,14 @@ def _verified(job: _Job, folder: Path) -> dict[str, dict[str, Any]]:
     differ.
     """
     verified: dict[str, dict[str, Any]] = {}
+    # Tasks of one corpus have the same texts, and one pass over them gives the logits of all.
+    logits_by_texts: dict[tuple[Any, Any], Mapping[str, Any]] = {}
     for name, bound in job.tasks.items():
         reference = job.references[name]
-        logits = job.exporter.logits(job.model, folder, reference.texts, reference.pairs)[name]
+        texts = (reference.texts, reference.pairs)
+        if texts not in logits_by_texts:
+            logits_by_texts[texts] = job.exporter.logits(job.model, folder, *texts)
+        logits = logits_by_texts[texts][name]
         difference = largest_difference(name, reference, logits)
         before, after = main_scores(bound, reference, logits)
         verified[name] = {

@@ -67,7 +67,7 @@ class ExportedModel(TextModel):
             }
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(folder / NAME, f"it lacks or misspells {clean(str(error))}") from error
-        super().__init__(heads, {}, tuned)
+        super().__init__(heads, tuned)
 
     @property
     def paired(self) -> frozenset[str]:

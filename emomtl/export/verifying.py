@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ MOST_ROWS = 5_000
 class Reference:
     """Validation rows of one task: texts (n,), targets, and the run's own logits (n, L)."""
 
-    texts: Sequence[str]
-    pairs: Sequence[str] | None
+    texts: tuple[str, ...]
+    pairs: tuple[str, ...] | None
     targets: NDArray[Any]
     logits: NDArray[np.float32]
 
@@ -47,11 +47,11 @@ def references(
         )
         split = corpus.splits["validation"]
         places = [int(place) for place in rows.index[chosen]]
-        texts = [split.texts[place] for place in places]
+        texts = tuple(split.texts[place] for place in places)
         pairs = (
             None
             if split.pairs is None or name not in trained.paired
-            else [split.pairs[place] for place in places]
+            else tuple(split.pairs[place] for place in places)
         )
         tokens = trained.tokens(CorpusSplit(np.arange(len(texts)), texts, pairs), name)
         logits = evaluator.logits(tokens, [name])[name]

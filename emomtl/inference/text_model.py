@@ -38,17 +38,13 @@ class AnswerHead:
 class TextModel(ABC):
     """Labels and probabilities for texts, by task.
 
-    `fixed` and `tuned` are thresholds (L,) by task: those that the head does not have itself, and
-    those that were tuned on validation.
+    `tuned` are the thresholds (L,) by task that were tuned on validation.
     """
 
     def __init__(
-        self,
-        heads: Mapping[str, AnswerHead],
-        fixed: Mapping[str, tuple[float, ...]],
-        tuned: Mapping[str, tuple[float, ...]],
+        self, heads: Mapping[str, AnswerHead], tuned: Mapping[str, tuple[float, ...]]
     ) -> None:
-        self._heads, self._fixed, self._tuned = dict(heads), fixed, tuned
+        self._heads, self._tuned = dict(heads), tuned
 
     @property
     @abstractmethod
@@ -85,8 +81,7 @@ class TextModel(ABC):
         An answer has for each task `labels` (best first), `probabilities` by label, and, where the
         labels have groupings, `groupings` with the same two for each. A regression has `values`.
         """
-        single = isinstance(texts, str) or (isinstance(texts, tuple) and _is_pair(texts))
-        given: Sequence[Any] = [texts] if single else list(texts)
+        is_single, given = _as_list(texts)
         chosen = self._chosen(tasks)
         cuts = self._thresholds(chosen, thresholds)
         by_task = {}
@@ -97,7 +92,7 @@ class TextModel(ABC):
                 answering.head, answering.taxonomy, probabilities, cuts.get(task)
             )
         answers = [{task: by_task[task][row] for task in chosen} for row in range(len(given))]
-        return answers[0] if single else answers
+        return answers[0] if is_single else answers
 
     def predict_proba(
         self, texts: Text | Sequence[Text], task: str | None = None
@@ -115,8 +110,7 @@ class TextModel(ABC):
                     place="task",
                 )
             task = next(iter(self._heads))
-        single = isinstance(texts, str) or (isinstance(texts, tuple) and _is_pair(texts))
-        given: Sequence[Any] = [texts] if single else list(texts)
+        _, given = _as_list(texts)
         head = self._head(task).head
         return head.probabilities(self._all_logits(given, [task])[task])
 
@@ -175,8 +169,8 @@ class TextModel(ABC):
     ) -> dict[str, tuple[float, ...]]:
         """For each task that answers by thresholds, one for each of its labels."""
         asked = [task for task in tasks if self._heads[task].head.by_thresholds]
-        if choice == "fixed":
-            return {task: self._fixed[task] for task in asked if task in self._fixed}
+        if choice == "fixed":  # the heads' own
+            return {}
         if choice == "tuned":
             missing = [task for task in asked if task not in self._tuned]
             if missing:
@@ -212,6 +206,13 @@ class TextModel(ABC):
             found = f"'{task}': no threshold for {len(missing)} label(s): {', '.join(missing[:8])}"
             raise EmomtlError(Problem("thresholds", found, "give all of them, or one number"))
         return tuple(_threshold(value[label]) for label in labels)
+
+
+def _as_list(texts: Text | Sequence[Text]) -> tuple[bool, list[Any]]:
+    """Whether one text (or pair) was given, and the texts as a list."""
+    if isinstance(texts, str) or _is_pair(texts):
+        return True, [texts]
+    return False, list(texts)
 
 
 def _is_pair(value: object) -> bool:

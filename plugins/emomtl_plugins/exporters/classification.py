@@ -31,9 +31,12 @@ PROBLEMS = {
 }
 """By activation, what transformers calls the problem; its pipeline applies the same activation."""
 
-Fill = Callable[["nn.Module", "Tensor", "Tensor", str], None]
+Pooler = tuple["Tensor", "Tensor"]
+"""Weight (W, W) and bias (W,) of the pooler that a run with `pooling = "pooler"` trained."""
+
+Fill = Callable[["nn.Module", "Tensor", "Tensor", "Pooler | None"], None]
 """Fills the stock head of a model so that it computes weight (L, W) and bias (L,) on the vector
-that the run pooled: (model, weight, bias, pooling)."""
+that the run pooled: (model, weight, bias, pooler); without a pooler that is the first token's."""
 
 
 def _identity(linear: nn.Linear, scale: float, shift: float) -> None:
@@ -50,39 +53,41 @@ def _linear(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
     linear.bias.copy_(bias)
 
 
-def _fill_bert(model: Any, weight: Tensor, bias: Tensor, pooling: str) -> None:
+def _fill_bert(model: Any, weight: Tensor, bias: Tensor, pooler: Pooler | None) -> None:
     """BERT's head reads its pooler, tanh(dense(first token)), which `pooler` runs trained."""
-    if pooling == "cls":
+    if pooler is None:
         _identity(model.bert.pooler.dense, EPSILON, 0.0)
         weight = weight / EPSILON
+    else:
+        _linear(model.bert.pooler.dense, *pooler)
     _linear(model.classifier, weight, bias)
 
 
-def _fill_roberta(model: Any, weight: Tensor, bias: Tensor, pooling: str) -> None:
+def _fill_roberta(model: Any, weight: Tensor, bias: Tensor, pooler: Pooler | None) -> None:
     """RoBERTa's head has a dense layer with tanh of its own, which is the pooler under another
     name.
     """
-    if pooling == "pooler":
-        _linear(model.classifier.dense, model.pooler_weight, model.pooler_bias)
-    else:
+    if pooler is None:
         _identity(model.classifier.dense, EPSILON, 0.0)
         weight = weight / EPSILON
+    else:
+        _linear(model.classifier.dense, *pooler)
     _linear(model.classifier.out_proj, weight, bias)
 
 
-def _fill_deberta(model: Any, weight: Tensor, bias: Tensor, pooling: str) -> None:
+def _fill_deberta(model: Any, weight: Tensor, bias: Tensor, pooler: Pooler | None) -> None:
     """DeBERTa's head has a dense layer whose activation is an entry of the configuration."""
     _identity(model.pooler.dense, 1.0, 0.0)
     _linear(model.classifier, weight, bias)
 
 
-def _fill_electra(model: Any, weight: Tensor, bias: Tensor, pooling: str) -> None:
+def _fill_electra(model: Any, weight: Tensor, bias: Tensor, pooler: Pooler | None) -> None:
     """ELECTRA's head has a dense layer with GELU, which is linear far above 0."""
     _identity(model.classifier.dense, 1.0, SHIFT)
     _linear(model.classifier.out_proj, weight, bias - SHIFT * weight.sum(dim=1))
 
 
-def _fill_distilbert(model: Any, weight: Tensor, bias: Tensor, pooling: str) -> None:
+def _fill_distilbert(model: Any, weight: Tensor, bias: Tensor, pooler: Pooler | None) -> None:
     """DistilBERT's head has a dense layer with ReLU, which is linear above 0."""
     _identity(model.pre_classifier, 1.0, SHIFT)
     _linear(model.classifier, weight, bias - SHIFT * weight.sum(dim=1))
@@ -140,14 +145,14 @@ class Classification(Exporter):
         from transformers import AutoModelForSequenceClassification
 
         (task,) = model.tasks.values()
-        config = copy.deepcopy(model.encoder.config)
-        config.id2label = dict(enumerate(task.labels))  # type: ignore[union-attr]
-        config.label2id = {label: number for number, label in enumerate(task.labels)}  # type: ignore[union-attr]
-        config.num_labels = len(task.labels)  # type: ignore[union-attr]
-        config.problem_type = PROBLEMS[task.activation]  # type: ignore[union-attr]
+        config: Any = copy.deepcopy(model.encoder.config)
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {label: number for number, label in enumerate(task.labels)}
+        config.num_labels = len(task.labels)
+        config.problem_type = PROBLEMS[task.activation]
         if model.architecture == "deberta-v2":
-            config.pooler_hidden_act = "linear"  # type: ignore[union-attr]
-            config.pooler_hidden_size = config.hidden_size  # type: ignore[union-attr]
+            config.pooler_hidden_act = "linear"
+            config.pooler_hidden_size = config.hidden_size
         classifier = AutoModelForSequenceClassification.from_config(config)
         encoder = model.encoder.state_dict()
         base = classifier.base_model
@@ -156,12 +161,12 @@ class Classification(Exporter):
         base.load_state_dict(
             {name: encoder[name] for name in base.state_dict() if name in encoder}, strict=False
         )
-        if model.pooling == "pooler" and model.architecture != "bert":
-            classifier.pooler_weight = encoder["pooler.dense.weight"]
-            classifier.pooler_bias = encoder["pooler.dense.bias"]
+        pooler: Pooler | None = None
+        if model.pooling == "pooler":
+            pooler = encoder["pooler.dense.weight"], encoder["pooler.dense.bias"]
         weight, bias = linear_of(task)
         with torch.no_grad():
-            FILLS[model.architecture][1](classifier, weight, bias, model.pooling)
+            FILLS[model.architecture][1](classifier, weight, bias, pooler)
         classifier.save_pretrained(folder, safe_serialization=True)
         save_tokenizer(model, folder)
 

@@ -84,9 +84,12 @@ class OnnxInt8(OnnxGraph):
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         save_tokenizer(model, folder)
-        logging.getLogger().addFilter(
-            _quiet := lambda record: "quant_pre_process" not in record.getMessage()
-        )
+
+        def without_advice(record: logging.LogRecord) -> bool:
+            # onnxruntime advises to fold constants first, which torch's exporter has done
+            return "pre-processing" not in record.getMessage()
+
+        logging.getLogger().addFilter(without_advice)
         try:
             with tempfile.TemporaryDirectory() as aside:
                 whole = Path(aside) / GRAPH
@@ -99,7 +102,7 @@ class OnnxInt8(OnnxGraph):
                     weight_type=QuantType.QInt8,
                 )
         finally:
-            logging.getLogger().removeFilter(_quiet)
+            logging.getLogger().removeFilter(without_advice)
 
 
 def write_graph(model: ModelToExport, path: Path) -> None:
