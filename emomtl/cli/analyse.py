@@ -12,7 +12,7 @@ import typer
 import typer.core
 import typer.main
 
-from emomtl.cli.options import Device, Sources, Trust
+from emomtl.cli.options import Device, Sources, Trust, set_parameters
 from emomtl.errors import EmomtlError, Problem
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def command_of(name: str, cls: Any) -> Any:
 
     summary = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]
     body.__doc__ = summary.replace("\n", " ")
-    body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    body.__annotations__ = {one.name: one.annotation for one in parameters}
+    set_parameters(body, parameters)
     made = typer.Typer(rich_markup_mode=None, add_completion=False)
     made.command(name)(body)
     return typer.main.get_command(made)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -43,3 +45,13 @@ Trust = Annotated[
 Markdown = Annotated[Path | None, Option(help="Write the tables as markdown to this file.")]
 Html = Annotated[Path | None, Option(help="Write one self-contained page to this file.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+
+
+def set_parameters(command: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+    """Give a command that is made at run time these parameters.
+
+    Typer reads its options from the signature and from the annotations.
+    """
+    # inspect looks for this attribute, which no stub declares
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

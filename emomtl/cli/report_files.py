@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emomtl.cli.options import set_parameters
 from emomtl.report.formats import table_formats
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def with_table_formats(command: Callable[..., None]) -> Callable[..., None]:
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(one.name, kind, default=None, annotation=option))
     run.__doc__ = command.__doc__
-    # typer reads the options from these two
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    set_parameters(run, parameters)
     return run
 
 
